@@ -1,0 +1,21 @@
+"""The one exception that speaks to users."""
+
+
+class UserError(ValueError):
+    """Bad input or a missing thing, told in a sentence: what was wrong, what was expected, what to do."""
+
+
+def unknown_name(kind: str, name: str, known: list[str] | tuple[str, ...], listing: str) -> UserError:
+    """A `UserError` for an unknown name, with the nearest known ones.
+
+    Args:
+        kind: what was asked for, in the singular ("model", "measure").
+        name: what the user wrote.
+        known: every name that would have been right.
+        listing: the command that lists them, such as "python -m repdiss_core list models".
+    """
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known[:8])}{' …' if len(known) > 8 else ''}."
+    return UserError(f"There is no {kind} named {name!r}. {hint} List all with `{listing}`.")
