@@ -1,0 +1,28 @@
+"""Where RepDiss keeps its files, and what a public demo may not do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def cache_root() -> Path:
+    """The cache directory: `REPDISS_CACHE` where set, else `cache/` in the repository."""
+    return Path(os.environ.get("REPDISS_CACHE") or REPOSITORY / "cache").expanduser()
+
+
+def local_root() -> Path:
+    """What is computed on this machine: results, activations, jobs, locks (git-ignored)."""
+    return cache_root() / "local"
+
+
+def bundled_root() -> Path:
+    """Results of the bundled models that ship with the repository (tracked, never written by the app)."""
+    return REPOSITORY / "cache" / "bundled"
+
+
+def readonly() -> bool:
+    """Whether `REPDISS_READONLY=1` forbids computing, cancelling and pruning (a public demo)."""
+    return os.environ.get("REPDISS_READONLY", "") not in ("", "0")
