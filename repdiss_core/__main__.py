@@ -1,0 +1,47 @@
+"""`python -m repdiss_core`: list | run | compare | figure | cache | bench."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from repdiss_core.cli import bench, caches, compute, figures, listing
+from repdiss_core.errors import UserError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name=None, version=__import__("repdiss_core").__version__, prog_name="repdiss")
+def cli() -> None:
+    """See, measure and present how the internal representations of language models differ."""
+
+
+cli.add_command(listing.list_command)
+cli.add_command(compute.run)
+cli.add_command(compute.compare)
+cli.add_command(figures.figure)
+cli.add_command(caches.cache)
+cli.add_command(bench.bench)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; a `UserError` becomes one sentence and exit status 2."""
+    try:
+        cli.main(args=arguments, prog_name="python -m repdiss_core", standalone_mode=False)
+        return 0
+    except UserError as error:
+        click.echo(f"repdiss: {error}", err=True)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+    except click.ClickException as error:
+        click.echo(f"repdiss: {error.format_message()}", err=True)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("repdiss: stopped; what was finished is kept. Run the same command again to go on.", err=True)
+        return 130
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""Residual streams batch by batch, from a disk cache within a stated budget or from a forward pass."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import diskcache
+import numpy as np
+
+from repdiss_core.comparison import DataId, ModelId
+from repdiss_core.paths import local_root
+from repdiss_core.storage import DamagedEntry, SafeDisk, pack, unpack
+
+if TYPE_CHECKING:
+    import torch
+
+    from repdiss_core.data.batches import TokenBatch
+    from repdiss_core.models.protocol import ResidualModel
+
+DEFAULT_BUDGET_GB = 2.0
+
+
+class ActivationCache:
+    """float32 residual streams on disk; the oldest batches leave when the budget is reached.
+
+    Args:
+        directory: default `cache/local/activations`.
+        budget_bytes: default `REPDISS_ACTIVATIONS_GB` (2); 0 turns the cache off.
+    """
+
+    def __init__(self, directory: Path | None = None, budget_bytes: int | None = None) -> None:
+        if budget_bytes is None:
+            budget_bytes = int(float(os.environ.get("REPDISS_ACTIVATIONS_GB", DEFAULT_BUDGET_GB)) * 2**30)
+        self.problems: list[str] = []
+        self._cache = None
+        if budget_bytes > 0:
+            self._cache = diskcache.Cache(
+                str(directory or local_root() / "activations"),
+                disk=SafeDisk,
+                eviction_policy="least-recently-stored",
+                size_limit=budget_bytes,
+                timeout=30,
+            )
+
+    def get(self, key: str) -> dict[str, np.ndarray] | None:
+        """The stored layers, or None; a damaged entry counts as absent and is told in `problems`."""
+        if self._cache is None:
+            return None
+        try:
+            data = self._cache.get(key, retry=True)
+            return unpack(data)[0] if data is not None else None
+        except (DamagedEntry, sqlite3.DatabaseError, OSError) as error:
+            self.problems.append(f"Cached activations {key[:12]} were damaged and are computed anew ({error}).")
+            return None
+
+    def put(self, key: str, layers: dict[str, np.ndarray]) -> None:
+        """Store layers; where the disk refuses, the computation goes on without the cache."""
+        if self._cache is None:
+            return
+        try:
+            self._cache.set(key, pack(layers, {}), retry=True)
+        except (OSError, sqlite3.Error, diskcache.Timeout) as error:
+            self.problems.append(f"Activations could not be cached ({error}); the computation went on without.")
+            self._cache = None
+
+
+def batch_key(model: ModelId, data: DataId, hook: str, resid_mean: str, dtype: str, index: int) -> str:
+    """Names the residual streams of one model on one batch."""
+    parts = (model.name, model.weights, data.name, data.split, data.content, data.sequences_per_batch)
+    parts += (data.tokens_per_sequence, data.seed, hook, resid_mean, dtype, index)
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
+
+
+def residual_streams(
+    model: ResidualModel, batch: TokenBatch, key: str, cache: ActivationCache
+) -> list[torch.Tensor]:
+    """[(b, t, d)] float32 after block 1 … L, from the cache where it holds them."""
+    import torch
+
+    stored = cache.get(key)
+    if stored is not None and len(stored) == model.n_layers:
+        return [torch.from_numpy(stored[f"{layer:03d}"]) for layer in range(1, model.n_layers + 1)]
+    layers = [h.float().cpu() for h in model.residuals(batch)]
+    cache.put(key, {f"{layer:03d}": h.numpy() for layer, h in enumerate(layers, start=1)})
+    return layers

@@ -1,0 +1,78 @@
+"""`list models|data|measures|studies|figures`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import click
+
+KINDS = ("models", "data", "measures", "studies", "figures")
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(KINDS))
+@click.option("--json", "as_json", is_flag=True, help="A JSON list of objects with name, source and facts.")
+def list_command(kind: str, as_json: bool) -> None:
+    """List what RepDiss knows."""
+    rows = listing(kind)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False, default=str))
+        return
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        click.echo(f"{row['name']:<{width}}  {row['source']:<8}  {row['summary']}")
+
+
+def listing(kind: str) -> list[dict[str, Any]]:
+    """One object a thing: name, source, summary, and its facts."""
+    return {"models": _models, "data": _data, "measures": _measures, "studies": _studies, "figures": _figures}[kind]()
+
+
+def _models() -> list[dict[str, Any]]:
+    from repdiss_core.models import MODELS
+
+    rows = []
+    for spec in MODELS.values():
+        summary = f"{spec.n_layers} layers, d_model {spec.d_model}, {spec.activation}, seed {spec.seed}, {spec.n_parameters:,} parameters"
+        rows.append({"name": spec.name, "source": spec.source, "summary": summary, **_facts(spec)})
+    return rows
+
+
+def _data() -> list[dict[str, Any]]:
+    from repdiss_core.data import DATASETS
+
+    return [{"name": s.name, "source": s.source, "summary": s.label, **_facts(s)} for s in DATASETS.values()]
+
+
+def _measures() -> list[dict[str, Any]]:
+    from repdiss_core.measures import MEASURES
+
+    return [{"name": s.name, "source": "repdiss", "summary": s.label, **_facts(s)} for s in MEASURES.values()]
+
+
+def _studies() -> list[dict[str, Any]]:
+    from repdiss_core.paper import STUDIES
+
+    return [{"name": s.name, "source": f"§{s.section}", "summary": s.question, **_facts(s)} for s in STUDIES.values()]
+
+
+def _figures() -> list[dict[str, Any]]:
+    from repdiss_core.paper import FIGURES
+
+    rows = []
+    for spec in FIGURES.values():
+        state = spec.title if spec.available else f"{spec.title} (not yet built)"
+        rows.append({"name": spec.figure_id, "source": f"§{spec.section}", "summary": state, **_facts(spec)})
+    return rows
+
+
+def _facts(spec: Any) -> dict[str, Any]:
+    form = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
+    plain = json.loads(json.dumps(form, default=_describe))
+    return {k: v for k, v in plain.items() if k not in ("name", "source", "summary")}
+
+
+def _describe(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set | frozenset) else str(value)

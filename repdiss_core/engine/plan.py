@@ -1,0 +1,54 @@
+"""Which comparisons share forward passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from repdiss_core.comparison import Comparison, DataId, ModelId, Request
+from repdiss_core.errors import UserError
+from repdiss_core.measures import MEASURES
+
+
+@dataclass(frozen=True)
+class FeatureGroup:
+    """Comparisons of features that read the same batches: M models cost M forward passes a batch, never M²."""
+
+    data: DataId
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def models(self) -> tuple[ModelId, ...]:
+        """The distinct models, in order of name."""
+        return tuple(sorted({m for c in self.comparisons for m in (c.f, c.g)}))
+
+
+@dataclass(frozen=True)
+class StitchGroup:
+    """Stitches of one f into one g at one setting: f's lower part runs once for all of them."""
+
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def measure(self) -> str:
+        """ "stitching" or "identity_stitching"."""
+        return self.comparisons[0].measure
+
+
+Group = FeatureGroup | StitchGroup
+
+
+def plan(request: Request) -> tuple[Group, ...]:
+    """The request cut into groups, feature groups first (they are quick), in a reproducible order."""
+    features: dict[tuple, list[Comparison]] = {}
+    stitches: dict[tuple, list[Comparison]] = {}
+    for comparison in sorted(request.comparisons, key=lambda c: c.key):
+        if comparison.measure not in MEASURES:
+            raise UserError(f"There is no measure {comparison.measure!r}; known: {', '.join(MEASURES)}.")
+        if MEASURES[comparison.measure].needs == "features":
+            features.setdefault((comparison.data, comparison.hook, comparison.dtype), []).append(comparison)
+        else:
+            c = comparison
+            stitches.setdefault((c.measure, c.f, c.g, c.data, c.settings), []).append(comparison)
+    groups: list[Group] = [FeatureGroup(members[0].data, tuple(members)) for _, members in sorted(features.items())]
+    groups += [StitchGroup(tuple(sorted(members, key=lambda c: c.layer_pair))) for _, members in sorted(stitches.items())]
+    return tuple(groups)

@@ -1,0 +1,195 @@
+"""Computes a request: plans it, takes the lock of every key, re-checks the cache, and runs one pass a group."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from repdiss_core import __version__
+from repdiss_core.activations import ActivationCache
+from repdiss_core.cache import ResultStore
+from repdiss_core.comparison import Comparison, DataId, ModelId, Request
+from repdiss_core.engine.checkpoint import CheckpointDir
+from repdiss_core.engine.feature_pass import FeaturePass, Progress, Stopped, stored_hsic
+from repdiss_core.engine.plan import FeatureGroup, Group, StitchGroup, plan
+from repdiss_core.errors import UserError
+from repdiss_core.paths import local_root
+from repdiss_core.results import StitchResult
+
+CHECK_EVERY_S = 1.0
+
+
+class Engine:
+    """Loads models and streams once for a whole request.
+
+    Args:
+        store: where results go.
+        activations: the disk cache of residual streams.
+        report: told of things worth a line in the log, such as a damaged checkpoint.
+    """
+
+    def __init__(
+        self, store: ResultStore, activations: ActivationCache | None = None, report: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self.store = store
+        self.activations = activations or ActivationCache()
+        self.report = report
+        self._models: dict[tuple[str, str], Any] = {}
+        self._streams: dict[DataId, Any] = {}
+
+    def run(self, request: Request, progress: Progress, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Compute what the cache lacks of a request.
+
+        Raises:
+            Stopped: asked to stop; what was finished is stored.
+            UserError: the request cannot be computed, with the reason.
+        """
+        groups = plan(request)
+        weights = [_weight(group, request.n_batches) for group in groups]
+        total, done = sum(weights), 0.0
+        for group, weight in zip(groups, weights, strict=True):
+            start = done / total
+
+            def within(fraction: float, message: str, start: float = start, share: float = weight / total) -> None:
+                progress(start + share * fraction, message)
+
+            with self._locked(group.comparisons, within, start, should_stop):
+                missing = [c for c in group.comparisons if not self.is_complete(c, request.n_batches)]
+                if missing:
+                    self._run_group(type(group)(**_replaced(group, missing)), request.n_batches, within, should_stop)
+            done += weight
+        progress(1.0, "done")
+        for line in self.activations.problems + self.store.problems:
+            self.report(line)
+
+    def is_complete(self, comparison: Comparison, n_batches: int) -> bool:
+        """Whether the local cache holds all of a comparison."""
+        if ":" not in comparison.layer_pairs:
+            kept = stored_hsic(self.store, comparison)
+            return kept is not None and kept.n_batches >= n_batches
+        entry = self.store.get_local(comparison.key)
+        return entry is not None and StitchResult.from_arrays(entry.arrays, entry.meta).complete
+
+    def load(self, model: ModelId, resid_mean: str) -> Any:
+        """The model, loaded once; its weights must be those that the comparison names."""
+        from repdiss_core.models import load_model, model_spec
+
+        if model_spec(model.name).weights != model.weights:
+            raise UserError(
+                f"{model.name} has other weights here ({model_spec(model.name).weights[:12]}) than the comparison names ({model.weights[:12]}). "
+                "Open the page anew, or run the command again without the old key."
+            )
+        key = (model.name, resid_mean)
+        if key not in self._models:
+            self._models[key] = load_model(model.name, resid_mean=resid_mean)
+        return self._models[key]
+
+    def stream(self, data: DataId) -> Any:
+        """The token stream of that identity; its content must be what the comparison names."""
+        from repdiss_core.data import open_stream
+
+        if data not in self._streams:
+            stream = open_stream(
+                data.name, data.split, data.sequences_per_batch, data.tokens_per_sequence, data.seed
+            )
+            if stream.data_id.content != data.content:
+                raise UserError(
+                    f"The tokens of {data.name}/{data.split} differ here ({stream.data_id.content[:12]}) from those that the comparison names "
+                    f"({data.content[:12]}): other package versions are installed. Open the page anew to compute with the text at hand."
+                )
+            self._streams[data] = stream
+        return self._streams[data]
+
+    def _run_group(self, group: Group, n_batches: int, progress: Progress, should_stop: Callable[[], bool]) -> None:
+        progress(0.0, "loading models and data")
+        if isinstance(group, FeatureGroup):
+            stream = self.stream(group.data)
+            FeaturePass(group, n_batches, self.store, self.activations, self.load, stream, provenance()).run(progress, should_stop)
+        else:
+            self._run_stitches(group, progress, should_stop)
+
+    def _run_stitches(self, group: StitchGroup, progress: Progress, should_stop: Callable[[], bool]) -> None:
+        from repdiss_core.engine.stitch_pass import run_identity_stitches, run_stitches
+
+        first = group.comparisons[0]
+        f, g = self.load(first.f, first.resid_mean), self.load(first.g, first.resid_mean)
+        n_eval = int(first.setting("eval_batches", 1))
+        made = provenance()
+
+        def keep(comparison: Comparison, result: StitchResult) -> None:
+            arrays, meta = result.to_arrays()
+            meta["provenance"] = {**meta.get("provenance", {}), **made}
+            self.store.put(comparison.key, arrays, {**meta, "comparison": comparison.to_dict()})
+
+        if group.measure == "identity_stitching":
+            run_identity_stitches(group.comparisons, f, g, self.stream(first.data), n_eval, keep, progress, should_stop)
+            return
+        phi = DataId(
+            first.data.name, str(first.setting("phi_split")), str(first.setting("phi_content")),
+            first.data.sequences_per_batch, first.data.tokens_per_sequence, first.data.seed,
+        )  # fmt: skip
+        checkpoints = CheckpointDir(local_root() / "checkpoints", self.report)
+        run_stitches(group.comparisons, f, g, self.stream(first.data), self.stream(phi), n_eval, keep, checkpoints, progress, should_stop)
+
+    @contextlib.contextmanager
+    def _locked(
+        self, comparisons: tuple[Comparison, ...], progress: Progress, start: float, should_stop: Callable[[], bool]
+    ) -> Iterator[None]:
+        """Hold the lock of every key, taken in sorted order so that two jobs never wait for each other in a ring."""
+        import filelock
+
+        with contextlib.ExitStack() as held:
+            for key in sorted(c.key for c in comparisons):
+                lock = self.store.lock(key)
+                while True:
+                    try:
+                        lock.acquire(timeout=CHECK_EVERY_S)
+                        break
+                    except filelock.Timeout:
+                        progress(0.0, "another job computes a part of this; waiting for its result")
+                        if should_stop():
+                            raise Stopped from None
+                held.callback(lock.release)
+            yield
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, device and date that go into every result."""
+    import torch
+
+    names = ("torch", "transformer-lens", "transformers", "numpy", "safetensors")
+    return {
+        "versions": {"repdiss": __version__, "python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in names},
+        "device": "cpu",
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def set_threads(n_workers: int) -> int:
+    """Give this process its share of the cores; the number is recorded in every result."""
+    import torch
+
+    threads = max(1, (os.cpu_count() or 1) // max(1, n_workers))
+    torch.set_num_threads(threads)
+    return threads
+
+
+def _weight(group: Group, n_batches: int) -> float:
+    """Rough seconds that a group takes, for the progress bar alone."""
+    if isinstance(group, FeatureGroup):
+        return 1.0 + 0.05 * n_batches * len(group.models)
+    steps = int(group.comparisons[0].setting("steps", 0))
+    return 1.0 + len(group.comparisons) * (2.0 + 0.05 * steps)
+
+
+def _replaced(group: Group, comparisons: list[Comparison]) -> dict[str, Any]:
+    fields: dict[str, Any] = {"comparisons": tuple(comparisons)}
+    return fields | ({"data": group.data} if isinstance(group, FeatureGroup) else {})

@@ -1,0 +1,112 @@
+"""Named settings, and in which points each departs from the paper's. Plain values; imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from repdiss_core.comparison import Setting
+from repdiss_core.errors import unknown_name
+
+
+@dataclass(frozen=True)
+class StitchPreset:
+    """How phi is trained.
+
+    Args:
+        settings: what goes into `Comparison.settings`.
+        label: for the page.
+        note: one sentence on what the setting is.
+    """
+
+    name: str
+    label: str
+    settings: tuple[tuple[str, Setting], ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much data a figure is computed on.
+
+    Args:
+        data: a name in `repdiss_core.data.DATASETS`.
+        eval_split, phi_split: the tokens measures are evaluated on, and the disjoint ones that phi is trained on.
+        cka_batches, stitch_eval_batches: batches that a CKA map and a stitch's evaluation use.
+        departures: where this differs from the paper's settings, in sentences.
+    """
+
+    name: str
+    label: str
+    data: str
+    eval_split: str
+    phi_split: str
+    sequences_per_batch: int
+    tokens_per_sequence: int
+    cka_batches: int
+    stitch_eval_batches: int
+    stitch: str
+    departures: tuple[str, ...]
+
+
+def _stitch(init: str, lr: float, steps: int, warmup_steps: int) -> tuple[tuple[str, Setting], ...]:
+    return (("init", init), ("lr", lr), ("steps", steps), ("warmup_steps", warmup_steps))
+
+
+STITCH_PRESETS = {
+    preset.name: preset
+    for preset in (
+        StitchPreset(
+            "quick",
+            "quick: least-squares start, 300 steps",
+            _stitch("least_squares", 1.0, 300, 30),
+            "phi starts at its closed-form least-squares fit and is trained for 300 steps; the paper trains 2000 from the identity.",
+        ),
+        StitchPreset(
+            "reference",
+            "reference: identity start, 2000 steps, lr 1.0",
+            _stitch("identity", 1.0, 2000, 200),
+            "The paper's schedule (2000 steps, 200 of warm-up) with its learning rate of 1.0 read as torch's.",
+        ),
+        StitchPreset(
+            "reference-lr0.1",
+            "reference: identity start, 2000 steps, lr 0.1",
+            _stitch("identity", 0.1, 2000, 200),
+            "The paper's schedule with its learning rate of 1.0 read as tuned-lens' scale, which is 0.1 in torch.",
+        ),
+        StitchPreset(
+            "tiny",
+            "tiny: 3 steps, for tests",
+            _stitch("least_squares", 1.0, 3, 1),
+            "Three steps: shows that the pass runs, not what it finds.",
+        ),
+    )
+}
+
+_SMALL = "Batches are 8 sequences of 128 tokens; the paper's are 1 sequence of 1024."
+_CORPUS = "The text is docstrings of Python packages, the models' own training domain; the paper's is the Pile."
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset("bundled", "bundled models", "docstrings", "eval", "phi", 8, 128, 100, 100, "quick",
+               (_SMALL, _CORPUS, "CKA maps rest on 100 batches by default; the paper's on 1000.")),
+        Preset("quick", "quick look", "docstrings", "eval", "phi", 8, 128, 20, 20, "quick",
+               (_SMALL, _CORPUS, "20 batches; the paper's maps rest on 1000.")),
+        Preset("tiny", "tiny, for tests", "docstrings", "eval", "phi", 8, 128, 4, 2, "tiny",
+               (_SMALL, _CORPUS, "4 batches and 3 steps: for tests only.")),
+    )
+}  # fmt: skip
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name, or a `UserError` with the known ones."""
+    if name not in PRESETS:
+        raise unknown_name("preset", name, list(PRESETS), "python -m repdiss_core run --help")
+    return PRESETS[name]
+
+
+def stitch_preset(name: str) -> StitchPreset:
+    """The stitching preset of that name, or a `UserError` with the known ones."""
+    if name not in STITCH_PRESETS:
+        raise unknown_name("stitching preset", name, list(STITCH_PRESETS), "python -m repdiss_core compare --help")
+    return STITCH_PRESETS[name]

@@ -1,0 +1,106 @@
+"""Section 3: do SoLU and GeLU models hold the same information? Figures 1, 4, 5 and 6."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from repdiss_core.errors import UserError
+from repdiss_core.models import MODELS
+from repdiss_core.panels import CurveSpec, MatrixPanel
+from repdiss_core.presets import Preset
+from repdiss_core.studies.common import CkaView, bundled_preset, cka_panel, data_id, same_layer_curve
+
+DEPTHS = (3, 4)
+
+
+@dataclass(frozen=True)
+class Params:
+    """What the page's dropdowns choose.
+
+    Args:
+        depth: number of layers of both models, 3 or 4.
+        seed_gelu, seed_solu: which of the trained models of each activation function.
+        stitch: the name of a stitching preset.
+        cka: how CKA is read.
+        preset: data and sizes.
+    """
+
+    depth: int = 3
+    seed_gelu: int = 0
+    seed_solu: int = 0
+    stitch: str = "quick"
+    cka: CkaView = CkaView()
+    preset: Preset = field(default_factory=bundled_preset)
+
+    def __post_init__(self) -> None:
+        if self.depth not in DEPTHS:
+            raise UserError(f"The paper compares 3- and 4-layer models; depth {self.depth} was asked for. Choose 3 or 4.")
+        for activation, seed in (("gelu", self.seed_gelu), ("solu", self.seed_solu)):
+            if seed not in seeds(activation, self.depth):
+                known = ", ".join(map(str, seeds(activation, self.depth)))
+                raise UserError(f"There is no {self.depth}-layer {activation} model with seed {seed}. Seeds that ship: {known}.")
+
+    @property
+    def gelu(self) -> str:
+        """Name of the GeLU model."""
+        return model_name("gelu", self.depth, self.seed_gelu)
+
+    @property
+    def solu(self) -> str:
+        """Name of the SoLU model."""
+        return model_name("solu", self.depth, self.seed_solu)
+
+
+def model_name(activation: str, depth: int, seed: int) -> str:
+    """The bundled model of that kind."""
+    return f"mini-{activation}-{depth}l-s{seed}"
+
+
+def seeds(activation: str, depth: int) -> tuple[int, ...]:
+    """Seeds that ship for an activation function and depth."""
+    return tuple(seed for seed in range(10) if model_name(activation, depth, seed) in MODELS)
+
+
+def cka_panels(params: Params) -> tuple[MatrixPanel, ...]:
+    """Within GeLU, within SoLU, and between (rows SoLU, columns GeLU): Figure 4 for depth 3, Figure 5 for depth 4."""
+    data = data_id(params.preset, params.preset.eval_split)
+    pairs = (
+        (params.gelu, params.gelu, "Within GeLU"),
+        (params.solu, params.solu, "Within SoLU"),
+        (params.solu, params.gelu, "Between: rows SoLU, columns GeLU"),
+    )
+    return tuple(cka_panel(f, g, params.cka, data, title) for f, g, title in pairs)
+
+
+def paper_curves(params: Params) -> tuple[CurveSpec, ...]:
+    """The four curves of Figure 1: the two crossings and the two stitches of a model into itself."""
+    gelu, solu = params.gelu, params.solu
+    rows = (
+        ("solu → gelu", solu, gelu, "stitch"),
+        ("gelu → solu", gelu, solu, "stitch"),
+        ("gelu → itself", gelu, gelu, "identical"),
+        ("solu → itself", solu, solu, "identical"),
+    )
+    return tuple(same_layer_curve(label, f, g, role, params.preset, params.stitch) for label, f, g, role in rows)
+
+
+def control_curves(params: Params) -> tuple[CurveSpec, ...]:
+    """The two controls that the paper lacks: another seed of the same activation function into the chosen model."""
+    curves = []
+    for activation, seed, target in (("gelu", params.seed_gelu, params.gelu), ("solu", params.seed_solu, params.solu)):
+        others = [s for s in seeds(activation, params.depth) if s != seed]
+        if others:
+            following = next((s for s in others if s > seed), others[0])
+            other = model_name(activation, params.depth, following)
+            label = f"{activation} → {activation}, other seed"
+            curves.append(same_layer_curve(label, other, target, "control", params.preset, params.stitch))
+    return tuple(curves)
+
+
+def crossing_curves(params: Params, seed_gelu: int, seed_solu: int) -> tuple[CurveSpec, CurveSpec]:
+    """(solu → gelu, gelu → solu) of any seed pair of the chosen depth, at the chosen setting."""
+    gelu, solu = model_name("gelu", params.depth, seed_gelu), model_name("solu", params.depth, seed_solu)
+    return (
+        same_layer_curve("solu → gelu", solu, gelu, "stitch", params.preset, params.stitch),
+        same_layer_curve("gelu → solu", gelu, solu, "stitch", params.preset, params.stitch),
+    )

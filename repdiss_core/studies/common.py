@@ -1,0 +1,100 @@
+"""How every study names models, data and comparisons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from repdiss_core.comparison import Comparison, DataId, ModelId, Setting, cka_comparison
+from repdiss_core.data import content_id
+from repdiss_core.errors import UserError
+from repdiss_core.measures import MEASURES
+from repdiss_core.models import model_spec
+from repdiss_core.panels import CurveSpec, MatrixPanel
+from repdiss_core.presets import Preset, preset, stitch_preset
+
+
+@dataclass(frozen=True)
+class CkaView:
+    """How CKA is read: estimator, flatten and resid_mean enter the key; reduction and n_batches are of the view."""
+
+    estimator: str = "unbiased"
+    flatten: str = "token"
+    resid_mean: str = "removed"
+    reduction: str = "mean_of_ratios"
+    n_batches: int = 100
+
+
+def model_id(name: str) -> ModelId:
+    """The model of that name with the hash of its weights."""
+    return ModelId(name, model_spec(name).weights)
+
+
+def data_id(setting: Preset, split: str, seed: int = 0) -> DataId:
+    """The stream that a preset evaluates on (split "eval") or trains phi on (split "phi")."""
+    content = content_id(setting.data, split)
+    return DataId(setting.data, split, content, setting.sequences_per_batch, setting.tokens_per_sequence, seed)
+
+
+def cka_panel(name_f: str, name_g: str, view: CkaView, data: DataId, title: str = "") -> MatrixPanel:
+    """The heatmap of f (rows) against g (columns)."""
+    comparison, swapped = cka_comparison(
+        model_id(name_f),
+        model_id(name_g),
+        data,
+        resid_mean=view.resid_mean,
+        measure_version=MEASURES["cka"].version,
+        settings=(("estimator", view.estimator), ("flatten", view.flatten)),
+    )
+    return MatrixPanel(title or f"{name_f} × {name_g}", comparison, swapped, name_f, name_g)
+
+
+def stitch_comparison(
+    name_f: str, name_g: str, pair: tuple[int, int], setting: Preset, stitch: str, measure: str = "stitching"
+) -> Comparison:
+    """The stitch of f after layer l into g after layer m, pair = (l, m).
+
+    Args:
+        setting: the preset that names the data.
+        stitch: the name of a stitching preset; without meaning for identity stitching.
+
+    Raises:
+        UserError: a layer out of range.
+    """
+    for name, layer in ((name_f, pair[0]), (name_g, pair[1])):
+        n_layers = model_spec(name).n_layers
+        if not 0 <= layer <= n_layers:
+            raise UserError(f"{name} has layers 0 (embedding) to {n_layers}; layer {layer} was asked for. Choose one in that range.")
+    settings: tuple[tuple[str, Setting], ...] = (("eval_batches", setting.stitch_eval_batches),)
+    if measure == "stitching":
+        phi = data_id(setting, setting.phi_split)
+        settings += (*stitch_preset(stitch).settings, ("phi_split", phi.split), ("phi_content", phi.content))
+    return Comparison(
+        measure,
+        model_id(name_f),
+        model_id(name_g),
+        data_id(setting, setting.eval_split),
+        layer_pairs=f"{pair[0]}:{pair[1]}",
+        resid_mean="kept",  # a stitched model runs on the raw residual stream
+        measure_version=MEASURES[measure].version,
+        settings=settings,
+    )
+
+
+def same_layer_curve(
+    label: str, name_f: str, name_g: str, role: str, setting: Preset, stitch: str, measure: str = "stitching"
+) -> CurveSpec:
+    """The stitches of f into g after the same layer l = m, for l = 1 … the shallower model's depth."""
+    spec_f, spec_g = model_spec(name_f), model_spec(name_g)
+    layers = range(1, min(spec_f.n_layers, spec_g.n_layers) + 1)
+    comparisons = tuple(stitch_comparison(name_f, name_g, (l, l), setting, stitch, measure) for l in layers)
+    return CurveSpec(label, comparisons, role, kind(name_f), kind(name_g))
+
+
+def kind(name: str) -> str:
+    """"gelu" or "solu" (or another activation function) of a model."""
+    return "solu" if model_spec(name).activation.startswith("solu") else model_spec(name).activation
+
+
+def bundled_preset() -> Preset:
+    """The setting of the figures that ship."""
+    return preset("bundled")
