@@ -1,0 +1,223 @@
+"""A row of layer-by-layer heatmaps on one colour scale (Figures 3, 4, 5, 9, 10): rows f upward, columns g rightward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from repdiss_core.figures import theme
+from repdiss_core.figures.theme import Look
+from repdiss_core.results import LayerMatrix
+
+
+@dataclass(frozen=True, eq=False)
+class HeatmapPanel:
+    """One map of a row.
+
+    Args:
+        title: what is compared, such as "within GeLU".
+        row_name, column_name: the models f (rows) and g (columns), as they are called on the axes.
+        n_rows, n_columns: layers of f and g; they give an empty panel its shape.
+        matrix: the values, or None while there are none.
+        pending: (L_f, L_g) True where a value is still to come.
+        state: what an empty panel says, such as "computing" or "not computed yet".
+    """
+
+    title: str
+    row_name: str
+    column_name: str
+    n_rows: int
+    n_columns: int
+    matrix: LayerMatrix | None = None
+    pending: np.ndarray | None = None
+    state: str = "not computed yet"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of the map, drawn or not."""
+        return self.matrix.values.shape if self.matrix else (self.n_rows, self.n_columns)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How values become colours: the same for every map of a row.
+
+    Args:
+        title: what is measured.
+        lower, upper: ends of the scale; None takes the smallest and largest value of the row.
+        grey_below: values under it are drawn in one distinct grey, with their number; None for no such limit.
+        digits: decimals in cells.
+        unit: what the values average over, in the singular.
+    """
+
+    title: str
+    lower: float | None
+    upper: float | None
+    grey_below: float | None
+    digits: int
+    unit: str = "batch"
+    colors: str | list[list[Any]] = "Viridis"
+
+
+CKA_SCALE = Scale("CKA", 0.0, 1.0, 0.0, 2)
+LOSS_SCALE = Scale("loss", None, None, None, 3, unit="sequence")
+PENALTY_SCALE = Scale("penalty", None, None, None, 3, unit="sequence")
+ROOM_FOR_BAR = 0.085
+SLOTS = 3
+
+
+def heatmap_row(panels: Sequence[HeatmapPanel], look: Look, scale: Scale = CKA_SCALE, height: int = 380) -> go.Figure:
+    """The maps side by side with one colour bar.
+
+    Values are shown in the cells where they fit; NaN cells are hatched and give their reason on hover.
+    """
+    slots = max(SLOTS, len(panels))  # one map alone is as large as one of three
+    domains = theme.panel_domains(slots, gap=0.075 if slots < 4 else 0.06, right=ROOM_FOR_BAR)[: len(panels)]
+    traces: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {"annotations": [], "shapes": [], "coloraxis": _color_axis(panels, scale, look, domains[-1][1])}
+    for number, (panel, domain) in enumerate(zip(panels, domains, strict=True), start=1):
+        suffix = "" if number == 1 else str(number)
+        layout |= _axes(panel, look, number, domain)
+        layout["annotations"].append(theme.panel_title(look, panel.title, number))
+        if panel.matrix is None or not np.isfinite(panel.matrix.values).any():
+            layout["shapes"].append(_empty_frame(panel, suffix))
+            layout["annotations"].append(theme.centred_note(look, panel.state, number))
+        if panel.matrix is not None:
+            side = min(height - 110, 800 / slots)
+            traces += [trace | {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"} for trace in _traces(panel, scale, side, look)]
+    if not traces:  # the colour bar is drawn by a trace
+        traces = [{"type": "heatmap", "z": [[None]], "coloraxis": "coloraxis", "hoverinfo": "skip"}]
+    layout["margin"] = {"l": 8, "r": 4, "t": look.font_size + 20, "b": 8, "pad": 0}
+    return theme.assemble(traces, layout, look, height)
+
+
+def _color_axis(panels: Sequence[HeatmapPanel], scale: Scale, look: Look, right: float) -> dict[str, Any]:
+    finite = np.concatenate([p.matrix.values[np.isfinite(p.matrix.values)] for p in panels if p.matrix] or [np.zeros(0)])
+    lower = scale.lower if scale.lower is not None else min(0.0, float(finite.min())) if finite.size else 0.0
+    upper = scale.upper if scale.upper is not None else max(lower + 1e-9, float(finite.max())) if finite.size else lower + 1.0
+    bar = {
+        "title": {"text": theme.plain(scale.title), "side": "top", "font": {"size": look.font_size}},
+        "tickfont": {"size": look.small_size},
+        "thickness": 12,
+        "lenmode": "pixels",
+        "len": 235,
+        "y": 1.0,
+        "yanchor": "top",
+        "ypad": 0,
+        "x": right + 0.02,
+        "xanchor": "left",
+        "xpad": 0,
+        "outlinewidth": 0,
+        "ticks": "",
+        "nticks": 6,
+    }
+    if scale.lower == 0.0 and scale.upper == 1.0:
+        bar |= {"tickvals": [0, 0.25, 0.5, 0.75, 1], "ticktext": ["0", ".25", ".5", ".75", "1"]}
+    return {"cmin": lower, "cmax": upper, "colorscale": scale.colors, "colorbar": bar}
+
+
+def _axes(panel: HeatmapPanel, look: Look, number: int, domain: tuple[float, float]) -> dict[str, Any]:
+    rows, columns = panel.shape
+    suffix = "" if number == 1 else str(number)
+    common: dict[str, Any] = {"showgrid": False, "constrain": "domain"}
+    x = theme.axis(look, theme.plain(panel.column_name), range=[0.5, columns + 0.5], domain=domain, anchor=f"y{suffix}", **common)
+    y = theme.axis(look, theme.plain(panel.row_name), range=[0.5, rows + 0.5], anchor=f"x{suffix}", scaleanchor=f"x{suffix}", constraintoward="top", **common)
+    for side, count, labels in ((x, columns, "column_labels"), (y, rows, "row_labels")):
+        ticks = theme.layer_ticks(count)
+        names = getattr(panel.matrix, labels) if panel.matrix else None
+        side |= {"tickvals": ticks, "ticktext": [theme.plain(names[t - 1]) if names else str(t) for t in ticks]}
+    return {f"xaxis{suffix}": x, f"yaxis{suffix}": y}
+
+
+def _empty_frame(panel: HeatmapPanel, suffix: str) -> dict[str, Any]:
+    rows, columns = panel.shape
+    return {
+        "type": "rect",
+        "xref": f"x{suffix}",
+        "yref": f"y{suffix}",
+        "x0": 0.5,
+        "x1": columns + 0.5,
+        "y0": 0.5,
+        "y1": rows + 0.5,
+        "fillcolor": theme.QUIET_FILL,
+        "line": {"width": 0},
+        "layer": "below",
+    }
+
+
+def _traces(panel: HeatmapPanel, scale: Scale, side: float, look: Look) -> list[dict[str, Any]]:
+    matrix = panel.matrix
+    assert matrix is not None
+    rows, columns = matrix.values.shape
+    pending = panel.pending if panel.pending is not None else np.zeros((rows, columns), bool)
+    missing = ~np.isfinite(matrix.values) & ~pending
+    grey = np.zeros_like(missing) if scale.grey_below is None else (matrix.values < scale.grey_below)
+    cell = side / max(rows, columns)
+    shared = {
+        "type": "heatmap",
+        "x": list(range(1, columns + 1)),
+        "y": list(range(1, rows + 1)),
+        "hoverongaps": False,
+        "xgap": 1 if cell > 14 else 0,
+        "ygap": 1 if cell > 14 else 0,
+    }
+    values = {"customdata": _custom_data(matrix), "hovertemplate": _hover(panel, scale)}
+    if cell >= 8 * (scale.digits + 2):
+        values |= {"texttemplate": f"%{{z:.{scale.digits}f}}", "textfont": {"size": look.small_size}}
+    traces = [shared | values | {"name": "values", "z": _only(matrix.values, ~grey & ~missing), "coloraxis": "coloraxis"}]
+    if grey.any():
+        traces.append(shared | values | {"name": "below scale", "z": _only(matrix.values, grey), **_one_color(theme.NEGATIVE_COLOR)})
+    if pending.any():
+        where = _only(np.zeros_like(matrix.values), pending)
+        traces.append(shared | {"name": "pending", "z": where, "hovertemplate": "still to come<extra></extra>", **_one_color(theme.QUIET_FILL)})
+    if missing.any() and not missing.all():
+        reason = "<br>".join(theme.plain(note) for note in matrix.notes) or "no value"
+        where = _only(np.zeros_like(matrix.values), missing)
+        traces.append(shared | {"name": "no value", "z": where, "hovertemplate": reason + "<extra></extra>", **_one_color(theme.QUIET_FILL)})
+        traces.append(_hatching(missing))
+    return traces
+
+
+def _custom_data(matrix: LayerMatrix) -> list[list[list[str]]]:
+    """(L_f, L_g, 4): label of the row, label of the column, lower and upper end of the interval."""
+    return [
+        [
+            [row, column, f"{matrix.interval[0, i, j]:.3f}", f"{matrix.interval[1, i, j]:.3f}"]
+            for j, column in enumerate(map(theme.plain, matrix.column_labels))
+        ]
+        for i, row in enumerate(map(theme.plain, matrix.row_labels))
+    ]
+
+
+def _hover(panel: HeatmapPanel, scale: Scale) -> str:
+    """Both layers, value and interval, number of batches: in this order in every figure."""
+    assert panel.matrix is not None
+    return (
+        f"{theme.plain(panel.row_name)} %{{customdata[0]}}<br>{theme.plain(panel.column_name)} %{{customdata[1]}}<br>"
+        f"<b>{theme.plain(scale.title)} %{{z:.3f}}</b>  95 % [%{{customdata[2]}}, %{{customdata[3]}}]<br>"
+        f"{theme.count(panel.matrix.n_batches, scale.unit)}<extra></extra>"
+    )
+
+
+def _only(values: np.ndarray, where: np.ndarray) -> list[list[float | None]]:
+    return [[float(v) if keep else None for v, keep in zip(row, keeps, strict=True)] for row, keeps in zip(values, where, strict=True)]
+
+
+def _one_color(color: str) -> dict[str, Any]:
+    return {"colorscale": [[0, color], [1, color]], "showscale": False}
+
+
+def _hatching(cells: np.ndarray) -> dict[str, Any]:
+    """Diagonal lines over the given cells, three to a cell."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for row, column in np.argwhere(cells) + 1:
+        for start in (-0.5, 0.0, 0.5):
+            low, high = max(-0.5, -0.5 + start), min(0.5, 0.5 + start)
+            x += [column + low, column + high, None]
+            y += [row + low - start, row + high - start, None]
+    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": {"color": theme.QUIET_LINE, "width": 1}, "hoverinfo": "skip"}

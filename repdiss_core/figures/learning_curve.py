@@ -1,0 +1,89 @@
+"""Learning curves of the stitching layers (Figure 6): training loss by step, one small panel a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from repdiss_core.figures import theme
+from repdiss_core.figures.layer_curve import stroke
+from repdiss_core.figures.theme import Look
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingTrace:
+    """The training loss of one stitching layer: `step` and `loss` (n_points,), and the style of its curve in Figure 1."""
+
+    name: str
+    step: np.ndarray
+    loss: np.ndarray
+    style: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class LearningPanel:
+    """One panel: the traces of one layer."""
+
+    title: str
+    traces: tuple[TrainingTrace, ...] = ()
+    state: str = "not computed yet"
+
+
+def learning_curves(panels: Sequence[LearningPanel], look: Look, log_steps: bool = False, height: int = 340) -> go.Figure:
+    """The panels side by side on one scale, step on a linear or logarithmic axis."""
+    domains = theme.panel_domains(len(panels), gap=0.035)
+    traces: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {"annotations": [], "showlegend": True}
+    seen: set[str] = set()
+    limits = _limits(panels)
+    for number, (panel, domain) in enumerate(zip(panels, domains, strict=True), start=1):
+        suffix = "" if number == 1 else str(number)
+        x = theme.axis(look, "step", domain=domain, anchor=f"y{suffix}", type="log" if log_steps else "linear", showgrid=False)
+        x |= {"dtick": 1} if log_steps else {"nticks": 5, "rangemode": "tozero"}
+        y = theme.axis(look, "training loss, nats a token" if number == 1 else "", anchor=f"x{suffix}", showticklabels=number == 1, nticks=6)
+        y |= {"range": list(limits), "tickformat": ".2f"} if limits else {"range": [0, 1], "showticklabels": False}
+        if not panel.traces:
+            x |= {"range": [0, 1], "showticklabels": False, "type": "linear"}
+            layout["annotations"].append(theme.centred_note(look, panel.state, number))
+            traces.append(theme.axes_holder(number))
+        layout |= {f"xaxis{suffix}": x, f"yaxis{suffix}": y | ({"matches": "y"} if number > 1 else {})}
+        layout["annotations"].append(theme.panel_title(look, panel.title, number))
+        for trace in panel.traces:
+            traces.append(_line(trace, look, suffix, log_steps, first=trace.name not in seen))
+            seen.add(trace.name)
+    layout["legend"] = {"orientation": "h", "x": 0, "y": -0.26, "yanchor": "top", "font": {"size": look.small_size}, "itemwidth": 44}
+    layout["margin"] = {"l": 8, "r": 8, "t": look.font_size + 20, "b": 8, "pad": 0}
+    return theme.assemble(traces, layout, look, height)
+
+
+def _line(trace: TrainingTrace, look: Look, suffix: str, log_steps: bool, first: bool) -> dict[str, Any]:
+    drawn = stroke(trace.style, look, trace.name)
+    keep = np.isfinite(trace.loss) & ((trace.step > 0) | (not log_steps))
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": theme.plain(trace.name),
+        "legendgroup": trace.name,
+        "showlegend": first,
+        "x": trace.step[keep].tolist(),
+        "y": trace.loss[keep].tolist(),
+        "xaxis": f"x{suffix}",
+        "yaxis": f"y{suffix}",
+        "line": {"color": drawn.color, "width": drawn.width * 0.7, "dash": drawn.dash},
+        "hovertemplate": f"{theme.plain(trace.name)}<br>step %{{x:,}}<br><b>training loss %{{y:.3f}}</b><extra></extra>",
+    }
+
+
+def _limits(panels: Sequence[LearningPanel]) -> tuple[float, float] | None:
+    """The common range: from the lowest loss to the highest start, leaving out the rare spike above the 99.5th percentile."""
+    losses = [t.loss[np.isfinite(t.loss)] for p in panels for t in p.traces if t.loss.size]
+    if not losses or not any(x.size for x in losses):
+        return None
+    everything = np.concatenate(losses)
+    low, high = float(everything.min()), float(max(np.percentile(everything, 99.5), *(x[0] for x in losses if x.size)))
+    room = 0.05 * max(high - low, 1e-3)
+    return low - room, high + room

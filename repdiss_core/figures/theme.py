@@ -1,0 +1,161 @@
+"""One visual language: every colour, font size and line width of the figures, and the looks they are drawn in.
+
+Three looks: "page" leaves text and background to the dashboard's light or dark theme, "presenting" is for a screen in a
+seminar room, "print" is black on white for a paper.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+MODEL_COLORS = {"gelu": "#0072B2", "solu": "#D55E00"}
+MODEL_COLORS_ON_DARK = {"gelu": "#3D9BD6", "solu": "#F0803A"}
+MODEL_SYMBOLS = {"gelu": "circle", "solu": "square"}
+KIND_NAMES = {"gelu": "GeLU", "solu": "SoLU"}
+CONTROL_COLOR = "#8C8C8C"
+OTHER_COLOR = "#6B6B6B"
+NEGATIVE_COLOR = "#C9C9C9"
+QUIET_FILL = "rgba(128,128,128,0.10)"
+QUIET_LINE = "rgba(128,128,128,0.45)"
+GRID_COLOR = "rgba(128,128,128,0.18)"
+FONT_FAMILY = '"Source Sans", "Source Sans 3", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'
+
+
+@dataclass(frozen=True)
+class Look:
+    """Font sizes and colours of one way of showing figures; None leaves a colour to the dashboard's theme."""
+
+    name: str
+    font_size: int
+    small_size: int
+    line_width: float
+    text: str | None
+    background: str | None
+    dark: bool = False
+
+    def model_color(self, kind: str) -> str:
+        """The colour of a kind of model ("gelu", "solu"); a neutral grey for any other."""
+        return (MODEL_COLORS_ON_DARK if self.dark else MODEL_COLORS).get(kind, OTHER_COLOR)
+
+
+LOOKS = {
+    "page": Look("page", 14, 13, 2.5, None, None),
+    "page_dark": Look("page_dark", 14, 13, 2.5, None, None, dark=True),
+    "presenting": Look("presenting", 20, 18, 4.0, "#1B1F24", "#FFFFFF"),
+    "presenting_dark": Look("presenting_dark", 20, 18, 4.0, "#E8EAED", "#14171C", dark=True),
+    "print": Look("print", 14, 13, 2.0, "#000000", "#FFFFFF"),
+}
+
+
+def plain(text: object) -> str:
+    """Text for a title, label or hover in which no character is taken as markup."""
+    return html.escape(str(text), quote=False)
+
+
+def count(n: int, unit: str = "") -> str:
+    """A count with thin separators and its unit: "1 batch", "25 600 tokens"."""
+    plural = unit + "es" if unit.endswith("ch") else unit + "s"
+    return f"{n:,}".replace(",", "\u2009") + (f" {unit if n == 1 else plural}" if unit else "")
+
+
+def assemble(traces: list[dict[str, Any]], layout: dict[str, Any], look: Look, height: int) -> go.Figure:
+    """A figure in the given look, `height` pixels high."""
+    base: dict[str, Any] = {
+        "height": height,
+        "font": {"size": look.font_size, "family": FONT_FAMILY},
+        "hoverlabel": {"font": {"size": look.small_size, "family": FONT_FAMILY}, "align": "left"},
+        "hovermode": "closest",
+        "dragmode": False,
+        "showlegend": False,
+        "margin": {"l": 8, "r": 8, "t": 36, "b": 8, "pad": 0},
+        "paper_bgcolor": look.background or "rgba(0,0,0,0)",
+        "plot_bgcolor": look.background or "rgba(0,0,0,0)",
+    }
+    if look.text:
+        base["font"]["color"] = look.text
+        base["template"] = "none"
+    return go.Figure({"data": traces, "layout": {**base, **layout}})
+
+
+def axis(look: Look, title: str = "", **fields: Any) -> dict[str, Any]:
+    """A quiet axis: faint grid, no zero line, no spikes."""
+    return {
+        "title": {"text": title, "font": {"size": look.font_size}, "standoff": 8},
+        "tickfont": {"size": look.small_size},
+        "gridcolor": GRID_COLOR,
+        "zeroline": False,
+        "showline": False,
+        "ticks": "",
+        "automargin": True,
+        "fixedrange": True,
+        **fields,
+    }
+
+
+def panel_title(look: Look, text: str, axis_number: int, y_offset: int = 10) -> dict[str, Any]:
+    """An annotation above the left edge of a panel."""
+    suffix = "" if axis_number == 1 else str(axis_number)
+    return {
+        "text": plain(text),
+        "xref": f"x{suffix} domain",
+        "yref": f"y{suffix} domain",
+        "x": 0,
+        "y": 1,
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "yshift": y_offset - 6,
+        "showarrow": False,
+        "font": {"size": look.font_size, "weight": 600},
+    }
+
+
+def centred_note(look: Look, text: str, axis_number: int) -> dict[str, Any]:
+    """A quiet sentence in the middle of a panel that has nothing to show yet."""
+    suffix = "" if axis_number == 1 else str(axis_number)
+    return {
+        "text": plain(text),
+        "xref": f"x{suffix} domain",
+        "yref": f"y{suffix} domain",
+        "x": 0.5,
+        "y": 0.5,
+        "showarrow": False,
+        "opacity": 0.75,
+        "font": {"size": look.small_size},
+    }
+
+
+def axes_holder(axis_number: int) -> dict[str, Any]:
+    """A trace without points: Plotly draws the axes of an empty panel only if a trace lies on them."""
+    suffix = "" if axis_number == 1 else str(axis_number)
+    return {"type": "scatter", "x": [None], "y": [None], "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "hoverinfo": "skip", "showlegend": False}
+
+
+def panel_domains(n_panels: int, gap: float, right: float = 0.0) -> list[tuple[float, float]]:
+    """Equal shares of the width for a row of panels, `gap` apart, leaving `right` free for a colour bar."""
+    width = (1.0 - right - gap * (n_panels - 1)) / n_panels
+    return [(i * (width + gap), i * (width + gap) + width) for i in range(n_panels)]
+
+
+def layer_ticks(n_layers: int, at_most: int = 12) -> list[int]:
+    """Layers that get a tick: all of a shallow model, every second, fifth, … of a deep one; the last one always."""
+    step = next(s for s in (1, 2, 4, 5, 10, 20, 50, 100, n_layers) if n_layers / s <= at_most)
+    ticks = [layer for layer in range(1, n_layers + 1) if layer % step == 0 or (layer == 1 and step > 2)]
+    return ticks if n_layers in ticks or n_layers - ticks[-1] < step / 2 + 1 else [*ticks, n_layers]
+
+
+def chart_config(file_name: str, image_format: str = "svg") -> dict[str, Any]:
+    """Plotly's settings: a mode bar that appears on hover and saves the picture in the browser itself."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", file_name).strip("-.") or "figure"
+    return {
+        "displaylogo": False,
+        "displayModeBar": "hover",
+        "scrollZoom": False,
+        "doubleClick": False,
+        "modeBarButtonsToRemove": ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"],
+        "toImageButtonOptions": {"format": image_format, "filename": safe, "scale": 2 if image_format == "png" else 1},
+    }
