@@ -85,7 +85,7 @@ def start(request: Request, title: str, fresh: bool = False) -> str:
         if known is not None and known.alive:
             return request.key
         (folder / "cancel").unlink(missing_ok=True)
-        _write(folder / "request.json", {"title": title, "fresh": fresh, "request": request.to_dict()})
+        write_request(request.key, {"title": title, "fresh": fresh, "request": request.to_dict()})
         write_status(JobStatus(request.key, title, "queued", message="starting a worker", started=time.time()))
         _spawn(folder, request.key)
     return request.key
@@ -175,6 +175,11 @@ def read_request(job_id: str) -> dict[str, Any]:
     if form is None:
         raise UserError(f"There is no job {job_id!r} in {cache_root()}. List jobs on the page Runs.")
     return form
+
+
+def write_request(job_id: str, form: dict[str, Any]) -> None:
+    """Put title, fresh and request of a job where its worker reads them."""
+    _write(_folder(job_id) / "request.json", form)
 
 
 def write_status(job: JobStatus) -> None:

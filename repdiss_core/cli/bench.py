@@ -1,0 +1,46 @@
+"""`bench cka|engine|app`: every claim of speed, measured again on the machine at hand."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+
+@click.group()
+def bench() -> None:
+    """Measure speed and accuracy, side by side in one run."""
+
+
+_JSON = click.option("--json", "json_path", type=click.Path(dir_okay=False), default=None, help="Write the figures to this file too.")
+
+
+@bench.command()
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=7, show_default=True)
+@_JSON
+def cka(threads: int, rounds: int, json_path: str | None) -> None:
+    """CKA of all layer pairs against pytorch_cka and torch_cka: time, memory, error (needs requirements-dev.txt)."""
+    from repdiss_core.bench.cka import run
+
+    sys.exit(run(threads, rounds, json_path))
+
+
+@bench.command()
+@click.option("--batches", type=click.IntRange(min=1), default=3, show_default=True)
+@_JSON
+def engine(batches: int, json_path: str | None) -> None:
+    """Wall time of CKA over that of the forward passes, at pythia-160m's and 70m's shapes with random weights."""
+    from repdiss_core.bench.engine import run
+
+    sys.exit(run(batches, json_path))
+
+
+@bench.command()
+@click.option("--rounds", type=click.IntRange(min=1), default=10, show_default=True)
+@_JSON
+def app(rounds: int, json_path: str | None) -> None:
+    """Time to the first page, page switch and redraw, in headless Chromium (needs requirements-dev.txt)."""
+    from repdiss_core.bench.app import run
+
+    sys.exit(run(rounds, json_path))

@@ -1,0 +1,112 @@
+"""A page's worker: holds the job's lock, waits for a slot, computes, and keeps the status file."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from repdiss_core.cli.progress import stop_on_signal
+from repdiss_core.comparison import Request
+from repdiss_core.errors import UserError
+
+
+def work(job_id: str) -> int:
+    """Compute one job; returns the exit status."""
+    import filelock
+
+    from repdiss_core import jobs
+
+    stop = stop_on_signal()
+    form = jobs.read_request(job_id)
+    status = jobs.JobStatus(job_id, form["title"], "queued", message="waiting for a free worker", started=time.time())
+    try:
+        with jobs.job_lock(job_id):
+            jobs.write_status(status)
+            slot = _wait_for_slot(lambda: stop.is_set() or jobs.cancel_wanted(job_id))
+            if slot is None:
+                jobs.write_status(replace(status, state="cancelled", message="cancelled before it began"))
+                return 0
+            with slot:
+                return _work_in_slot(form, replace(status, state="running", message="importing"), stop)
+    except filelock.Timeout:
+        click.echo("Another worker has this job already.", err=True)
+        return 0
+
+
+def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> int:
+    from repdiss_core import jobs
+
+    jobs.write_status(status)
+    reporter = _StatusProgress(status)
+    try:
+        from repdiss_core.cache import ResultStore
+        from repdiss_core.engine.feature_pass import Stopped
+        from repdiss_core.engine.run import Engine, set_threads
+
+        set_threads(jobs.n_workers())
+        store, request = ResultStore.open(), Request.from_dict(form["request"])
+        if form.get("fresh"):
+            _forget_once(store, form, status.job_id)
+        try:
+            Engine(store, report=lambda line: print(line, flush=True)).run(
+                request, reporter, lambda: stop.is_set() or jobs.cancel_wanted(status.job_id)
+            )
+        except Stopped:
+            jobs.write_status(replace(reporter.status, state="cancelled", message="cancelled; finished batches are kept", seconds_left=None))
+            return 0
+        jobs.write_status(replace(reporter.status, state="done", fraction=1.0, message="done", seconds_left=None))
+        return 0
+    except UserError as error:
+        print(error, flush=True)
+        jobs.write_status(replace(reporter.status, state="failed", error=str(error), message="stopped", seconds_left=None))
+    except Exception as error:
+        traceback.print_exc()
+        sentence = f"An unexpected fault stopped this job ({type(error).__name__}: {error}). What was finished is kept; its log has the details."
+        jobs.write_status(replace(reporter.status, state="failed", error=sentence, message="stopped", seconds_left=None))
+    return 1
+
+
+def _forget_once(store: Any, form: dict[str, Any], job_id: str) -> None:
+    """Drop what a fresh run replaces, and say so in the request: a resumed run must not drop its own work."""
+    from repdiss_core import jobs
+
+    for comparison in Request.from_dict(form["request"]).comparisons:
+        store.delete(comparison.key)
+    jobs.write_request(job_id, {**form, "fresh": False})
+
+
+def _wait_for_slot(give_up: Any) -> Any:
+    import filelock
+
+    from repdiss_core import jobs
+
+    while not give_up():
+        for lock in jobs.slot_locks():
+            try:
+                return lock.acquire()
+            except filelock.Timeout:
+                continue
+        time.sleep(0.2)
+    return None
+
+
+class _StatusProgress:
+    """Writes the status file at most every 0.3 s, with the time left."""
+
+    def __init__(self, status: Any) -> None:
+        self.status, self._begun, self._written = status, time.monotonic(), 0.0
+
+    def __call__(self, fraction: float, message: str) -> None:
+        from repdiss_core import jobs
+
+        now = time.monotonic()
+        left = (now - self._begun) * (1 - fraction) / fraction if fraction > 0.02 else None
+        self.status = replace(self.status, fraction=fraction, message=message, seconds_left=left)
+        if now - self._written > 0.3:
+            jobs.write_status(self.status)
+            self._written = now
