@@ -123,3 +123,20 @@ def _plain(array: np.ndarray) -> Any:
         return value if math.isfinite(value) else None
 
     return clean(np.asarray(array, dtype=float).tolist())
+
+
+def to_html(title: str, cards: list[tuple[Any, str]]) -> str:
+    """One self-contained page that opens offline: figures with their hover, captions, and nothing fetched.
+
+    Args:
+        cards: (Plotly figure, caption) pairs.
+    """
+    import html
+
+    body = []
+    for number, (figure, caption) in enumerate(cards):
+        chart = figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"responsive": True, "displaylogo": False})
+        body.append(f"<section>{chart}<p>{html.escape(caption)}</p></section>")
+    style = "body{font:16px/1.5 system-ui,sans-serif;max-width:1200px;margin:2rem auto;padding:0 1rem;color:#1b1f24}p{color:#555}"
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title><style>{style}</style>"
+    return f"{head}<h1>{html.escape(title)}</h1>{''.join(body)}</html>\n"

@@ -68,7 +68,7 @@ def compare(model_f: str, model_g: str, **choices: Any) -> None:
     from repdiss_core.cache import ResultStore
     from repdiss_core.cli.pairs import choose
 
-    _check_out(choices["out"], (".json", ".csv"))
+    check_out(choices["out"], (".json", ".csv"))
     pair = choose(model_f, model_g, **{k: v for k, v in choices.items() if k != "out"})
     compute(pair.request)
     forms = pair.forms(ResultStore.open())
@@ -125,7 +125,8 @@ def compute(request: Request) -> None:
         reporter.close()
 
 
-def _check_out(out: Path | None, endings: tuple[str, ...]) -> None:
+def check_out(out: Path | None, endings: tuple[str, ...]) -> None:
+    """Raise a `UserError` where `out` cannot be written in one of these formats."""
     if out is not None and out.suffix not in endings:
         raise UserError(f"--out {out.name} ends in {out.suffix or 'nothing'!r}; this command writes {' or '.join(endings)}.")
     if out is not None and not out.parent.exists():

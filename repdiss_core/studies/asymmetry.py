@@ -97,10 +97,14 @@ def control_curves(params: Params) -> tuple[CurveSpec, ...]:
     return tuple(curves)
 
 
-def crossing_curves(params: Params, seed_gelu: int, seed_solu: int) -> tuple[CurveSpec, CurveSpec]:
-    """(solu → gelu, gelu → solu) of any seed pair of the chosen depth, at the chosen setting."""
-    gelu, solu = model_name("gelu", params.depth, seed_gelu), model_name("solu", params.depth, seed_solu)
-    return (
-        same_layer_curve("solu → gelu", solu, gelu, "stitch", params.preset, params.stitch),
-        same_layer_curve("gelu → solu", gelu, solu, "stitch", params.preset, params.stitch),
-    )
+def curve_between(params: Params, bottom: tuple[str, int], top: tuple[str, int]) -> CurveSpec:
+    """The stitches of one model into another, each (activation, seed), at the chosen depth and setting."""
+    role = "identical" if bottom == top else "stitch" if bottom[0] != top[0] else "control"
+    f, g = (model_name(activation, params.depth, seed) for activation, seed in (bottom, top))
+    return same_layer_curve(f"{f} → {g}", f, g, role, params.preset, params.stitch)
+
+
+def all_curves(params: Params) -> tuple[CurveSpec, ...]:
+    """Every ordered pair of the models of the chosen depth: what the claims over seeds rest on."""
+    models = [(kind, seed) for kind in ("gelu", "solu") for seed in seeds(kind, params.depth)]
+    return tuple(curve_between(params, bottom, top) for bottom in models for top in models)

@@ -1,0 +1,41 @@
+# Two commands do all the set-up: `make demo` opens the dashboard, `make test` runs the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.requirements.stamp
+DEV_STAMP := $(VENV)/.requirements-dev.stamp
+export OPENBLAS_NUM_THREADS ?= 2
+
+.PHONY: demo test test-all results lint clean
+.DEFAULT_GOAL := demo
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("RepDiss needs Python 3.11 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(DEV_STAMP): requirements-dev.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+demo: $(STAMP)  ## The dashboard on the models that ship, at http://127.0.0.1:8501
+	$(BIN)/python -m streamlit run app.py
+
+test: $(DEV_STAMP)  ## All fast tests, the browser's among them
+	$(BIN)/python -m pytest
+
+test-all: $(DEV_STAMP)  ## The slow ones too
+	$(BIN)/python -m pytest -m ""
+
+results: $(STAMP)  ## Compute the shipped results of the bundled models anew (about an hour on 2 cores)
+	$(BIN)/python -m repdiss_core.bundled.results
+
+lint: $(DEV_STAMP)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+clean:  ## Remove the environment (the cache stays)
+	rm -rf $(VENV)

@@ -1,0 +1,78 @@
+"""`figure FIG --out FILE`: a figure from the cache, as HTML, JSON, CSV or SVG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from repdiss_core.cli.compute import check_out, asymmetry_params, cka_options
+from repdiss_core.errors import UserError
+
+ENDINGS = (".html", ".json", ".csv", ".svg", ".png")
+
+
+@click.command()
+@click.argument("figure_id")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.html, .json, .csv, .svg or .png.")
+@click.option("--preset", "preset_name", default="bundled", show_default=True)
+@click.option("--stitch", default=None, help="Stitching preset (default: the preset's).")
+@click.option("--quantity", type=click.Choice(("loss", "penalty")), default="loss", show_default=True)
+@click.option("--seed-gelu", type=int, default=0, show_default=True)
+@click.option("--seed-solu", type=int, default=0, show_default=True)
+@cka_options
+def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
+    """Write a figure that is in the cache (shipped, or computed by `run`)."""
+    from repdiss_core import compose
+    from repdiss_core.cache import ResultStore
+    from repdiss_core.figures.theme import LOOKS
+    from repdiss_core.paper import figure_parts, figure_spec
+
+    check_out(out, ENDINGS)
+    params = asymmetry_params(**choices)
+    spec = figure_spec(figure_id)
+    drawn = compose.compose(
+        ResultStore.open(), spec.kind, figure_parts(figure_id, params), LOOKS["print"], params.preset,
+        reduction=params.cka.reduction, n_batches=params.cka.n_batches, quantity=quantity,
+    )  # fmt: skip
+    if not all(d.complete for d in drawn):
+        raise UserError(
+            f"{spec.label} is not in the cache at these settings. Compute it first: the same options with "
+            f"`python -m repdiss_core run {spec.figure_id}`."
+        )
+    _write(out, spec, drawn)
+    click.echo(f"Wrote {out}.", err=True)
+
+
+def _write(out: Path, spec: Any, drawn: list[Any]) -> None:
+    from repdiss_core import exports
+
+    forms = [form for d in drawn for form in d.forms]
+    if out.suffix == ".json":
+        whole = {"figure": spec.figure_id, "title": spec.title, "captions": [d.caption.text for d in drawn], "panels": forms}
+        out.write_text(exports.to_json(whole), encoding="utf-8")
+    elif out.suffix == ".csv":
+        out.write_text(exports.to_csv(forms), encoding="utf-8")
+    elif out.suffix == ".html":
+        out.write_text(exports.to_html(f"{spec.label}: {spec.title}", [(d.figure, d.caption.text) for d in drawn]), encoding="utf-8")
+    else:
+        _write_image(out, drawn)
+
+
+def _write_image(out: Path, drawn: list[Any]) -> None:
+    """Through kaleido and a Chromium that is on the machine; several cards become several numbered files."""
+    import os
+    import shutil
+
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    try:
+        import kaleido  # noqa: F401
+    except ImportError:
+        raise UserError(f"Writing {out.suffix} needs kaleido: `pip install -r requirements-dev.txt`. HTML, JSON and CSV need nothing.") from None
+    if browser is None and "BROWSER_PATH" not in os.environ:
+        raise UserError(f"Writing {out.suffix} needs Chromium or Chrome, and none is on the PATH. Install one, or write HTML.")
+    os.environ.setdefault("BROWSER_PATH", browser or "")
+    for number, one in enumerate(drawn, start=1):
+        path = out if len(drawn) == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
+        one.figure.write_image(str(path), width=1100, height=one.figure.layout.height)
