@@ -115,6 +115,7 @@ class Engine:
 
     def _run_stitches(self, group: StitchGroup, progress: Progress, should_stop: Callable[[], bool]) -> None:
         from repdiss_core.engine.stitch_pass import run_identity_stitches, run_stitches
+        from repdiss_core.models import model_spec
 
         first = group.comparisons[0]
         f, g = self.load(first.f, first.resid_mean), self.load(first.g, first.resid_mean)
@@ -126,15 +127,15 @@ class Engine:
             meta["provenance"] = {**meta.get("provenance", {}), **made}
             self.store.put(comparison.key, arrays, {**meta, "comparison": comparison.to_dict()})
 
-        if group.measure == "identity_stitching":
-            run_identity_stitches(group.comparisons, f, g, self.stream(first.data), n_eval, keep, progress, should_stop)
-            return
-        phi = DataId(
-            first.data.name, str(first.setting("phi_split")), str(first.setting("phi_content")),
-            first.data.sequences_per_batch, first.data.tokens_per_sequence, first.data.seed,
-        )  # fmt: skip
+        tokenizers = (model_spec(first.f.name).tokenizer, model_spec(first.g.name).tokenizer)
         checkpoints = CheckpointDir(local_root() / "checkpoints", self.report)
-        run_stitches(group.comparisons, f, g, self.stream(first.data), self.stream(phi), n_eval, keep, checkpoints, progress, should_stop)
+        common = (n_eval, keep, checkpoints, progress, should_stop, tokenizers)
+        if group.measure == "identity_stitching":
+            run_identity_stitches(group.comparisons, f, g, self.stream(first.data), *common)
+        else:
+            run_stitches(group.comparisons, f, g, self.stream(first.data), self.stream(_phi_data(first)), *common)
+        if should_stop():
+            raise Stopped
 
     @contextlib.contextmanager
     def _locked(
@@ -180,6 +181,13 @@ def set_threads(n_workers: int) -> int:
     threads = max(1, (os.cpu_count() or 1) // max(1, n_workers))
     torch.set_num_threads(threads)
     return threads
+
+
+def _phi_data(comparison: Comparison) -> DataId:
+    """The stream that phi is trained on: the evaluation data's other split, cut alike."""
+    data = comparison.data
+    split, content = str(comparison.setting("phi_split")), str(comparison.setting("phi_content"))
+    return DataId(data.name, split, content, data.sequences_per_batch, data.tokens_per_sequence, data.seed)
 
 
 def _weight(group: Group, n_batches: int) -> float:
