@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from repdiss_core.errors import UserError
+from repdiss_core.reduction import t_quantile
 
 MIN_SEEDS = 3
 
@@ -52,7 +52,7 @@ def over_samples(samples: np.ndarray, level: float = 0.95) -> Differences:
     if n < 2:
         raise UserError(f"An interval needs at least 2 samples; there is {n}. Evaluate more sequences.")
     error = samples.std(axis=1, ddof=1) / np.sqrt(n)
-    half = stdtrit(n - 1, 1 - (1 - level) / (2 * n_layers)) * error
+    half = t_quantile(1 - (1 - level) / (2 * n_layers), n - 1) * error
     mean = samples.mean(axis=1)
     return Differences(mean, mean - half, mean + half, level, n)
 
@@ -75,6 +75,6 @@ def over_crossed_seeds(table: np.ndarray, level: float = 0.95) -> Differences | 
         return None
     rows, columns = table.mean(axis=1), table.mean(axis=0)
     error = np.sqrt(rows.var(axis=0, ddof=1) / n_a + columns.var(axis=0, ddof=1) / n_b)
-    half = stdtrit(min(n_a, n_b) - 1, 1 - (1 - level) / (2 * n_layers)) * error
+    half = t_quantile(1 - (1 - level) / (2 * n_layers), min(n_a, n_b) - 1) * error
     mean = table.mean(axis=(0, 1))
     return Differences(mean, mean - half, mean + half, level, min(n_a, n_b))
