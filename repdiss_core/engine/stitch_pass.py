@@ -58,7 +58,7 @@ def run_stitches(
     provenance = _training_provenance(settings, phi_stream)
     for state in states:
         state.provenance = run.provenance | provenance
-    run.restore(eval_stream)
+    run.restore()
     if run.fit(phi_stream, settings.fit_batches) and run.train(phi_stream):
         run.evaluate(eval_stream)
     failures = [state.failure for state in states if state.failure]
@@ -82,7 +82,7 @@ def run_identity_stitches(
     run = _Pass(states, f, g, n_eval_batches, store_partial, checkpoints, progress, should_stop)
     for state in states:
         state.provenance = dict(run.provenance)
-    run.restore(eval_stream)
+    run.restore()
     run.evaluate(eval_stream)
 
 
@@ -98,9 +98,9 @@ class _Pass:
         self.last_save = self.last_progress = time.monotonic()
         self.provenance = {"n_eval_batches": n_eval, "torch": torch.__version__, "threads": torch.get_num_threads()}
 
-    def restore(self, stream: Any) -> None:
+    def restore(self) -> None:
         """Reads the checkpoints of all stitches; what cannot be used is reported and starts afresh."""
-        device = self.f.embed(stream.batch(0)).device
+        device = getattr(self.f, "device", "cpu")
         for at, state in enumerate(self.states):
             key = state.comparison.key
             saved = self.checkpoints.load(key)
