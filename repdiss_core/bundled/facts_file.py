@@ -1,0 +1,23 @@
+"""Writes the facts file: by merging, under a lock, atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from filelock import FileLock
+
+from repdiss_core import bundled
+
+
+def update_facts(news: dict[str, Any]) -> None:
+    """Merges `news` into the facts file; entries of nested tables are replaced one by one, others whole."""
+    with FileLock(str(bundled.cache_folder("training") / "facts.lock")):
+        path = bundled.FACTS_FILE
+        known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        for key, value in news.items():
+            known[key] = {**known.get(key, {}), **value} if isinstance(value, dict) else value
+        temporary = path.with_suffix(".part")
+        temporary.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
+        os.replace(temporary, path)

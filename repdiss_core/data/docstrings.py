@@ -1,0 +1,133 @@
+"""The `docstrings` data set: tokens of the docstrings of the installed packages, built here and cached. No torch.
+
+The order of work: text (docstring_text.py) → tokens of the shipped tokenizer, documents joined by the separator → one
+row of uint16 on disk. The content hash is the sha256 of that row; the facts file records what the pinned versions give.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from repdiss_core import bundled
+from repdiss_core.data import docstring_text
+from repdiss_core.data.docstring_text import HELD_OUT, SPLITS, Sources
+from repdiss_core.errors import UserError, unknown_name
+
+NAME = "docstrings"
+
+
+def tokens(split: str) -> np.ndarray:
+    """(n,) uint16 token ids of a split; built from the installed packages at first, then read from the cache."""
+    path = _cache_path(split)
+    if path.exists() and _hash_path(path).exists():
+        row = _read(path)
+        if row is not None:
+            return row
+    row = build(docstring_text.installed_sources(), split, bundled.TOKENIZER_FILE)
+    _write(path, lambda file: np.save(file, row, allow_pickle=False))
+    _write(_hash_path(path), lambda file: file.write(content_hash(row).encode("ascii")))
+    return row
+
+
+def build(sources: Sources, split: str, tokenizer_file: Path) -> np.ndarray:
+    """(n,) uint16: each document's tokens followed by the separator, document after document."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    separator = tokenizer.token_to_id(bundled.SEPARATOR)
+    row: list[int] = []
+    for encoded in tokenizer.encode_batch(list(docstring_text.documents(sources, split))):
+        row.extend(encoded.ids)
+        row.append(separator)
+    return np.asarray(row, dtype="<u2")
+
+
+def content_hash(row: np.ndarray) -> str:
+    """sha256 of the token ids as little-endian uint16, in hexadecimal digits."""
+    return hashlib.sha256(np.ascontiguousarray(row, dtype="<u2").tobytes()).hexdigest()
+
+
+def content_id(split: str) -> str:
+    """The content hash of a split: of the cached tokens, else as recorded for the pinned versions, else computed."""
+    path = _hash_path(_cache_path(split))
+    if not path.exists():
+        if not versions_differ() and split != "train":
+            return str(bundled.facts()["data"][NAME]["splits"][split]["content"])
+        tokens(split)
+    return path.read_text("ascii").strip()
+
+
+def versions_differ() -> tuple[str, ...]:
+    """A sentence for each package that is installed in another version than the held-out text was pinned to."""
+    pinned = bundled.facts()["data"][NAME]["packages"]
+    installed = installed_versions()
+    sentences = []
+    for name, version in pinned.items():
+        found = installed.get(name)
+        if found is None:
+            sentences.append(f"{name} is not installed, {version} is pinned")
+        elif found != version:
+            sentences.append(f"{name} {found} is installed, {version} is pinned")
+    return tuple(sentences)
+
+
+@functools.lru_cache(maxsize=1)
+def _versions() -> tuple[tuple[str, str], ...]:
+    found = []
+    for name in HELD_OUT:
+        try:
+            found.append((name, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return tuple(found)
+
+
+def installed_versions() -> dict[str, str]:
+    """Package → version for the packages whose text is held out; those not installed are left out."""
+    return dict(_versions())
+
+
+def _check_split(split: str) -> None:
+    if split not in SPLITS:
+        raise unknown_name("split of docstrings", split, SPLITS, "python -m repdiss_core list data")
+
+
+def _cache_path(split: str) -> Path:
+    """One file a split, set of versions, tokenizer and rule of building."""
+    _check_split(split)
+    if not bundled.TOKENIZER_FILE.exists():
+        raise UserError(f"The tokenizer {bundled.TOKENIZER_FILE} is missing; restore the file from the repository.")
+    rule = Path(docstring_text.__file__).read_bytes()
+    parts = [repr(sorted(installed_versions().items())), bundled.file_hash(bundled.TOKENIZER_FILE), hashlib.sha256(rule).hexdigest()]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return bundled.cache_folder("data") / f"{NAME}-{split}-{digest}.npy"
+
+
+def _hash_path(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _read(path: Path) -> np.ndarray | None:
+    """The cached row, or None where its file is damaged (it is built again)."""
+    try:
+        row = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError):
+        return None
+    return row if content_hash(row) == _hash_path(path).read_text("ascii").strip() else None
+
+
+def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Written beside and then renamed, so that a reader never sees half a file."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    with os.fdopen(handle, "wb") as file:
+        write(file)
+    os.replace(temporary, path)

@@ -1,0 +1,105 @@
+"""The models: what there is, cheaply; `load_model` for the model itself. Imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from repdiss_core import bundled
+from repdiss_core.bundled.recipe import BUNDLED_MODELS
+from repdiss_core.errors import unknown_name
+
+if TYPE_CHECKING:
+    from repdiss_core.models.protocol import ResidualModel
+
+__all__ = ["MODELS", "ModelSpec", "load_model", "model_spec"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What is known of a model without loading it.
+
+    Args:
+        source: "bundled", or where the weights come from.
+        architecture: one line for people.
+        activation: of the MLP: "gelu" or "solu_ln" (SoLU followed by a LayerNorm).
+        weights: sha256 of the weights file.
+        tokenizer: sha256 of the tokenizer; models are stitched only where it is the same.
+        family: models that belong together ("mini").
+        group: of a family, those of one depth ("mini-3l").
+        validation_loss: nats a token on held-out text.
+        tokens_seen: in training.
+        state: "final", or "intermediate" for a model whose training goes on.
+        loader: "module:function", called with the spec and `resid_mean`.
+    """
+
+    name: str
+    source: str
+    architecture: str
+    n_layers: int
+    d_model: int
+    n_heads: int
+    d_head: int
+    n_ctx: int
+    activation: str
+    seed: int
+    weights: str
+    tokenizer: str
+    vocab_size: int
+    n_parameters: int
+    family: str
+    group: str
+    validation_loss: float
+    tokens_seen: int
+    state: str
+    loader: str
+
+
+def _bundled_models() -> dict[str, ModelSpec]:
+    known = bundled.facts()
+    trained = known.get("models", {})
+    return {name: _bundled_spec(name, trained[name], known["tokenizer"]["sha256"]) for name in BUNDLED_MODELS if name in trained}
+
+
+def _bundled_spec(name: str, facts: dict, tokenizer: str) -> ModelSpec:
+    a = facts["architecture"]
+    return ModelSpec(
+        name=name,
+        source="bundled",
+        architecture=f"GPT with LayerNorm before attention and MLP, rotary positions on {a['rotary_dim']} of {a['d_head']} dimensions",
+        n_layers=a["n_layers"],
+        d_model=a["d_model"],
+        n_heads=a["n_heads"],
+        d_head=a["d_head"],
+        n_ctx=a["n_ctx"],
+        activation=a["activation"],
+        seed=facts["seed"],
+        weights=facts["weights"],
+        tokenizer=tokenizer,
+        vocab_size=a["vocab_size"],
+        n_parameters=facts["n_parameters"],
+        family="mini",
+        group=f"mini-{a['n_layers']}l",
+        validation_loss=facts["validation_loss"],
+        tokens_seen=facts["tokens_seen"],
+        state=facts["state"],
+        loader="repdiss_core.models.hooked:load_bundled",
+    )
+
+
+MODELS: dict[str, ModelSpec] = _bundled_models()
+
+
+def model_spec(name: str) -> ModelSpec:
+    """The model of that name, or a `UserError` with the nearest ones."""
+    if name not in MODELS:
+        raise unknown_name("model", name, list(MODELS), "python -m repdiss_core list models")
+    return MODELS[name]
+
+
+def load_model(name: str, resid_mean: str = "removed") -> ResidualModel:
+    """The model of that name, frozen and in float32; imports torch (seconds) and reads the weights."""
+    spec = model_spec(name)
+    module, function = spec.loader.split(":")
+    return getattr(importlib.import_module(module), function)(spec, resid_mean=resid_mean)

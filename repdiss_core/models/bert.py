@@ -1,0 +1,150 @@
+"""Bundled BERT classifiers behind the model protocol: features, blocks with bidirectional masks, head. Imports torch late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repdiss_core.data.batches import TokenBatch
+from repdiss_core.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from repdiss_core.models import ModelSpec
+
+HOOKS = ("mlp_out", "resid_post")
+
+
+def token_types(tokens: np.ndarray, separator: int) -> np.ndarray:
+    """(b, t) int64: 0 up to the first separator, 1 after it."""
+    ends = np.cumsum(tokens == separator, axis=1)
+    return ((ends > 0) & ~((ends == 1) & (tokens == separator))).astype(np.int64)
+
+
+class BertResidualModel:
+    """A transformers `BertForSequenceClassification`, cut between its layers.
+
+    The "residual stream" after block l is the layer's output, after its LayerNorm: BERT normalises after each addition.
+
+    Args:
+        network: put into evaluation mode and frozen here.
+        name: as in the registry.
+        labels: the classes in the order of the logits.
+        separator: token id that ends a sentence; None for inputs of one sentence.
+        resid_mean: "removed" subtracts each token's mean over d_model from features, "kept" does not.
+    """
+
+    def __init__(self, network: Any, name: str, labels: tuple[str, ...], separator: int | None, resid_mean: str = "kept") -> None:
+        if resid_mean not in ("removed", "kept"):
+            raise UserError(f'resid_mean is {resid_mean!r}; it is "removed" (each token\'s mean over d_model) or "kept".')
+        self.network = network.eval().requires_grad_(False)
+        self.name, self.labels, self.separator, self.resid_mean = name, labels, separator, resid_mean
+        config = network.config
+        self.n_layers, self.d_model = int(config.num_hidden_layers), int(config.hidden_size)
+        self.vocab_size, self.n_ctx = int(config.vocab_size), int(config.max_position_embeddings)
+        self.n_forwards = 0
+        if len(labels) != int(config.num_labels):
+            raise UserError(f"{name} has {config.num_labels} outputs but {len(labels)} labels ({', '.join(labels)}); name one label for each output.")
+
+    def embed(self, batch: TokenBatch) -> Tensor:
+        """(b, t, d_model): words, positions and sentence types, normalised; what block 1 reads."""
+        import torch
+
+        tokens = self._checked(batch)
+        self.n_forwards += 1
+        types = np.zeros_like(tokens) if self.separator is None else token_types(tokens, self.separator)
+        return self.network.bert.embeddings(input_ids=torch.from_numpy(tokens), token_type_ids=torch.from_numpy(types))
+
+    def blocks(self, h: Tensor, a: int, b: int, batch: TokenBatch) -> Tensor:
+        """(b, t, d_model) after blocks a+1 … b; no token attends to padding; differentiable in h."""
+        if not 0 <= a <= b <= self.n_layers:
+            raise UserError(f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers}).")
+        if a == b:
+            return h
+        mask = self._attention_mask(h, batch)
+        for layer in self.network.bert.encoder.layer[a:b]:
+            h = _hidden(layer(h, mask))
+        return h
+
+    def head(self, h: Tensor, batch: TokenBatch) -> Tensor:
+        """(b, n_labels) logits: pooler on the first token, then the classifier."""
+        return self.network.classifier(self.network.bert.pooler(h))
+
+    def residuals(self, batch: TokenBatch) -> Iterator[Tensor]:
+        """(b, t, d_model) after block 1 … n_layers, without gradient."""
+        return self.features(batch, "resid_post")
+
+    def features(self, batch: TokenBatch, hook: str) -> Iterator[Tensor]:
+        """(b, t, d_model) of block 1 … n_layers, without gradient, with `resid_mean` applied.
+
+        Args:
+            hook: "mlp_out" is the output of the block's second dense layer, before the addition of the residual and the
+                LayerNorm (what the paper took, C.2); "resid_post" is the block's output.
+        """
+        import torch
+
+        if hook not in HOOKS:
+            raise UserError(f"{self.name} has no features at {hook!r}; choose {' or '.join(HOOKS)}.")
+        caught: list[Tensor] = []
+        with torch.no_grad():
+            h = self.embed(batch)
+            mask = self._attention_mask(h, batch)
+            for layer in self.network.bert.encoder.layer:
+                handle = layer.output.dense.register_forward_hook(lambda _module, _inputs, output: caught.append(output))
+                try:
+                    h = _hidden(layer(h, mask))
+                finally:
+                    handle.remove()
+                chosen = caught.pop() if hook == "mlp_out" else h
+                caught.clear()
+                yield chosen - chosen.mean(dim=-1, keepdim=True) if self.resid_mean == "removed" else chosen
+
+    def _attention_mask(self, h: Tensor, batch: TokenBatch) -> Any:
+        """The mask that BERT itself makes: bidirectional, without the padding."""
+        import torch
+        from transformers.masking_utils import create_bidirectional_mask
+
+        padding = None if batch.mask is None else torch.from_numpy(batch.mask.astype(np.int64))
+        return create_bidirectional_mask(config=self.network.config, inputs_embeds=h, attention_mask=padding)
+
+    def _checked(self, batch: TokenBatch) -> np.ndarray:
+        tokens = np.ascontiguousarray(batch.tokens)
+        if tokens.shape[1] > self.n_ctx:
+            raise UserError(f"{self.name} reads at most {self.n_ctx} tokens; the sequences have {tokens.shape[1]}. Cut them shorter.")
+        if tokens.size and not (0 <= int(tokens.min()) and int(tokens.max()) < self.vocab_size):
+            raise UserError(
+                f"{self.name} knows token ids 0 to {self.vocab_size - 1}; the batch has {int(tokens.min())} to {int(tokens.max())}. "
+                "Its tokens come from another tokenizer: choose data made for this model."
+            )
+        return tokens
+
+
+def _hidden(output: Any) -> Tensor:
+    """The hidden states of a layer's output, which some versions wrap in a tuple."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def load_nli(spec: ModelSpec, resid_mean: str = "kept") -> BertResidualModel:
+    """A bundled NLI classifier in float32; its weights, vocabulary and labels are checked."""
+    from safetensors import SafetensorError
+
+    from repdiss_core import bundled
+    from repdiss_core.bundled.nli import weights_file
+    from repdiss_core.bundled.nli.network import read_classifier
+    from repdiss_core.data import nli
+    from repdiss_core.data.nli_sets import LABELS
+
+    path = weights_file(spec.name)
+    restore = f"Restore it with `git checkout -- repdiss_core/bundled/nli/weights/{path.name}`."
+    if not path.exists():
+        raise UserError(f"The weights of {spec.name} are missing ({path.name}). {restore}")
+    nli.check_vocabulary(spec.name, spec.tokenizer, spec.vocab_size)
+    if bundled.file_hash(path) != spec.weights:
+        raise UserError(f"The weights of {spec.name} are damaged: {path.name} has the hash {bundled.file_hash(path)[:12]}, the facts file says {spec.weights[:12]}. {restore}")
+    try:
+        return BertResidualModel(read_classifier(path), spec.name, LABELS, nli.SEP, resid_mean)
+    except SafetensorError as error:
+        raise UserError(f"The weights of {spec.name} cannot be read ({error}). {restore}") from error
