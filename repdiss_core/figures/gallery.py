@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 from repdiss_core.figures.layer_curve import CurvePanel, Reference, layer_curves
 from repdiss_core.figures.layer_heatmap import PENALTY_SCALE, HeatmapPanel, heatmap_row
 from repdiss_core.figures.learning_curve import LearningPanel, TrainingTrace, learning_curves
-from repdiss_core.figures.theme import LOOKS, Look
+from repdiss_core.figures.theme import LOOKS, PAGE_CSS, Look
 from repdiss_core.results import LayerCurve, LayerMatrix
 
 PAPER_CURVES = (("SoLU → GeLU", "solu", "gelu", "stitch"), ("GeLU → SoLU", "gelu", "solu", "stitch"))
@@ -97,13 +97,11 @@ def page(look_names: tuple[str, ...] = ("page", "page_dark", "print", "presentin
     parts = []
     for name in look_names:
         look = LOOKS[name]
-        text, ground = (look.text or ("#E6E8EB" if look.dark else "#1F2328")), (look.background or ("#14171C" if look.dark else "#FFFFFF"))
-        parts.append(f'<section id="{name}" style="background:{ground};color:{text};padding:24px;width:1120px"><h1>{name}</h1>')
+        parts.append(f'<section id="{name}" style="background:{look.background};color:{look.text};padding:24px;width:1120px"><h1>{name}</h1>')
         for title, figure in cases(look):
-            figure.update_layout(font_color=text)
             parts.append(f"<h3>{title}</h3>" + figure.to_html(full_html=False, include_plotlyjs=not parts[1:]))
         parts.append("</section>")
-    return f'<!doctype html><meta charset="utf-8"><body style="font-family:sans-serif;margin:0">{"".join(parts)}</body>'
+    return f'<!doctype html><meta charset="utf-8"><style>{PAGE_CSS}</style><body style="font-family:sans-serif;margin:0">{"".join(parts)}</body>'
 
 
 if __name__ == "__main__":

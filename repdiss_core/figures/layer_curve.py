@@ -88,7 +88,6 @@ def layer_curves(panels: Sequence[CurvePanel], look: Look, quantity: str = "loss
             "itemwidth": 44,
             "itemclick": "toggle",
         },
-        "margin": {"l": 8, "r": 8, "t": look.font_size + 20, "b": 8, "pad": 0},
     }
     return theme.assemble(traces, layout, look, height)
 
@@ -181,7 +180,7 @@ def _reference_labels(panel: CurvePanel, look: Look, number: int, limits: tuple[
                 "xanchor": "right",
                 "yanchor": "top" if index == 0 and len(ordered) > 1 else "bottom",
                 "showarrow": False,
-                "font": {"size": look.small_size - 1, "color": look.model_color(reference.kind)},
+                "font": {"size": look.small_size - 1},
             }
         )
     return labels

@@ -68,6 +68,7 @@ LOSS_SCALE = Scale("loss", None, None, None, 3, unit="sequence")
 PENALTY_SCALE = Scale("penalty", None, None, None, 3, unit="sequence")
 ROOM_FOR_BAR = 0.085
 SLOTS = 3
+LIGHT_FROM = 0.56  # of the colour scale: above it dark text reads better than white
 
 
 def heatmap_row(panels: Sequence[HeatmapPanel], look: Look, scale: Scale = CKA_SCALE, height: int = 380) -> go.Figure:
@@ -77,8 +78,9 @@ def heatmap_row(panels: Sequence[HeatmapPanel], look: Look, scale: Scale = CKA_S
     """
     slots = max(SLOTS, len(panels))  # one map alone is as large as one of three
     domains = theme.panel_domains(slots, gap=0.075 if slots < 4 else 0.06, right=ROOM_FOR_BAR)[: len(panels)]
+    limits = _limits(panels, scale)
     traces: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {"annotations": [], "shapes": [], "coloraxis": _color_axis(panels, scale, look, domains[-1][1])}
+    layout: dict[str, Any] = {"annotations": [], "shapes": [], "coloraxis": _color_axis(limits, scale, look, domains[-1][1])}
     for number, (panel, domain) in enumerate(zip(panels, domains, strict=True), start=1):
         suffix = "" if number == 1 else str(number)
         layout |= _axes(panel, look, number, domain)
@@ -88,17 +90,21 @@ def heatmap_row(panels: Sequence[HeatmapPanel], look: Look, scale: Scale = CKA_S
             layout["annotations"].append(theme.centred_note(look, panel.state, number))
         if panel.matrix is not None:
             side = min(height - 110, 800 / slots)
-            traces += [trace | {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"} for trace in _traces(panel, scale, side, look)]
+            traces += [trace | {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"} for trace in _traces(panel, scale, limits, side, look)]
     if not traces:  # the colour bar is drawn by a trace
         traces = [{"type": "heatmap", "z": [[None]], "coloraxis": "coloraxis", "hoverinfo": "skip"}]
-    layout["margin"] = {"l": 8, "r": 4, "t": look.font_size + 20, "b": 8, "pad": 0}
     return theme.assemble(traces, layout, look, height)
 
 
-def _color_axis(panels: Sequence[HeatmapPanel], scale: Scale, look: Look, right: float) -> dict[str, Any]:
+def _limits(panels: Sequence[HeatmapPanel], scale: Scale) -> tuple[float, float]:
+    """The ends of the colour scale: as the scale says, else from the values of the whole row."""
     finite = np.concatenate([p.matrix.values[np.isfinite(p.matrix.values)] for p in panels if p.matrix] or [np.zeros(0)])
-    lower = scale.lower if scale.lower is not None else min(0.0, float(finite.min())) if finite.size else 0.0
-    upper = scale.upper if scale.upper is not None else max(lower + 1e-9, float(finite.max())) if finite.size else lower + 1.0
+    lowest, highest = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    lower = scale.lower if scale.lower is not None else min(0.0, lowest)
+    return lower, scale.upper if scale.upper is not None else max(lower + 1e-9, highest)
+
+
+def _color_axis(limits: tuple[float, float], scale: Scale, look: Look, right: float) -> dict[str, Any]:
     bar = {
         "title": {"text": theme.plain(scale.title), "side": "top", "font": {"size": look.font_size}},
         "tickfont": {"size": look.small_size},
@@ -117,7 +123,7 @@ def _color_axis(panels: Sequence[HeatmapPanel], scale: Scale, look: Look, right:
     }
     if scale.lower == 0.0 and scale.upper == 1.0:
         bar |= {"tickvals": [0, 0.25, 0.5, 0.75, 1], "ticktext": ["0", ".25", ".5", ".75", "1"]}
-    return {"cmin": lower, "cmax": upper, "colorscale": scale.colors, "colorbar": bar}
+    return {"cmin": limits[0], "cmax": limits[1], "colorscale": scale.colors, "colorbar": bar}
 
 
 def _axes(panel: HeatmapPanel, look: Look, number: int, domain: tuple[float, float]) -> dict[str, Any]:
@@ -149,7 +155,7 @@ def _empty_frame(panel: HeatmapPanel, suffix: str) -> dict[str, Any]:
     }
 
 
-def _traces(panel: HeatmapPanel, scale: Scale, side: float, look: Look) -> list[dict[str, Any]]:
+def _traces(panel: HeatmapPanel, scale: Scale, limits: tuple[float, float], side: float, look: Look) -> list[dict[str, Any]]:
     matrix = panel.matrix
     assert matrix is not None
     rows, columns = matrix.values.shape
@@ -166,8 +172,6 @@ def _traces(panel: HeatmapPanel, scale: Scale, side: float, look: Look) -> list[
         "ygap": 1 if cell > 14 else 0,
     }
     values = {"customdata": _custom_data(matrix), "hovertemplate": _hover(panel, scale)}
-    if cell >= 8 * (scale.digits + 2):
-        values |= {"texttemplate": f"%{{z:.{scale.digits}f}}", "textfont": {"size": look.small_size}}
     traces = [shared | values | {"name": "values", "z": _only(matrix.values, ~grey & ~missing), "coloraxis": "coloraxis"}]
     if grey.any():
         traces.append(shared | values | {"name": "below scale", "z": _only(matrix.values, grey), **_one_color(theme.NEGATIVE_COLOR)})
@@ -179,6 +183,8 @@ def _traces(panel: HeatmapPanel, scale: Scale, side: float, look: Look) -> list[
         where = _only(np.zeros_like(matrix.values), missing)
         traces.append(shared | {"name": "no value", "z": where, "hovertemplate": reason + "<extra></extra>", **_one_color(theme.QUIET_FILL)})
         traces.append(_hatching(missing))
+    if cell >= 8 * (scale.digits + 2) and np.isfinite(matrix.values).any():
+        traces.append(_numbers(matrix.values, scale, limits, look))
     return traces
 
 
@@ -203,6 +209,22 @@ def _hover(panel: HeatmapPanel, scale: Scale) -> str:
     )
 
 
+def _numbers(values: np.ndarray, scale: Scale, limits: tuple[float, float], look: Look) -> dict[str, Any]:
+    """The value of each cell, white on dark cells and dark on light ones."""
+    known = [(row, column, values[row, column]) for row, column in np.argwhere(np.isfinite(values))]
+    light_from = limits[0] + LIGHT_FROM * (limits[1] - limits[0])
+    on_grey = scale.grey_below if scale.grey_below is not None else -np.inf
+    return {
+        "type": "scatter",
+        "mode": "text",
+        "x": [int(column) + 1 for _, column, _ in known],
+        "y": [int(row) + 1 for row, _, _ in known],
+        "text": [f"{value:.{scale.digits}f}".replace("-", "\u2212") for *_, value in known],
+        "textfont": {"size": look.small_size, "color": [theme.INK if v >= light_from or v < on_grey else "#FFFFFF" for *_, v in known]},
+        "hoverinfo": "skip",
+    }
+
+
 def _only(values: np.ndarray, where: np.ndarray) -> list[list[float | None]]:
     return [[float(v) if keep else None for v, keep in zip(row, keeps, strict=True)] for row, keeps in zip(values, where, strict=True)]
 
@@ -216,7 +238,7 @@ def _hatching(cells: np.ndarray) -> dict[str, Any]:
     x: list[float | None] = []
     y: list[float | None] = []
     for row, column in np.argwhere(cells) + 1:
-        for start in (-0.5, 0.0, 0.5):
+        for start in (-0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75):
             low, high = max(-0.5, -0.5 + start), min(0.5, 0.5 + start)
             x += [column + low, column + high, None]
             y += [row + low - start, row + high - start, None]

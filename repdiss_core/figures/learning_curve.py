@@ -56,7 +56,6 @@ def learning_curves(panels: Sequence[LearningPanel], look: Look, log_steps: bool
             traces.append(_line(trace, look, suffix, log_steps, first=trace.name not in seen))
             seen.add(trace.name)
     layout["legend"] = {"orientation": "h", "x": 0, "y": -0.26, "yanchor": "top", "font": {"size": look.small_size}, "itemwidth": 44}
-    layout["margin"] = {"l": 8, "r": 8, "t": look.font_size + 20, "b": 8, "pad": 0}
     return theme.assemble(traces, layout, look, height)
 
 

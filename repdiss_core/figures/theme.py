@@ -1,7 +1,8 @@
 """One visual language: every colour, font size and line width of the figures, and the looks they are drawn in.
 
-Three looks: "page" leaves text and background to the dashboard's light or dark theme, "presenting" is for a screen in a
-seminar room, "print" is black on white for a paper.
+Looks: "page" for the dashboard, "presenting" for a screen in a seminar room, "print" for a paper. Every figure carries
+dark text on white, or light on dark, of its own, so that a saved picture stands alone; on the dashboard `PAGE_CSS` lets text
+and ground follow the theme at once, also when it changes while the page is open.
 """
 
 from __future__ import annotations
@@ -23,19 +24,26 @@ NEGATIVE_COLOR = "#C9C9C9"
 QUIET_FILL = "rgba(128,128,128,0.10)"
 QUIET_LINE = "rgba(128,128,128,0.45)"
 GRID_COLOR = "rgba(128,128,128,0.18)"
+INK, PAPER = "#1F2328", "#FFFFFF"
+CHALK, NIGHT = "#E6E8EB", "#14171C"
+PAGE_CSS = """
+.js-plotly-plot .main-svg { background: transparent !important; }
+.js-plotly-plot .bglayer .bg { fill: none !important; }
+.js-plotly-plot :is(.xaxislayer-above, .yaxislayer-above, .infolayer) text { fill: currentColor !important; }
+"""
 FONT_FAMILY = '"Source Sans", "Source Sans 3", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'
 
 
 @dataclass(frozen=True)
 class Look:
-    """Font sizes and colours of one way of showing figures; None leaves a colour to the dashboard's theme."""
+    """Font sizes, line width and colours of one way of showing figures."""
 
     name: str
     font_size: int
     small_size: int
     line_width: float
-    text: str | None
-    background: str | None
+    text: str = INK
+    background: str = PAPER
     dark: bool = False
 
     def model_color(self, kind: str) -> str:
@@ -44,11 +52,11 @@ class Look:
 
 
 LOOKS = {
-    "page": Look("page", 14, 13, 2.5, None, None),
-    "page_dark": Look("page_dark", 14, 13, 2.5, None, None, dark=True),
-    "presenting": Look("presenting", 20, 18, 4.0, "#1B1F24", "#FFFFFF"),
-    "presenting_dark": Look("presenting_dark", 20, 18, 4.0, "#E8EAED", "#14171C", dark=True),
-    "print": Look("print", 14, 13, 2.0, "#000000", "#FFFFFF"),
+    "page": Look("page", 14, 13, 2.5),
+    "page_dark": Look("page_dark", 14, 13, 2.5, CHALK, NIGHT, dark=True),
+    "presenting": Look("presenting", 20, 18, 4.0),
+    "presenting_dark": Look("presenting_dark", 20, 18, 4.0, CHALK, NIGHT, dark=True),
+    "print": Look("print", 14, 13, 2.0, "#000000"),
 }
 
 
@@ -66,19 +74,22 @@ def count(n: int, unit: str = "") -> str:
 def assemble(traces: list[dict[str, Any]], layout: dict[str, Any], look: Look, height: int) -> go.Figure:
     """A figure in the given look, `height` pixels high."""
     base: dict[str, Any] = {
+        "template": "none",
         "height": height,
-        "font": {"size": look.font_size, "family": FONT_FAMILY},
-        "hoverlabel": {"font": {"size": look.small_size, "family": FONT_FAMILY}, "align": "left"},
+        "font": {"size": look.font_size, "family": FONT_FAMILY, "color": look.text},
+        "hoverlabel": {
+            "font": {"size": look.small_size, "family": FONT_FAMILY, "color": CHALK},
+            "align": "left",
+            "bgcolor": "#2A3038",
+            "bordercolor": "#59626E",
+        },
         "hovermode": "closest",
         "dragmode": False,
         "showlegend": False,
-        "margin": {"l": 8, "r": 8, "t": 36, "b": 8, "pad": 0},
-        "paper_bgcolor": look.background or "rgba(0,0,0,0)",
-        "plot_bgcolor": look.background or "rgba(0,0,0,0)",
+        "margin": {"l": 8, "r": 8, "t": look.font_size + 20, "b": 8, "pad": 0},
+        "paper_bgcolor": look.background,
+        "plot_bgcolor": look.background,
     }
-    if look.text:
-        base["font"]["color"] = look.text
-        base["template"] = "none"
     return go.Figure({"data": traces, "layout": {**base, **layout}})
 
 

@@ -1,0 +1,19 @@
+"""Home: the paper's map. Every figure and table of the paper, where it stands here, and a way to it."""
+
+import streamlit as st
+
+from repdiss_core.paper import CITATION, STUDIES
+from repdiss_core.ui.page import begin_page, result_store, show_problems
+from repdiss_core.ui.paper_map import study_section
+
+begin_page(
+    "app.py",
+    "How do language models differ inside?",
+    "Every figure and table of *Understanding the Inner Workings of Language Models Through Representation Dissimilarity*, "
+    "recomputed on models that you can run on this machine.",
+)
+store = result_store()
+for study in STUDIES.values():
+    study_section(store, study)
+show_problems(store)
+st.caption(CITATION)

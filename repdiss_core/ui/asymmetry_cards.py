@@ -1,0 +1,114 @@
+"""The pickers and the cards of the page Activation asymmetry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from repdiss_core.compose import compose_curves, compose_heatmaps, compose_learning
+from repdiss_core.paper import STUDIES, FigurePart, figure_parts, figure_spec
+from repdiss_core.panels import request_for
+from repdiss_core.studies import asymmetry
+from repdiss_core.studies.asymmetry import Params
+from repdiss_core.ui.figure_card import Card
+from repdiss_core.ui.pickers import choose, switch
+from repdiss_core.ui.settings import cka_settings
+
+QUESTION = STUDIES["asymmetry"].question
+DEPTHS = {"3 and 4 layers": (3, 4), "3 layers": (3,), "4 layers": (4,)}
+HOW_STITCHING_READS = (
+    "A stitch runs model f up to layer *l*, then one trained layer (LayerNorm and an affine map), then model g from layer *l* on. "
+    "“SoLU → GeLU” has SoLU below and GeLU on top. The colour is that of the bottom model; a dashed line changes the activation function. "
+    "Thin grey lines are controls: the same activation function, another seed. Dotted lines are the models’ own losses. Bars are 95 % intervals."
+)
+HOW_CKA_READS = (
+    "Each cell compares the residual stream after one block with that after another: 1 is the same up to rotation and scale, "
+    "0 is unrelated. All maps share one scale. CKA is estimated without bias, so unrelated layers scatter around 0 and "
+    "values below 0, drawn in grey, are to be expected. Point at a cell for its interval."
+)
+HOW_LEARNING_READS = "The training loss of each stitching layer by step, one panel a layer; colours as in Figure 1. A curve that still falls at its end says the stitch is not done."
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the dropdowns say: the parameters of each depth shown, and loss or penalty."""
+
+    params: tuple[Params, ...]
+    quantity: str
+
+
+def pick() -> Choice:
+    """The row of controls."""
+    with st.container(key="controls"):
+        depth, gelu, solu, quantity, settings = st.columns([1.3, 1, 1, 1.2, 2.4], vertical_alignment="bottom")
+        with depth:
+            depths = DEPTHS[choose("Depth", list(DEPTHS), "depth")]
+        with gelu:
+            seed_gelu = choose("GeLU model", _seeds("gelu", depths), "gelu", names=_seed_name)
+        with solu:
+            seed_solu = choose("SoLU model", _seeds("solu", depths), "solu", names=_seed_name)
+        with quantity:
+            shown = switch("Show", ("loss", "penalty"), "show", help="The penalty is the loss of the stitch minus that of the top model alone.")
+        with settings:
+            view, stitch = cka_settings(stitching=True)
+    return Choice(tuple(Params(d, seed_gelu, seed_solu, stitch, view) for d in depths), shown)
+
+
+def stitching_card(choice: Choice) -> Card:
+    """Figure 1 for the chosen depths."""
+    parts = tuple(_part("fig1", params) for params in choice.params)
+    return Card(
+        "fig1",
+        f"Stitching {choice.quantity} by layer",
+        "Fig 1",
+        request_for((c for part in parts for c in part.comparisons), choice.params[0].cka.n_batches),
+        lambda store, look, state: compose_curves(store, parts, look, choice.params[0].preset, choice.quantity, state),
+        HOW_STITCHING_READS,
+    )
+
+
+def cka_card(choice: Choice, params: Params) -> Card:
+    """Figure 4 (3 layers) or 5 (4 layers)."""
+    figure_id = "fig4" if params.depth == 3 else "fig5"
+    (part,) = figure_parts(figure_id, params)
+    return Card(
+        figure_id,
+        f"CKA of {params.depth}-layer models",
+        figure_spec(figure_id).label,
+        request_for(part.comparisons, params.cka.n_batches),
+        lambda store, look, state: compose_heatmaps(store, part, look, params.preset, params.cka.reduction, params.cka.n_batches, state),
+        HOW_CKA_READS,
+    )
+
+
+def learning_card(choice: Choice, params: Params) -> Card:
+    """One depth of Figure 6."""
+    part = _part("fig6", params)
+    log_steps = st.session_state.get("steps") == "logarithmic"
+    return Card(
+        f"fig6-{params.depth}",
+        f"Learning curves, {params.depth}-layer models",
+        "Fig 6",
+        request_for(part.comparisons, params.cka.n_batches),
+        lambda store, look, state: compose_learning(store, part, look, params.preset, log_steps, state),
+        HOW_LEARNING_READS,
+    )
+
+
+def _part(figure_id: str, params: Params) -> FigurePart:
+    """The part of a two-depth figure that belongs to the depth of `params`."""
+    position = asymmetry.DEPTHS.index(params.depth)
+    return figure_parts(figure_id, params)[position]
+
+
+def _seeds(activation: str, depths: tuple[int, ...]) -> list[int]:
+    """Seeds that ship at every depth shown."""
+    shared = set.intersection(*(set(asymmetry.seeds(activation, depth)) for depth in depths))
+    return sorted(shared) or [0]
+
+
+def _seed_name(seed: int) -> str:
+    return f"seed {seed}"
+
+

@@ -1,0 +1,159 @@
+"""A figure card: title, paper tag, state, figure, caption, tools. Redraws itself while its job runs, and nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from repdiss_core import exports, jobs
+from repdiss_core.cache import ResultStore
+from repdiss_core.comparison import Request
+from repdiss_core.compose import Drawn
+from repdiss_core.errors import UserError
+from repdiss_core.figures.theme import Look, chart_config
+from repdiss_core.jobs import JobStatus
+from repdiss_core.paths import readonly
+from repdiss_core.ui.page import current_look, result_store
+from repdiss_core.ui.text import age, as_text, duration
+
+POLL_S = 1.0
+ORIGINS = {"shipped": "shipped result", "mixed": "shipped and computed here", "local": "computed here"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a card shows and what would compute it.
+
+    Args:
+        card_id: names the card's widgets and its anchor in the address.
+        title: what is plotted.
+        tag: the paper's label, such as "Fig 4"; empty for a figure that the paper lacks.
+        request: what "Recompute here" runs.
+        draw: (store, look, state of an empty panel) to the figure; reads the cache, never computes.
+        explain: how to read the figure, in a few sentences.
+    """
+
+    card_id: str
+    title: str
+    tag: str
+    request: Request
+    draw: Callable[[ResultStore, Look, str], Drawn]
+    explain: str
+
+
+def figure_card(card: Card) -> None:
+    """Draw the card; it repaints itself every second while its job runs."""
+    job = jobs.status(card.request.key)
+    alive = job is not None and job.alive
+    st.fragment(_card, run_every=POLL_S if alive else None)(card, alive)
+
+
+def _card(card: Card, was_alive: bool) -> None:
+    job = jobs.status(card.request.key)
+    if was_alive and not (job and job.alive):
+        st.rerun()  # the whole page: sentences and claims rest on what the job found, and polling ends
+    with st.container(border=True, key=f"card-{card.card_id}", gap="small"):
+        try:
+            drawn = card.draw(result_store(), current_look(), "computing" if was_alive else "not computed yet")
+        except UserError as error:
+            st.subheader(card.title, anchor=card.card_id)
+            st.info(as_text(error), icon=":material/info:")
+            return
+        _head(card, drawn, job)
+        st.plotly_chart(drawn.figure, theme=None, key=f"chart-{card.card_id}", config=chart_config(f"repdiss-{card.card_id}"), alt=f"{card.title}. {drawn.caption.text}")
+        _caption(drawn)
+        _tools(card, drawn, job)
+
+
+def _head(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader(card.title, anchor=card.card_id, width="content")
+        if card.tag:
+            st.badge(card.tag, color="gray")
+        st.space("stretch")
+        label, color, icon = state_tag(drawn, job)
+        st.badge(label, color=color, icon=icon)
+
+
+def state_tag(drawn: Drawn, job: JobStatus | None, now: float | None = None) -> tuple[str, str, str]:
+    """(words, colour, icon) for where a figure's numbers stand."""
+    if job is not None and job.state == "queued":
+        return "waiting for a free worker", "violet", ":material/hourglass_empty:"
+    if job is not None and job.alive:
+        left = f", {duration(job.seconds_left)} left" if job.seconds_left is not None else ""
+        return f"computing, {job.fraction:.0%}{left}".replace("%", " %"), "violet", ":material/progress_activity:"
+    if job is not None and job.state in ("failed", "interrupted", "cancelled") and not drawn.complete:
+        return job.state, "orange", ":material/warning:"
+    if drawn.origin is None:
+        return "not computed yet", "gray", ":material/circle:"
+    words = ORIGINS[drawn.origin]
+    if drawn.origin != "shipped" and drawn.stored_at:
+        words += f", {age(drawn.stored_at, now)}"
+    return (words if drawn.complete else f"partly there: {words}"), "gray", ":material/check:" if drawn.complete else ":material/pending:"
+
+
+def _caption(drawn: Drawn) -> None:
+    """One or two lines; notes on cells without a value come first."""
+    for note in drawn.notes:
+        st.caption(f":material/info: {as_text(note)}")
+    st.caption(as_text(" · ".join(drawn.caption.phrases)))
+
+
+def _tools(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
+    with st.container(horizontal=True, key=f"tools-{card.card_id}", gap="small", vertical_alignment="center"):
+        with st.popover("Explain", type="tertiary", icon=":material/help:"):
+            st.markdown(card.explain)
+            if drawn.caption.departures:
+                st.markdown("**Where this differs from the paper**")
+                st.markdown("\n".join(f"- {as_text(sentence)}" for sentence in drawn.caption.departures))
+        if not readonly():
+            _compute_buttons(card, drawn, job)
+        with st.popover("Link", type="tertiary", icon=":material/link:"):
+            st.caption("This page with these choices, at this figure:")
+            st.code(address(card.card_id), language=None, wrap_lines=True)
+        _export(card, drawn)
+        if job is not None and job.state == "failed" and job.error:
+            st.caption(f":material/error: {as_text(job.error)}")
+
+
+def _compute_buttons(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
+    key = f"compute-{card.card_id}"
+    if job is not None and job.alive:
+        st.button("Cancel", type="tertiary", icon=":material/close:", key=key, on_click=_attempt, args=(jobs.cancel, job.job_id))
+    elif job is not None and job.state in ("cancelled", "interrupted", "failed") and not drawn.complete:
+        st.button("Resume", type="tertiary", icon=":material/play_arrow:", key=key, on_click=_attempt, args=(jobs.resume, job.job_id))
+    else:
+        label = "Recompute here" if drawn.complete else "Compute here"
+        st.button(label, type="tertiary", icon=":material/refresh:", key=key, on_click=_attempt, args=(jobs.start, card.request, card.title, drawn.complete))
+    if st.session_state.get(key):
+        st.rerun()
+
+
+def _attempt(action: Callable[..., object], *arguments: object) -> None:
+    """Run what a button asks for; a `UserError` becomes a sentence that stays until it is read."""
+    try:
+        action(*arguments)
+    except UserError as error:
+        st.toast(as_text(error), icon=":material/error:", duration="infinite")
+
+
+def _export(card: Card, drawn: Drawn) -> None:
+    with st.popover("Export", type="tertiary", icon=":material/download:"):
+        form = {"figure": card.card_id, "title": card.title, "caption": drawn.caption.text, "panels": drawn.forms}
+        name = f"repdiss-{card.card_id}"
+        for label, suffix, mime, data in (
+            ("Numbers as CSV", "csv", "text/csv", lambda: exports.to_csv(drawn.forms)),
+            ("Numbers and provenance as JSON", "json", "application/json", lambda: exports.to_json(form)),
+            ("Figure as a page of its own (HTML)", "html", "text/html", lambda: exports.to_html(card.title, [(drawn.figure, drawn.caption.text)])),
+        ):
+            st.download_button(label, data, f"{name}.{suffix}", mime, key=f"export-{suffix}-{card.card_id}", on_click="ignore", width="stretch")
+        st.caption("A picture (SVG): the camera that appears above the figure under the pointer.")
+
+
+def address(anchor: str) -> str:
+    """The page's address with all choices, at a figure."""
+    chosen = urlencode(st.query_params.to_dict())
+    return f"{st.context.url or ''}{'?' + chosen if chosen else ''}#{anchor}"

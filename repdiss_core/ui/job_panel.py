@@ -1,0 +1,111 @@
+"""The runs page's list: each job with its state, progress, log, and what can be done about it."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from repdiss_core import jobs, pruning
+from repdiss_core.errors import UserError
+from repdiss_core.jobs import JobStatus
+from repdiss_core.paths import readonly
+from repdiss_core.ui.text import age, as_text, duration, size
+
+POLL_S = 1.0
+LOOKS = {
+    "queued": ("violet", ":material/hourglass_empty:"),
+    "running": ("violet", ":material/progress_activity:"),
+    "done": ("green", ":material/check:"),
+    "failed": ("red", ":material/error:"),
+    "cancelled": ("gray", ":material/close:"),
+    "interrupted": ("orange", ":material/warning:"),
+}
+PART_NAMES = {
+    "results": "results computed here",
+    "activations": "stored activations",
+    "checkpoints": "checkpoints of unfinished stitches",
+    "data": "token streams",
+    "jobs": "jobs and their logs",
+    "training": "training of the bundled models",
+}
+
+
+def job_list() -> None:
+    """All jobs, the latest first; repaints itself while one of them is alive."""
+    alive = any(job.alive for job in jobs.list_jobs())
+    st.fragment(_list, run_every=POLL_S if alive else None)(alive)
+
+
+def _list(was_alive: bool) -> None:
+    known = jobs.list_jobs()
+    if was_alive and not any(job.alive for job in known):
+        st.rerun()
+    if not known:
+        st.markdown("Nothing has been computed on this machine yet. Every figure has a button *Compute here* or *Recompute here*.")
+    for job in known:
+        _row(job)
+
+
+def _row(job: JobStatus) -> None:
+    color, icon = LOOKS[job.state]
+    with st.container(border=True, key=f"job-{job.job_id[:12]}", gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(f"**{as_text(job.title)}**", width="content")
+            st.badge(job.state, color=color, icon=icon)
+            st.space("stretch")
+            st.caption(f"started {age(job.started)}" if job.started else "", width="content")
+            if not readonly():
+                _button(job)
+        if job.alive:
+            left = f" · {duration(job.seconds_left)} left" if job.seconds_left is not None else ""
+            st.progress(min(1.0, max(0.0, job.fraction)), text=f"{job.fraction:.0%} · {as_text(job.message)}{left}")
+        else:
+            told = job.error or job.message
+            took = f"took {duration(max(0.0, job.updated - job.started))}" if job.state == "done" else ""
+            st.caption(" · ".join(as_text(part) for part in (told, took) if part) or "no message")
+        with st.expander("Log", type="compact"):
+            st.code(jobs.log_tail(job.job_id) or "The worker wrote nothing.", language=None, wrap_lines=True)
+
+
+def _button(job: JobStatus) -> None:
+    key = f"job-button-{job.job_id[:12]}"
+    if job.alive:
+        st.button("Cancel", key=key, type="tertiary", icon=":material/close:", on_click=_attempt, args=("cancel", job.job_id))
+    elif job.state != "done":
+        st.button("Resume", key=key, type="tertiary", icon=":material/play_arrow:", on_click=_attempt, args=("resume", job.job_id))
+    if st.session_state.get(key):
+        st.rerun()
+
+
+def _attempt(action: str, job_id: str) -> None:
+    try:
+        {"cancel": jobs.cancel, "resume": jobs.resume}[action](job_id)
+    except UserError as error:
+        st.toast(as_text(error), icon=":material/error:", duration="infinite")
+
+
+def cache_panel() -> None:
+    """What takes disk space, and freeing it."""
+    parts = pruning.sizes()
+    rows = "\n".join(f"| {PART_NAMES.get(name, name)} | {size(n)} |" for name, n in parts.items() if n)
+    st.markdown(f"| on this machine | size |\n|:--|--:|\n{rows or '| nothing yet | 0 bytes |'}\n| **together** | **{size(sum(parts.values()))}** |")
+    if readonly():
+        return
+    with st.container(horizontal=True, gap="small"):
+        with st.popover("Free space", icon=":material/delete:"):
+            st.markdown("Removes stored activations, checkpoints and ended jobs. They are made again when needed.")
+            everything = st.checkbox("also the results computed on this machine", key="prune-everything", help="Shipped results stay.")
+            if st.button("Free space now", key="prune-now", type="primary"):
+                _prune(everything)
+
+
+def _prune(everything: bool) -> None:
+    try:
+        freed = pruning.prune(everything)
+    except UserError as error:
+        st.error(as_text(error))
+        return
+    st.cache_resource.clear()  # the open store reads files that are gone
+    st.session_state["freed"] = (freed, time.time())
+    st.rerun()

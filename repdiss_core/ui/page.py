@@ -1,0 +1,81 @@
+"""The frame of every page: settings, style, navigation, the question as title. Each page stands alone on a fresh server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import streamlit as st
+
+from repdiss_core.cache import ResultStore
+from repdiss_core.errors import UserError
+from repdiss_core.figures.theme import LOOKS, PAGE_CSS, Look
+from repdiss_core.ui.text import as_text
+
+PAGES = {
+    "app.py": "The paper’s map",
+    "pages/1_Activation_asymmetry.py": "Activation asymmetry",
+    "pages/4_Compare_models.py": "Compare models",
+    "pages/7_Runs.py": "Runs",
+}
+REMEMBERED = "choices by page"
+ICON = Path(__file__).with_name("icon.svg")
+STYLE = f"""<style>
+.stMainBlockContainer {{ max-width: 1200px; padding: 1.1rem 2.5rem 5rem; }}
+.stAppHeader {{ background: transparent; }}
+.st-key-navigation {{ border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent); padding-bottom: .45rem; margin-bottom: .6rem; }}
+.st-key-navigation .st-key-brand p {{ font-weight: 700; letter-spacing: .01em; }}
+.stCaptionContainer {{ font-variant-numeric: tabular-nums; }}
+[class*="st-key-card-"] h3 {{ padding: 0; }}
+[class*="st-key-tools-"] button {{ padding: 0 .35rem; min-height: 1.8rem; }}
+{PAGE_CSS}</style>"""
+
+
+def begin_page(path: str, title: str, lead: str = "") -> None:
+    """The frame and the title; `path` is the page's own key in `PAGES`, `lead` one sentence under the title."""
+    st.set_page_config(page_title=f"{PAGES[path]} · RepDiss", page_icon=str(ICON), layout="wide", initial_sidebar_state="collapsed")
+    st.html(STYLE)
+    _navigation(path)
+    st.title(title, anchor=False)
+    if lead:
+        st.markdown(lead)
+
+
+def _navigation(current: str) -> None:
+    """Links to every page; a page that was seen before opens again with the choices made there."""
+    remembered = st.session_state.setdefault(REMEMBERED, {})
+    remembered[current] = st.query_params.to_dict()
+    with st.container(horizontal=True, key="navigation", vertical_alignment="center", gap="small"):
+        for path, label in PAGES.items():
+            with st.container(key="brand" if path == "app.py" else f"to-{path[6]}", width="content"):
+                st.page_link(path, label="RepDiss" if path == "app.py" else label, query_params=remembered.get(path) if path != current else None)
+
+
+@st.cache_resource(show_spinner=False)
+def result_store() -> ResultStore:
+    """The results at hand, opened once for the whole server."""
+    return ResultStore.open()
+
+
+def current_look() -> Look:
+    """The figures' look for the theme that the browser shows."""
+    return LOOKS["page_dark" if st.context.theme.type == "dark" else "page"]
+
+
+@contextmanager
+def told_in_a_sentence() -> Iterator[None]:
+    """A `UserError` inside becomes a sentence on the page; what stands above and below it stays."""
+    try:
+        yield
+    except UserError as error:
+        st.error(as_text(error), icon=":material/info:")
+
+
+def show_problems(store: ResultStore) -> None:
+    """Tell which cache entries were skipped, once each."""
+    distinct = list(dict.fromkeys(store.problems))
+    if distinct:
+        with st.expander(f"{len(distinct)} cached {'result was' if len(distinct) == 1 else 'results were'} skipped", icon=":material/warning:"):
+            for problem in distinct[-20:]:
+                st.markdown(as_text(problem))

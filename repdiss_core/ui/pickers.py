@@ -1,0 +1,48 @@
+"""Dropdowns that live in the address of the page: a link carries every choice, and an invalid value in it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import streamlit as st
+
+from repdiss_core.ui.text import as_text
+
+T = TypeVar("T")
+
+
+def choose(
+    label: str,
+    options: Sequence[T],
+    key: str,
+    default: T | None = None,
+    names: Callable[[T], str] = str,
+    help: str | None = None,  # noqa: A002 - streamlit's own word
+) -> T:
+    """A dropdown bound to the address under `key`; the address holds the option's name as it is read on the page."""
+    _tell_unknown(key, label, [names(o) for o in options])
+    index = options.index(default) if default is not None and default in options else 0
+    return st.selectbox(label, options, index=index, format_func=names, key=key, help=help, bind="query-params", disabled=len(options) == 1)
+
+
+def switch(label: str, options: Sequence[str], key: str, help: str | None = None) -> str:  # noqa: A002
+    """Two or three choices side by side, bound to the address."""
+    _tell_unknown(key, label, list(options))
+    return st.segmented_control(label, options, default=options[0], required=True, key=key, help=help, bind="query-params")
+
+
+def settings_popover(summary: str) -> st.delta_generator.DeltaGenerator:
+    """A popover for what is rarely changed; its closed label says what is set."""
+    return st.popover(f"Settings: {summary}", icon=":material/tune:", help="Estimator, reduction and amount of data")
+
+
+def chosen(key: str, default: T) -> T:
+    """The present value of a picker that is drawn later on the page."""
+    return st.session_state.get(key, default)
+
+
+def _tell_unknown(key: str, label: str, names: list[str]) -> None:
+    asked = st.query_params.get(key)
+    if asked is not None and asked not in names:
+        st.toast(f"The link asked for {as_text(label.lower())} “{as_text(asked[:60])}”, which is not offered here; another value is shown.")

@@ -1,0 +1,58 @@
+"""The popover of rarely changed settings; closed, its label says what is set."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from repdiss_core.compose import FLATTEN_LABELS, REDUCTION_LABELS
+from repdiss_core.presets import STITCH_PRESETS
+from repdiss_core.studies.common import CkaView
+from repdiss_core.ui.pickers import choose
+
+BATCHES = (10, 20, 50, 100, 200)
+DEFAULT_BATCHES = 100
+ESTIMATORS = {"unbiased": "unbiased", "biased": "biased", "sequence_aware": "sequence-aware"}
+RESID_MEANS = {"removed": "mean removed", "kept": "mean kept"}
+STITCHES = {name: preset.label for name, preset in STITCH_PRESETS.items() if name != "tiny"}
+
+
+def cka_settings(cka: bool = True, stitching: bool = False) -> tuple[CkaView, str]:
+    """The popover; returns how CKA is read and the name of the stitching preset."""
+    with st.popover(f"Settings: {_summary(cka, stitching)}", icon=":material/tune:", width="stretch"):
+        view, stitch = CkaView(), "quick"
+        if cka:
+            view = _cka()
+        if stitching:
+            st.markdown("**Stitching**")
+            stitch = _named("Training of the stitching layer", STITCHES, "stitch", "How phi starts and how long it is trained.")
+            choose("Steps in the learning curves", ["linear", "logarithmic"], "steps")
+    return view, stitch
+
+
+def _cka() -> CkaView:
+    st.markdown("**CKA**")
+    return CkaView(
+        estimator=_named("Estimator", ESTIMATORS, "estimator", "Unbiased is the paper’s. Sequence-aware does not count tokens of one sequence as independent."),
+        reduction=_named("Over batches", REDUCTION_LABELS, "reduction", "Mean of ratios is the paper’s; ratio of means is that of Nguyen et al. (2021)."),
+        flatten=_named("Rows of the feature matrix", FLATTEN_LABELS, "flatten", "Tokens are the paper’s; its footnote 6 leaves sequences open."),
+        resid_mean=_named("Mean over d_model", RESID_MEANS, "mean", "Whether each token’s mean over features is removed, as the paper’s library did."),
+        n_batches=choose("Batches", BATCHES, "batches", DEFAULT_BATCHES, help="More batches extend a result that is there already."),
+    )
+
+
+def _named(label: str, names: dict[str, str], key: str, help: str) -> str:  # noqa: A002
+    return choose(label, list(names), key, names=names.__getitem__, help=help)
+
+
+def _summary(cka: bool, stitching: bool) -> str:
+    """What is set, from the widgets' present values: the label stands before its widgets are drawn."""
+    state = st.session_state
+    words = []
+    if cka:
+        words += [ESTIMATORS[state.get("estimator", "unbiased")], REDUCTION_LABELS[state.get("reduction", "mean_of_ratios")]]
+        words += [FLATTEN_LABELS["sample"]] if state.get("flatten") == "sample" else []
+        words += [RESID_MEANS["kept"]] if state.get("mean") == "kept" else []
+        words.append(f"{state.get('batches', DEFAULT_BATCHES)} batches")
+    if stitching and state.get("stitch", "quick") != "quick":
+        words.append(STITCHES[state["stitch"]].split(":")[0])
+    return " · ".join(words)

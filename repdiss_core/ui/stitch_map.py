@@ -1,0 +1,119 @@
+"""Maps of stitches: every layer of f into every layer of g, as heatmaps of loss or penalty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from repdiss_core.cache import Entry, ResultStore
+from repdiss_core.comparison import Comparison
+from repdiss_core.compose import Drawn
+from repdiss_core.figures.caption import Caption
+from repdiss_core.figures.layer_heatmap import LOSS_SCALE, PENALTY_SCALE, HeatmapPanel, heatmap_row
+from repdiss_core.figures.theme import Look
+from repdiss_core.models import model_spec
+from repdiss_core.panels import load_stitch
+from repdiss_core.presets import Preset, stitch_preset
+from repdiss_core.reduction import mean_interval
+from repdiss_core.results import LayerMatrix
+from repdiss_core.studies.common import stitch_comparison
+from repdiss_core.studies.pair import check_pair
+
+
+@dataclass(frozen=True)
+class StitchMap:
+    """One map: `comparisons[l][m]` stitches layer l + 1 of f into layer m + 1 of g."""
+
+    title: str
+    f: str
+    g: str
+    comparisons: tuple[tuple[Comparison, ...], ...]
+
+
+def pair_maps(f: str, g: str, setting: Preset, stitch: str, measure: str) -> tuple[StitchMap, ...]:
+    """Within f, within g, f into g, and g into f; one map alone where f is g."""
+    check_pair(f, g, setting.data)
+    if f == g:
+        return (_map(f"Within {f}", f, f, setting, stitch, measure),)
+    return (
+        _map(f"Within {f}", f, f, setting, stitch, measure),
+        _map(f"Within {g}", g, g, setting, stitch, measure),
+        _map("Between: f into g", f, g, setting, stitch, measure),
+    )
+
+
+def _map(title: str, f: str, g: str, setting: Preset, stitch: str, measure: str) -> StitchMap:
+    depth_f, depth_g = model_spec(f).n_layers, model_spec(g).n_layers
+    rows = tuple(tuple(stitch_comparison(f, g, (l, m), setting, stitch, measure) for m in range(1, depth_g + 1)) for l in range(1, depth_f + 1))
+    return StitchMap(title, f, g, rows)
+
+
+def compose_stitch_maps(store: ResultStore, maps: tuple[StitchMap, ...], look: Look, setting: Preset, quantity: str, state: str) -> Drawn:
+    """The maps as far as they are stored; cells that are still to come stay empty."""
+    loaded = [_load(store, one, quantity) for one in maps]
+    panels = [
+        HeatmapPanel(one.title, f"{one.f}, left after layer", f"{one.g}, entered after layer", *matrix.values.shape, matrix, np.isnan(matrix.values), state)
+        for one, (matrix, _) in zip(maps, loaded, strict=True)
+    ]
+    entries = [entry for _, found in loaded for entry in found]
+    origins = {entry.origin for entry in entries}
+    matrices = [matrix for matrix, _ in loaded]
+    return Drawn(
+        heatmap_row(panels, look, PENALTY_SCALE if quantity == "penalty" else LOSS_SCALE),
+        _caption(maps, setting),
+        all(np.isfinite(m.values).all() for m in matrices),
+        None if not origins else origins.pop() if len(origins) == 1 else "mixed",
+        max((entry.stored_at for entry in entries), default=None),
+        [_form(one, matrix, quantity) for one, matrix in zip(maps, matrices, strict=True)],
+    )
+
+
+def _load(store: ResultStore, one: StitchMap, quantity: str) -> tuple[LayerMatrix, list[Entry]]:
+    shape = len(one.comparisons), len(one.comparisons[0])
+    values, error, interval = np.full(shape, np.nan), np.full(shape, np.nan), np.full((2, *shape), np.nan)
+    entries, n_sequences = [], 0
+    for i, row in enumerate(one.comparisons):
+        for j, comparison in enumerate(row):
+            result, entry = load_stitch(store, comparison)
+            if result is None or entry is None or not result.complete:
+                continue
+            sample = result.penalty if quantity == "penalty" else result.loss
+            values[i, j], error[i, j], *interval[:, i, j] = mean_interval(sample)
+            entries.append(entry)
+            n_sequences = sample.size
+    return LayerMatrix(values, error, interval, n_sequences), entries
+
+
+def _caption(maps: tuple[StitchMap, ...], setting: Preset) -> Caption:
+    first = maps[0].comparisons[0][0]
+    ways = f"phi = LayerNorm + affine, {stitch_preset(setting.stitch).label}" if first.measure == "stitching" else "phi = id"
+    return Caption(
+        models=", ".join(dict.fromkeys(name for one in maps for name in (one.f, one.g))),
+        data=f"{first.data.name}, evaluated on the {first.data.split} split",
+        amount=f"{first.setting('eval_batches')} batches × {first.data.sequences_per_batch} sequences × {first.data.tokens_per_sequence} tokens",
+        estimator=ways,
+        interval="95 % t interval over evaluation sequences",
+        departures=setting.departures[:2],
+    )
+
+
+def _form(one: StitchMap, matrix: LayerMatrix, quantity: str) -> dict:
+    def plain(array: np.ndarray) -> list:
+        return [[None if np.isnan(v) else float(v) for v in row] for row in array]
+
+    return {
+        "title": one.title,
+        "measure": one.comparisons[0][0].measure,
+        "quantity": quantity,
+        "unit": "nats a token",
+        "rows": one.f,
+        "columns": one.g,
+        "row_labels": list(matrix.row_labels),
+        "column_labels": list(matrix.column_labels),
+        "values": plain(matrix.values),
+        "standard_error": plain(matrix.standard_error),
+        "interval": {"level": 0.95, "lower": plain(matrix.interval[0]), "upper": plain(matrix.interval[1])},
+        "n_sequences": matrix.n_batches,
+        "comparison": [[c.to_dict() for c in row] for row in one.comparisons],
+    }
