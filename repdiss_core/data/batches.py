@@ -32,11 +32,15 @@ class TokenBatch:
         if self.tokens.ndim != 2 or self.tokens.dtype != np.int64:
             raise UserError(f"A batch of tokens is (b, t) int64; got shape {self.tokens.shape}, {self.tokens.dtype}.")
         if self.mask is not None and self.mask.shape != self.tokens.shape:
-            raise UserError(f"The mask has shape {self.mask.shape}, the tokens {self.tokens.shape}; they must be the same.")
+            raise UserError(
+                f"The mask has shape {self.mask.shape}, the tokens {self.tokens.shape}; they must be the same."
+            )
         if self.labels is not None and self.labels.shape != self.tokens.shape[:1]:
             raise UserError(f"There are {self.labels.shape} labels for {self.tokens.shape[0]} sequences.")
         if self.rows is not None and self.rows.shape != self.tokens.shape:
-            raise UserError(f"The choice of rows has shape {self.rows.shape}, the tokens {self.tokens.shape}; they must be the same.")
+            raise UserError(
+                f"The choice of rows has shape {self.rows.shape}, the tokens {self.tokens.shape}; they must be the same."
+            )
 
 
 class TokenStream(Protocol):

@@ -1,4 +1,4 @@
-"""Bundled BERT classifiers behind the model protocol: features, blocks with bidirectional masks, head. Imports torch late."""
+"""Bundled BERT classifiers behind the model protocol: features, blocks with bidirectional masks, head. Imports torch."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from transformers.masking_utils import create_bidirectional_mask
 
 from repdiss_core.data.batches import TokenBatch
 from repdiss_core.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from repdiss_core.models import ModelSpec
 
 HOOKS = ("mlp_out", "resid_post")
@@ -51,8 +52,6 @@ class BertResidualModel:
 
     def embed(self, batch: TokenBatch) -> Tensor:
         """(b, t, d_model): words, positions and sentence types, normalised; what block 1 reads."""
-        import torch
-
         tokens = self._checked(batch)
         self.n_forwards += 1
         types = np.zeros_like(tokens) if self.separator is None else token_types(tokens, self.separator)
@@ -77,6 +76,7 @@ class BertResidualModel:
         """(b, t, d_model) after block 1 … n_layers, without gradient."""
         return self.features(batch, "resid_post")
 
+    @torch.no_grad()
     def features(self, batch: TokenBatch, hook: str) -> Iterator[Tensor]:
         """(b, t, d_model) of block 1 … n_layers, without gradient, with `resid_mean` applied.
 
@@ -84,29 +84,23 @@ class BertResidualModel:
             hook: "mlp_out" is the output of the block's second dense layer, before the addition of the residual and the
                 LayerNorm (what the paper took, C.2); "resid_post" is the block's output.
         """
-        import torch
-
         if hook not in HOOKS:
             raise UserError(f"{self.name} has no features at {hook!r}; choose {' or '.join(HOOKS)}.")
         caught: list[Tensor] = []
-        with torch.no_grad():
-            h = self.embed(batch)
-            mask = self._attention_mask(h, batch)
-            for layer in self.network.bert.encoder.layer:
-                handle = layer.output.dense.register_forward_hook(lambda _module, _inputs, output: caught.append(output))
-                try:
-                    h = _hidden(layer(h, mask))
-                finally:
-                    handle.remove()
-                chosen = caught.pop() if hook == "mlp_out" else h
-                caught.clear()
-                yield chosen - chosen.mean(dim=-1, keepdim=True) if self.resid_mean == "removed" else chosen
+        h = self.embed(batch)
+        mask = self._attention_mask(h, batch)
+        for layer in self.network.bert.encoder.layer:
+            handle = layer.output.dense.register_forward_hook(lambda _module, _inputs, output: caught.append(output))
+            try:
+                h = _hidden(layer(h, mask))
+            finally:
+                handle.remove()
+            chosen = caught.pop() if hook == "mlp_out" else h
+            caught.clear()
+            yield chosen - chosen.mean(dim=-1, keepdim=True) if self.resid_mean == "removed" else chosen
 
     def _attention_mask(self, h: Tensor, batch: TokenBatch) -> Any:
         """The mask that BERT itself makes: bidirectional, without the padding."""
-        import torch
-        from transformers.masking_utils import create_bidirectional_mask
-
         padding = None if batch.mask is None else torch.from_numpy(batch.mask.astype(np.int64))
         return create_bidirectional_mask(config=self.network.config, inputs_embeds=h, attention_mask=padding)
 

@@ -1,0 +1,206 @@
+"""The `nli` data set: encoded pairs of sentences with labels, in batches whose feature rows are chosen here. No torch.
+
+A split is a set, alone or with what becomes a feature row: "lexical_overlap", "lexical_overlap/tokens". Sets are drawn
+from the grammar at each start (a second), the same on every machine; the content hash tells.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from repdiss_core.comparison import DataId
+from repdiss_core.data.batches import TokenBatch
+from repdiss_core.data.nli_sets import SUB_CASES, Item, draw_entailed_overlap, draw_in_distribution, draw_overlap
+from repdiss_core.errors import UserError, unknown_name
+
+NAME = "nli"
+LENGTH = 32
+PAD, UNKNOWN, CLS, SEP, MASK = range(5)
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+VOCABULARY_FILE = Path(__file__).resolve().parent.parent / "bundled" / "nli" / "vocabulary.txt"
+COUNTER_EXAMPLES = 0.01
+ROWS = ("tokens", "padded", "cls")
+
+
+@dataclass(frozen=True)
+class SetSpec:
+    """One set: its size, its seed, and what it is for."""
+
+    name: str
+    label: str
+    size: int
+    seed: int
+    use: str
+
+
+SETS = {
+    spec.name: spec
+    for spec in (
+        SetSpec("in_distribution", "in distribution", 1000, 11, "pairs as in training, 1 % of them counter-examples"),
+        SetSpec("lexical_overlap", "lexical overlap", 1000, 12, "non-entailed pairs of full overlap, for measuring"),
+        SetSpec("lexical_overlap_rank", "lexical overlap, ranking items", 500, 13, "other such pairs, for ranking models"),
+        SetSpec("lexical_overlap_entailed", "lexical overlap, entailed", 500, 14, "entailed pairs of full overlap: the control"),
+    )
+}
+
+
+@functools.lru_cache(maxsize=1)
+def vocabulary() -> tuple[str, ...]:
+    """All words; a word's place is its token id."""
+    if not VOCABULARY_FILE.exists():
+        raise UserError(f"The NLI vocabulary {VOCABULARY_FILE} is missing; restore the file from the repository.")
+    return tuple(VOCABULARY_FILE.read_text("utf-8").split())
+
+
+@functools.lru_cache(maxsize=1)
+def vocabulary_hash() -> str:
+    """sha256 of the vocabulary file: what a model's `tokenizer` must equal."""
+    return hashlib.sha256(VOCABULARY_FILE.read_bytes()).hexdigest()
+
+
+def check_vocabulary(model_name: str, tokenizer: str, vocab_size: int) -> None:
+    """Raise a `UserError` unless a model reads the tokens of this data set."""
+    if tokenizer == vocabulary_hash() and vocab_size == len(vocabulary()):
+        return
+    raise UserError(
+        f"{model_name} was made for another vocabulary ({vocab_size} entries, hash {tokenizer[:12]}) than the NLI sets use ({len(vocabulary())} entries, "
+        f"hash {vocabulary_hash()[:12]}). Choose one of the bundled NLI classifiers (`python -m repdiss_core list models`)."
+    )
+
+
+def encode(items: list[Item]) -> tuple[np.ndarray, np.ndarray]:
+    """((n, 32) int64 tokens: [CLS] premise [SEP] hypothesis [SEP] and padding; (n,) int64 labels)."""
+    ids = {word: i for i, word in enumerate(vocabulary())}
+    tokens = np.full((len(items), LENGTH), PAD, dtype=np.int64)
+    for row, item in enumerate(items):
+        words = ("[CLS]", *item.premise, "[SEP]", *item.hypothesis, "[SEP]")
+        if len(words) > LENGTH:
+            raise UserError(f"A pair of {len(words)} tokens does not fit the classifiers' length of {LENGTH}: {' '.join(words)}.")
+        tokens[row, : len(words)] = [ids.get(word, UNKNOWN) for word in words]
+    return tokens, np.array([item.label for item in items], dtype=np.int64)
+
+
+@functools.lru_cache(maxsize=8)
+def items_of(name: str) -> tuple[Item, ...]:
+    """The items of a set, none twice, and none that an earlier set has; overlap items go round the five sub-cases."""
+    spec = _set_spec(name)
+    taken = {item.key for earlier in list(SETS)[: list(SETS).index(name)] for item in items_of(earlier)}
+    rng = np.random.default_rng(spec.seed)
+    found: list[Item] = []
+    while len(found) < spec.size:
+        if name == "in_distribution":
+            item = draw_in_distribution(rng, COUNTER_EXAMPLES)
+        elif name == "lexical_overlap_entailed":
+            item = draw_entailed_overlap(rng)
+        else:
+            item = draw_overlap(rng, SUB_CASES[len(found) % len(SUB_CASES)])
+        if item.key not in taken:
+            taken.add(item.key)
+            found.append(item)
+    return tuple(found)
+
+
+def training_items(size: int, counter_examples: float, seed: int) -> list[Item]:
+    """Pairs for fine-tuning, none of which stands in a set that is measured on."""
+    taken = {item.key for name in SETS for item in items_of(name)}
+    rng = np.random.default_rng(seed)
+    found: list[Item] = []
+    while len(found) < size:
+        item = draw_in_distribution(rng, counter_examples)
+        if item.key not in taken:
+            found.append(item)
+    return found
+
+
+@functools.lru_cache(maxsize=8)
+def encoded(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """`encode` of a set."""
+    return encode(list(items_of(name)))
+
+
+def content_id(split: str) -> str:
+    """sha256 of the tokens and labels of a split's set (what becomes a feature row is part of the split's name)."""
+    tokens, labels = encoded(split_parts(split)[0])
+    return hashlib.sha256(tokens.astype("<u2").tobytes() + labels.astype("<u1").tobytes()).hexdigest()
+
+
+def split_parts(split: str) -> tuple[str, str | None]:
+    """(set, what becomes a feature row or None) of a split such as "lexical_overlap/tokens"."""
+    name, _, rows = split.partition("/")
+    _set_spec(name)
+    if rows and rows not in ROWS:
+        raise unknown_name("choice of feature rows", rows, list(ROWS), "python -m repdiss_core list data")
+    return name, rows or None
+
+
+def _set_spec(name: str) -> SetSpec:
+    if name not in SETS:
+        raise unknown_name("NLI set", name, list(SETS), "python -m repdiss_core list data")
+    return SETS[name]
+
+
+class NliStream:
+    """Batches of one set.
+
+    Feature rows, by the split's ending:
+        tokens: every token but padding, in chunks of exactly sequences_per_batch · 32 rows; a sequence that a chunk's edge
+            cuts stands in both chunks, its rows in one each. A rest too small for a chunk is left out.
+        padded: all 32 positions of every sequence, padding included (the paper's way).
+        cls: the [CLS] position; a chunk has one row a sequence.
+        none: whole sequences, for accuracies; the last batch may be smaller.
+    """
+
+    def __init__(self, data_id: DataId) -> None:
+        if data_id.tokens_per_sequence != LENGTH or data_id.sequences_per_batch < 1:
+            raise UserError(
+                f"NLI pairs are {LENGTH} tokens long; batches of {data_id.sequences_per_batch} × {data_id.tokens_per_sequence} cannot be cut. "
+                f"Ask for {LENGTH} tokens a sequence and at least 1 sequence a batch."
+            )
+        self.data_id = data_id
+        name, self.rows = split_parts(data_id.split)
+        self._tokens, self._labels = encoded(name)
+        self._real = self._tokens != PAD
+        self._ends = np.cumsum(self._real.sum(axis=1))
+        size, n = data_id.sequences_per_batch, len(self._tokens)
+        if self.rows is None:
+            self.n_batches = -(-n // size)
+        else:
+            self.n_batches = int(self._ends[-1]) // (size * LENGTH) if self.rows == "tokens" else n // size
+
+    @property
+    def n_items(self) -> int:
+        """Pairs in the set."""
+        return len(self._tokens)
+
+    def batch(self, i: int) -> TokenBatch:
+        """Batch i, counted from 0; `mask` is True on real tokens, `rows` on those that become feature rows."""
+        if not 0 <= i < self.n_batches:
+            raise UserError(f"{NAME}/{self.data_id.split} holds {self.n_batches} batches, counted from 0; batch {i} was asked for.")
+        size = self.data_id.sequences_per_batch
+        if self.rows == "tokens":
+            return self._token_chunk(i * size * LENGTH, (i + 1) * size * LENGTH)
+        cut = slice(i * size, (i + 1) * size)
+        rows = None
+        if self.rows is not None:
+            rows = np.ones_like(self._real[cut]) if self.rows == "padded" else np.arange(LENGTH) == np.zeros((len(self._tokens[cut]), 1))
+        return TokenBatch(self._tokens[cut], self._real[cut], self._labels[cut], rows)
+
+    def _token_chunk(self, start: int, stop: int) -> TokenBatch:
+        first = int(np.searchsorted(self._ends, start, side="right"))
+        last = int(np.searchsorted(self._ends, stop, side="left")) + 1
+        cut = slice(first, last)
+        real = self._real[cut]
+        number = np.cumsum(real.reshape(-1)).reshape(real.shape) - 1 + (int(self._ends[first - 1]) if first else 0)
+        return TokenBatch(self._tokens[cut], real, self._labels[cut], real & (number >= start) & (number < stop))
+
+
+def open_nli(split: str, sequences_per_batch: int, tokens_per_sequence: int, seed: int) -> NliStream:
+    """The stream of a split; the order of the items is fixed, so that `seed` must be 0."""
+    if seed != 0:
+        raise UserError(f"The NLI sets have one fixed order; seed {seed} was asked for, expected 0.")
+    return NliStream(DataId(NAME, split, content_id(split), sequences_per_batch, tokens_per_sequence, 0))
