@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from repdiss_core import exports
@@ -155,7 +155,7 @@ def compose(
 def _stitch_caption(views: list[CurveView], setting: Preset) -> Caption:
     first = views[0].spec.comparisons[0]
     eval_batches = int(first.setting("eval_batches", 0))
-    ways = [p for p in STITCH_PRESETS.values() if all(first.setting(name) == value for name, value in p.settings)]
+    ways = [p for p in STITCH_PRESETS.values() if all(first.setting(n) == v for n, v in asdict(p.settings).items())]
     identity = first.measure == "identity_stitching"
     estimator = "identity stitching (phi = id)" if identity else f"phi = LayerNorm + affine, {ways[0].label if ways else 'own settings'}"
     return Caption(

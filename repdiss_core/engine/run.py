@@ -115,6 +115,7 @@ class Engine:
 
     def _run_stitches(self, group: StitchGroup, progress: Progress, should_stop: Callable[[], bool]) -> None:
         from repdiss_core.engine.stitch_pass import run_identity_stitches, run_stitches
+        from repdiss_core.measures.stitch_settings import phi_data_of
         from repdiss_core.models import model_spec
 
         first = group.comparisons[0]
@@ -133,7 +134,7 @@ class Engine:
         if group.measure == "identity_stitching":
             run_identity_stitches(group.comparisons, f, g, self.stream(first.data), *common)
         else:
-            run_stitches(group.comparisons, f, g, self.stream(first.data), self.stream(_phi_data(first)), *common)
+            run_stitches(group.comparisons, f, g, self.stream(first.data), self.stream(phi_data_of(first)), *common)
         if should_stop():
             raise Stopped
 
@@ -181,13 +182,6 @@ def set_threads(n_workers: int) -> int:
     threads = max(1, (os.cpu_count() or 1) // max(1, n_workers))
     torch.set_num_threads(threads)
     return threads
-
-
-def _phi_data(comparison: Comparison) -> DataId:
-    """The stream that phi is trained on: the evaluation data's other split, cut alike."""
-    data = comparison.data
-    split, content = str(comparison.setting("phi_split")), str(comparison.setting("phi_content"))
-    return DataId(data.name, split, content, data.sequences_per_batch, data.tokens_per_sequence, data.seed)
 
 
 def _weight(group: Group, n_batches: int) -> float:

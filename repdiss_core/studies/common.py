@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from repdiss_core.comparison import Comparison, DataId, ModelId, Setting, cka_comparison
+from repdiss_core.comparison import Comparison, DataId, ModelId, cka_comparison
 from repdiss_core.data import content_id
 from repdiss_core.errors import UserError
-from repdiss_core.measures import MEASURES
+from repdiss_core.measures import MEASURES, stitch_settings
 from repdiss_core.models import model_spec
 from repdiss_core.panels import CurveSpec, MatrixPanel
 from repdiss_core.presets import Preset, preset, stitch_preset
@@ -64,20 +64,15 @@ def stitch_comparison(
         n_layers = model_spec(name).n_layers
         if not 0 <= layer <= n_layers:
             raise UserError(f"{name} has layers 0 (embedding) to {n_layers}; layer {layer} was asked for. Choose one in that range.")
-    settings: tuple[tuple[str, Setting], ...] = (("eval_batches", setting.stitch_eval_batches),)
+    f, g, data = model_id(name_f), model_id(name_g), data_id(setting, setting.eval_split)
+    # A stitched model runs on the raw residual stream.
+    fields = {"resid_mean": "kept", "measure_version": MEASURES[measure].version}
     if measure == "stitching":
         phi = data_id(setting, setting.phi_split)
-        settings += (*stitch_preset(stitch).settings, ("phi_split", phi.split), ("phi_content", phi.content))
-    return Comparison(
-        measure,
-        model_id(name_f),
-        model_id(name_g),
-        data_id(setting, setting.eval_split),
-        layer_pairs=f"{pair[0]}:{pair[1]}",
-        resid_mean="kept",  # a stitched model runs on the raw residual stream
-        measure_version=MEASURES[measure].version,
-        settings=settings,
-    )
+        made = stitch_settings.stitch_comparison(f, g, data, *pair, stitch_preset(stitch).settings, phi, **fields)
+    else:
+        made = stitch_settings.identity_comparison(f, g, data, *pair, **fields)
+    return replace(made, settings=(*made.settings, ("eval_batches", setting.stitch_eval_batches)))
 
 
 def same_layer_curve(
