@@ -1,0 +1,64 @@
+"""`cka_matrix`: CKA of all layer pairs from features at hand, with uncertainty over batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from repdiss_core.errors import UserError
+from repdiss_core.measures.cka import hsic_cross, prepare
+from repdiss_core.reduction import reduce_hsic
+from repdiss_core.results import BatchHsic, LayerMatrix
+
+
+def cka_matrix(
+    features_f: Sequence[Sequence[Any]],
+    features_g: Sequence[Sequence[Any]],
+    estimator: str = "unbiased",
+    reduction: str = "mean_of_ratios",
+    sequence_ids: Any = None,
+) -> LayerMatrix:
+    """CKA of every layer of f with every layer of g, with standard error and 95 % interval over batches.
+
+    CKA = HSIC(K, L) / sqrt(HSIC(K, K) · HSIC(L, L)) with linear kernels; how batches are put together is `reduction`
+    (see `repdiss_core.reduction.reduce_hsic`). Unbiased values scatter around 0 for unrelated features and are never clipped.
+
+    Args:
+        features_f, features_g: for each batch, for each layer, an (n_tokens, d) tensor or array; rows of f and g are the same tokens.
+        estimator: "unbiased", "biased" or "sequence_aware".
+        reduction: "mean_of_ratios" or "ratio_of_means".
+        sequence_ids: for "sequence_aware": for each batch (n_tokens,) ids.
+
+    Raises:
+        UserError: where batches, layers or tokens do not fit, and as `prepare`.
+
+    Example:
+        >>> from repdiss_core.measures import cka_matrix
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(2, 3, 64, 16))  # 2 batches, 3 layers, 64 tokens, d = 16
+        >>> cka_matrix(x, x).values.diagonal()
+        array([1., 1., 1.])
+    """
+    if len(features_f) != len(features_g) or len(features_f) == 0:
+        raise UserError(f"f has {len(features_f)} batches and g has {len(features_g)}; both need the same batches, at least one.")
+    ids = [None] * len(features_f) if sequence_ids is None else sequence_ids
+    if len(ids) != len(features_f):
+        raise UserError(f"sequence_ids covers {len(ids)} batches, but there are {len(features_f)}: give one array of ids for each batch.")
+    batches: BatchHsic | None = None
+    for index, (layers_f, layers_g, batch_ids) in enumerate(zip(features_f, features_g, ids)):
+        try:
+            batch = batch_hsic(layers_f, layers_g, estimator, batch_ids)
+            batches = batch if batches is None else batches.extended(batch)
+        except (UserError, ValueError) as error:
+            raise UserError(f"Batch {index}: {error}") from error
+    return reduce_hsic(batches, reduction)
+
+
+def batch_hsic(layers_f: Sequence[Any], layers_g: Sequence[Any], estimator: str = "unbiased", sequence_ids: Any = None) -> BatchHsic:
+    """The HSIC values of one batch, in the form that batches are kept in; arguments as in `cka_matrix`."""
+    f = prepare(layers_f, estimator, sequence_ids)
+    g = f if layers_g is layers_f else prepare(layers_g, estimator, sequence_ids)
+    notes = [f"f: {note}" for note in f.notes] + [f"g: {note}" for note in g.notes]
+    return BatchHsic(hsic_cross(f, g)[None], f.self_hsic[None], g.self_hsic[None], np.array([f.n_tokens]), tuple(notes))
