@@ -143,7 +143,7 @@ class StitchResult:
     def from_arrays(cls, arrays: dict[str, np.ndarray], plain: dict[str, Any]) -> StitchResult:
         """The result that `to_arrays` was called on."""
         wanted = {name: plain[name] for name in ("layer_f", "layer_g", "steps_done", "steps")}
-        return cls(**{name: arrays[name] for name in cls.ARRAYS}, **wanted, provenance=plain.get("provenance", {}))
+        return cls(**{name: np.asarray(arrays[name], dtype=np.float64) for name in cls.ARRAYS}, **wanted, provenance=plain.get("provenance", {}))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,121 @@
+"""Compute and pack the results of the bundled language models that ship in `cache/bundled/`.
+
+`python -m repdiss_core.bundled.results` does all of it: it starts one process a core, each takes a share of the work through
+the ordinary engine and cache (so that it resumes after any interruption), and packs what is complete.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import click
+
+from repdiss_core.cache import Entry, ResultStore, write_pack
+from repdiss_core.comparison import Comparison, Request
+from repdiss_core.engine.feature_pass import stored_hsic
+from repdiss_core.models import MODELS, model_spec
+from repdiss_core.panels import load_stitch
+from repdiss_core.paths import bundled_root
+from repdiss_core.presets import preset
+from repdiss_core.studies.asymmetry import DEPTHS, Params, all_curves, control_curves, paper_curves
+from repdiss_core.studies.common import CkaView, cka_panel, data_id
+
+KINDS = ("cka", "quick", "reference")
+VIEWS = (CkaView(), CkaView(flatten="sample"), CkaView(estimator="sequence_aware"), CkaView(estimator="biased"))
+# Losses are means of float32 numbers; HSIC values span many orders of magnitude and stay float64.
+SINGLE_PRECISION = ("loss", "loss_closed_form", "loss_f", "loss_g", "train_loss")
+
+
+def comparisons(kind: str) -> list[Comparison]:
+    """What ships of one kind: CKA of all pairs in four views, quick stitches of all pairs of one depth, reference stitches of one seed pair."""
+    if kind == "cka":
+        setting = preset("bundled")
+        data = data_id(setting, setting.eval_split)
+        names = sorted(name for name, spec in MODELS.items() if spec.family == "mini")
+        pairs = [(f, g) for i, f in enumerate(names) for g in names[i:]]
+        return [cka_panel(f, g, view, data).comparison for f, g in pairs for view in VIEWS]
+    if kind == "quick":
+        curves = [curve for depth in DEPTHS for curve in all_curves(Params(depth=depth, stitch="quick"))]
+    else:
+        chosen = [Params(depth=depth, stitch="reference") for depth in DEPTHS]
+        curves = [curve for params in chosen for curve in paper_curves(params) + control_curves(params)]
+    return list({c.key: c for curve in curves for c in curve.comparisons}.values())
+
+
+@click.command()
+@click.option("--only", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS, help="Compute these kinds alone (default all).")
+@click.option("--share", default=None, hidden=True, help="i/n: be one of n processes.")
+@click.option("--processes", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default="one a core")
+@click.option("--pack/--no-pack", default=True, show_default=True)
+def main(kinds: tuple[str, ...], share: str | None, processes: int, pack: bool) -> None:
+    """Compute what ships, then pack it."""
+    if share is not None:
+        number, n = map(int, share.split("/"))
+        _compute(kinds, number, n)
+        return
+    commands = [[sys.executable, "-m", "repdiss_core.bundled.results", *_only(kinds), "--share", f"{i}/{processes}"] for i in range(processes)]
+    running = [subprocess.Popen(command) for command in commands]
+    if any([process.wait() for process in running]):
+        raise SystemExit("A share failed; see above. Run the command again: what was finished is kept.")
+    if pack:
+        for kind in kinds:
+            _pack(kind)
+
+
+def _only(kinds: tuple[str, ...]) -> Iterator[str]:
+    for kind in kinds:
+        yield from ("--only", kind)
+
+
+def _compute(kinds: tuple[str, ...], number: int, n: int) -> None:
+    import torch
+
+    from repdiss_core.activations import ActivationCache
+    from repdiss_core.engine.run import Engine
+
+    torch.set_num_threads(1)
+    store = ResultStore.open()
+    n_batches = preset("bundled").cka_batches
+    for kind in kinds:
+        groups: dict[tuple, list[Comparison]] = {}
+        for c in comparisons(kind):
+            groups.setdefault(("cka",) if kind == "cka" else (c.f.name, c.g.name), []).append(c)
+        for position, (name, members) in enumerate(sorted(groups.items())):
+            if position % n != number:
+                continue
+            begun = time.monotonic()
+            Engine(store, ActivationCache(budget_bytes=0), report=print).run(Request(tuple(members), n_batches), lambda fraction, message: None)
+            print(f"{kind} {position + 1}/{len(groups)} {' → '.join(name)}: {time.monotonic() - begun:.0f} s", flush=True)
+
+
+def _pack(kind: str) -> None:
+    store, setting = ResultStore.open(), preset("bundled")
+    entries, missing = [], 0
+    for comparison in comparisons(kind):
+        entry = store.get_local(comparison.key)
+        if entry is None or not _complete(store, comparison, setting.cka_batches):
+            missing += 1
+            continue
+        arrays = {k: a.astype("float32") if k in SINGLE_PRECISION else a for k, a in entry.arrays.items()}
+        entries.append(Entry(entry.key, arrays, entry.meta, "shipped", entry.stored_at))
+    if missing:
+        raise SystemExit(f"{missing} results of kind {kind} are not complete; the pack was not written. Run the command again.")
+    path = bundled_root() / f"asymmetry-{kind}.safetensors"
+    write_pack(path, entries)
+    print(f"{path.name}: {len(entries)} results, {path.stat().st_size / 2**20:.1f} MiB, of {len({model_spec(c.f.name).name for c in comparisons(kind)})} models")
+
+
+def _complete(store: ResultStore, comparison: Comparison, n_batches: int) -> bool:
+    if comparison.measure == "cka":
+        kept = stored_hsic(store, comparison)
+        return kept is not None and kept.n_batches >= n_batches
+    result, _ = load_stitch(store, comparison)
+    return result is not None and result.complete
+
+
+if __name__ == "__main__":
+    main()
