@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from repdiss_core import bundled
 from repdiss_core.bundled import checkpoints
 from repdiss_core.bundled.facts_file import update_facts
-from repdiss_core.bundled.segments import CONSTANT, Training
+from repdiss_core.bundled.segments import Training
 
 DTYPE = torch.float16
 
@@ -39,11 +39,22 @@ def export(training: Training, start: int, command: str, gap: float | None, stat
     save_file(tensors, temporary, {"format": "pt"})
     temporary.chmod(0o644)
     temporary.replace(path)
-    update_facts({"models": {name: _facts(training, start, path, sum(t.numel() for t in tensors.values()), command, gap, state)}})
-    update_facts({"versions": {**{n: version(n) for n in ("torch", "transformer-lens", "tokenizers", "numpy")}, "python": platform.python_version()}})
+    update_facts(
+        {"models": {name: _facts(training, start, path, sum(t.numel() for t in tensors.values()), command, gap, state)}}
+    )
+    update_facts(
+        {
+            "versions": {
+                **{n: version(n) for n in ("torch", "transformer-lens", "tokenizers", "numpy")},
+                "python": platform.python_version(),
+            }
+        }
+    )
 
 
-def _facts(training: Training, start: int, path: Path, n_parameters: int, command: str, gap: float | None, state: str) -> dict[str, Any]:
+def _facts(
+    training: Training, start: int, path: Path, n_parameters: int, command: str, gap: float | None, state: str
+) -> dict[str, Any]:
     model, recipe = training.model, training.recipe
     segment = training.folder / f"decay-{start:06d}"
     final = json.loads((segment / "final.json").read_text())

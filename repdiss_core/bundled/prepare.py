@@ -43,7 +43,9 @@ def unigram_bigram(train: np.ndarray, held_out: np.ndarray, vocabulary: int) -> 
     """
     unigram = np.bincount(train, minlength=vocabulary) + 1.0
     unigram /= unigram.sum()
-    pairs = np.bincount(train[:-1].astype(np.int64) * vocabulary + train[1:], minlength=vocabulary**2).reshape(vocabulary, vocabulary)
+    pairs = np.bincount(train[:-1].astype(np.int64) * vocabulary + train[1:], minlength=vocabulary**2).reshape(
+        vocabulary, vocabulary
+    )
     before = pairs.sum(axis=1)
     previous, following = held_out[:-1], held_out[1:]
     c = before[previous]
@@ -59,7 +61,11 @@ def data_facts() -> dict[str, object]:
         "packages": docstrings.installed_versions(),
         "train_only": {name: importlib.metadata.version(name) for name in docstring_text.TRAIN_ONLY},
         "splits": {s: {"content": docstrings.content_hash(row), "tokens": int(row.size)} for s, row in rows.items()},
-        "baselines": {"unigram": round(unigram, 4), "bigram": round(bigram, 4), "unit": "nats a token, on eval, counted on train"},
+        "baselines": {
+            "unigram": round(unigram, 4),
+            "bigram": round(bigram, 4),
+            "unit": "nats a token, on eval, counted on train",
+        },
     }
 
 
@@ -70,7 +76,11 @@ def main(tokenizer: bool, data: bool) -> None:
     """Make the tokenizer and the facts about the data."""
     if tokenizer:
         train_tokenizer()
-        facts = {"sha256": bundled.file_hash(bundled.TOKENIZER_FILE), "vocabulary": VOCABULARY, "separator": bundled.SEPARATOR}
+        facts = {
+            "sha256": bundled.file_hash(bundled.TOKENIZER_FILE),
+            "vocabulary": VOCABULARY,
+            "separator": bundled.SEPARATOR,
+        }
         update_facts({"tokenizer": facts})
         click.echo(f"Tokenizer: {bundled.TOKENIZER_FILE.stat().st_size / 1e3:.0f} KB")
     if data:

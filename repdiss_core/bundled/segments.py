@@ -46,8 +46,23 @@ class Corpus:
         """(n, t) sequences of the held-out tokens: all, or so many of them evenly spaced."""
         t = recipe.tokens_per_sequence
         whole = self.held_out[: len(self.held_out) // t * t].reshape(-1, t)
-        rows = np.arange(len(whole)) if n_sequences is None else np.linspace(0, len(whole) - 1, min(n_sequences, len(whole))).astype(int)
-        return torch.from_numpy(whole[rows].astype(np.int64))
+        n = len(whole) if n_sequences is None else min(n_sequences, len(whole))
+        return torch.from_numpy(whole[np.linspace(0, len(whole) - 1, n).astype(int)].astype(np.int64))
+
+
+class _Order:
+    """The training batches of one model, step by step; a new order every epoch."""
+
+    def __init__(self, corpus: Corpus, recipe: Recipe, seed: int) -> None:
+        self._corpus, self._recipe, self._seed = corpus, recipe, seed
+        self._epoch, self._stream = 0, corpus.order(recipe, seed, 0)
+
+    def tokens(self, step: int) -> Tensor:
+        """(b, t) tokens of a step counted from 0."""
+        epoch, batch = divmod(step, self._stream.n_batches)
+        if epoch != self._epoch:
+            self._epoch, self._stream = epoch, self._corpus.order(self._recipe, self._seed, epoch)
+        return torch.from_numpy(self._stream.batch(batch).tokens)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +81,8 @@ class Training:
 
     def starts(self) -> list[int]:
         """Steps from which a decay can start."""
-        return [step for step in checkpoints.steps_in(self.folder / CONSTANT) if step >= _KEEP_FROM * self.recipe.constant_steps]
+        first = _KEEP_FROM * self.recipe.constant_steps
+        return [step for step in checkpoints.steps_in(self.folder / CONSTANT) if step >= first]
 
     def decayed_loss(self, start: int) -> float:
         """Validation loss after a decay from the checkpoint of step `start`, in float32 with the weights as shipped."""
@@ -90,22 +106,23 @@ class Training:
     def final_model(self, start: int) -> nn.Module:
         """The model at the end of a decay."""
         model = new_model(self.model.architecture, self.model.seed)
-        checkpoints.load(checkpoints.path_of(self.folder / f"decay-{start:06d}", start + self.recipe.decay_steps), model)
+        checkpoints.load(
+            checkpoints.path_of(self.folder / f"decay-{start:06d}", start + self.recipe.decay_steps), model
+        )
         return model
 
     def _run(self, segment: str, start: int | None, end: int) -> Progress:
         folder = self.folder / segment
         model = new_model(self.model.architecture, self.model.seed)
         optimizer = _optimizer(model, self.recipe)
-        last = checkpoints.latest(folder)
-        if last is None and start is not None:
-            last = checkpoints.path_of(self.folder / CONSTANT, start)
-        progress = checkpoints.load(last, model, optimizer) if last else Progress()
-        began, before, recent = time.monotonic(), progress.seconds, []
-        first = progress.step
+        progress = self._resume(segment, start, model, optimizer)
+        order = _Order(self.corpus, self.recipe, self.model.seed)
         validation = self.corpus.validation(self.recipe, self.recipe.curve_sequences)
+        began, before, first, recent = time.monotonic(), progress.seconds, progress.step, []
         while progress.step < end:
-            recent.append(self._step(model, optimizer, progress.step, start))
+            recent.append(
+                self._step(model, optimizer, order.tokens(progress.step), self.recipe.rate(progress.step, start))
+            )
             progress.step += 1
             elapsed = time.monotonic() - began
             progress.seconds = before + elapsed
@@ -116,14 +133,20 @@ class Training:
                 checkpoints.save(folder, progress, model, optimizer)
                 self._prune(folder, segment)
             rate = (progress.step - first) * self.recipe.tokens_per_step / max(elapsed, 1e-9)
-            self.report(f"{self.model.name} {segment}", progress.step, end, progress.curve[-1]["eval"] if progress.curve else float("nan"), rate)
+            loss = progress.curve[-1]["eval"] if progress.curve else float("nan")
+            self.report(f"{self.model.name} {segment}", progress.step, end, loss, rate)
         return progress
 
-    def _step(self, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, decay_start: int | None) -> float:
-        per_epoch = self._epoch(0).n_batches
-        tokens = torch.from_numpy(self._epoch(step // per_epoch).batch(step % per_epoch).tokens)
+    def _resume(self, segment: str, start: int | None, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+        """The segment's last checkpoint, else the one it starts from, else the beginning."""
+        last = checkpoints.latest(self.folder / segment)
+        if last is None and start is not None:
+            last = checkpoints.path_of(self.folder / CONSTANT, start)
+        return checkpoints.load(last, model, optimizer) if last else Progress()
+
+    def _step(self, model: nn.Module, optimizer: torch.optim.Optimizer, tokens: Tensor, rate: float) -> float:
         for group in optimizer.param_groups:
-            group["lr"] = self.recipe.rate(step, decay_start)
+            group["lr"] = rate
         with torch.autocast("cpu", torch.bfloat16):
             logits = fast_logits(model, tokens)
         loss = next_token_loss(logits, tokens)
@@ -132,12 +155,6 @@ class Training:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return loss.item()
-
-    def _epoch(self, epoch: int) -> PackedStream:
-        held = self.__dict__.setdefault("_epochs", {})
-        if epoch not in held:
-            held[epoch] = self.corpus.order(self.recipe, self.model.seed, epoch)
-        return held[epoch]
 
     def _point(self, progress: Progress, recent: list[float], held_out: float) -> dict[str, float]:
         tokens = progress.step * self.recipe.tokens_per_step

@@ -6,6 +6,7 @@ which each reaches the same validation loss. Killed at any moment, the same comm
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,15 +23,23 @@ from repdiss_core.bundled.segments import Corpus, Training
 from repdiss_core.data import docstrings
 from repdiss_core.errors import UserError, unknown_name
 
-SMALL = Recipe(constant_tokens=200_000, decay_tokens=50_000, warmup_steps=20, curve_steps=50, curve_sequences=64, final_sequences=256)
+SMALL = Recipe(
+    constant_tokens=200_000,
+    decay_tokens=50_000,
+    warmup_steps=20,
+    curve_steps=50,
+    curve_sequences=64,
+    final_sequences=256,
+)
 SMALL_MODELS = ("mini-solu-3l-s0", "mini-gelu-3l-s0")
 
 
 class Bar:
     """Progress with time left: a bar on a terminal, else a plain line now and then."""
 
-    def __init__(self, every: int) -> None:
-        self.every, self.segment, self.bar = every, "", None
+    def __init__(self, every: int, tokens_per_step: int) -> None:
+        self.every, self.tokens_per_step = every, tokens_per_step
+        self.segment, self.bar = "", tqdm(disable=True)
 
     def __call__(self, segment: str, step: int, end: int, loss: float, tokens_a_second: float) -> None:
         if sys.stdout.isatty():
@@ -39,8 +48,9 @@ class Bar:
             self.bar.update(step - self.bar.n)
             self.bar.set_postfix(loss=f"{loss:.3f}")
         elif step % self.every == 0 or step == end:
-            left = (end - step) * 1024 / tokens_a_second / 60
-            click.echo(f"{segment}: {step}/{end} steps, eval loss {loss:.3f}, {tokens_a_second:,.0f} tokens/s, {left:.1f} min left")
+            left = (end - step) * self.tokens_per_step / tokens_a_second / 60
+            speed = f"{tokens_a_second:,.0f} tokens/s, {left:.1f} min left"
+            click.echo(f"{segment}: {step}/{end} steps, eval loss {loss:.3f}, {speed}")
 
 
 def train_depth(trainings: Sequence[Training], ship: bool, command: str) -> dict[str, float]:
@@ -69,16 +79,10 @@ def train_depth(trainings: Sequence[Training], ship: bool, command: str) -> dict
 def _first_start(training: Training, fits: dict[str, tuple[float, float]]) -> int:
     """SoLU decays from its end; GeLU from where its curve reaches what the SoLU models had at theirs."""
     steps, end = training.starts(), training.recipe.constant_steps
-    solu = [a + b * _log(end) for name, (a, b) in fits.items() if "solu" in name]
+    solu = [a + b * math.log(end) for name, (a, b) in fits.items() if "solu" in name]
     if training.model.activation_name == "solu" or not solu:
         return max(steps)
     return matching.step_reaching(max(solu), fits[training.model.name], steps)
-
-
-def _log(x: float) -> float:
-    import math
-
-    return math.log(x)
 
 
 def _chosen(models: str, small: bool) -> list[str]:
@@ -101,12 +105,18 @@ def main(models: str, tokens: int | None, small: bool) -> None:
         recipe = SMALL if small else Recipe(**({"constant_tokens": tokens} if tokens else {}))
         corpus = Corpus(docstrings.tokens("train"), docstrings.tokens("eval"))
         root = bundled.cache_folder("training-small" if small else "training")
-        command = f"python -m repdiss_core.bundled.train --models {','.join(names)}" + (f" --tokens {tokens}" if tokens else "")
+        command = f"python -m repdiss_core.bundled.train --models {','.join(names)}"
+        command += f" --tokens {tokens}" if tokens else ""
         for depth in sorted({BUNDLED_MODELS[n].architecture.n_layers for n in names}):
             chosen = [BUNDLED_MODELS[n] for n in names if BUNDLED_MODELS[n].architecture.n_layers == depth]
-            trainings = [Training(m, recipe, corpus, Path(root / m.name), Bar(recipe.curve_steps)) for m in chosen]
+            trainings = [
+                Training(m, recipe, corpus, Path(root / m.name), Bar(recipe.curve_steps, recipe.tokens_per_step))
+                for m in chosen
+            ]
             losses = train_depth(trainings, not small, command)
-            click.echo(f"{depth} layers: validation losses within {gap_of(list(losses.values())):.4f} nats of each other")
+            click.echo(
+                f"{depth} layers: validation losses within {gap_of(list(losses.values())):.4f} nats of each other"
+            )
     except UserError as error:
         raise click.UsageError(str(error)) from error
 

@@ -82,7 +82,7 @@ def content_id(name: str, split: str) -> str:
 
 
 def versions_differ(name: str) -> tuple[str, ...]:
-    """A sentence for each package whose version is not the pinned one: the tokens, and all results on them, then differ."""
+    """A sentence for each package whose version is not the pinned one: tokens, and results on them, then differ."""
     return dataset_spec(name).module().versions_differ()
 
 

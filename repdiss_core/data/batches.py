@@ -70,7 +70,8 @@ class PackedStream:
         per_sequence, per_batch = data_id.tokens_per_sequence, data_id.sequences_per_batch
         if per_sequence < 2 or per_batch < 1:
             raise UserError(
-                f"Batches of {per_batch} sequences of {per_sequence} tokens cannot be cut: at least 1 sequence of 2 tokens is needed."
+                f"Batches of {per_batch} sequences of {per_sequence} tokens cannot be cut: "
+                "at least 1 sequence of 2 tokens is needed."
             )
         self.data_id = data_id
         self.n_tokens = int(tokens.size)
@@ -88,7 +89,8 @@ class PackedStream:
         d = self.data_id
         raise UserError(
             f"{d.name}/{d.split} holds {self.n_tokens:,} tokens, enough for {self.n_batches:,} batches of "
-            f"{d.sequences_per_batch} × {d.tokens_per_sequence}; {n_batches:,} were asked for. Ask for fewer or smaller batches."
+            f"{d.sequences_per_batch} × {d.tokens_per_sequence}; {n_batches:,} were asked for. "
+            "Ask for fewer or smaller batches."
         )
 
     def batch(self, i: int) -> TokenBatch:

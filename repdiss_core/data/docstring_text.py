@@ -17,7 +17,17 @@ from pathlib import Path
 SPLITS = ("eval", "phi", "train")
 # Percent of the held-out packages' files that go into eval, and into phi.
 EVAL_PERCENT, PHI_PERCENT = 6, 6
-_SKIPPED_FOLDERS = {"tests", "test", "testing", "_vendor", "distutils", "idlelib", "lib2to3", "site-packages", "node_modules"}
+_SKIPPED_FOLDERS = {
+    "tests",
+    "test",
+    "testing",
+    "_vendor",
+    "distutils",
+    "idlelib",
+    "lib2to3",
+    "site-packages",
+    "node_modules",
+}
 # Written when a wheel is built, hence not the same in every wheel of one version.
 _BUILD_FILES = {"__config__.py", "version.py", "_version.py", "_version_meson.py", "_distributor_init.py"}
 _GENERATED = re.compile(r"auto-?generated|automatically (?:generated|written)|do not edit", re.IGNORECASE)
@@ -54,7 +64,18 @@ HELD_OUT = (
     "transformer_lens",
     "transformers",
 )
-TRAIN_ONLY = ("torch", "accelerate", "altair", "beartype", "fsspec", "mpmath", "narwhals", "pyarrow", "pydantic", "setuptools")
+TRAIN_ONLY = (
+    "torch",
+    "accelerate",
+    "altair",
+    "beartype",
+    "fsspec",
+    "mpmath",
+    "narwhals",
+    "pyarrow",
+    "pydantic",
+    "setuptools",
+)
 # Their wheels carry compiled code; loaders for it may be patched into the package's first file.
 _PLATFORM_WHEELS = {"numpy", "pandas"}
 
@@ -75,7 +96,12 @@ def split_of(relative: str) -> str:
 
 def files_of(sources: Sources, split: str) -> list[Path]:
     """Files of a split, in the order of their relative paths."""
-    held_out = [p for name in sources.held_out for p in _package_files(sources.site, name) if _same_in_every_wheel(p, sources.site)]
+    held_out = [
+        p
+        for name in sources.held_out
+        for p in _package_files(sources.site, name)
+        if _same_in_every_wheel(p, sources.site)
+    ]
     files = [p for p in held_out if split_of(_relative(p, sources.site)) == split]
     if split == "train":
         files += [p for name in sources.train_only for p in _package_files(sources.site, name)]
@@ -125,7 +151,11 @@ def _docstrings(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.body:
             first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 yield first.value.value
 
 

@@ -107,7 +107,11 @@ def _cache_path(split: str) -> Path:
     if not bundled.TOKENIZER_FILE.exists():
         raise UserError(f"The tokenizer {bundled.TOKENIZER_FILE} is missing; restore the file from the repository.")
     rule = Path(docstring_text.__file__).read_bytes()
-    parts = [repr(sorted(installed_versions().items())), bundled.file_hash(bundled.TOKENIZER_FILE), hashlib.sha256(rule).hexdigest()]
+    parts = [
+        repr(sorted(installed_versions().items())),
+        bundled.file_hash(bundled.TOKENIZER_FILE),
+        hashlib.sha256(rule).hexdigest(),
+    ]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     return bundled.cache_folder("data") / f"{NAME}-{split}-{digest}.npy"
 

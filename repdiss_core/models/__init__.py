@@ -59,7 +59,11 @@ class ModelSpec:
 def _bundled_models() -> dict[str, ModelSpec]:
     known = bundled.facts()
     trained = known.get("models", {})
-    return {name: _bundled_spec(name, trained[name], known["tokenizer"]["sha256"]) for name in BUNDLED_MODELS if name in trained}
+    return {
+        name: _bundled_spec(name, trained[name], known["tokenizer"]["sha256"])
+        for name in BUNDLED_MODELS
+        if name in trained
+    }
 
 
 def _bundled_spec(name: str, facts: dict, tokenizer: str) -> ModelSpec:
@@ -67,7 +71,8 @@ def _bundled_spec(name: str, facts: dict, tokenizer: str) -> ModelSpec:
     return ModelSpec(
         name=name,
         source="bundled",
-        architecture=f"GPT with LayerNorm before attention and MLP, rotary positions on {a['rotary_dim']} of {a['d_head']} dimensions",
+        architecture="GPT with LayerNorm before attention and MLP, rotary positions on "
+        f"{a['rotary_dim']} of {a['d_head']} dimensions",
         n_layers=a["n_layers"],
         d_model=a["d_model"],
         n_heads=a["n_heads"],

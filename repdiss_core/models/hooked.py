@@ -30,8 +30,8 @@ _WRAPPER = "_original_component."
 class HookedResidualModel:
     """A transformer_lens bridge over a native model, cut between its blocks.
 
-    Embedding and head go through the bridge. Blocks run on plain modules that share the bridge's parameters, a third
-    faster than through its hooks; hooks set on the bridge therefore see `bridge(tokens)` but not `blocks`.
+    Embedding and blocks run on plain modules that share the bridge's parameters, a quarter faster than through its
+    hooks; hooks set on the bridge therefore see `bridge(tokens)` but not `blocks`. The head is the bridge's own.
 
     Args:
         bridge: made by `TransformerBridge.boot_native`; it is put into evaluation mode and frozen.
@@ -41,7 +41,9 @@ class HookedResidualModel:
 
     def __init__(self, bridge: TransformerBridge, name: str, resid_mean: str = "removed") -> None:
         if resid_mean not in RESID_MEANS:
-            raise UserError(f"resid_mean is {resid_mean!r}; it is \"removed\" (each token's mean over d_model) or \"kept\".")
+            raise UserError(
+                f'resid_mean is {resid_mean!r}; it is "removed" (each token\'s mean over d_model) or "kept".'
+            )
         self.bridge = bridge.eval().requires_grad_(False)
         self.name, self.resid_mean = name, resid_mean
         self.config = bridge.cfg
@@ -63,7 +65,10 @@ class HookedResidualModel:
     def blocks(self, h: Tensor, a: int, b: int, batch: TokenBatch) -> Tensor:
         """(b, t, d_model) after blocks a+1 … b of a raw residual stream; differentiable in h."""
         if not 0 <= a <= b <= self.n_layers:
-            raise UserError(f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers}).")
+            raise UserError(
+                f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for "
+                f"(0 <= a <= b <= {self.n_layers})."
+            )
         run = self._runner(h.shape[1], batch)
         for block in self._network.layers[a:b]:
             h = run(block, h)
@@ -93,10 +98,14 @@ class HookedResidualModel:
     def _tokens(self, batch: TokenBatch) -> Tensor:
         tokens = batch.tokens
         if tokens.shape[1] > self.n_ctx:
-            raise UserError(f"{self.name} reads at most {self.n_ctx} tokens; the sequences have {tokens.shape[1]}. Cut them shorter.")
-        if tokens.size and not (0 <= int(np.min(tokens)) and int(np.max(tokens)) < self.vocab_size):
             raise UserError(
-                f"{self.name} knows token ids 0 to {self.vocab_size - 1}; the batch has {int(np.min(tokens))} to {int(np.max(tokens))}. "
+                f"{self.name} reads at most {self.n_ctx} tokens; the sequences have {tokens.shape[1]}. "
+                "Cut them shorter."
+            )
+        if tokens.size and not (int(np.min(tokens)) >= 0 and int(np.max(tokens)) < self.vocab_size):
+            raise UserError(
+                f"{self.name} knows token ids 0 to {self.vocab_size - 1}; "
+                f"the batch has {int(np.min(tokens))} to {int(np.max(tokens))}. "
                 "Its tokens come from another tokenizer: choose data made for this model."
             )
         return torch.from_numpy(np.ascontiguousarray(tokens))
@@ -105,7 +114,10 @@ class HookedResidualModel:
 def _unwrapped(bridge: TransformerBridge) -> NativeModel:
     """A plain native model that shares the parameters of a bridge."""
     if not isinstance(bridge.original_model, NativeModel):
-        raise UserError(f"The bridge wraps a {type(bridge.original_model).__name__}; HookedResidualModel takes native ones (boot_native).")
+        raise UserError(
+            f"The bridge wraps a {type(bridge.original_model).__name__}; "
+            "HookedResidualModel takes native ones (boot_native)."
+        )
     shared = {name.replace(_WRAPPER, ""): p for name, p in bridge.original_model.named_parameters()}
     network = NativeModel(bridge.cfg)
     own = dict(network.named_parameters())
@@ -115,7 +127,12 @@ def _unwrapped(bridge: TransformerBridge) -> NativeModel:
 
 
 def load_native(bridge: TransformerBridge, tensors: Mapping[str, Tensor]) -> None:
-    """Puts tensors under the native model's names into a bridge; every name and shape must agree (KeyError, RuntimeError)."""
+    """Puts tensors under the native model's names into a bridge.
+
+    Raises:
+        KeyError: a name is missing or foreign.
+        RuntimeError: a shape differs.
+    """
     own = {name.replace(_WRAPPER, ""): p for name, p in bridge.original_model.named_parameters()}
     if set(own) != set(tensors):
         raise KeyError(f"parameters differ: {sorted(set(own) ^ set(tensors))[:4]}")
@@ -132,19 +149,22 @@ def load_bundled(spec: ModelSpec, resid_mean: str = "removed") -> HookedResidual
 
     path = bundled.WEIGHTS_FOLDER / f"{spec.name}.safetensors"
     tensors = _checked_weights(path, spec)
-    bridge = TransformerBridge.boot_native(bridge_config(BUNDLED_MODELS[spec.name].architecture, seed=0), model_name=spec.name)
+    bridge = TransformerBridge.boot_native(
+        bridge_config(BUNDLED_MODELS[spec.name].architecture, seed=0), model_name=spec.name
+    )
     load_native(bridge, {name: tensor.float() for name, tensor in tensors.items()})
     return HookedResidualModel(bridge, spec.name, resid_mean)
 
 
 def _checked_weights(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
-    restore = f"Restore it with `git checkout -- {path.relative_to(bundled.FOLDER.parents[1]) if path.is_relative_to(bundled.FOLDER.parents[1]) else path}`."
+    restore = f"Restore it with `git checkout -- repdiss_core/bundled/weights/{path.name}`."
     if not path.exists():
         raise UserError(f"The weights of {spec.name} are missing ({path.name}). {restore}")
     found = bundled.file_hash(path)
     if found != spec.weights:
         raise UserError(
-            f"The weights of {spec.name} are damaged: {path.name} has the hash {found[:12]}, the facts file says {spec.weights[:12]}. {restore}"
+            f"The weights of {spec.name} are damaged: {path.name} has the hash {found[:12]}, "
+            f"the facts file says {spec.weights[:12]}. {restore}"
         )
     try:
         return load_file(path)

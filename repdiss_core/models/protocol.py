@@ -28,7 +28,7 @@ class ResidualModel(Protocol):
         ...
 
     def blocks(self, h: Tensor, a: int, b: int, batch: TokenBatch) -> Tensor:
-        """(b, t, d_model) after blocks a+1 … b of a raw residual stream, 0 <= a <= b <= n_layers; differentiable in h."""
+        """(b, t, d_model) after blocks a+1 … b of a raw stream; differentiable in h; 0 <= a <= b <= n_layers."""
         ...
 
     def head(self, h: Tensor, batch: TokenBatch) -> Tensor:

@@ -24,7 +24,8 @@ def site(tmp_path: Path) -> Path:
     for name in ("alpha", "beta"):
         (tmp_path / name / "tests").mkdir(parents=True)
         for i in range(60):
-            body = f'"""File {name} {i - (i % 3 == 0)}.\n\n    {SHARED}\n    """\n\ndef f():\n    """Function {i} of {name}.\n\n    >>> f()\n    {i}\n    """\n'
+            top = f'"""File {name} {i - (i % 3 == 0)}.\n\n    {SHARED}\n    """\n\n'
+            body = top + f'def f():\n    """Function {i} of {name}.\n\n    >>> f()\n    {i}\n    """\n'
             (tmp_path / name / f"m{i:02d}.py").write_text(body)
         (tmp_path / name / "tests" / "test_a.py").write_text('"""A test."""\n')
         (tmp_path / name / "made.py").write_text('# This file is AUTO-GENERATED\n"""Generated."""\n')
