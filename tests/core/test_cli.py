@@ -1,0 +1,129 @@
+"""The command line: results, exports, and one sentence with exit status 2 for bad arguments."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+
+from repdiss_core.__main__ import main
+
+F, G = "mini-solu-3l-s0", "mini-gelu-3l-s0"
+TINY = ("--preset", "tiny")
+
+
+@pytest.mark.parametrize("kind", ["models", "data", "measures", "studies", "figures"])
+def test_lists(kind, capsys) -> None:
+    assert main(["list", kind, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows and all({"name", "source", "summary"} <= row.keys() for row in rows)
+    assert main(["list", kind]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(rows)
+
+
+def test_models_are_listed_with_facts(capsys) -> None:
+    main(["list", "models", "--json"])
+    model = next(row for row in json.loads(capsys.readouterr().out) if row["name"] == F)
+    assert model["source"] == "bundled" and model["n_layers"] == 3 and model["activation"].startswith("solu")
+
+
+def test_compare_writes_values_errors_labels_and_provenance(tmp_path, capsys) -> None:
+    out = tmp_path / "pair.json"
+    assert main(["compare", F, G, "--batches", "4", "--out", str(out)]) == 0
+    form = json.loads(out.read_text())
+    assert (form["rows"], form["columns"], form["n_batches"]) == (F, G, 4)
+    assert np.array(form["values"]).shape == np.array(form["standard_error"]).shape == (3, 3)
+    assert form["row_labels"] == form["column_labels"] == ["1", "2", "3"]
+    assert form["comparison"]["settings"] == {"estimator": "unbiased", "flatten": "token"}
+    assert {"versions", "threads", "key", "tokens"} <= form["provenance"].keys()
+    table = tmp_path / "pair.csv"
+    assert main(["compare", F, G, "--batches", "4", "--out", str(table)]) == 0
+    rows = list(csv.DictReader(io.StringIO("".join(line for line in table.read_text().splitlines(True) if not line.startswith("#")))))
+    assert len(rows) == 9
+    assert float(rows[0]["value"]) == form["values"][0][0]
+
+
+def test_rows_are_the_first_model_whatever_the_order(tmp_path) -> None:
+    for name, pair in (("a", (F, G)), ("b", (G, F))):
+        assert main(["compare", *pair, "--batches", "4", "--out", str(tmp_path / f"{name}.json")]) == 0
+    a, b = (json.loads((tmp_path / f"{name}.json").read_text()) for name in "ab")
+    np.testing.assert_array_equal(np.array(a["values"]), np.array(b["values"]).T)
+
+
+def test_identity_stitching_of_a_model_into_itself_costs_nothing(capsys) -> None:
+    assert main(["compare", G, G, "--measure", "identity_stitching", "--batches", "2"]) == 0
+    loss, penalty = json.loads(capsys.readouterr().out)
+    assert penalty["values"] == [0.0, 0.0, 0.0]
+    assert loss["values"][0] == pytest.approx(loss["own_loss"][G])
+
+
+def test_stitching_of_chosen_layers(capsys) -> None:
+    assert main(["compare", F, G, "--measure", "stitching", "--stitch", "tiny", "--batches", "2", "--layers", "1:2,3:3"]) == 0
+    loss, penalty = json.loads(capsys.readouterr().out)
+    assert (loss["row_labels"], loss["column_labels"]) == (["1", "3"], ["2", "3"])
+    assert all(value > 0 for value in penalty["values"])
+    assert all(value is not None for value in loss["closed_form"])
+
+
+def test_run_and_figure_in_every_format(tmp_path, capsys) -> None:
+    assert main(["figure", "fig4", "--out", str(tmp_path / "no.json"), *TINY, "--estimator", "biased", "--resid-mean", "kept"]) == 2
+    assert "is not in the cache at these settings. Compute it first" in capsys.readouterr().err
+    assert main(["run", "fig4", *TINY]) == 0
+    for ending in ("json", "csv", "html"):
+        assert main(["figure", "fig4", *TINY, "--out", str(tmp_path / f"fig4.{ending}")]) == 0
+    form = json.loads((tmp_path / "fig4.json").read_text())
+    assert [panel["title"] for panel in form["panels"]] == ["Within GeLU", "Within SoLU", "Between: rows SoLU, columns GeLU"]
+    page = (tmp_path / "fig4.html").read_text()
+    assert "Plotly.newPlot" in page and 'src="http' not in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["compare", "mini-gelu-3l-s9", G], "There is no model named 'mini-gelu-3l-s9'. Did you mean mini-gelu-3l-s"),
+        (["compare", F, G, "--measure", "cosine"], "Invalid value for '--measure'"),
+        (["compare", F, G, "--data", "docstring"], "There is no data set named 'docstring'. Did you mean docstrings"),
+        (["compare", F, G, "--measure", "stitching", "--layers", "4:1"], "has layers 0 .embedding. to 3; layer 4 was asked for"),
+        (["compare", F, G, "--measure", "stitching", "--layers", "x"], "'x' is not a pair. Write layer of f : layer of g"),
+        (["compare", F, G, "--measure", "stitching", "--stitch", "slow"], "There is no stitching preset named 'slow'"),
+        (["compare", F, G, "--tokens-per-batch", "1000"], "is not a multiple of --tokens-per-sequence 128. Try 896"),
+        (["compare", F, G, "--batches", "100000"], "100000 were asked for. Ask for at most"),
+        (["compare", F, G, "--flatten", "sample", "--tokens-per-batch", "256", "--batches", "2"], "4"),
+        (["compare", F, G, "--estimator", "sequence_aware", "--tokens-per-batch", "256", "--batches", "2"], "4"),
+        (["compare", F, G, "--out", "x.txt"], "this command writes .json or .csv"),
+        (["compare", F, G, "--out", "nowhere/x.json"], "the folder nowhere does not exist"),
+        (["figure", "fig44", "--out", "x.json"], "There is no figure named 'fig44'"),
+        (["figure", "fig3", "--out", "x.json"], "Fig 3 .* is not built in this version"),
+        (["run"], "Name at least one figure"),
+        (["run", "fig4", "--preset", "huge"], "There is no preset named 'huge'"),
+        (["run", "--job", "../../etc/passwd"], "is not a job's id"),
+        (["prune"], "No such command 'prune'"),
+    ],
+)
+def test_bad_arguments_are_one_sentence_and_status_2(arguments, sentence, capsys) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1].startswith("repdiss: ") and "Traceback" not in said
+    assert re.search(sentence, said), said
+
+
+def test_cache_commands(capsys, monkeypatch) -> None:
+    assert main(["compare", F, F, "--batches", "4"]) == 0
+    capsys.readouterr()
+    assert main(["cache", "info"]) == 0
+    assert "1 computed here" in capsys.readouterr().out
+    assert main(["cache", "verify"]) == 0
+    assert " 0 are damaged" in capsys.readouterr().out
+    assert main(["cache", "prune", "--yes"]) == 0
+    assert main(["cache", "info"]) == 0
+    assert "1 computed here" in capsys.readouterr().out
+    assert main(["cache", "prune", "--all", "--yes"]) == 0
+    assert main(["cache", "info"]) == 0
+    assert "0 computed here" in capsys.readouterr().out
+    monkeypatch.setenv("REPDISS_READONLY", "1")
+    assert main(["cache", "prune", "--yes"]) == 2
+    assert "forbids pruning" in capsys.readouterr().err
