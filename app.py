@@ -10,7 +10,7 @@ begin_page(
     "app.py",
     "How do language models differ inside?",
     "Every figure and table of *Understanding the Inner Workings of Language Models Through Representation Dissimilarity*, "
-    "recomputed on models that you can run on this machine.",
+    "recomputed on models that run here.",
 )
 store = result_store()
 for study in STUDIES.values():

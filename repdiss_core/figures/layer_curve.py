@@ -15,6 +15,8 @@ from repdiss_core.results import LayerCurve
 
 BAND_FROM_LAYERS = 10
 DODGE = 0.03
+UNITS = {"loss": "loss, nats a token", "penalty": "penalty, nats a token"}
+X_TITLES = {"loss": "stitched after layer", "penalty": "stitched after layer"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def layer_curves(panels: Sequence[CurvePanel], look: Look, quantity: str = "loss
         layout["shapes"] += [_reference_line(r, look, number) for r in panel.references]
         if not panel.curves:
             layout["annotations"].append(theme.centred_note(look, panel.state, number))
+            layout["shapes"].append(theme.quiet_frame(number))
             traces.append(theme.axes_holder(number))
         for index, curve in enumerate(panel.curves):
             shift = (index - (len(panel.curves) - 1) / 2) * DODGE if panel.n_layers < BAND_FROM_LAYERS else 0.0
@@ -105,17 +108,22 @@ def _limits(panels: Sequence[CurvePanel]) -> tuple[float, float] | None:
 
 def _axes(panel: CurvePanel, look: Look, number: int, domain: tuple[float, float], quantity: str, limits: tuple[float, float] | None) -> dict[str, Any]:
     suffix = "" if number == 1 else str(number)
-    x = theme.axis(
-        look, "stitched after layer", domain=domain, anchor=f"y{suffix}", range=[0.6, panel.n_layers + 0.4], tickvals=theme.layer_ticks(panel.n_layers), showgrid=False
-    )
-    title = f"{quantity}, nats a token" if number == 1 else ""
+    place = {"domain": domain, "anchor": f"y{suffix}", "range": [0.6, panel.n_layers + _room_for_labels(panel)]}
+    x = theme.axis(look, X_TITLES.get(quantity, "after layer"), tickvals=theme.layer_ticks(panel.n_layers), showgrid=False, **place)
+    title = UNITS.get(quantity, quantity) if number == 1 else ""
     y = theme.axis(look, title, anchor=f"x{suffix}", showticklabels=number == 1, nticks=7, tickformat=".2f")
     y |= {"range": list(limits)} if limits else {"range": [0, 1], "showticklabels": False}
+    y |= {"showgrid": bool(panel.curves)}
     if number > 1:
         y |= {"matches": "y"}
     if quantity == "penalty":
         y |= {"zeroline": True, "zerolinecolor": theme.QUIET_LINE, "zerolinewidth": 1.5}
     return {f"xaxis{suffix}": x, f"yaxis{suffix}": y}
+
+
+def _room_for_labels(panel: CurvePanel) -> float:
+    """Layers' widths kept free to the right of the last layer."""
+    return 0.4 if not panel.references else max(0.4, 0.28 * panel.n_layers)
 
 
 def _curve_traces(curve: LayerCurve, look: Look, number: int, quantity: str, shift: float, first: bool) -> list[dict[str, Any]]:
@@ -127,11 +135,11 @@ def _curve_traces(curve: LayerCurve, look: Look, number: int, quantity: str, shi
     main: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": theme.plain(curve.name),
+        "name": theme.model_text(curve.name),
         "x": x,
         "y": curve.values.tolist(),
         "customdata": [[int(layer), f"{low:.3f}", f"{high:.3f}"] for layer, low, high in zip(curve.layer, *curve.interval, strict=True)],
-        "hovertemplate": f"{theme.plain(curve.name)}, after layer %{{customdata[0]}}<br><b>{quantity} %{{y:.3f}}</b>  95 % [%{{customdata[1]}}, %{{customdata[2]}}]{_sequences(curve)}<extra></extra>",
+        "hovertemplate": f"{theme.model_text(curve.name)}, after layer %{{customdata[0]}}<br><b>{quantity} %{{y:.3f}}</b>  95 % [%{{customdata[1]}}, %{{customdata[2]}}]{_sequences(curve)}<extra></extra>",
         "line": {"color": line.color, "width": line.width, "dash": line.dash},
         "marker": {"symbol": line.symbol, "size": 3 * look.line_width, "color": line.color, "line": {"width": 1.5, "color": line.color}},
         "showlegend": first,
@@ -168,11 +176,13 @@ def _reference_labels(panel: CurvePanel, look: Look, number: int, limits: tuple[
     """A label at the right end of each line: the higher one above its line, the lower one below."""
     suffix = "" if number == 1 else str(number)
     ordered = sorted(panel.references, key=lambda r: r.value)
+    told_by_kind = len({r.kind for r in ordered}) == len(ordered)  # then the short name is enough
     labels = []
     for index, reference in enumerate(ordered):
+        name = f"{theme.KIND_NAMES[reference.kind]} alone" if told_by_kind and reference.kind in theme.KIND_NAMES else reference.name
         labels.append(
             {
-                "text": theme.plain(f"{reference.name} {reference.value:.3f}"),
+                "text": theme.plain(f"{name} {reference.value:.3f}"),
                 "xref": f"x{suffix} domain",
                 "yref": f"y{suffix}",
                 "x": 1,

@@ -71,13 +71,13 @@ SLOTS = 3
 LIGHT_FROM = 0.56  # of the colour scale: above it dark text reads better than white
 
 
-def heatmap_row(panels: Sequence[HeatmapPanel], look: Look, scale: Scale = CKA_SCALE, height: int = 380) -> go.Figure:
+def heatmap_row(panels: Sequence[HeatmapPanel], look: Look, scale: Scale = CKA_SCALE, height: int = 360) -> go.Figure:
     """The maps side by side with one colour bar.
 
     Values are shown in the cells where they fit; NaN cells are hatched and give their reason on hover.
     """
     slots = max(SLOTS, len(panels))  # one map alone is as large as one of three
-    domains = theme.panel_domains(slots, gap=0.075 if slots < 4 else 0.06, right=ROOM_FOR_BAR)[: len(panels)]
+    domains = theme.panel_domains(slots, gap=0.065, right=ROOM_FOR_BAR)[: len(panels)]
     limits = _limits(panels, scale)
     traces: list[dict[str, Any]] = []
     layout: dict[str, Any] = {"annotations": [], "shapes": [], "coloraxis": _color_axis(limits, scale, look, domains[-1][1])}
@@ -86,13 +86,14 @@ def heatmap_row(panels: Sequence[HeatmapPanel], look: Look, scale: Scale = CKA_S
         layout |= _axes(panel, look, number, domain)
         layout["annotations"].append(theme.panel_title(look, panel.title, number))
         if panel.matrix is None or not np.isfinite(panel.matrix.values).any():
-            layout["shapes"].append(_empty_frame(panel, suffix))
+            layout["shapes"].append(theme.quiet_frame(number))
             layout["annotations"].append(theme.centred_note(look, panel.state, number))
+        traces.append(theme.axes_holder(number))
         if panel.matrix is not None:
             side = min(height - 110, 800 / slots)
             traces += [trace | {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"} for trace in _traces(panel, scale, limits, side, look)]
-    if not traces:  # the colour bar is drawn by a trace
-        traces = [{"type": "heatmap", "z": [[None]], "coloraxis": "coloraxis", "hoverinfo": "skip"}]
+    if scale.lower is not None and not any(p.matrix is not None and np.isfinite(p.matrix.values).any() for p in panels):
+        traces.append(_bar_holder())
     return theme.assemble(traces, layout, look, height)
 
 
@@ -126,6 +127,11 @@ def _color_axis(limits: tuple[float, float], scale: Scale, look: Look, right: fl
     return {"cmin": limits[0], "cmax": limits[1], "colorscale": scale.colors, "colorbar": bar}
 
 
+def _bar_holder() -> dict[str, Any]:
+    """A cell outside of the map: Plotly draws the colour bar only for a trace with a value."""
+    return {"type": "heatmap", "name": "scale", "x": [-9], "y": [-9], "z": [[0]], "coloraxis": "coloraxis", "hoverinfo": "skip"}
+
+
 def _axes(panel: HeatmapPanel, look: Look, number: int, domain: tuple[float, float]) -> dict[str, Any]:
     rows, columns = panel.shape
     suffix = "" if number == 1 else str(number)
@@ -137,22 +143,6 @@ def _axes(panel: HeatmapPanel, look: Look, number: int, domain: tuple[float, flo
         names = getattr(panel.matrix, labels) if panel.matrix else None
         side |= {"tickvals": ticks, "ticktext": [theme.plain(names[t - 1]) if names else str(t) for t in ticks]}
     return {f"xaxis{suffix}": x, f"yaxis{suffix}": y}
-
-
-def _empty_frame(panel: HeatmapPanel, suffix: str) -> dict[str, Any]:
-    rows, columns = panel.shape
-    return {
-        "type": "rect",
-        "xref": f"x{suffix}",
-        "yref": f"y{suffix}",
-        "x0": 0.5,
-        "x1": columns + 0.5,
-        "y0": 0.5,
-        "y1": rows + 0.5,
-        "fillcolor": theme.QUIET_FILL,
-        "line": {"width": 0},
-        "layer": "below",
-    }
 
 
 def _traces(panel: HeatmapPanel, scale: Scale, limits: tuple[float, float], side: float, look: Look) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ def learning_curves(panels: Sequence[LearningPanel], look: Look, log_steps: bool
     """The panels side by side on one scale, step on a linear or logarithmic axis."""
     domains = theme.panel_domains(len(panels), gap=0.035)
     traces: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {"annotations": [], "showlegend": True}
+    layout: dict[str, Any] = {"annotations": [], "shapes": [], "showlegend": True}
     seen: set[str] = set()
     limits = _limits(panels)
     for number, (panel, domain) in enumerate(zip(panels, domains, strict=True), start=1):
@@ -49,6 +49,8 @@ def learning_curves(panels: Sequence[LearningPanel], look: Look, log_steps: bool
         if not panel.traces:
             x |= {"range": [0, 1], "showticklabels": False, "type": "linear"}
             layout["annotations"].append(theme.centred_note(look, panel.state, number))
+            layout["shapes"].append(theme.quiet_frame(number))
+            y |= {"showgrid": False}
             traces.append(theme.axes_holder(number))
         layout |= {f"xaxis{suffix}": x, f"yaxis{suffix}": y | ({"matches": "y"} if number > 1 else {})}
         layout["annotations"].append(theme.panel_title(look, panel.title, number))
@@ -65,7 +67,7 @@ def _line(trace: TrainingTrace, look: Look, suffix: str, log_steps: bool, first:
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": theme.plain(trace.name),
+        "name": theme.model_text(trace.name),
         "legendgroup": trace.name,
         "showlegend": first,
         "x": trace.step[keep].tolist(),
@@ -73,7 +75,7 @@ def _line(trace: TrainingTrace, look: Look, suffix: str, log_steps: bool, first:
         "xaxis": f"x{suffix}",
         "yaxis": f"y{suffix}",
         "line": {"color": drawn.color, "width": drawn.width * 0.7, "dash": drawn.dash},
-        "hovertemplate": f"{theme.plain(trace.name)}<br>step %{{x:,}}<br><b>training loss %{{y:.3f}}</b><extra></extra>",
+        "hovertemplate": f"{theme.model_text(trace.name)}<br>step %{{x:,}}<br><b>training loss %{{y:.3f}}</b><extra></extra>",
     }
 
 

@@ -65,6 +65,11 @@ def plain(text: object) -> str:
     return html.escape(str(text), quote=False)
 
 
+def model_text(text: object) -> str:
+    """`plain`, with activation functions as the paper writes them: "solu → gelu" becomes "SoLU → GeLU"."""
+    return re.sub(r"(?<![-\w])(gelu|solu)(?![-\w])", lambda found: KIND_NAMES[found[0]], plain(text))
+
+
 def count(n: int, unit: str = "") -> str:
     """A count with thin separators and its unit: "1 batch", "25 600 tokens"."""
     plural = unit + "es" if unit.endswith("ch") else unit + "s"
@@ -138,6 +143,14 @@ def centred_note(look: Look, text: str, axis_number: int) -> dict[str, Any]:
         "opacity": 0.75,
         "font": {"size": look.small_size},
     }
+
+
+def quiet_frame(axis_number: int) -> dict[str, Any]:
+    """The ground of a panel that has nothing to show yet."""
+    suffix = "" if axis_number == 1 else str(axis_number)
+    corners = {"x0": 0, "x1": 1, "y0": 0, "y1": 1}
+    place = {"xref": f"x{suffix} domain", "yref": f"y{suffix} domain", "layer": "below"}
+    return {"type": "rect", **place, **corners, "fillcolor": QUIET_FILL, "line": {"width": 0}}
 
 
 def axes_holder(axis_number: int) -> dict[str, Any]:

@@ -16,11 +16,13 @@ from repdiss_core.ui.pickers import choose, switch
 from repdiss_core.ui.settings import cka_settings
 
 QUESTION = STUDIES["asymmetry"].question
+HEATMAP_HEIGHT, CURVE_HEIGHT, LEARNING_HEIGHT = 356, 410, 340
 DEPTHS = {"3 and 4 layers": (3, 4), "3 layers": (3,), "4 layers": (4,)}
 HOW_STITCHING_READS = (
     "A stitch runs model f up to layer *l*, then one trained layer (LayerNorm and an affine map), then model g from layer *l* on. "
     "“SoLU → GeLU” has SoLU below and GeLU on top. The colour is that of the bottom model; a dashed line changes the activation function. "
-    "Thin grey lines are controls: the same activation function, another seed. Dotted lines are the models’ own losses. Bars are 95 % intervals."
+    "Thin grey lines are controls: the same activation function, another seed. Dotted lines are the models’ own losses. Bars are 95 % intervals. "
+    "The penalty is the loss of the stitch minus that of its top model alone."
 )
 HOW_CKA_READS = (
     "Each cell compares the residual stream after one block with that after another: 1 is the same up to rotation and scale, "
@@ -41,7 +43,7 @@ class Choice:
 def pick() -> Choice:
     """The row of controls."""
     with st.container(key="controls"):
-        depth, gelu, solu, quantity, settings = st.columns([1.3, 1, 1, 1.2, 2.4], vertical_alignment="bottom")
+        depth, gelu, solu, quantity, settings = st.columns([1.2, 0.9, 0.9, 1.1, 3], vertical_alignment="bottom")
         with depth:
             depths = DEPTHS[choose("Depth", list(DEPTHS), "depth")]
         with gelu:
@@ -49,7 +51,7 @@ def pick() -> Choice:
         with solu:
             seed_solu = choose("SoLU model", _seeds("solu", depths), "solu", names=_seed_name)
         with quantity:
-            shown = switch("Show", ("loss", "penalty"), "show", help="The penalty is the loss of the stitch minus that of the top model alone.")
+            shown = switch("Show", ("loss", "penalty"), "show")
         with settings:
             view, stitch = cka_settings(stitching=True)
     return Choice(tuple(Params(d, seed_gelu, seed_solu, stitch, view) for d in depths), shown)
@@ -63,12 +65,12 @@ def stitching_card(choice: Choice) -> Card:
         f"Stitching {choice.quantity} by layer",
         "Fig 1",
         request_for((c for part in parts for c in part.comparisons), choice.params[0].cka.n_batches),
-        lambda store, look, state: compose_curves(store, parts, look, choice.params[0].preset, choice.quantity, state),
+        lambda store, look, state: compose_curves(store, parts, look, choice.params[0].preset, choice.quantity, state, CURVE_HEIGHT),
         HOW_STITCHING_READS,
     )
 
 
-def cka_card(choice: Choice, params: Params) -> Card:
+def cka_card(params: Params) -> Card:
     """Figure 4 (3 layers) or 5 (4 layers)."""
     figure_id = "fig4" if params.depth == 3 else "fig5"
     (part,) = figure_parts(figure_id, params)
@@ -77,12 +79,12 @@ def cka_card(choice: Choice, params: Params) -> Card:
         f"CKA of {params.depth}-layer models",
         figure_spec(figure_id).label,
         request_for(part.comparisons, params.cka.n_batches),
-        lambda store, look, state: compose_heatmaps(store, part, look, params.preset, params.cka.reduction, params.cka.n_batches, state),
+        lambda store, look, state: compose_heatmaps(store, part, look, params.preset, params.cka.reduction, params.cka.n_batches, state, HEATMAP_HEIGHT),
         HOW_CKA_READS,
     )
 
 
-def learning_card(choice: Choice, params: Params) -> Card:
+def learning_card(params: Params) -> Card:
     """One depth of Figure 6."""
     part = _part("fig6", params)
     log_steps = st.session_state.get("steps") == "logarithmic"
@@ -91,7 +93,7 @@ def learning_card(choice: Choice, params: Params) -> Card:
         f"Learning curves, {params.depth}-layer models",
         "Fig 6",
         request_for(part.comparisons, params.cka.n_batches),
-        lambda store, look, state: compose_learning(store, part, look, params.preset, log_steps, state),
+        lambda store, look, state: compose_learning(store, part, look, params.preset, log_steps, state, LEARNING_HEIGHT),
         HOW_LEARNING_READS,
     )
 

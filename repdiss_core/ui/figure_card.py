@@ -70,9 +70,9 @@ def _card(card: Card, was_alive: bool) -> None:
 
 def _head(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader(card.title, anchor=card.card_id, width="content")
         if card.tag:
             st.badge(card.tag, color="gray")
+        st.subheader(card.title, anchor=card.card_id, width="content")
         st.space("stretch")
         label, color, icon = state_tag(drawn, job)
         st.badge(label, color=color, icon=icon)

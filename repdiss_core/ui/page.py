@@ -24,11 +24,15 @@ ICON = Path(__file__).with_name("icon.svg")
 STYLE = f"""<style>
 .stMainBlockContainer {{ max-width: 1200px; padding: 1.1rem 2.5rem 5rem; }}
 .stAppHeader {{ background: transparent; }}
-.st-key-navigation {{ border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent); padding-bottom: .45rem; margin-bottom: .6rem; }}
-.st-key-navigation .st-key-brand p {{ font-weight: 700; letter-spacing: .01em; }}
-.stCaptionContainer {{ font-variant-numeric: tabular-nums; }}
+.st-key-navigation {{ border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent); padding-bottom: .45rem; margin-bottom: .4rem; }}
+.st-key-brand p {{ font-weight: 700; }}
+[data-testid="stCaptionContainer"], table {{ font-variant-numeric: tabular-nums; }}
+[data-testid="stMarkdownContainer"] :is(th, td) {{ border: 0 !important; border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent) !important; padding: .4rem 1rem .4rem 0; }}
 [class*="st-key-card-"] h3 {{ padding: 0; }}
 [class*="st-key-tools-"] button {{ padding: 0 .35rem; min-height: 1.8rem; }}
+[class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] {{ padding: 0; background: none; }}
+[class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] p {{ font-size: 1rem; line-height: 1.45; white-space: normal; overflow: visible; }}
+[class*="st-key-tile-"] img {{ border-radius: 0; }}
 {PAGE_CSS}</style>"""
 
 

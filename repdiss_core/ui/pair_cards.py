@@ -16,7 +16,8 @@ from repdiss_core.paper import FigurePart
 from repdiss_core.presets import Preset
 from repdiss_core.studies.common import CkaView, bundled_preset
 from repdiss_core.studies.pair import pair_curves, pair_panels
-from repdiss_core.ui.asymmetry_cards import HOW_CKA_READS, HOW_STITCHING_READS
+from repdiss_core.ui.asymmetry_cards import CURVE_HEIGHT, HEATMAP_HEIGHT, HOW_CKA_READS, HOW_STITCHING_READS
+from repdiss_core.ui.cka_curve import compose_cka_by_layer
 from repdiss_core.ui.figure_card import Card
 from repdiss_core.ui.pickers import choose, switch
 from repdiss_core.ui.settings import cka_settings
@@ -60,7 +61,7 @@ def pick() -> Choice:
             measure = choose("Measure", [m for m in MEASURE_NAMES if m in MEASURES], "measure", names=MEASURE_NAMES.__getitem__)
         layers_column, quantity_column, settings_column = st.columns([1.3, 1.3, 2.2], vertical_alignment="bottom")
         with layers_column:
-            layers = choose("Layers", [EVERY] if measure == "cka" else [SAME, EVERY], "layers")
+            layers = choose("Layers", [EVERY, SAME], "layers", EVERY if measure == "cka" else SAME)
         with quantity_column:
             quantity = "CKA" if measure == "cka" else switch("Show", ("loss", "penalty"), "show")
         with settings_column:
@@ -70,6 +71,8 @@ def pick() -> Choice:
 
 def card(choice: Choice) -> Card:
     """The figure of the chosen measure."""
+    if choice.measure == "cka" and choice.layers == SAME:
+        return _cka_by_layer(choice)
     if choice.measure == "cka":
         part = FigurePart("", panels=pair_panels(choice.f, choice.g, choice.view, choice.setting))
         return Card(
@@ -77,7 +80,7 @@ def card(choice: Choice) -> Card:
             f"CKA of {choice.f} and {choice.g}" if choice.f != choice.g else f"CKA within {choice.f}",
             "",
             request_for(part.comparisons, choice.view.n_batches),
-            lambda store, look, state: compose_heatmaps(store, part, look, choice.setting, choice.view.reduction, choice.view.n_batches, state),
+            lambda store, look, state: compose_heatmaps(store, part, look, choice.setting, choice.view.reduction, choice.view.n_batches, state, HEATMAP_HEIGHT),
             HOW_CKA_READS,
         )
     title = f"{MEASURE_NAMES[choice.measure].capitalize()} {choice.quantity}"
@@ -88,7 +91,7 @@ def card(choice: Choice) -> Card:
             f"{title} by layer",
             "",
             request_for(part.comparisons, choice.view.n_batches),
-            lambda store, look, state: compose_curves(store, (part,), look, choice.setting, choice.quantity, state),
+            lambda store, look, state: compose_curves(store, (part,), look, choice.setting, choice.quantity, state, CURVE_HEIGHT),
             HOW_STITCHING_READS,
         )
     maps = pair_maps(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)
@@ -99,6 +102,18 @@ def card(choice: Choice) -> Card:
         request_for((c for one in maps for row in one.comparisons for c in row), choice.view.n_batches),
         lambda store, look, state: compose_stitch_maps(store, maps, look, choice.setting, choice.quantity, state),
         HOW_MAPS_READ,
+    )
+
+
+def _cka_by_layer(choice: Choice) -> Card:
+    panel = pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1]
+    return Card(
+        "pair",
+        f"CKA of {choice.f} and {choice.g} by layer",
+        "",
+        request_for([panel.comparison], choice.view.n_batches),
+        lambda store, look, state: compose_cka_by_layer(store, panel, look, choice.setting, choice.view, state, CURVE_HEIGHT),
+        HOW_CKA_READS,
     )
 
 

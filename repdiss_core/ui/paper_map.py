@@ -1,4 +1,4 @@
-"""The paper's map: a tile for each figure and table with where it stands."""
+"""The paper's map: a tile for each figure and table, a small picture of what is stored, and where it stands."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import streamlit as st
 from repdiss_core import jobs
 from repdiss_core.cache import ResultStore
 from repdiss_core.errors import UserError
-from repdiss_core.paper import FIGURES, FigureSpec, StudySpec, figure_parts
+from repdiss_core.figures.thumbnail import curve_line, heatmaps_svg, lines_svg
+from repdiss_core.panels import load_curve, load_learning, load_matrix
+from repdiss_core.paper import FIGURES, FigurePart, FigureSpec, StudySpec, figure_parts
+from repdiss_core.studies.common import bundled_preset
 from repdiss_core.ui.text import as_text
 
 COLUMNS = 4
 STATES = {
     "shown": ("green", ":material/check:"),
-    "partly": ("gray", ":material/pending:"),
+    "partly shown": ("gray", ":material/pending:"),
     "computing": ("violet", ":material/progress_activity:"),
     "not computed": ("gray", ":material/circle:"),
-    "not yet built": ("gray", ":material/schedule:"),
+    "not yet": ("gray", ":material/schedule:"),
 }
 
 
@@ -29,32 +32,57 @@ def study_section(store: ResultStore, study: StudySpec) -> None:
     for first in range(0, len(specs), COLUMNS):
         for column, spec in zip(st.columns(COLUMNS), specs[first : first + COLUMNS], strict=False):
             with column:
-                _tile(spec, figure_state(spec, stored, computing))
+                _tile(store, spec, stored, computing)
 
 
-def figure_state(spec: FigureSpec, stored: set[str], computing: bool) -> str:
+def figure_state(spec: FigureSpec, parts: tuple[FigurePart, ...], stored: set[str], computing: bool) -> str:
     """Where a figure stands at the settings that ship."""
     if not spec.available:
-        return "not yet built"
-    try:
-        keys = {c.key for part in figure_parts(spec.figure_id) for c in part.comparisons}
-    except UserError:  # its models are not there
-        return "not computed"
+        return "not yet"
+    keys = {c.key for part in parts for c in part.comparisons}
     found = len(keys & stored)
-    if found == len(keys):
+    if keys and found == len(keys):
         return "shown"
-    return "computing" if computing else "partly" if found else "not computed"
+    return "computing" if computing else "partly shown" if found else "not computed"
 
 
-def _tile(spec: FigureSpec, state: str) -> None:
+def _tile(store: ResultStore, spec: FigureSpec, stored: set[str], computing: bool) -> None:
+    parts, problem = _parts(spec)
+    state = figure_state(spec, parts, stored, computing)
     color, icon = STATES[state]
     with st.container(border=True, key=f"tile-{spec.figure_id}", height="stretch", gap="small"):
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             st.badge(spec.label, color="gray")
             st.space("stretch")
             st.badge(state, color=color, icon=icon)
+        if parts:
+            st.image(_picture(store, spec, parts))
         if spec.available:
-            st.page_link(spec.page, label=f"**{as_text(spec.title)}**")
+            st.page_link(spec.page, label=f"**{as_text(spec.title)}**", width="stretch")
         else:
             st.markdown(f"**{as_text(spec.title)}**")
-        st.caption(as_text(spec.shows))
+        st.caption(as_text(problem or spec.shows))
+
+
+def _parts(spec: FigureSpec) -> tuple[tuple[FigurePart, ...], str]:
+    """What the figure is made of, or a sentence on why it cannot be made here."""
+    if not spec.available:
+        return (), ""
+    try:
+        return figure_parts(spec.figure_id), ""
+    except UserError as error:
+        return (), str(error)
+
+
+def _picture(store: ResultStore, spec: FigureSpec, parts: tuple[FigurePart, ...]) -> str:
+    """The stored values in small; an empty frame where there are none."""
+    if spec.kind == "heatmaps":
+        n_batches = bundled_preset().cka_batches
+        return heatmaps_svg([load_matrix(store, panel, "mean_of_ratios", n_batches).matrix for part in parts for panel in part.panels])
+    if spec.kind == "curves":
+        views = [[load_curve(store, curve).curve for curve in part.curves] for part in parts]
+        return lines_svg([[curve_line(c) for c in panel if c is not None] for panel in views])
+    learning = [c for curve in parts[0].curves for c in load_learning(store, curve)]
+    layers = sorted({c.layer for c in learning})
+    styles = {id(c): {"role": c.role, "kind_f": c.kind_f, "kind_g": c.kind_g} for c in learning}
+    return lines_svg([[(c.step, c.train_loss, styles[id(c)]) for c in learning if c.layer == layer] for layer in layers])

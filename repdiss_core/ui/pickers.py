@@ -32,16 +32,6 @@ def switch(label: str, options: Sequence[str], key: str, help: str | None = None
     return st.segmented_control(label, options, default=options[0], required=True, key=key, help=help, bind="query-params")
 
 
-def settings_popover(summary: str) -> st.delta_generator.DeltaGenerator:
-    """A popover for what is rarely changed; its closed label says what is set."""
-    return st.popover(f"Settings: {summary}", icon=":material/tune:", help="Estimator, reduction and amount of data")
-
-
-def chosen(key: str, default: T) -> T:
-    """The present value of a picker that is drawn later on the page."""
-    return st.session_state.get(key, default)
-
-
 def _tell_unknown(key: str, label: str, names: list[str]) -> None:
     asked = st.query_params.get(key)
     if asked is not None and asked not in names:

@@ -18,7 +18,7 @@ STITCHES = {name: preset.label for name, preset in STITCH_PRESETS.items() if nam
 
 def cka_settings(cka: bool = True, stitching: bool = False) -> tuple[CkaView, str]:
     """The popover; returns how CKA is read and the name of the stitching preset."""
-    with st.popover(f"Settings: {_summary(cka, stitching)}", icon=":material/tune:", width="stretch"):
+    with st.popover(_summary(cka, stitching), icon=":material/tune:", width="stretch", help="Settings"):
         view, stitch = CkaView(), "quick"
         if cka:
             view = _cka()
@@ -53,6 +53,6 @@ def _summary(cka: bool, stitching: bool) -> str:
         words += [FLATTEN_LABELS["sample"]] if state.get("flatten") == "sample" else []
         words += [RESID_MEANS["kept"]] if state.get("mean") == "kept" else []
         words.append(f"{state.get('batches', DEFAULT_BATCHES)} batches")
-    if stitching and state.get("stitch", "quick") != "quick":
-        words.append(STITCHES[state["stitch"]].split(":")[0])
+    if stitching:
+        words.append(STITCHES[state.get("stitch", "quick")].split(":")[0] + " stitch")
     return " · ".join(words)

@@ -60,7 +60,7 @@ def compose_stitch_maps(store: ResultStore, maps: tuple[StitchMap, ...], look: L
     origins = {entry.origin for entry in entries}
     matrices = [matrix for matrix, _ in loaded]
     return Drawn(
-        heatmap_row(panels, look, PENALTY_SCALE if quantity == "penalty" else LOSS_SCALE),
+        heatmap_row(panels, look, PENALTY_SCALE if quantity == "penalty" else LOSS_SCALE, height=356),
         _caption(maps, setting),
         all(np.isfinite(m.values).all() for m in matrices),
         None if not origins else origins.pop() if len(origins) == 1 else "mixed",

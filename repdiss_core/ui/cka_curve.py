@@ -1,0 +1,32 @@
+"""CKA of the layers that carry the same number, as a curve: the diagonal of a map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from repdiss_core.cache import ResultStore
+from repdiss_core.compose import Drawn, compose_heatmaps
+from repdiss_core.figures.layer_curve import CurvePanel, layer_curves
+from repdiss_core.figures.theme import Look
+from repdiss_core.models import model_spec
+from repdiss_core.panels import MatrixPanel
+from repdiss_core.paper import FigurePart
+from repdiss_core.presets import Preset
+from repdiss_core.results import LayerCurve
+from repdiss_core.studies.common import CkaView, kind
+
+
+def compose_cka_by_layer(store: ResultStore, panel: MatrixPanel, look: Look, setting: Preset, view: CkaView, state: str, height: int) -> Drawn:
+    """The diagonal of the panel's map with its intervals, and everything else as for the map."""
+    drawn = compose_heatmaps(store, FigurePart("", panels=(panel,)), look, setting, view.reduction, view.n_batches, state)
+    depth = min(model_spec(panel.row_name).n_layers, model_spec(panel.column_name).n_layers)
+    matrix = drawn.matrices[0].matrix
+    curves: tuple[LayerCurve, ...] = ()
+    if matrix is not None:
+        at = np.arange(depth)
+        style = {"role": "stitch", "kind_f": kind(panel.row_name), "kind_g": kind(panel.column_name)}
+        name = f"{panel.row_name} and {panel.column_name}"
+        curves = (LayerCurve(name, at + 1, matrix.values[at, at], matrix.standard_error[at, at], matrix.interval[:, at, at], style),)
+    return replace(drawn, figure=layer_curves([CurvePanel("", depth, curves, state=state)], look, "CKA", height))
