@@ -31,7 +31,7 @@ test-all: $(DEV_STAMP)  ## The slow ones too
 	$(BIN)/python -m pytest -m ""
 
 results: $(STAMP)  ## Compute the shipped results of the bundled models anew (about an hour on 2 cores)
-	$(BIN)/python -m repdiss_core.bundled.results
+	$(BIN)/python -m repdiss_core.shipped.results
 
 lint: $(DEV_STAMP)
 	$(BIN)/python -m ruff check .

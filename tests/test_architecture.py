@@ -14,7 +14,7 @@ HEAVY = {"torch", "transformers", "transformer_lens", "datasets"}
 FLOORS = (
     ("app", "pages"),
     ("repdiss_core.__main__",),
-    ("repdiss_core.cli", "repdiss_core.ui"),
+    ("repdiss_core.cli", "repdiss_core.ui", "repdiss_core.shipped"),
     ("repdiss_core.bench",),
     ("repdiss_core.compose", "repdiss_core.claims", "repdiss_core.claims_generalization", "repdiss_core.pruning"),
     ("repdiss_core.paper", "repdiss_core.exports"),

@@ -1,6 +1,6 @@
 """Compute and pack the results of the bundled language models that ship in `cache/bundled/`.
 
-`python -m repdiss_core.bundled.results` does all of it: it starts one process a core, each takes a share of the work through
+`python -m repdiss_core.shipped.results` does all of it: it starts one process a core, each takes a share of the work through
 the ordinary engine and cache (so that it resumes after any interruption), and packs what is complete.
 """
 
@@ -57,7 +57,7 @@ def main(kinds: tuple[str, ...], share: str | None, processes: int, pack: bool) 
         number, n = map(int, share.split("/"))
         _compute(kinds, number, n)
         return
-    commands = [[sys.executable, "-m", "repdiss_core.bundled.results", *_only(kinds), "--share", f"{i}/{processes}"] for i in range(processes)]
+    commands = [[sys.executable, "-m", "repdiss_core.shipped.results", *_only(kinds), "--share", f"{i}/{processes}"] for i in range(processes)]
     running = [subprocess.Popen(command) for command in commands]
     if any([process.wait() for process in running]):
         raise SystemExit("A share failed; see above. Run the command again: what was finished is kept.")
