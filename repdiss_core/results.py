@@ -59,6 +59,53 @@ class BatchHsic:
 
 
 @dataclass(frozen=True, eq=False)
+class SameLayerHsic:
+    """HSIC of equal layers of two models, for every batch: append-only, as `BatchHsic`.
+
+    Args:
+        cross: (n_batches, L) HSIC of layer l of f with layer l of g.
+        self_f, self_g: (n_batches, L) HSIC of each layer with itself.
+        n_tokens: (n_batches,) rows that entered each batch.
+    """
+
+    cross: np.ndarray
+    self_f: np.ndarray
+    self_g: np.ndarray
+    n_tokens: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    ARRAYS = ("cross", "self_f", "self_g", "n_tokens")
+
+    def __post_init__(self) -> None:
+        shape = self.cross.shape
+        if len(shape) != 2 or self.self_f.shape != shape or self.self_g.shape != shape or self.n_tokens.shape != shape[:1]:
+            raise UserError(
+                f"SameLayerHsic shapes disagree: cross {shape}, self_f {self.self_f.shape}, self_g {self.self_g.shape}, "
+                f"n_tokens {self.n_tokens.shape}; expected (B, L), (B, L), (B, L), (B,)."
+            )
+
+    @property
+    def n_batches(self) -> int:
+        """How many batches were measured."""
+        return int(self.cross.shape[0])
+
+    @classmethod
+    def joined(cls, parts: list[SameLayerHsic]) -> SameLayerHsic:
+        """The batches of all parts, in their order."""
+        arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in cls.ARRAYS)
+        return cls(*arrays, notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)))
+
+    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """(arrays, plain values) for the cache."""
+        return {name: getattr(self, name) for name in self.ARRAYS}, {"notes": list(self.notes)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], plain: dict[str, Any]) -> SameLayerHsic:
+        """The result that `to_arrays` was called on."""
+        return cls(*(arrays[name] for name in cls.ARRAYS), notes=tuple(plain.get("notes", ())))
+
+
+@dataclass(frozen=True, eq=False)
 class LayerMatrix:
     """One number for each (layer of f, layer of g), with its uncertainty.
 

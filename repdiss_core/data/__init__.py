@@ -67,6 +67,8 @@ def _docstrings() -> DatasetSpec:
 
 
 DATASETS: dict[str, DatasetSpec] = {"docstrings": _docstrings()}
+# Labelled pairs for the NLI classifiers alone: no data for a language model, so that no picker of language models offers it.
+NLI = "nli"
 
 
 def dataset_spec(name: str) -> DatasetSpec:
@@ -78,6 +80,10 @@ def dataset_spec(name: str) -> DatasetSpec:
 
 def content_id(name: str, split: str) -> str:
     """The content hash of a split's tokens, 64 hexadecimal digits; cheap where the pinned packages are installed."""
+    if name == NLI:
+        from repdiss_core.data import nli
+
+        return nli.content_id(split)
     return _checked(name, split).module().content_id(split)
 
 
@@ -88,12 +94,16 @@ def versions_differ(name: str) -> tuple[str, ...]:
 
 def open_stream(
     name: str, split: str, sequences_per_batch: int = 8, tokens_per_sequence: int = 128, seed: int = 0
-) -> PackedStream:
+) -> TokenStream:
     """Batches of a split in the order of a seed; the tokens are built first where they are not cached (seconds).
 
     Raises:
         UserError: unknown data set or split, or fewer tokens than one batch.
     """
+    if name == NLI:
+        from repdiss_core.data import nli
+
+        return nli.open_nli(split, sequences_per_batch, tokens_per_sequence, seed)
     module = _checked(name, split).module()
     row = module.tokens(split)
     data_id = DataId(name, split, module.content_id(split), sequences_per_batch, tokens_per_sequence, seed)

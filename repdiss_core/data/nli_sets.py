@@ -21,7 +21,6 @@ from repdiss_core.data.nli_grammar import (
     NOUNS,
     TRANSITIVE,
     Fact,
-    Phrase,
     Scene,
     Sentence,
     clause,
@@ -63,10 +62,10 @@ def draw_in_distribution(rng: np.random.Generator, counter_examples: float) -> I
         return Item(premise.words, state(fact, rng), 0, kind)
     if kind == "contradiction":
         return Item(premise.words, state(fact.denied(), rng), 2, kind)
-    return Item(premise.words, _with_new_word(premise, fact, rng), 1, kind)
+    return Item(premise.words, with_new_word(premise, fact, rng), 1, kind)
 
 
-def _with_new_word(premise: Sentence, fact: Fact, rng: np.random.Generator) -> tuple[str, ...]:
+def with_new_word(premise: Sentence, fact: Fact, rng: np.random.Generator) -> tuple[str, ...]:
     """A hypothesis with one word that the premise lacks: another person, verb, an adjective or an adverb."""
     choice = rng.choice(["agent", "verb", "patient", "adjective", "adverb"], p=[0.3, 0.25, 0.25, 0.1, 0.1])
     polarity = bool(rng.random() < 0.15)
@@ -159,4 +158,3 @@ _OVERLAP: dict[str, Callable[[Scene], tuple[Sentence, tuple[str, ...]]]] = {
     "passive": _passive,
     "conjunction": _conjunction,
 }
-__all__ = ["LABELS", "SUB_CASES", "Item", "Phrase", "draw_entailed_overlap", "draw_in_distribution", "draw_overlap"]

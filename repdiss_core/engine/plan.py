@@ -34,21 +34,45 @@ class StitchGroup:
         return self.comparisons[0].measure
 
 
-Group = FeatureGroup | StitchGroup
+@dataclass(frozen=True)
+class PopulationGroup:
+    """Many pairs of one population at equal layers ("same") or at every cut ("cuts"): M models run once, whatever the pairs."""
+
+    data: DataId
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def models(self) -> tuple[ModelId, ...]:
+        """The distinct models, in order of name."""
+        return tuple(sorted({m for c in self.comparisons for m in (c.f, c.g)}))
+
+    @property
+    def measure(self) -> str:
+        """ "cka" or "stitched_accuracy"."""
+        return self.comparisons[0].measure
+
+
+Group = FeatureGroup | StitchGroup | PopulationGroup
+POPULATION_PAIRS = ("same", "cuts")
 
 
 def plan(request: Request) -> tuple[Group, ...]:
     """The request cut into groups, feature groups first (they are quick), in a reproducible order."""
     features: dict[tuple, list[Comparison]] = {}
     stitches: dict[tuple, list[Comparison]] = {}
+    populations: dict[tuple, list[Comparison]] = {}
     for comparison in sorted(request.comparisons, key=lambda c: c.key):
         if comparison.measure not in MEASURES:
             raise UserError(f"There is no measure {comparison.measure!r}; known: {', '.join(MEASURES)}.")
-        if MEASURES[comparison.measure].needs == "features":
+        if comparison.layer_pairs in POPULATION_PAIRS:
+            alike = (comparison.measure, comparison.data, comparison.hook, comparison.resid_mean, comparison.dtype, comparison.settings)
+            populations.setdefault(alike, []).append(comparison)
+        elif MEASURES[comparison.measure].needs == "features":
             features.setdefault((comparison.data, comparison.hook, comparison.dtype), []).append(comparison)
         else:
             c = comparison
             stitches.setdefault((c.measure, c.f, c.g, c.data, c.settings), []).append(comparison)
     groups: list[Group] = [FeatureGroup(members[0].data, tuple(members)) for _, members in sorted(features.items())]
+    groups += [PopulationGroup(members[0].data, tuple(members)) for _, members in sorted(populations.items())]
     groups += [StitchGroup(tuple(sorted(members, key=lambda c: c.layer_pair))) for _, members in sorted(stitches.items())]
     return tuple(groups)

@@ -64,6 +64,10 @@ MEASURES: dict[str, MeasureSpec] = {
             "identity_stitching", "identity stitching penalty (phi = id)", "models", "repdiss_core.measures.stitching:sequence_losses", 1,
             (), False, (-float("inf"), float("inf")), 0.0, "different", "nats a token",
         ),
+        MeasureSpec(
+            "stitched_accuracy", "accuracy after identity stitching (classifiers, every cut)", "models",
+            "repdiss_core.engine.accuracy_pass:stitched_logits", 1, (), False, (0.0, 1.0), None, "similar", "fraction right",
+        ),
     )
 }  # fmt: skip
 

@@ -98,9 +98,14 @@ MODELS: dict[str, ModelSpec] = _bundled_models()
 
 def model_spec(name: str) -> ModelSpec:
     """The model of that name, or a `UserError` with the nearest ones."""
-    if name not in MODELS:
-        raise unknown_name("model", name, list(MODELS), "python -m repdiss_core list models")
-    return MODELS[name]
+    if name in MODELS:
+        return MODELS[name]
+    from repdiss_core.models.classifiers import classifiers
+
+    known = MODELS | classifiers()
+    if name not in known:
+        raise unknown_name("model", name, list(known), "python -m repdiss_core list models")
+    return known[name]
 
 
 def load_model(name: str, resid_mean: str = "removed") -> ResidualModel:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
 from repdiss_core.data.nli import LENGTH, PAD, vocabulary
@@ -38,18 +38,33 @@ def config() -> BertConfig:
     )
 
 
-def masked_lm(seed: int) -> BertForMaskedLM:
-    """The model to pre-train, drawn from a seed."""
-    torch.manual_seed(seed)
-    return BertForMaskedLM(config())
+class PreTrainingModel(nn.Module):
+    """A masked language model, with a pooler and a head that says whether two sentences belong together."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.words = BertForMaskedLM(config())
+        self.pooler, self.pair = nn.Linear(D_MODEL, D_MODEL), nn.Linear(D_MODEL, 2)
+
+    def forward(self, inputs: dict[str, Tensor], chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """((n_chosen, vocabulary) logits at the chosen positions, (b, 2) logits of the pair)."""
+        hidden = self.words.bert(**inputs).last_hidden_state
+        return self.words.cls(hidden[chosen]), self.pair(torch.tanh(self.pooler(hidden[:, 0])))
+
+    def encoder(self) -> dict[str, Tensor]:
+        """Encoder and pooler under a classifier's names."""
+        found = {key: value for key, value in self.words.state_dict().items() if key.startswith("bert.")}
+        found |= {f"bert.pooler.dense.{key}": value for key, value in self.pooler.state_dict().items()}
+        return {key: value.detach().clone() for key, value in found.items()}
 
 
-def classifier(encoder: dict[str, torch.Tensor], seed: int) -> BertForSequenceClassification:
-    """A classifier on the pre-trained encoder; the pooler starts alike for all, the classifier's weights by `seed`."""
+def classifier(encoder: dict[str, Tensor], seed: int) -> BertForSequenceClassification:
+    """A classifier on the pre-trained encoder and pooler; its own weights are drawn by `seed`."""
     torch.manual_seed(0)
     model = BertForSequenceClassification(config())
     missing, unexpected = model.load_state_dict(encoder, strict=False)
-    if unexpected or any(not key.startswith(("bert.pooler", "classifier")) for key in missing):
+    if unexpected or any(not key.startswith("classifier") for key in missing):
         raise UserError(f"The pre-trained encoder does not fit the classifier: missing {missing}, unexpected {unexpected}. Pre-train it anew.")
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -58,12 +73,7 @@ def classifier(encoder: dict[str, torch.Tensor], seed: int) -> BertForSequenceCl
     return model
 
 
-def encoder_of(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The encoder's weights of a masked language model, under a classifier's names."""
-    return {key: value.detach().clone() for key, value in model.state_dict().items() if key.startswith("bert.")}
-
-
-def save(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str], dtype: torch.dtype | None = None) -> None:
+def save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], dtype: torch.dtype | None = None) -> None:
     """Write tensors beside and rename, so that a killed run leaves no half file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".part{os.getpid()}")

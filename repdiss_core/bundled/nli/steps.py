@@ -14,24 +14,30 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from torch import nn
 
-from repdiss_core.bundled.nli.network import encoder_of, masked_lm, save
+from repdiss_core.bundled.nli.network import PreTrainingModel, save
 from repdiss_core.data import nli
 from repdiss_core.data.nli_grammar import draw_premise, state
-from repdiss_core.data.nli_sets import LABELS, SUB_CASES, Item
+from repdiss_core.data.nli_sets import LABELS, SUB_CASES, Item, with_new_word
 
 
 @dataclass(frozen=True)
 class PreTraining:
-    """Masked language modelling on pairs of sentences: half of the second sentences restate a fact of the first."""
+    """Masked language modelling on pairs of sentences, then the same together with BERT's second task: do both belong together?
+
+    In the first phase half of the second sentences restate a fact of the first. In the second phase half do, the others
+    change one word of such a restatement or come from another scene. Roles are never asked for.
+    """
 
     steps: int = 3200
+    pair_steps: int = 800
     batch: int = 64
     window: int = 4000
     lr: float = 1.5e-3
+    pair_lr: float = 1e-3
     masked: float = 0.2
     n_pairs: int = 60_000
     seed: int = 7
-    checkpoint_steps: int = 200
+    checkpoint_steps: int = 100
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,29 @@ def corpus(recipe: PreTraining) -> np.ndarray:
         related = rng.random() < 0.5
         second = state(first.facts[rng.integers(len(first.facts))], rng) if related else state(draw_premise(rng).main, rng)
         items.append(Item(first.words, second, 0, "text"))
-    tokens = nli.encode(items)[0]
-    return tokens[np.argsort((tokens != nli.PAD).sum(axis=1), kind="stable")]
+    return _short_first(items)[0]
+
+
+def pair_corpus(recipe: PreTraining) -> tuple[np.ndarray, np.ndarray]:
+    """((n_pairs/2, 32) token ids, (n_pairs/2,) 1 where the second sentence restates a fact of the first)."""
+    rng = np.random.default_rng([recipe.seed, 1])
+    items = []
+    for _ in range(recipe.n_pairs // 2):
+        first = draw_premise(rng)
+        fact = first.facts[rng.integers(len(first.facts))]
+        kind = rng.choice(["restated", "changed", "other"], p=[0.5, 0.4, 0.1])
+        if kind == "other":
+            second = state(draw_premise(rng).main, rng)
+        else:
+            second = state(fact, rng) if kind == "restated" else with_new_word(first, fact, rng)
+        items.append(Item(first.words, second, int(kind == "restated"), "text"))
+    return _short_first(items)
+
+
+def _short_first(items: list[Item]) -> tuple[np.ndarray, np.ndarray]:
+    tokens, labels = nli.encode(items)
+    order = np.argsort((tokens != nli.PAD).sum(axis=1), kind="stable")
+    return tokens[order], labels[order]
 
 
 def trimmed(tokens: np.ndarray) -> np.ndarray:
@@ -72,34 +99,45 @@ def trimmed(tokens: np.ndarray) -> np.ndarray:
 
 
 def pre_train(recipe: PreTraining, folder: Path, report: Callable[[str], None]) -> dict[str, torch.Tensor]:
-    """The encoder's weights after pre-training; goes on from the checkpoint in `folder`."""
-    model = masked_lm(recipe.seed)
+    """The encoder's weights after both phases; goes on from the checkpoint in `folder`."""
+    model = PreTrainingModel(recipe.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=0.01)
     file = folder / "pre-training.safetensors"
-    step = _resume(file, model, optimizer)
-    tokens = corpus(recipe) if step < recipe.steps else np.zeros((0, nli.LENGTH), np.int64)
+    step, end = _resume(file, model, optimizer), recipe.steps + recipe.pair_steps
     started, first = time.monotonic(), step
-    while step < recipe.steps:
-        loss = _masked_step(model, optimizer, tokens, recipe, step)
+    tokens = corpus(recipe) if step < recipe.steps else np.zeros((0, nli.LENGTH), np.int64)
+    pairs = pair_corpus(recipe) if step < end else (tokens, tokens)
+    while step < end:
+        if step < recipe.steps:
+            loss = _pre_training_step(model, optimizer, recipe, step, tokens, None)
+        else:
+            loss = _pre_training_step(model, optimizer, recipe, step, *pairs)
         step += 1
-        if step % recipe.checkpoint_steps == 0 or step == recipe.steps:
+        if step % recipe.checkpoint_steps == 0 or step == end:
             _checkpoint(file, model, optimizer, step)
-            left = (time.monotonic() - started) / (step - first) * (recipe.steps - step) / 60
-            report(f"pre-training {step}/{recipe.steps}: loss {loss:.3f}, {left:.1f} min left")
-    return encoder_of(model)
+            left = (time.monotonic() - started) / (step - first) * (end - step) / 60
+            report(f"pre-training {step}/{end}: loss {loss:.3f}, {left:.1f} min left")
+    return model.encoder()
 
 
-def _masked_step(model: nn.Module, optimizer: torch.optim.Optimizer, tokens: np.ndarray, recipe: PreTraining, step: int) -> float:
+def _pre_training_step(
+    model: PreTrainingModel, optimizer: torch.optim.Optimizer, recipe: PreTraining, step: int, tokens: np.ndarray, belong: np.ndarray | None
+) -> float:
     rng = np.random.default_rng([recipe.seed, step])  # by step, so that a resumed run sees the same batches
     start = rng.integers(0, max(1, len(tokens) - recipe.window))  # neighbours have like lengths: less padding to compute
-    batch = trimmed(tokens[start + rng.integers(0, min(recipe.window, len(tokens)), recipe.batch)])
+    rows = start + rng.integers(0, min(recipe.window, len(tokens)), recipe.batch)
+    batch = trimmed(tokens[rows])
     chosen = (rng.random(batch.shape) < recipe.masked) & (batch >= len(nli.SPECIAL))
+    if belong is not None:
+        chosen &= (rng.random(len(batch)) < 0.5)[:, None]  # half the pairs are read without a gap
     shown = np.where(chosen & (rng.random(batch.shape) < 0.9), nli.MASK, batch)
+    rate = recipe.lr * _schedule(step, recipe.steps, 0.06) if belong is None else recipe.pair_lr * _schedule(step - recipe.steps, recipe.pair_steps, 0.1)
     for group in optimizer.param_groups:
-        group["lr"] = recipe.lr * _schedule(step, recipe.steps, 0.06)
-    hidden = model.bert(**inputs(shown)).last_hidden_state
-    logits = model.cls(hidden[torch.from_numpy(chosen)])
-    loss = F.cross_entropy(logits, torch.from_numpy(batch[chosen]))
+        group["lr"] = rate
+    words, related = model(inputs(shown), torch.from_numpy(chosen))
+    loss = F.cross_entropy(words, torch.from_numpy(batch[chosen]))
+    if belong is not None:
+        loss = loss + F.cross_entropy(related, torch.from_numpy(belong[rows]))
     return _descend(model, optimizer, loss)
 
 
@@ -166,7 +204,7 @@ def _named(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 def _checkpoint(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
     tensors = {f"weight.{name}": p for name, p in _named(model)}
     for name, parameter in _named(model):
-        tensors |= {f"{key}.{name}": torch.as_tensor(value) for key, value in optimizer.state[parameter].items()}
+        tensors |= {f"{key}.{name}": torch.as_tensor(value) for key, value in optimizer.state.get(parameter, {}).items()}
     save(file, tensors, {"step": json.dumps(step)})
 
 
@@ -178,5 +216,6 @@ def _resume(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> i
         with torch.no_grad():
             for name, parameter in _named(model):
                 parameter.copy_(stored.get_tensor(f"weight.{name}"))
-                optimizer.state[parameter] = {key: stored.get_tensor(f"{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
+                if f"step.{name}" in stored.keys():  # absent where a parameter has had no gradient yet
+                    optimizer.state[parameter] = {key: stored.get_tensor(f"{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
         return int(json.loads(stored.metadata()["step"]))

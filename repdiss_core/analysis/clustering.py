@@ -1,0 +1,182 @@
+"""Do the models fall into clusters by themselves? Three ways to cluster a distance matrix, how well they did, and maps of it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from repdiss_core.errors import UserError
+
+EXACT_CHOICES = 5000
+METHODS = ("hierarchical", "k_medoids", "spectral")
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """A dendrogram: `leaves` are indices from left to right; each branch is ((4,) x, (4,) heights), leaves at x = 0, 1, 2 …"""
+
+    leaves: tuple[int, ...]
+    branches: tuple[tuple[np.ndarray, np.ndarray], ...]
+
+
+def cluster(distance: np.ndarray, k: int, method: str) -> np.ndarray:
+    """(M,) labels 0 … k−1, numbered by first appearance.
+
+    Args:
+        distance: (M, M) symmetric, zero diagonal.
+        method: "hierarchical" (average linkage), "k_medoids" or "spectral".
+
+    Raises:
+        UserError: an unknown method, a matrix that is no distance, or k out of range.
+    """
+    distance = checked(distance)
+    if method not in METHODS:
+        raise UserError(f"There is no clustering {method!r}; choose one of {', '.join(METHODS)}.")
+    if not 1 <= k <= len(distance):
+        raise UserError(f"{len(distance)} models cannot be put into {k} clusters; choose 1 to {len(distance)}.")
+    labels = {"hierarchical": _hierarchical, "k_medoids": _k_medoids, "spectral": _spectral}[method](distance, k)
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]
+
+
+def checked(distance: np.ndarray) -> np.ndarray:
+    """The matrix as float64, if it is a distance matrix."""
+    distance = np.asarray(distance, dtype=float)
+    if distance.ndim != 2 or distance.shape[0] != distance.shape[1]:
+        raise UserError(f"A distance matrix is (M, M); got {distance.shape}.")
+    if not np.isfinite(distance).all():
+        raise UserError("The distance matrix has gaps: some pairs of models are not computed yet. Compute them before clustering.")
+    if not np.allclose(distance, distance.T, atol=1e-9) or (np.abs(np.diag(distance)) > 1e-9).any() or (distance < 0).any():
+        raise UserError("A distance matrix is symmetric, not negative, and zero on its diagonal; this one is not.")
+    return distance
+
+
+def linkage(distance: np.ndarray) -> np.ndarray:
+    """(M−1, 4) average linkage, as SciPy writes it."""
+    from scipy.cluster.hierarchy import linkage as scipy_linkage
+    from scipy.spatial.distance import squareform
+
+    return scipy_linkage(squareform(checked(distance), checks=False), method="average")
+
+
+def dendrogram(distance: np.ndarray) -> Tree:
+    """The tree of average linkage, ready to draw."""
+    from scipy.cluster.hierarchy import dendrogram as scipy_dendrogram
+
+    drawn = scipy_dendrogram(linkage(distance), no_plot=True)
+    branches = tuple((np.array(x) / 10 - 0.5, np.array(y)) for x, y in zip(drawn["icoord"], drawn["dcoord"], strict=True))
+    return Tree(tuple(int(i) for i in drawn["leaves"]), branches)
+
+
+def _hierarchical(distance: np.ndarray, k: int) -> np.ndarray:
+    from scipy.cluster.hierarchy import fcluster
+
+    return fcluster(linkage(distance), t=k, criterion="maxclust")
+
+
+def _k_medoids(distance: np.ndarray, k: int) -> np.ndarray:
+    """The best k medoids of all where they can be gone through, else partitioning around medoids. No randomness."""
+    if math.comb(len(distance), k) <= EXACT_CHOICES:
+        best = min(itertools.combinations(range(len(distance)), k), key=lambda chosen: _cost(distance, list(chosen)))
+        return distance[:, list(best)].argmin(axis=1)
+    medoids: list[int] = []  # greedy start, then the best swap until none helps
+    for _ in range(k):
+        costs = [_cost(distance, [*medoids, i]) if i not in medoids else np.inf for i in range(len(distance))]
+        medoids.append(int(np.argmin(costs)))
+    while True:
+        swaps = [(medoid, i) for medoid in medoids for i in range(len(distance)) if i not in medoids]
+        options = [[i if m == medoid else m for m in medoids] for medoid, i in swaps]
+        costs = [_cost(distance, option) for option in options]
+        if not costs or min(costs) >= _cost(distance, medoids) - 1e-12:
+            return distance[:, medoids].argmin(axis=1)
+        medoids = options[int(np.argmin(costs))]
+
+
+def _cost(distance: np.ndarray, medoids: list[int]) -> float:
+    return float(distance[:, medoids].min(axis=1).sum())
+
+
+def _spectral(distance: np.ndarray, k: int) -> np.ndarray:
+    """Normalised cuts (Ng, Jordan, Weiss) on exp(−d²/2σ²), σ the median distance; medoids of the rows in the last step."""
+    off = distance[~np.eye(len(distance), dtype=bool)]
+    sigma = float(np.median(off)) if off.size and np.median(off) > 0 else 1.0
+    affinity = np.exp(-(distance**2) / (2 * sigma**2))
+    np.fill_diagonal(affinity, 0.0)
+    degree = np.sqrt(np.maximum(affinity.sum(axis=1), 1e-300))
+    _, vectors = np.linalg.eigh(affinity / np.outer(degree, degree))
+    rows = vectors[:, -k:]
+    rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
+    return _k_medoids(np.linalg.norm(rows[:, None] - rows[None], axis=-1), k)
+
+
+def silhouette(distance: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over models of (b − a)/max(a, b), a the mean distance to the own cluster, b to the nearest other (Rousseeuw 1987).
+
+    A model alone in its cluster counts 0. NaN where all models share one cluster.
+    """
+    distance, kinds = checked(distance), np.unique(labels)
+    if len(kinds) < 2:
+        return float("nan")
+    scores = []
+    for i, own in enumerate(labels):
+        mates = (labels == own) & (np.arange(len(labels)) != i)
+        if not mates.any():
+            scores.append(0.0)
+            continue
+        a = distance[i, mates].mean()
+        b = min(distance[i, labels == other].mean() for other in kinds if other != own)
+        scores.append((b - a) / max(a, b) if max(a, b) > 0 else 0.0)
+    return float(np.mean(scores))
+
+
+def adjusted_rand_index(one: np.ndarray, other: np.ndarray) -> float:
+    """Agreement of two partitions, 1 for equal ones and 0 expected by chance (Hubert and Arabie 1985)."""
+    table = np.array([[np.sum((one == a) & (other == b)) for b in np.unique(other)] for a in np.unique(one)], dtype=float)
+    pairs = [(x * (x - 1) / 2).sum() for x in (table, table.sum(axis=1), table.sum(axis=0))]
+    n = len(one)
+    expected, most = pairs[1] * pairs[2] / (n * (n - 1) / 2), (pairs[1] + pairs[2]) / 2
+    return float((pairs[0] - expected) / (most - expected)) if most != expected else 1.0
+
+
+def chance_of_agreement(labels: np.ndarray, wanted: np.ndarray, n_permutations: int = 2000, seed: int = 0) -> float:
+    """How often a random relabelling of the models agrees with `wanted` at least as well: a p-value for the Rand index."""
+    rng = np.random.default_rng(seed)
+    own = adjusted_rand_index(labels, wanted)
+    hits = sum(adjusted_rand_index(rng.permutation(labels), wanted) >= own - 1e-12 for _ in range(n_permutations))
+    return (hits + 1) / (n_permutations + 1)
+
+
+def classical_mds(distance: np.ndarray, n_dimensions: int = 2) -> np.ndarray:
+    """(M, n_dimensions) coordinates of Torgerson's scaling: exact for distances that points in that many dimensions have."""
+    distance = checked(distance)
+    m = len(distance)
+    centre = np.eye(m) - 1.0 / m
+    values, vectors = np.linalg.eigh(-0.5 * centre @ (distance**2) @ centre)
+    best = np.argsort(values)[::-1][:n_dimensions]
+    points = vectors[:, best] * np.sqrt(np.maximum(values[best], 0.0))
+    largest = np.abs(points).argmax(axis=0)
+    turned = points * np.where(points[largest, np.arange(points.shape[1])] < 0, -1.0, 1.0)  # one sign, whatever the machine
+    return np.pad(turned, ((0, 0), (0, n_dimensions - turned.shape[1])))
+
+
+def metric_mds(distance: np.ndarray, n_dimensions: int = 2, steps: int = 300) -> tuple[np.ndarray, float]:
+    """((M, n_dimensions) points, stress-1) by majorisation (SMACOF, de Leeuw) from the classical solution."""
+    distance = checked(distance)
+    points = classical_mds(distance, n_dimensions)
+    m = len(distance)
+    for _ in range(steps):
+        between = _distances(points)
+        ratio = np.divide(distance, between, out=np.zeros_like(distance), where=between > 1e-12)
+        weights = -ratio
+        np.fill_diagonal(weights, ratio.sum(axis=1))
+        points = weights @ points / m
+    between = _distances(points)
+    total = float((distance**2).sum())
+    return points, float(np.sqrt(((distance - between) ** 2).sum() / total)) if total > 0 else 0.0
+
+
+def _distances(points: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(points[:, None] - points[None], axis=-1)
