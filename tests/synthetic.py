@@ -10,6 +10,7 @@ import numpy as np
 from repdiss_core.cache import ResultStore
 from repdiss_core.comparison import Comparison
 from repdiss_core.models import model_spec
+from repdiss_core.paths import REPOSITORY
 from repdiss_core.results import StitchResult
 
 SEQUENCES = 64
@@ -22,6 +23,7 @@ def generator(comparison: Comparison) -> np.random.Generator:
 
 def fill(store: ResultStore, comparisons: Iterable[Comparison], n_batches: int = 100) -> None:
     """Store a generated result for every comparison."""
+    assert not store.directory.is_relative_to(REPOSITORY), "generated results belong in a test's own cache"
     for comparison in comparisons:
         put = put_cka if comparison.measure == "cka" else put_stitch
         put(store, comparison, n_batches)

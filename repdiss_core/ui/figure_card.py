@@ -16,6 +16,7 @@ from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import Look, chart_config
 from repdiss_core.jobs import JobStatus
 from repdiss_core.paths import readonly
+from repdiss_core.ui.attempts import attempt, show_refusal
 from repdiss_core.ui.page import current_look, result_store
 from repdiss_core.ui.text import age, as_text, duration
 
@@ -65,6 +66,7 @@ def _card(card: Card, was_alive: bool) -> None:
         _head(card, drawn, job)
         st.plotly_chart(drawn.figure, theme=None, key=f"chart-{card.card_id}", config=chart_config(f"repdiss-{card.card_id}"), alt=f"{card.title}. {drawn.caption.text}")
         _caption(drawn)
+        show_refusal(card.card_id)
         _tools(card, drawn, job)
 
 
@@ -122,22 +124,15 @@ def _tools(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
 def _compute_buttons(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
     key = f"compute-{card.card_id}"
     if job is not None and job.alive:
-        st.button("Cancel", type="tertiary", icon=":material/close:", key=key, on_click=_attempt, args=(jobs.cancel, job.job_id))
+        st.button("Cancel", type="tertiary", icon=":material/close:", key=key, on_click=attempt, args=(card.card_id, jobs.cancel, job.job_id))
     elif job is not None and job.state in ("cancelled", "interrupted", "failed") and not drawn.complete:
-        st.button("Resume", type="tertiary", icon=":material/play_arrow:", key=key, on_click=_attempt, args=(jobs.resume, job.job_id))
+        st.button("Resume", type="tertiary", icon=":material/play_arrow:", key=key, on_click=attempt, args=(card.card_id, jobs.resume, job.job_id))
     else:
         label = "Recompute here" if drawn.complete else "Compute here"
-        st.button(label, type="tertiary", icon=":material/refresh:", key=key, on_click=_attempt, args=(jobs.start, card.request, card.title, drawn.complete))
+        arguments = (card.card_id, jobs.start, card.request, card.title, drawn.complete)
+        st.button(label, type="tertiary", icon=":material/refresh:", key=key, on_click=attempt, args=arguments)
     if st.session_state.get(key):
         st.rerun()
-
-
-def _attempt(action: Callable[..., object], *arguments: object) -> None:
-    """Run what a button asks for; a `UserError` becomes a sentence that stays until it is read."""
-    try:
-        action(*arguments)
-    except UserError as error:
-        st.toast(as_text(error), icon=":material/error:", duration="infinite")
 
 
 def _export(card: Card, drawn: Drawn) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import streamlit as st
 
 from repdiss_core import jobs, pruning
-from repdiss_core.errors import UserError
 from repdiss_core.jobs import JobStatus
 from repdiss_core.paths import readonly
+from repdiss_core.ui.page import result_store
+from repdiss_core.ui.attempts import attempt, show_refusal
 from repdiss_core.ui.text import age, as_text, duration, size
 
 POLL_S = 1.0
@@ -64,6 +63,7 @@ def _row(job: JobStatus) -> None:
             told = job.error or job.message
             took = f"took {duration(max(0.0, job.updated - job.started))}" if job.state == "done" else ""
             st.caption(" · ".join(as_text(part) for part in (told, took) if part) or "no message")
+        show_refusal(job.job_id)
         with st.expander("Log", type="compact"):
             st.code(jobs.log_tail(job.job_id) or "The worker wrote nothing.", language=None, wrap_lines=True)
 
@@ -71,18 +71,11 @@ def _row(job: JobStatus) -> None:
 def _button(job: JobStatus) -> None:
     key = f"job-button-{job.job_id[:12]}"
     if job.alive:
-        st.button("Cancel", key=key, type="tertiary", icon=":material/close:", on_click=_attempt, args=("cancel", job.job_id))
+        st.button("Cancel", key=key, type="tertiary", icon=":material/close:", on_click=attempt, args=(job.job_id, jobs.cancel, job.job_id))
     elif job.state != "done":
-        st.button("Resume", key=key, type="tertiary", icon=":material/play_arrow:", on_click=_attempt, args=("resume", job.job_id))
+        st.button("Resume", key=key, type="tertiary", icon=":material/play_arrow:", on_click=attempt, args=(job.job_id, jobs.resume, job.job_id))
     if st.session_state.get(key):
         st.rerun()
-
-
-def _attempt(action: str, job_id: str) -> None:
-    try:
-        {"cancel": jobs.cancel, "resume": jobs.resume}[action](job_id)
-    except UserError as error:
-        st.toast(as_text(error), icon=":material/error:", duration="infinite")
 
 
 def cache_panel() -> None:
@@ -92,20 +85,14 @@ def cache_panel() -> None:
     st.markdown(f"| on this machine | size |\n|:--|--:|\n{rows or '| nothing yet | 0 bytes |'}\n| **together** | **{size(sum(parts.values()))}** |")
     if readonly():
         return
-    with st.container(horizontal=True, gap="small"):
-        with st.popover("Free space", icon=":material/delete:"):
-            st.markdown("Removes stored activations, checkpoints and ended jobs. They are made again when needed.")
-            everything = st.checkbox("also the results computed on this machine", key="prune-everything", help="Shipped results stay.")
-            if st.button("Free space now", key="prune-now", type="primary"):
-                _prune(everything)
+    with st.popover("Free space", icon=":material/delete:"):
+        st.markdown("Removes stored activations, checkpoints and ended jobs. They are made again when needed.")
+        everything = st.checkbox("also the results computed on this machine", key="prune-everything", help="Shipped results stay.")
+        st.button("Free space now", key="prune-now", type="primary", on_click=attempt, args=("prune", _prune, everything))
+    show_refusal("prune")
 
 
 def _prune(everything: bool) -> None:
-    try:
-        freed = pruning.prune(everything)
-    except UserError as error:
-        st.error(as_text(error))
-        return
-    st.cache_resource.clear()  # the open store reads files that are gone
-    st.session_state["freed"] = (freed, time.time())
-    st.rerun()
+    freed = pruning.prune(everything)
+    result_store.clear()  # the open store reads files that are gone
+    st.toast(f"Freed {size(freed)}.")

@@ -1,0 +1,115 @@
+"""Heatmap rows: values, colours, empty, negative, missing and pending cells; never pixels."""
+
+import numpy as np
+import pytest
+
+from repdiss_core.figures.gallery import changed, matrix
+from repdiss_core.figures.layer_heatmap import CKA_SCALE, PENALTY_SCALE, HeatmapPanel, heatmap_row
+from repdiss_core.figures.theme import INK, LOOKS, NEGATIVE_COLOR
+
+LOOK = LOOKS["page"]
+
+
+def panel(m=None, rows=3, columns=3, **fields):
+    return HeatmapPanel("within GeLU", "model-f", "model-g", rows, columns, m, **fields)
+
+
+def traces(figure, name):
+    return [t for t in figure.data if t.name == name]
+
+
+def test_values_stand_where_the_layers_say():
+    m = matrix(3, 4)
+    (trace,) = traces(heatmap_row([panel(m)], LOOK), "values")
+    np.testing.assert_allclose(np.array(trace.z, float), m.values)
+    assert list(trace.x) == [1, 2, 3, 4]
+    assert list(trace.y) == [1, 2, 3]
+
+
+def test_rows_go_upward_and_axes_name_the_models():
+    figure = heatmap_row([panel(matrix(3, 4))], LOOK)
+    assert figure.layout.yaxis.range == (0.5, 3.5)
+    assert figure.layout.xaxis.range == (0.5, 4.5)
+    assert figure.layout.yaxis.title.text == "model-f"
+    assert figure.layout.xaxis.title.text == "model-g"
+    assert figure.layout.yaxis.scaleanchor == "x"
+
+
+def test_three_maps_share_one_fixed_scale_and_one_bar():
+    figure = heatmap_row([panel(matrix(3, 3, s)) for s in range(3)], LOOK)
+    assert {t.coloraxis for t in traces(figure, "values")} == {"coloraxis"}
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0, 1)
+    assert figure.layout.yaxis3.scaleanchor == "x3"
+
+
+def test_values_below_zero_are_one_grey_with_their_number():
+    m = changed(matrix(3, 3), {(0, 0): -0.031})
+    figure = heatmap_row([panel(m)], LOOK)
+    (grey,) = traces(figure, "below scale")
+    assert grey.z[0][0] == pytest.approx(-0.031)
+    assert {color for _, color in grey.colorscale} == {NEGATIVE_COLOR}
+    assert traces(figure, "values")[0].z[0][0] is None
+    numbers = next(t for t in figure.data if t.type == "scatter" and t.mode == "text")
+    assert numbers.text[0] == "\u22120.03"
+    assert numbers.textfont.color[0] == INK
+
+
+def test_a_cell_without_value_is_hatched_and_tells_why():
+    m = changed(matrix(3, 3), {(2, 1): np.nan}, notes=("Layer 3 of f is constant.",))
+    figure = heatmap_row([panel(m)], LOOK)
+    (missing,) = traces(figure, "no value")
+    assert missing.z[2][1] == 0
+    assert "Layer 3 of f is constant." in missing.hovertemplate
+    assert any(t.type == "scatter" and t.mode == "lines" for t in figure.data)
+
+
+def test_cells_still_to_come_are_told_apart_from_cells_without_value():
+    values = changed(matrix(2, 2), {(1, 1): np.nan})
+    waiting = np.array([[False, False], [False, True]])
+    figure = heatmap_row([panel(values, pending=waiting)], LOOK)
+    assert traces(figure, "pending")[0].z[1][1] == 0
+    assert not traces(figure, "no value")
+
+
+@pytest.mark.parametrize("m", [None, changed(matrix(2, 3), {(i, j): np.nan for i in range(2) for j in range(3)})])
+def test_an_empty_map_keeps_its_size_and_says_its_state(m):
+    empty = heatmap_row([panel(m, 2, 3, state="computing")], LOOK)
+    full = heatmap_row([panel(matrix(2, 3))], LOOK)
+    assert "computing" in [a.text for a in empty.layout.annotations]
+    for axis in ("xaxis", "yaxis"):
+        assert empty.layout[axis].range == full.layout[axis].range
+        assert empty.layout[axis].domain == full.layout[axis].domain
+    assert empty.layout.height == full.layout.height
+    assert any(t.type == "heatmap" and t.coloraxis == "coloraxis" for t in empty.data), "the colour bar stays"
+
+
+def test_hover_tells_both_layers_then_value_and_interval_then_batches():
+    (trace,) = traces(heatmap_row([panel(matrix(2, 2))], LOOK), "values")
+    order = [trace.hovertemplate.index(word) for word in ("model-f", "model-g", "CKA %{z", "95 %", "100 batches")]
+    assert order == sorted(order)
+    row, column, low, high = trace.customdata[1][0]
+    assert (row, column) == ("2", "1")
+    assert float(low) < trace.z[1][0] < float(high)
+
+
+def test_names_are_shown_as_text():
+    figure = heatmap_row([HeatmapPanel("<b>x</b>", "<i>f</i>", "<a href='u'>g</a>", 2, 2, matrix(2, 2))], LOOK)
+    assert figure.layout.annotations[0].text == "&lt;b&gt;x&lt;/b&gt;"
+    assert figure.layout.xaxis.title.text.startswith("&lt;a")
+    assert "<i>" not in traces(figure, "values")[0].hovertemplate
+
+
+def test_numbers_are_left_out_where_cells_are_small():
+    assert any(t.type == "scatter" and t.mode == "text" for t in heatmap_row([panel(matrix(4, 4), 4, 4)], LOOK).data)
+    assert not any(t.type == "scatter" and t.mode == "text" for t in heatmap_row([panel(matrix(30, 30), 30, 30)], LOOK).data)
+
+
+def test_a_penalty_scale_spans_the_values_of_the_whole_row():
+    figure = heatmap_row([panel(changed(matrix(2, 2), {(0, 0): 2.5})), panel(changed(matrix(2, 2), {(0, 0): -0.2}))], LOOK, PENALTY_SCALE)
+    assert figure.layout.coloraxis.cmax == 2.5
+    assert figure.layout.coloraxis.cmin == -0.2
+    assert not traces(figure, "below scale")
+
+
+def test_the_scale_of_cka_is_zero_to_one():
+    assert (CKA_SCALE.lower, CKA_SCALE.upper, CKA_SCALE.grey_below) == (0, 1, 0)

@@ -1,0 +1,214 @@
+"""Every page with an empty and with a filled cache, its pickers, bad input, and a read-only demo."""
+
+import json
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from synthetic import fill
+
+from repdiss_core.cache import ResultStore
+from repdiss_core.measures import MEASURES
+from repdiss_core.models import MODELS
+from repdiss_core.studies import asymmetry
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = {path.stem: f"pages/{path.name}" for path in sorted((ROOT / "pages").glob("*.py"))}
+ASYMMETRY, COMPARE, RUNS = (f"pages/{name}.py" for name in ("1_Activation_asymmetry", "4_Compare_models", "7_Runs"))
+CARDS = ("fig1", "fig4", "fig5", "fig6-3", "fig6-4")
+
+
+@pytest.fixture(autouse=True)
+def fresh_store(own_cache):
+    """The page opens the test's own cache."""
+    from repdiss_core.ui.page import result_store
+
+    result_store.clear()
+    yield
+    result_store.clear()
+
+
+def fill_asymmetry() -> None:
+    """Everything that the asymmetry page shows at its first settings."""
+    for depth in asymmetry.DEPTHS:
+        params = asymmetry.Params(depth=depth)
+        fill(ResultStore.open(), [p.comparison for p in asymmetry.cka_panels(params)])
+        fill(ResultStore.open(), [c for curve in asymmetry.paper_curves(params) + asymmetry.control_curves(params) for c in curve.comparisons])
+
+
+def opened(page: str, **query: str) -> AppTest:
+    """A page run first, as a link on a fresh server opens it."""
+    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    if page != "app.py":
+        test.switch_page(page)
+    for name, value in query.items():
+        test.query_params[name] = value
+    return test.run()
+
+
+def specs(test: AppTest) -> list[dict]:
+    """The figures as the browser gets them."""
+    return [json.loads(chart.proto.spec) for chart in test.get("plotly_chart")]
+
+
+def words(test: AppTest) -> str:
+    """All prose of the page."""
+    return "\n".join(element.value for kind in ("markdown", "caption", "title", "header", "subheader", "error", "info") for element in test.get(kind))
+
+
+@pytest.mark.parametrize("filled", [False, True])
+@pytest.mark.parametrize("page", ["app.py", *PAGES.values()])
+def test_a_page_stands_alone(page, filled):
+    if filled:
+        fill_asymmetry()
+    test = opened(page)
+    assert [e.message for e in test.exception] == []
+    assert len(test.title) == 1
+    assert test.title[0].value.endswith("?")
+
+
+def test_opening_a_page_starts_nothing(own_cache):
+    for page in ("app.py", *PAGES.values()):
+        opened(page)
+    assert not (own_cache / "local" / "jobs").exists()
+
+
+def test_the_asymmetry_page_shows_all_four_figures():
+    fill_asymmetry()
+    test = opened(ASYMMETRY)
+    shown = specs(test)
+    assert len(shown) == len(CARDS)
+    kinds = [{trace["type"] for trace in spec["data"]} for spec in shown]
+    assert "heatmap" in kinds[1]
+    assert "heatmap" in kinds[2]
+    assert "heatmap" not in kinds[0] | kinds[3] | kinds[4]
+
+
+def test_the_map_holds_the_values_of_the_store():
+    fill_asymmetry()
+    from repdiss_core.panels import load_matrix
+
+    panel = asymmetry.cka_panels(asymmetry.Params())[2]
+    wanted = load_matrix(ResultStore.open(), panel, "mean_of_ratios", 100).matrix.values
+    maps = [trace for trace in specs(opened(ASYMMETRY))[1]["data"] if trace.get("name") == "values"]
+    assert maps[2]["z"] == wanted.tolist()
+
+
+def test_a_link_carries_the_choices():
+    test = opened(ASYMMETRY, depth="3 layers", show="penalty", gelu="seed 1")
+    assert len(specs(test)) == 3
+    assert test.selectbox(key="gelu").value == 1
+    assert specs(test)[0]["layout"]["yaxis"]["title"]["text"] == "penalty, nats a token"
+
+
+def test_a_link_with_unknown_values_shows_the_page_and_says_so():
+    test = opened(ASYMMETRY, depth="7 layers", batches="<b>many</b>")
+    assert [e.message for e in test.exception] == []
+    told = [toast.value for toast in test.toast]
+    assert any("7 layers" in sentence for sentence in told)
+    assert any("\\<b\\>many" in sentence for sentence in told)
+    assert test.selectbox(key="depth").value == "3 and 4 layers"
+
+
+def test_the_settings_label_says_what_is_set():
+    test = opened(ASYMMETRY, depth="3 layers")
+    test.selectbox(key="estimator").select("biased").run()
+    test.selectbox(key="batches").select(20).run()
+    labels = [block.proto.popover.label for block in test.get("popover")]
+    assert "biased · mean of ratios · 20 batches · quick stitch" in labels
+
+
+def test_the_seeds_offered_are_those_that_ship_at_every_depth_shown():
+    test = opened(ASYMMETRY, depth="3 layers")
+    assert test.selectbox(key="gelu").options == [f"seed {s}" for s in asymmetry.seeds("gelu", 3)]
+    both = set(asymmetry.seeds("gelu", 3)) & set(asymmetry.seeds("gelu", 4))
+    assert opened(ASYMMETRY).selectbox(key="gelu").options == [f"seed {s}" for s in sorted(both)]
+
+
+@pytest.mark.parametrize("measure", ["CKA", "stitching", "identity stitching"])
+@pytest.mark.parametrize("layers", ["every pair", "each with its own number"])
+def test_compare_draws_every_measure_for_every_choice_of_layers(measure, layers):
+    test = opened(COMPARE, measure=measure, layers=layers)
+    assert [e.message for e in test.exception] == []
+    assert len(specs(test)) == 1
+
+
+def test_compare_offers_every_model_and_measure():
+    test = opened(COMPARE)
+    assert test.selectbox(key="f").options == list(MODELS)
+    assert len(test.selectbox(key="measure").options) == len([m for m in ("cka", "stitching", "identity_stitching") if m in MEASURES])
+
+
+def test_a_model_compared_with_itself_is_one_map():
+    name = next(iter(MODELS))
+    test = opened(COMPARE, f=name, g=name)
+    assert [a["text"] for a in specs(test)[0]["layout"]["annotations"]][0] == f"Within {name}"
+    assert "xaxis2" not in specs(test)[0]["layout"]
+
+
+def test_models_of_different_tokenizers_are_refused_in_a_sentence(monkeypatch):
+    import dataclasses
+
+    first, second = list(MODELS)[:2]
+    monkeypatch.setitem(MODELS, second, dataclasses.replace(MODELS[second], tokenizer="another"))
+    test = opened(COMPARE, f=first, g=second)
+    assert [e.message for e in test.exception] == []
+    assert "have different tokenizers" in test.error[0].value.replace("\\", "")
+    assert test.selectbox(key="f").value == first
+
+
+def test_without_models_the_page_says_what_is_missing(monkeypatch):
+    from repdiss_core import models
+
+    monkeypatch.setattr(models, "MODELS", {})
+    monkeypatch.setattr(asymmetry, "MODELS", {})
+    test = opened(ASYMMETRY)
+    assert [e.message for e in test.exception] == []
+    assert "There is no" in test.error[0].value
+
+
+def test_a_damaged_entry_is_told_and_the_rest_of_the_page_stands(own_cache):
+    fill_asymmetry()
+    store = ResultStore.open()
+    key = asymmetry.cka_panels(asymmetry.Params())[0].comparison.key
+    store._open_local().set(key, b"not a result")
+    test = opened(ASYMMETRY)
+    assert [e.message for e in test.exception] == []
+    assert len(specs(test)) == len(CARDS)
+    assert any("skipped" in expander.label for expander in test.expander)
+
+
+def test_a_button_asks_for_the_request_of_its_card(monkeypatch):
+    from repdiss_core import jobs
+
+    asked = []
+    monkeypatch.setattr(jobs, "start", lambda request, title, fresh=False: asked.append((request, title, fresh)))
+    test = opened(ASYMMETRY, depth="3 layers")
+    test.button(key="compute-fig4").click().run()
+    ((request, title, fresh),) = asked
+    assert {c.measure for c in request.comparisons} == {"cka"}
+    assert (len(request.comparisons), request.n_batches, title, fresh) == (3, 100, "CKA of 3-layer models", False)
+
+
+def test_a_refused_start_is_a_sentence_and_the_figures_stay(monkeypatch):
+    from repdiss_core import jobs
+    from repdiss_core.errors import UserError
+
+    def refuse(*_):
+        raise UserError("The disk is full. Free some space on the page Runs.")
+
+    monkeypatch.setattr(jobs, "start", refuse)
+    test = opened(ASYMMETRY, depth="3 layers")
+    test.button(key="compute-fig4").click().run()
+    assert [e.message for e in test.exception] == []
+    assert "disk is full" in test.error[0].value
+    assert len(specs(test)) == 3
+
+
+def test_a_read_only_demo_shows_no_button_that_changes_anything(monkeypatch):
+    fill_asymmetry()
+    monkeypatch.setenv("REPDISS_READONLY", "1")
+    for page in ("app.py", *PAGES.values()):
+        test = opened(page)
+        assert [e.message for e in test.exception] == []
+        assert [button.label for button in test.button] == []
