@@ -13,6 +13,8 @@ from repdiss_core.measures.stitching import StitchingLayer, StitchSettings, head
 from repdiss_core.results import StitchResult
 
 CURVE_POINTS = 400
+# Raised whenever training gives other numbers, so that no checkpoint of another training is taken up.
+TRAINING_VERSION = 2
 LOSSES = ("loss", "loss_closed_form", "loss_f", "loss_g")
 
 
@@ -29,6 +31,7 @@ class StitchState:
         self.layer_f, self.layer_g = comparison.layer_pair
         self.phi: StitchingLayer | None = None
         self.closed: StitchingLayer | None = None
+        self.start: list[Tensor] = []
         self.optimizer: torch.optim.SGD | None = None
         self.curve: list[float] = []
         self.losses: dict[str, list[np.ndarray]] = {name: [] for name in LOSSES}
@@ -58,11 +61,7 @@ class StitchState:
     def begin(self, closed: StitchingLayer) -> None:
         """Sets phi to its start, given the closed form."""
         self.closed = closed.requires_grad_(False)
-        d_g, d_f = closed.affine.weight.shape
-        phi = StitchingLayer(d_f, d_g).to(closed.affine.weight.device)
-        if self.settings.init == "least_squares":
-            phi.load_state_dict(closed.state_dict())
-        self._train_from(phi)
+        self._train_from(self._start())
 
     def train_step(self, g: Any, residual: Tensor, batch: Any) -> None:
         """One step of SGD on a batch, from f's residual (b, t, d_f); only g's blocks above the stitch and its head run.
@@ -77,6 +76,8 @@ class StitchState:
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip)
+        for parameter, start in zip(parameters, self.start, strict=True):
+            parameter.grad.add_(parameter.detach() - start, alpha=self.settings.weight_decay)
         if not np.isfinite(loss) or not torch.isfinite(norm):
             self.failure = (
                 f"Training phi {self.comparison.layer_pairs} from {self.comparison.f.name} into {self.comparison.g.name} gave a loss or a "
@@ -117,10 +118,12 @@ class StitchState:
                     arrays[f"momentum.{name}"] = buffer.cpu().numpy()
             arrays |= {f"closed.{name}": p.cpu().numpy() for name, p in self.closed.named_parameters()}
         sizes = {name: [len(part) for part in parts] for name, parts in self.losses.items()}
-        return arrays, {"sizes": sizes, "has_phi": self.phi is not None}
+        return arrays, {"sizes": sizes, "has_phi": self.phi is not None, "training_version": TRAINING_VERSION}
 
     def restore(self, arrays: dict[str, np.ndarray], plain: dict[str, Any], device: torch.device | str) -> None:
-        """Goes on from `to_arrays`."""
+        """Goes on from `to_arrays`; a ValueError where that was written by another version of the training."""
+        if plain["training_version"] != TRAINING_VERSION:
+            raise ValueError(f"training version {plain['training_version']}, expected {TRAINING_VERSION}")
         if plain["has_phi"]:
             self.closed = _layer(arrays, "closed.", device).requires_grad_(False)
             self._train_from(_layer(arrays, "phi.", device))
@@ -131,10 +134,18 @@ class StitchState:
         for name, sizes in plain["sizes"].items():
             self.losses[name] = np.split(arrays[f"losses.{name}"], np.cumsum(sizes)[:-1]) if sizes else []
 
+    def _start(self) -> StitchingLayer:
+        """phi before training."""
+        weight = self.closed.affine.weight
+        layer = StitchingLayer(weight.shape[1], weight.shape[0]).to(weight.device)
+        if self.settings.init == "least_squares":
+            layer.load_state_dict(self.closed.state_dict())
+        return layer
+
     def _train_from(self, phi: StitchingLayer) -> None:
-        self.phi = phi
-        s = self.settings
-        self.optimizer = torch.optim.SGD(phi.parameters(), lr=s.lr, momentum=s.momentum, nesterov=s.nesterov, weight_decay=s.weight_decay)
+        self.phi, s = phi, self.settings
+        self.start = [parameter.detach() for parameter in self._start().parameters()]
+        self.optimizer = torch.optim.SGD(phi.parameters(), lr=s.lr, momentum=s.momentum, nesterov=s.nesterov)
 
 
 def block_means(curve: np.ndarray, points: int = CURVE_POINTS) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,10 @@ class StitchSettings:
     Args:
         init: "identity" (affine weight I, needs equal widths) or "least_squares" (the closed-form phi).
         steps, warmup_steps: SGD steps, and how many of them the rate rises; one batch of the phi stream a step.
-        lr, momentum, nesterov, weight_decay: of `torch.optim.SGD`; the decay acts on all of phi's parameters, toward 0.
+        lr, momentum, nesterov: of `torch.optim.SGD`.
+        weight_decay: pulls all of phi's parameters toward their start, weight_decay·(p − p_start) being added to the clipped
+            gradient. So does tuned-lens, whose map is x + Ax with A decaying to 0. Decay of W itself toward 0 would cost a
+            penalty of its own: .04 nats for a model stitched into itself.
         clip: greatest norm of phi's gradient.
         schedule: "linear": the rate rises linearly to lr, then falls linearly, reaching 0 right after the last step.
         fit_batches: phi batches that the closed-form phi is fitted on.
