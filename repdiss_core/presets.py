@@ -48,10 +48,13 @@ class Preset:
     departures: tuple[str, ...]
 
 
-def _stitch(init: str, lr: float, steps: int, warmup_steps: int, fit_batches: int = 64) -> StitchSettings:
-    # The paper names no weight decay. tuned-lens' 1e-3 pulls its residual form toward the identity; phi has no such form, and
-    # at torch lr 1.0 a decay toward 0 costs more than the stitch itself (docs/decisions.md has the figures).
-    return StitchSettings(init=init, lr=lr, steps=steps, warmup_steps=warmup_steps, weight_decay=0.0, fit_batches=fit_batches)
+def _reference(lr: float) -> StitchSettings:
+    """The paper's schedule; what it does not state (momentum, decay toward the start, clip) is tuned-lens'."""
+    return StitchSettings(init="identity", lr=lr, steps=2000, warmup_steps=200, weight_decay=1e-3)
+
+
+def _quick(steps: int, warmup_steps: int, fit_batches: int = 64) -> StitchSettings:
+    return StitchSettings("least_squares", steps, warmup_steps, lr=0.1, weight_decay=0.0, fit_batches=fit_batches)
 
 
 STITCH_PRESETS = {
@@ -60,25 +63,25 @@ STITCH_PRESETS = {
         StitchPreset(
             "quick",
             "quick: least-squares start, 300 steps, lr 0.1",
-            _stitch("least_squares", 0.1, 300, 30),
+            _quick(300, 30),
             "phi starts at its closed-form least-squares fit and is trained for 300 steps at lr 0.1; the paper trains 2000 steps at lr 1.0.",
         ),
         StitchPreset(
             "reference",
             "reference: identity start, 2000 steps, lr 1.0",
-            _stitch("identity", 1.0, 2000, 200),
+            _reference(1.0),
             "The paper's schedule (2000 steps, 200 of warm-up) with its learning rate of 1.0 read as torch's.",
         ),
         StitchPreset(
             "reference-lr0.1",
             "reference: identity start, 2000 steps, lr 0.1",
-            _stitch("identity", 0.1, 2000, 200),
+            _reference(0.1),
             "The paper's schedule with its learning rate of 1.0 read as tuned-lens' scale, which is 0.1 in torch.",
         ),
         StitchPreset(
             "tiny",
             "tiny: 3 steps, for tests",
-            _stitch("least_squares", 0.1, 3, 1, 2),
+            _quick(3, 1, fit_batches=2),
             "Three steps: shows that the pass runs, not what it finds.",
         ),
     )
