@@ -193,7 +193,7 @@ def _hover(panel: HeatmapPanel, scale: Scale) -> str:
     """Both layers, value and interval, number of batches: in this order in every figure."""
     assert panel.matrix is not None
     return (
-        f"{theme.plain(panel.row_name)} %{{customdata[0]}}<br>{theme.plain(panel.column_name)} %{{customdata[1]}}<br>"
+        f"{theme.plain(panel.row_name)}, layer %{{customdata[0]}}<br>{theme.plain(panel.column_name)}, layer %{{customdata[1]}}<br>"
         f"<b>{theme.plain(scale.title)} %{{z:.3f}}</b>  95 % [%{{customdata[2]}}, %{{customdata[3]}}]<br>"
         f"{theme.count(panel.matrix.n_batches, scale.unit)}<extra></extra>"
     )

@@ -12,7 +12,7 @@ from repdiss_core.panels import request_for
 from repdiss_core.studies import asymmetry
 from repdiss_core.studies.asymmetry import Params
 from repdiss_core.ui.figure_card import Card
-from repdiss_core.ui.pickers import choose, switch
+from repdiss_core.ui.pickers import choose, show_unknown, switch
 from repdiss_core.ui.settings import cka_settings
 
 QUESTION = STUDIES["asymmetry"].question
@@ -54,6 +54,7 @@ def pick() -> Choice:
             shown = switch("Show", ("loss", "penalty"), "show")
         with settings:
             view, stitch = cka_settings(stitching=True)
+    show_unknown()
     return Choice(tuple(Params(d, seed_gelu, seed_solu, stitch, view) for d in depths), shown)
 
 

@@ -19,7 +19,7 @@ from repdiss_core.studies.pair import pair_curves, pair_panels
 from repdiss_core.ui.asymmetry_cards import CURVE_HEIGHT, HEATMAP_HEIGHT, HOW_CKA_READS, HOW_STITCHING_READS
 from repdiss_core.ui.cka_curve import compose_cka_by_layer
 from repdiss_core.ui.figure_card import Card
-from repdiss_core.ui.pickers import choose, switch
+from repdiss_core.ui.pickers import choose, show_unknown, switch
 from repdiss_core.ui.settings import cka_settings
 from repdiss_core.ui.stitch_map import compose_stitch_maps, pair_maps
 from repdiss_core.ui.text import count
@@ -66,6 +66,7 @@ def pick() -> Choice:
             quantity = "CKA" if measure == "cka" else switch("Show", ("loss", "penalty"), "show")
         with settings_column:
             view, stitch = cka_settings(cka=measure == "cka", stitching=measure == "stitching")
+    show_unknown()
     return Choice(f, g, measure, layers, quantity, view, stitch, replace(bundled_preset(), data=data))
 
 

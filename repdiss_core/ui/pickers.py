@@ -10,6 +10,7 @@ import streamlit as st
 from repdiss_core.ui.text import as_text
 
 T = TypeVar("T")
+UNKNOWN = "choices that a link asked for in vain"
 
 
 def choose(
@@ -21,18 +22,26 @@ def choose(
     help: str | None = None,  # noqa: A002 - streamlit's own word
 ) -> T:
     """A dropdown bound to the address under `key`; the address holds the option's name as it is read on the page."""
-    _tell_unknown(key, label, [names(o) for o in options])
+    _note_unknown(key, label, [names(o) for o in options])
     index = options.index(default) if default is not None and default in options else 0
     return st.selectbox(label, options, index=index, format_func=names, key=key, help=help, bind="query-params", disabled=len(options) == 1)
 
 
 def switch(label: str, options: Sequence[str], key: str, help: str | None = None) -> str:  # noqa: A002
     """Two or three choices side by side, bound to the address."""
-    _tell_unknown(key, label, list(options))
+    _note_unknown(key, label, list(options))
     return st.segmented_control(label, options, default=options[0], required=True, key=key, help=help, bind="query-params")
 
 
-def _tell_unknown(key: str, label: str, names: list[str]) -> None:
+def show_unknown() -> None:
+    """What the link asked for and this page does not offer, as a sentence; it goes with the next choice."""
+    sentences = st.session_state.pop(UNKNOWN, [])
+    if sentences:
+        st.info(" ".join(sentences), icon=":material/info:")
+
+
+def _note_unknown(key: str, label: str, names: list[str]) -> None:
     asked = st.query_params.get(key)
     if asked is not None and asked not in names:
-        st.toast(f"The link asked for {as_text(label.lower())} “{as_text(asked[:60])}”, which is not offered here; another value is shown.")
+        sentence = f"The link asked for {as_text(label.lower())} “{as_text(asked[:60])}”, which is not offered here; another value is shown."
+        st.session_state.setdefault(UNKNOWN, []).append(sentence)

@@ -53,7 +53,7 @@ def compose_stitch_maps(store: ResultStore, maps: tuple[StitchMap, ...], look: L
     """The maps as far as they are stored; cells that are still to come stay empty."""
     loaded = [_load(store, one, quantity) for one in maps]
     panels = [
-        HeatmapPanel(one.title, f"{one.f}, left after layer", f"{one.g}, entered after layer", *matrix.values.shape, matrix, np.isnan(matrix.values), state)
+        HeatmapPanel(one.title, one.f, one.g, *matrix.values.shape, matrix, np.isnan(matrix.values), state)
         for one, (matrix, _) in zip(maps, loaded, strict=True)
     ]
     entries = [entry for _, found in loaded for entry in found]

@@ -105,4 +105,4 @@ class Faults:
     def check(self, page) -> None:
         """Fail on any fault, and on an exception that Streamlit shows in the page."""
         assert page.locator('[data-testid="stException"]').count() == 0, page.locator('[data-testid="stException"]').first.inner_text()
-        assert self.found == []
+        assert not self.found, "\n".join(self.found)

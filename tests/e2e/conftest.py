@@ -1,0 +1,88 @@
+"""One browser and one server for all browser tests; without Chromium they skip loudly, under CI=true they fail."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from browsing import FLAGS, Faults, chromium, server
+from synthetic import fill
+
+from repdiss_core.cache import ResultStore
+from repdiss_core.paths import cache_root
+from repdiss_core.studies import asymmetry
+
+MISSING = "BROWSER TESTS DID NOT RUN: no Chromium on the PATH, or Playwright is not installed. `apt-get install chromium` and requirements-dev.txt bring them."
+
+
+def pytest_terminal_summary(terminalreporter):
+    """A line that cannot be overlooked."""
+    if any(MISSING in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(MISSING, red=True, bold=True)
+
+
+def new_cache(folder: Path, data: Path) -> Path:
+    """A cache that is empty but for the token streams, which are shared."""
+    (folder / "local").mkdir(parents=True)
+    data.mkdir(parents=True, exist_ok=True)
+    (folder / "local" / "data").symlink_to(data)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The token streams of this machine."""
+    return cache_root() / "local" / "data"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        sync_playwright = None
+    path = chromium()
+    if sync_playwright is None or path is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(MISSING)
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def site_cache(tmp_path_factory, shared_data) -> Path:
+    """Generated results for everything that the asymmetry page shows at first."""
+    folder = new_cache(tmp_path_factory.mktemp("site") / "cache", shared_data)
+    store = ResultStore(folder / "local")
+    for depth in asymmetry.DEPTHS:
+        params = asymmetry.Params(depth=depth)
+        fill(store, [p.comparison for p in asymmetry.cka_panels(params)])
+        fill(store, [c for curve in asymmetry.paper_curves(params) + asymmetry.control_curves(params) for c in curve.comparisons])
+    other = asymmetry.Params(depth=3, seed_gelu=1)
+    fill(store, [p.comparison for p in asymmetry.cka_panels(other)])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(browser, site_cache):
+    """The address of a server that all tests share."""
+    with server(site_cache) as address:
+        yield address
+
+
+@pytest.fixture
+def tab(browser, request):
+    """A tab of its own, light unless the test asks for dark; faults are checked at the end."""
+    scheme = getattr(request, "param", "light")
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme=scheme)
+    context.set_default_timeout(30_000)
+    page = context.new_page()
+    faults = Faults(page)
+    yield page
+    try:
+        faults.check(page)
+    finally:
+        context.close()

@@ -1,0 +1,182 @@
+"""What a researcher does, in a real browser: open every link, choose, read a value, start, cancel and resume a job."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browsing import REPOSITORY, server, settle, values
+from conftest import new_cache
+
+from repdiss_core.cache import ResultStore
+from repdiss_core.panels import load_matrix
+from repdiss_core.studies import asymmetry
+
+pytestmark = pytest.mark.browser
+PAGES = ["", *(re.sub(r"^\d+_", "", path.stem) for path in sorted((REPOSITORY / "pages").glob("*.py")))]
+
+
+def stored(cache: Path, panel: int, **params) -> np.ndarray:
+    """CKA values of a map of the asymmetry study, as a second process would read them."""
+    shown = asymmetry.cka_panels(asymmetry.Params(**params))[panel]
+    return load_matrix(ResultStore(cache / "local"), shown, "mean_of_ratios", 100).matrix.values
+
+
+def choose(page, label: str, option: str) -> None:
+    """Pick an option of a dropdown."""
+    page.get_by_role("combobox", name=re.compile(re.escape(label))).first.click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def until_changed(page, chart: str, panel: int, before: list, limit_s: float = 20) -> np.ndarray:
+    """The values of a map once they are no longer `before`."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        settle(page)
+        after = values(page, chart, panel)
+        if after != before:
+            return np.array(after, float)
+        page.wait_for_timeout(50)
+    raise AssertionError(f"the map in {chart} did not change within {limit_s} s")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_deep_link_is_the_first_thing_a_fresh_server_sees(browser, tab, tmp_path, shared_data, name):
+    with server(new_cache(tmp_path / "cache", shared_data)) as address:
+        tab.goto(f"{address}/{name}")
+        settle(tab)
+        assert tab.locator("h1").inner_text().endswith("?")
+        assert tab.get_by_role("link", name="RepDiss").is_visible()
+        assert tab.locator('[data-testid="stPageLink-NavLink"]').count() >= len(PAGES)
+        tab.goto("about:blank")  # before the server goes
+
+
+@pytest.mark.parametrize("tab", ["light", "dark"], indirect=True)
+def test_every_page_in_light_and_dark(site, tab):
+    for name in PAGES:
+        tab.goto(f"{site}/{name}")
+        settle(tab)
+        dark = tab.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+        ground, ink = tab.evaluate(
+            "(() => { const s = getComputedStyle(document.querySelector('[data-testid=\"stApp\"]')); return [s.backgroundColor, s.color] })()"
+        )
+        light_of = [sum(map(int, re.findall(r"\d+", color)[:3])) for color in (ground, ink)]
+        assert (light_of[0] < light_of[1]) == dark
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name or 'home'} is wider than the window"
+
+
+def test_figure_text_follows_the_theme_while_the_page_is_open(site, tab):
+    tab.goto(f"{site}/Activation_asymmetry?depth=3+layers")
+    settle(tab)
+    read = "getComputedStyle(document.querySelector('.st-key-chart-fig4 .xtick text')).fill"
+    before = tab.evaluate(read)
+    tab.emulate_media(color_scheme="dark")
+    tab.wait_for_function(f"{read} !== '{before}'")
+
+
+def test_navigation_reaches_every_page_and_keeps_choices(site, tab):
+    tab.goto(f"{site}/Activation_asymmetry?depth=3+layers")
+    settle(tab)
+    tab.get_by_role("link", name="Compare models").click()
+    tab.wait_for_url("**/Compare_models*")
+    settle(tab)
+    tab.get_by_role("link", name="Activation asymmetry").click()
+    tab.wait_for_url("**/Activation_asymmetry*")
+    settle(tab)
+    assert "depth=3+layers" in tab.url
+    assert tab.locator('[class*="st-key-card-"]').count() == 3
+
+
+def test_a_cell_in_the_browser_equals_the_stored_result(site, site_cache, tab):
+    tab.goto(f"{site}/Activation_asymmetry")
+    settle(tab)
+    for panel in range(3):
+        np.testing.assert_allclose(np.array(values(tab, "chart-fig4", panel), float), stored(site_cache, panel, depth=3), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(np.array(values(tab, "chart-fig5", 2), float), stored(site_cache, 2, depth=4), rtol=0, atol=1e-12)
+
+
+def test_a_dropdown_changes_the_map_and_the_address(site, site_cache, tab):
+    tab.goto(f"{site}/Activation_asymmetry?depth=3+layers")
+    settle(tab)
+    before = values(tab, "chart-fig4", 2)
+    choose(tab, "GeLU model", "seed 1")
+    tab.wait_for_url("**gelu=seed+1**")
+    after = until_changed(tab, "chart-fig4", 2, before)
+    assert not np.array_equal(after, np.array(before, float))
+    np.testing.assert_allclose(after, stored(site_cache, 2, depth=3, seed_gelu=1), rtol=0, atol=1e-12)
+
+
+def test_hover_tells_layers_value_interval_and_batches(site, tab):
+    tab.goto(f"{site}/Activation_asymmetry?depth=3+layers")
+    settle(tab)
+    layer = tab.locator(".st-key-chart-fig4 .heatmaplayer").first
+    layer.scroll_into_view_if_needed()
+    box = layer.bounding_box()
+    tab.mouse.move(box["x"] - 5, box["y"] + 5)
+    tab.mouse.move(box["x"] + box["width"] / 6, box["y"] + box["height"] / 6, steps=6)
+    hover = tab.locator(".st-key-chart-fig4 .hoverlayer .hovertext")
+    hover.wait_for()
+    told = r"mini-gelu-3l-s0, layer 3.*mini-gelu-3l-s0, layer 1.*CKA 0\.\d{3}.*95 % \[0\.\d{3}, 0\.\d{3}\].*100 batches"
+    assert re.search(told, hover.text_content())
+
+
+def test_markup_in_a_link_is_shown_as_text(site, tab):
+    tab.goto(f"{site}/Activation_asymmetry?depth=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E")
+    settle(tab)
+    tab.get_by_text("<img src=x onerror=alert(1)>").first.wait_for()
+    assert tab.locator("img[src='x']").count() == 0
+
+
+def test_the_numbers_of_a_card_can_be_saved(site, site_cache, tab):
+    tab.goto(f"{site}/Activation_asymmetry?depth=3+layers")
+    settle(tab)
+    tab.locator(".st-key-tools-fig4").get_by_role("button", name="Export").click()
+    with tab.expect_download() as saved:
+        tab.get_by_role("button", name="Numbers as CSV").click()
+    lines = Path(saved.value.path()).read_text(encoding="utf-8").splitlines()
+    cells = [line.split(",") for line in lines if line.startswith("Within GeLU,")]
+    assert len(cells) == 9
+    assert float(cells[1][5]) == stored(site_cache, 0, depth=3)[0, 1]
+
+
+def test_a_job_is_started_cancelled_and_resumed(site, site_cache, tab):
+    link = f"{site}/Activation_asymmetry?depth=3+layers&estimator=biased&batches=20"
+    tab.goto(link)
+    settle(tab)
+    card, tools = tab.locator(".st-key-card-fig4"), tab.locator(".st-key-tools-fig4")
+    card.get_by_text("not computed yet").first.wait_for()
+    assert not (site_cache / "local" / "jobs").exists(), "opening a link started work"
+    tools.get_by_role("button", name="Compute here").click()
+    tools.get_by_role("button", name="Cancel").click()
+    card.get_by_text("cancelled").first.wait_for()
+    tab.goto(f"{site}/Runs")
+    settle(tab)
+    tab.get_by_text("cancelled", exact=True).first.wait_for()
+    tab.goto(link)
+    settle(tab)
+    tools.get_by_role("button", name="Resume").click()
+    card.get_by_text(re.compile("computing|waiting")).first.wait_for()
+    card.get_by_text("computed here").first.wait_for(timeout=90_000)
+    settle(tab)
+    found = np.array(values(tab, "chart-fig4", 0), float)
+    np.testing.assert_allclose(np.diag(found), 1.0, atol=1e-9)
+    assert tools.get_by_role("button", name="Recompute here").is_visible()
+    assert "20 batches" in card.inner_text()
+
+
+def test_a_second_tab_watches_the_same_job(site, tab, browser):
+    link = f"{site}/Activation_asymmetry?depth=3+layers&estimator=biased&mean=mean+kept&batches=10"
+    other = browser.new_page()
+    for page in (tab, other):
+        page.goto(link)
+        settle(page)
+    other.locator(".st-key-tools-fig4").get_by_role("button", name="Compute here").click()
+    other.locator(".st-key-tools-fig4").get_by_role("button", name="Cancel").wait_for()
+    tab.locator(".st-key-tools-fig4").get_by_role("button", name="Compute here").click()
+    tab.locator(".st-key-tools-fig4").get_by_role("button", name="Cancel").click()
+    end = time.monotonic() + 20
+    other.locator(".st-key-card-fig4").get_by_text("cancelled").first.wait_for(timeout=(end - time.monotonic()) * 1000)
+    other.close()
