@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import click
 
@@ -21,57 +20,55 @@ from repdiss_core.models import MODELS, model_spec
 from repdiss_core.panels import load_stitch
 from repdiss_core.paths import bundled_root
 from repdiss_core.presets import preset
-from repdiss_core.studies.asymmetry import DEPTHS, Params, all_curves, control_curves, paper_curves
+from repdiss_core.studies.asymmetry import DEPTHS, Params, all_curves, paper_curves
 from repdiss_core.studies.common import CkaView, cka_panel, data_id
 
-KINDS = ("cka", "quick", "reference")
+KINDS = ("cka", *(f"{stitch}-{depth}l" for stitch in ("quick", "reference") for depth in DEPTHS))
 VIEWS = (CkaView(), CkaView(flatten="sample"), CkaView(estimator="sequence_aware"), CkaView(estimator="biased"))
 # Losses are means of float32 numbers; HSIC values span many orders of magnitude and stay float64.
 SINGLE_PRECISION = ("loss", "loss_closed_form", "loss_f", "loss_g", "train_loss")
 
 
 def comparisons(kind: str) -> list[Comparison]:
-    """What ships of one kind: CKA of all pairs in four views, quick stitches of all pairs of one depth, reference stitches of one seed pair."""
+    """What ships of one kind.
+
+    "cka": maps of all pairs of models in four views. "quick-3l", "quick-4l": stitches of every ordered pair of that depth. "reference-3l",
+    "reference-4l": the paper's four curves at the paper's 2000 steps, for the models of seed 0.
+    """
     if kind == "cka":
         setting = preset("bundled")
         data = data_id(setting, setting.eval_split)
         names = sorted(name for name, spec in MODELS.items() if spec.family == "mini")
         pairs = [(f, g) for i, f in enumerate(names) for g in names[i:]]
         return [cka_panel(f, g, view, data).comparison for f, g in pairs for view in VIEWS]
-    if kind == "quick":
-        curves = [curve for depth in DEPTHS for curve in all_curves(Params(depth=depth, stitch="quick"))]
-    else:
-        chosen = [Params(depth=depth, stitch="reference") for depth in DEPTHS]
-        curves = [curve for params in chosen for curve in paper_curves(params) + control_curves(params)]
+    stitch, depth = kind.split("-")
+    params = Params(depth=int(depth[0]), stitch=stitch)
+    curves = all_curves(params) if stitch == "quick" else paper_curves(params)
     return list({c.key: c for curve in curves for c in curve.comparisons}.values())
 
 
 @click.command()
 @click.option("--only", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS, help="Compute these kinds alone (default all).")
-@click.option("--share", default=None, hidden=True, help="i/n: be one of n processes.")
+@click.option("--worker", is_flag=True, hidden=True, help="Be one of the processes.")
 @click.option("--processes", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default="one a core")
 @click.option("--pack/--no-pack", default=True, show_default=True)
-def main(kinds: tuple[str, ...], share: str | None, processes: int, pack: bool) -> None:
+def main(kinds: tuple[str, ...], worker: bool, processes: int, pack: bool) -> None:
     """Compute what ships, then pack it."""
-    if share is not None:
-        number, n = map(int, share.split("/"))
-        _compute(kinds, number, n)
+    if worker:
+        _work(kinds)
         return
-    commands = [[sys.executable, "-m", "repdiss_core.shipped.results", *_only(kinds), "--share", f"{i}/{processes}"] for i in range(processes)]
-    running = [subprocess.Popen(command) for command in commands]
+    only = [word for kind in kinds for word in ("--only", kind)]
+    running = [subprocess.Popen([sys.executable, "-m", "repdiss_core.shipped.results", "--worker", *only]) for _ in range(processes)]
     if any([process.wait() for process in running]):
-        raise SystemExit("A share failed; see above. Run the command again: what was finished is kept.")
+        raise SystemExit("A process failed; see above. Run the command again: what was finished is kept.")
     if pack:
         for kind in kinds:
             _pack(kind)
 
 
-def _only(kinds: tuple[str, ...]) -> Iterator[str]:
-    for kind in kinds:
-        yield from ("--only", kind)
-
-
-def _compute(kinds: tuple[str, ...], number: int, n: int) -> None:
+def _work(kinds: tuple[str, ...]) -> None:
+    """Take one group of comparisons after the other that no other process has taken."""
+    import filelock
     import torch
 
     from repdiss_core.activations import ActivationCache
@@ -81,15 +78,21 @@ def _compute(kinds: tuple[str, ...], number: int, n: int) -> None:
     store = ResultStore.open()
     n_batches = preset("bundled").cka_batches
     for kind in kinds:
-        groups: dict[tuple, list[Comparison]] = {}
-        for c in comparisons(kind):
-            groups.setdefault(("cka",) if kind == "cka" else (c.f.name, c.g.name), []).append(c)
-        for position, (name, members) in enumerate(sorted(groups.items())):
-            if position % n != number:
-                continue
+        for (name, members) in _groups(kind):
             begun = time.monotonic()
-            Engine(store, ActivationCache(budget_bytes=0), report=print).run(Request(tuple(members), n_batches), lambda fraction, message: None)
-            print(f"{kind} {position + 1}/{len(groups)} {' → '.join(name)}: {time.monotonic() - begun:.0f} s", flush=True)
+            try:
+                with store.lock(f"shipping-{kind}-{name}", timeout=0):
+                    Engine(store, ActivationCache(budget_bytes=0), print).run(Request(tuple(members), n_batches), lambda *progress: None)
+            except filelock.Timeout:
+                continue
+            print(f"{kind} {name}: {time.monotonic() - begun:.0f} s", flush=True)
+
+
+def _groups(kind: str) -> list[tuple[str, list[Comparison]]]:
+    groups: dict[str, list[Comparison]] = {}
+    for c in comparisons(kind):
+        groups.setdefault("all" if kind == "cka" else f"{c.f.name}-{c.g.name}", []).append(c)
+    return list(groups.items())
 
 
 def _pack(kind: str) -> None:

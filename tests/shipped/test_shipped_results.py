@@ -15,7 +15,7 @@ from repdiss_core.panels import load_curve, load_hsic, load_stitch
 from repdiss_core.paper import FIGURES, figure_parts
 from repdiss_core.paths import bundled_root
 from repdiss_core.presets import preset
-from repdiss_core.shipped.results import comparisons
+from repdiss_core.shipped.results import KINDS, comparisons
 from repdiss_core.studies.asymmetry import DEPTHS, Params, paper_curves
 
 ASYMMETRY = [spec.figure_id for spec in FIGURES.values() if spec.study == "asymmetry"]
@@ -42,12 +42,12 @@ def test_every_figure_of_the_study_ships(figure_id) -> None:
         assert not missing, f"{figure_id}: {len(missing)} of {len(part.comparisons)} results do not ship; run `make results`."
 
 
-@pytest.mark.parametrize("kind", ["cka", "quick", "reference"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_packs_hold_what_the_code_asks_for_and_nothing_else(kind) -> None:
     store = ResultStore.open()
     wanted = {c.key for c in comparisons(kind)}
     assert wanted <= set(store.keys("shipped"))
-    every = {c.key for k in ("cka", "quick", "reference") for c in comparisons(k)}
+    every = {c.key for k in KINDS for c in comparisons(k)}
     ours = {key for key in store.keys("shipped") if store.get_shipped(key).meta["comparison"]["data"]["name"] == "docstrings"}
     assert ours == every, "a shipped result belongs to no figure: weights, data or settings changed; run `make results`."
     assert not store.problems
