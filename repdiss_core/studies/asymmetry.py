@@ -85,15 +85,20 @@ def paper_curves(params: Params) -> tuple[CurveSpec, ...]:
 
 
 def control_curves(params: Params) -> tuple[CurveSpec, ...]:
-    """The two controls that the paper lacks: another seed of the same activation function into the chosen model."""
+    """The two controls that the paper lacks: another seed of the same activation function into the chosen model.
+
+    Beside curves of 2000 steps they stay at the quick setting, and their labels say so.
+    """
+    stitch = "quick" if params.stitch.startswith("reference") else params.stitch
+    mark = "" if stitch == params.stitch else " (quick setting)"
     curves = []
     for activation, seed, target in (("gelu", params.seed_gelu, params.gelu), ("solu", params.seed_solu, params.solu)):
         others = [s for s in seeds(activation, params.depth) if s != seed]
         if others:
             following = next((s for s in others if s > seed), others[0])
             other = model_name(activation, params.depth, following)
-            label = f"{activation} → {activation}, other seed"
-            curves.append(same_layer_curve(label, other, target, "control", params.preset, params.stitch))
+            label = f"{activation} → {activation}, other seed{mark}"
+            curves.append(same_layer_curve(label, other, target, "control", params.preset, stitch))
     return tuple(curves)
 
 
