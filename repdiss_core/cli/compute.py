@@ -110,10 +110,9 @@ def compute(request: Request) -> None:
     """Run a request in this process, with a bar on a terminal and plain lines otherwise."""
     from repdiss_core.cache import ResultStore
     from repdiss_core.engine.feature_pass import Stopped
-    from repdiss_core.engine.run import Engine, set_threads
-    from repdiss_core.jobs import n_workers
+    from repdiss_core.engine.run import Engine, use_all_cores
 
-    set_threads(n_workers())
+    use_all_cores()
     engine = Engine(ResultStore.open(), report=lambda line: click.echo(line, err=True))
     stop = stop_on_signal()
     reporter = TerminalProgress()

@@ -46,9 +46,9 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
     try:
         from repdiss_core.cache import ResultStore
         from repdiss_core.engine.feature_pass import Stopped
-        from repdiss_core.engine.run import Engine, set_threads
+        from repdiss_core.engine.run import Engine, use_all_cores
 
-        set_threads(jobs.n_workers())
+        use_all_cores()
         store, request = ResultStore.open(), Request.from_dict(form["request"])
         if form.get("fresh"):
             _forget_once(store, form, status.job_id)

@@ -183,13 +183,11 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def set_threads(n_workers: int) -> int:
-    """Give this process its share of the cores; the number is recorded in every result."""
+def use_all_cores() -> None:
+    """Give this process every core; the number is fixed, since it can change the last bits, and recorded in every result."""
     import torch
 
-    threads = max(1, (os.cpu_count() or 1) // max(1, n_workers))
-    torch.set_num_threads(threads)
-    return threads
+    torch.set_num_threads(os.cpu_count() or 1)
 
 
 def _weight(group: Group, n_batches: int) -> float:
