@@ -68,6 +68,7 @@ def stitching_card(choice: Choice) -> Card:
         request_for((c for part in parts for c in part.comparisons), choice.params[0].cka.n_batches),
         lambda store, look, state: compose_curves(store, parts, look, choice.params[0].preset, choice.quantity, state, CURVE_HEIGHT),
         HOW_STITCHING_READS,
+        figure_spec("fig1").departures,
     )
 
 
@@ -82,6 +83,7 @@ def cka_card(params: Params) -> Card:
         request_for(part.comparisons, params.cka.n_batches),
         lambda store, look, state: compose_heatmaps(store, part, look, params.preset, params.cka.reduction, params.cka.n_batches, state, HEATMAP_HEIGHT),
         HOW_CKA_READS,
+        figure_spec(figure_id).departures,
     )
 
 

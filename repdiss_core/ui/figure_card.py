@@ -35,6 +35,7 @@ class Card:
         request: what "Recompute here" runs.
         draw: (store, look, state of an empty panel) to the figure; reads the cache, never computes.
         explain: how to read the figure, in a few sentences.
+        departures: where it differs from the print, beyond what its caption tells.
     """
 
     card_id: str
@@ -43,6 +44,7 @@ class Card:
     request: Request
     draw: Callable[[ResultStore, Look, str], Drawn]
     explain: str
+    departures: tuple[str, ...] = ()
 
 
 def figure_card(card: Card) -> None:
@@ -86,7 +88,8 @@ def state_tag(drawn: Drawn, job: JobStatus | None, now: float | None = None) -> 
         return "waiting for a free worker", "violet", ":material/hourglass_empty:"
     if job is not None and job.alive:
         left = f", {duration(job.seconds_left)} left" if job.seconds_left is not None else ""
-        return f"computing, {job.fraction:.0%}{left}".replace("%", " %"), "violet", ":material/progress_activity:"
+        words = f"computing, {job.fraction * 100:.0f} %{left}" if job.fraction else job.message or "starting"
+        return words, "violet", ":material/progress_activity:"
     if job is not None and job.state in ("failed", "interrupted", "cancelled") and not drawn.complete:
         return job.state, "orange", ":material/warning:"
     if drawn.origin is None:
@@ -107,10 +110,7 @@ def _caption(drawn: Drawn) -> None:
 def _tools(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
     with st.container(horizontal=True, key=f"tools-{card.card_id}", gap="small", vertical_alignment="center"):
         with st.popover("Explain", type="tertiary", icon=":material/help:"):
-            st.markdown(card.explain)
-            if drawn.caption.departures:
-                st.markdown("**Where this differs from the paper**")
-                st.markdown("\n".join(f"- {as_text(sentence)}" for sentence in drawn.caption.departures))
+            _explain(card, drawn)
         if not readonly():
             _compute_buttons(card, drawn, job)
         with st.popover("Link", type="tertiary", icon=":material/link:"):
@@ -119,6 +119,16 @@ def _tools(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
         _export(card, drawn)
         if job is not None and job.state == "failed" and job.error:
             st.caption(f":material/error: {as_text(job.error)}")
+
+
+def _explain(card: Card, drawn: Drawn) -> None:
+    st.markdown(card.explain)
+    departures = dict.fromkeys(drawn.caption.departures + card.departures)
+    if departures:
+        st.markdown("**Where this differs from the paper**")
+        st.markdown("\n".join(f"- {as_text(sentence)}" for sentence in departures))
+    data = card.request.comparisons[0].data
+    st.caption(as_text(f"Data: {data.name}, {data.split} split, content {data.content[:12]}. Job {card.request.key[:12]}."))
 
 
 def _compute_buttons(card: Card, drawn: Drawn, job: JobStatus | None) -> None:

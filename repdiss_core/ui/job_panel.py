@@ -58,7 +58,7 @@ def _row(job: JobStatus) -> None:
                 _button(job)
         if job.alive:
             left = f" · {duration(job.seconds_left)} left" if job.seconds_left is not None else ""
-            st.progress(min(1.0, max(0.0, job.fraction)), text=f"{job.fraction:.0%} · {as_text(job.message)}{left}")
+            st.progress(min(1.0, max(0.0, job.fraction)), text=f"{job.fraction * 100:.0f} % · {as_text(job.message)}{left}")
         else:
             told = job.error or job.message
             took = f"took {duration(max(0.0, job.updated - job.started))}" if job.state == "done" else ""

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from browsing import FLAGS, Faults, chromium, server
+from browsing import Faults
 from synthetic import fill
 
+from repdiss_core.bench.browser import FLAGS, chromium, dashboard
 from repdiss_core.cache import ResultStore
 from repdiss_core.paths import cache_root
 from repdiss_core.studies import asymmetry
@@ -69,7 +70,7 @@ def site_cache(tmp_path_factory, shared_data) -> Path:
 @pytest.fixture(scope="session")
 def site(browser, site_cache):
     """The address of a server that all tests share."""
-    with server(site_cache) as address:
+    with dashboard(str(site_cache / "server.log"), REPDISS_CACHE=str(site_cache)) as address:
         yield address
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsing import REPOSITORY, server, settle, values
+from browsing import values
 from conftest import new_cache
 
+from repdiss_core.bench.browser import dashboard, settle
 from repdiss_core.cache import ResultStore
 from repdiss_core.panels import load_matrix
+from repdiss_core.paths import REPOSITORY
 from repdiss_core.studies import asymmetry
 
 pytestmark = pytest.mark.browser
@@ -45,7 +47,8 @@ def until_changed(page, chart: str, panel: int, before: list, limit_s: float = 2
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_deep_link_is_the_first_thing_a_fresh_server_sees(browser, tab, tmp_path, shared_data, name):
-    with server(new_cache(tmp_path / "cache", shared_data)) as address:
+    cache = new_cache(tmp_path / "cache", shared_data)
+    with dashboard(REPDISS_CACHE=str(cache)) as address:
         tab.goto(f"{address}/{name}")
         settle(tab)
         assert tab.locator("h1").inner_text().endswith("?")
@@ -154,7 +157,7 @@ def test_a_job_is_started_cancelled_and_resumed(site, site_cache, tab):
     card.get_by_text("cancelled").first.wait_for()
     tab.goto(f"{site}/Runs")
     settle(tab)
-    tab.get_by_text("cancelled", exact=True).first.wait_for()
+    tab.locator("[class*='st-key-job-']").get_by_text("cancelled").first.wait_for()
     tab.goto(link)
     settle(tab)
     tools.get_by_role("button", name="Resume").click()
