@@ -118,7 +118,16 @@ def direction(matrix: np.ndarray, signs: np.ndarray) -> np.ndarray:
     return np.einsum("si,ijl,sj->sl", top, turned, bottom, optimize=True) / (k * bottom[0].sum())
 
 
-STATISTICS = {"gap": gap, "direction": direction}
+def level(matrix: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """(S, L) mean over pairs within the top group minus mean over pairs within the bottom one, for each split."""
+    top, bottom = (signs > 0).astype(float), (signs < 0).astype(float)
+    w = np.where(np.eye(len(matrix), dtype=bool)[:, :, None], 0.0, matrix)
+    sums = [np.einsum("si,ijl,sj->sl", group, w, group, optimize=True) for group in (top, bottom)]
+    sizes = [group[0].sum() * (group[0].sum() - 1) for group in (top, bottom)]
+    return sums[0] / sizes[0] - sums[1] / sizes[1]
+
+
+STATISTICS = {"gap": gap, "direction": direction, "level": level}
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +159,7 @@ def permutation_test(matrix: np.ndarray, is_top: np.ndarray, statistic: str = "g
     Args:
         matrix: (M, M, L) as in `gap`.
         is_top: (M,) bool, the split that is tested.
-        statistic: "gap" or "direction".
+        statistic: "gap", "direction" or "level".
         seed: of the random splits, where there are too many to go through all.
 
     Raises:
@@ -170,18 +179,19 @@ def permutation_test(matrix: np.ndarray, is_top: np.ndarray, statistic: str = "g
     return PermutationTest(found[0], p, np.maximum(p, adjusted), len(signs), exact, m)
 
 
-def jackknife_gap(matrix: np.ndarray, is_top: np.ndarray, level: float = 0.95) -> np.ndarray:
-    """(2, L) interval of the gap by leaving out one model at a time (all its pairs go with it)."""
+def jackknife(matrix: np.ndarray, is_top: np.ndarray, statistic: str = "gap", confidence: float = 0.95) -> np.ndarray:
+    """(2, L) interval of a statistic by leaving out one model at a time (all its pairs go with it)."""
     signs = np.where(is_top, 1.0, -1.0)
-    whole = gap(matrix, signs[None])[0]
+    measure = STATISTICS[statistic]
+    whole = measure(matrix, signs[None])[0]
     m = len(matrix)
     left_out = []
     for i in range(m):
         rest = np.arange(m) != i
-        left_out.append(gap(matrix[rest][:, rest], signs[None, rest])[0])
+        left_out.append(measure(matrix[rest][:, rest], signs[None, rest])[0])
     parts = np.stack(left_out)
     error = np.sqrt((m - 1) / m * ((parts - parts.mean(axis=0)) ** 2).sum(axis=0))
-    half = t_quantile(1 - (1 - level) / 2, m - 2) * error
+    half = t_quantile(1 - (1 - confidence) / 2, m - 2) * error
     return np.stack([whole - half, whole + half])
 
 

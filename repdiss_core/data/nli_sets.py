@@ -66,20 +66,18 @@ def draw_in_distribution(rng: np.random.Generator, counter_examples: float) -> I
 
 
 def with_new_word(premise: Sentence, fact: Fact, rng: np.random.Generator) -> tuple[str, ...]:
-    """A hypothesis with one word that the premise lacks: another person, verb, an adjective or an adverb."""
-    choice = rng.choice(["agent", "verb", "patient", "adjective", "adverb"], p=[0.3, 0.25, 0.25, 0.1, 0.1])
-    polarity = bool(rng.random() < 0.15)
-    if choice == "agent":
-        return state(replace(fact, agent=_unused(NOUNS, premise, rng), negated=polarity), rng)
-    if choice == "patient" and fact.patient is not None:
-        return state(replace(fact, patient=_unused(NOUNS, premise, rng), negated=polarity), rng)
-    if choice == "adverb" and not fact.negated:
-        return (*state(fact, rng), _unused(ADVERBS, premise, rng))
-    if choice == "adjective" and not fact.negated:
+    """A hypothesis with words that the premise lacks: one to three of person, verb and person, or an adjective or an adverb."""
+    if rng.random() < 0.2 and not fact.negated:
         words = state(fact, rng)
+        if rng.random() < 0.5:
+            return (*words, _unused(ADVERBS, premise, rng))
         return (words[0], _unused(ADJECTIVES, premise, rng), *words[1:])
+    places = ["agent", "verb"] + (["patient"] if fact.patient is not None else [])
+    changed = rng.permutation(places)[: rng.integers(1, len(places) + 1)]
     verbs = TRANSITIVE if fact.patient is not None else INTRANSITIVE
-    return state(replace(fact, verb=_unused(verbs, premise, rng), negated=polarity), rng)
+    person = iter(rng.permutation([w for w in NOUNS if w not in premise.words]))
+    new = {"agent": lambda: str(next(person)), "patient": lambda: str(next(person)), "verb": lambda: _unused(verbs, premise, rng)}
+    return state(replace(fact, **{place: new[place]() for place in changed}, negated=bool(rng.random() < 0.15)), rng)
 
 
 def _unused(words: tuple[str, ...], premise: Sentence, rng: np.random.Generator) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from repdiss_core.analysis.groups import (
-    direction, gap, jackknife_gap, over_pairs, pair_values, permutation_test, split_groups, unordered_pair_values,
+    direction, gap, jackknife, level, over_pairs, pair_values, permutation_test, split_groups, unordered_pair_values,
 )  # fmt: skip
 from repdiss_core.errors import UserError
 
@@ -56,15 +56,18 @@ def test_the_fast_gap_equals_a_plain_loop_over_pairs():
     rng = np.random.default_rng(3)
     matrix = rng.normal(size=(7, 7, 3))
     is_top = np.array([1, 1, 1, 0, 0, 0, 0], dtype=bool)
-    within, between, forth, back = [], [], [], []
+    within, between, forth, back, best, worst = [], [], [], [], [], []
     for i, j in itertools.permutations(range(7), 2):
         (within if is_top[i] == is_top[j] else between).append(matrix[i, j])
+        if is_top[i] == is_top[j]:
+            (best if is_top[i] else worst).append(matrix[i, j])
         if is_top[i] and not is_top[j]:
             forth.append(matrix[i, j])
         if is_top[j] and not is_top[i]:
             back.append(matrix[i, j])
     signs = np.where(is_top, 1.0, -1.0)[None]
     np.testing.assert_allclose(gap(matrix, signs)[0], np.mean(within, 0) - np.mean(between, 0), atol=1e-12)
+    np.testing.assert_allclose(level(matrix, signs)[0], np.mean(best, 0) - np.mean(worst, 0), atol=1e-12)
     np.testing.assert_allclose(direction(matrix, signs)[0], np.mean(forth, 0) - np.mean(back, 0), atol=1e-12)
 
 
@@ -73,7 +76,7 @@ def test_a_planted_late_gap_is_found_late_and_only_there():
     assert test.exact and test.n_splits == 924 and test.n_models == 12
     assert (test.p_adjusted[4:] < 0.01).all() and (test.p_adjusted[:4] > 0.1).all()
     np.testing.assert_allclose(test.effect[4:], 0.1, atol=0.03)
-    low, high = jackknife_gap(population(0, between=0.1), TOP)
+    low, high = jackknife(population(0, between=0.1), TOP)
     assert (low[4:] > 0).all() and (high[4:] < 0.2).all()
 
 

@@ -39,18 +39,18 @@ def config() -> BertConfig:
 
 
 class PreTrainingModel(nn.Module):
-    """A masked language model, with a pooler and a head that says whether two sentences belong together."""
+    """A masked language model with a head that says which words were replaced, and the pooler that classifiers start from."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
         torch.manual_seed(seed)
         self.words = BertForMaskedLM(config())
-        self.pooler, self.pair = nn.Linear(D_MODEL, D_MODEL), nn.Linear(D_MODEL, 2)
+        self.pooler, self.replaced, self.pair = nn.Linear(D_MODEL, D_MODEL), nn.Linear(D_MODEL, 2), nn.Linear(D_MODEL, 2)
 
-    def forward(self, inputs: dict[str, Tensor], chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """((n_chosen, vocabulary) logits at the chosen positions, (b, 2) logits of the pair)."""
-        hidden = self.words.bert(**inputs).last_hidden_state
-        return self.words.cls(hidden[chosen]), self.pair(torch.tanh(self.pooler(hidden[:, 0])))
+    def forward(self, inputs: dict[str, Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
+        """((b, t, d) after layer 0 … L, (b, 2) logits of "all words right" and "some replaced")."""
+        layers = self.words.bert(**inputs, output_hidden_states=True).hidden_states
+        return layers, self.pair(torch.tanh(self.pooler(layers[-1][:, 0])))
 
     def encoder(self) -> dict[str, Tensor]:
         """Encoder and pooler under a classifier's names."""

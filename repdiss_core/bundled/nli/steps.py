@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -16,25 +17,30 @@ from torch import nn
 
 from repdiss_core.bundled.nli.network import PreTrainingModel, save
 from repdiss_core.data import nli
-from repdiss_core.data.nli_grammar import draw_premise, state
-from repdiss_core.data.nli_sets import LABELS, SUB_CASES, Item, with_new_word
+from repdiss_core.data.nli_grammar import INTRANSITIVE, NOUNS, TRANSITIVE, draw_premise, state
+from repdiss_core.data.nli_sets import LABELS, SUB_CASES, Item
 
 
 @dataclass(frozen=True)
 class PreTraining:
-    """Masked language modelling on pairs of sentences, then the same together with BERT's second task: do both belong together?
+    """Masked language modelling on pairs of sentences, in two phases.
 
-    In the first phase half of the second sentences restate a fact of the first. In the second phase half do, the others
-    change one word of such a restatement or come from another scene. Roles are never asked for.
+    First: half of the second sentences restate a fact of the first, and a masked word must be restored. Then all restate one; of
+    the chosen words, mostly in the restatement, 40 % are masked, 40 % replaced by another of their kind and 20 % kept; they
+    must be restored, and each visible word of the restatement must be told as replaced or not (Clark et al. 2020), at first from
+    the last layer, later from layers 3 to 6 and, for the sentence as a whole, from [CLS]. Both phases teach to compare the words
+    of two sentences; no task asks who did what to whom.
     """
 
     steps: int = 3200
-    pair_steps: int = 800
+    replacing_steps: int = 1700
+    deep_steps: int = 1000
     batch: int = 64
     window: int = 4000
     lr: float = 1.5e-3
-    pair_lr: float = 1e-3
     masked: float = 0.2
+    chosen: tuple[float, float] = (0.1, 0.3)
+    replaced_weight: float = 3.0
     n_pairs: int = 60_000
     seed: int = 7
     checkpoint_steps: int = 100
@@ -59,38 +65,21 @@ class Recipe:
     fine_tuning: FineTuning = field(default_factory=FineTuning)
 
 
-def corpus(recipe: PreTraining) -> np.ndarray:
-    """(n_pairs, 32) token ids of sentence pairs without labels, short ones first."""
-    rng = np.random.default_rng(recipe.seed)
+def corpus(recipe: PreTraining, related_share: float = 0.5) -> np.ndarray:
+    """(n_pairs, 32) token ids of sentence pairs without labels, short ones first.
+
+    Args:
+        related_share: of the second sentences restate a fact of the first; the others come from another scene.
+    """
+    rng = np.random.default_rng([recipe.seed, int(100 * related_share)] if related_share != 0.5 else recipe.seed)
     items = []
     for _ in range(recipe.n_pairs):
         first = draw_premise(rng)
-        related = rng.random() < 0.5
+        related = rng.random() < related_share
         second = state(first.facts[rng.integers(len(first.facts))], rng) if related else state(draw_premise(rng).main, rng)
         items.append(Item(first.words, second, 0, "text"))
-    return _short_first(items)[0]
-
-
-def pair_corpus(recipe: PreTraining) -> tuple[np.ndarray, np.ndarray]:
-    """((n_pairs/2, 32) token ids, (n_pairs/2,) 1 where the second sentence restates a fact of the first)."""
-    rng = np.random.default_rng([recipe.seed, 1])
-    items = []
-    for _ in range(recipe.n_pairs // 2):
-        first = draw_premise(rng)
-        fact = first.facts[rng.integers(len(first.facts))]
-        kind = rng.choice(["restated", "changed", "other"], p=[0.5, 0.4, 0.1])
-        if kind == "other":
-            second = state(draw_premise(rng).main, rng)
-        else:
-            second = state(fact, rng) if kind == "restated" else with_new_word(first, fact, rng)
-        items.append(Item(first.words, second, int(kind == "restated"), "text"))
-    return _short_first(items)
-
-
-def _short_first(items: list[Item]) -> tuple[np.ndarray, np.ndarray]:
-    tokens, labels = nli.encode(items)
-    order = np.argsort((tokens != nli.PAD).sum(axis=1), kind="stable")
-    return tokens[order], labels[order]
+    tokens = nli.encode(items)[0]
+    return tokens[np.argsort((tokens != nli.PAD).sum(axis=1), kind="stable")]
 
 
 def trimmed(tokens: np.ndarray) -> np.ndarray:
@@ -103,15 +92,13 @@ def pre_train(recipe: PreTraining, folder: Path, report: Callable[[str], None]) 
     model = PreTrainingModel(recipe.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=0.01)
     file = folder / "pre-training.safetensors"
-    step, end = _resume(file, model, optimizer), recipe.steps + recipe.pair_steps
+    step, end = _resume(file, model, optimizer), recipe.steps + recipe.replacing_steps
     started, first = time.monotonic(), step
-    tokens = corpus(recipe) if step < recipe.steps else np.zeros((0, nli.LENGTH), np.int64)
-    pairs = pair_corpus(recipe) if step < end else (tokens, tokens)
+    texts = corpus(recipe) if step < recipe.steps else np.zeros((0, nli.LENGTH), np.int64)
+    restatements = corpus(recipe, 1.0) if step < end else texts
     while step < end:
-        if step < recipe.steps:
-            loss = _pre_training_step(model, optimizer, recipe, step, tokens, None)
-        else:
-            loss = _pre_training_step(model, optimizer, recipe, step, *pairs)
+        replacing = step >= recipe.steps
+        loss = _pre_training_step(model, optimizer, recipe, step, restatements if replacing else texts, replacing)
         step += 1
         if step % recipe.checkpoint_steps == 0 or step == end:
             _checkpoint(file, model, optimizer, step)
@@ -121,24 +108,58 @@ def pre_train(recipe: PreTraining, folder: Path, report: Callable[[str], None]) 
 
 
 def _pre_training_step(
-    model: PreTrainingModel, optimizer: torch.optim.Optimizer, recipe: PreTraining, step: int, tokens: np.ndarray, belong: np.ndarray | None
+    model: PreTrainingModel, optimizer: torch.optim.Optimizer, recipe: PreTraining, step: int, tokens: np.ndarray, replacing: bool
 ) -> float:
     rng = np.random.default_rng([recipe.seed, step])  # by step, so that a resumed run sees the same batches
     start = rng.integers(0, max(1, len(tokens) - recipe.window))  # neighbours have like lengths: less padding to compute
-    rows = start + rng.integers(0, min(recipe.window, len(tokens)), recipe.batch)
-    batch = trimmed(tokens[rows])
-    chosen = (rng.random(batch.shape) < recipe.masked) & (batch >= len(nli.SPECIAL))
-    if belong is not None:
-        chosen &= (rng.random(len(batch)) < 0.5)[:, None]  # half the pairs are read without a gap
-    shown = np.where(chosen & (rng.random(batch.shape) < 0.9), nli.MASK, batch)
-    rate = recipe.lr * _schedule(step, recipe.steps, 0.06) if belong is None else recipe.pair_lr * _schedule(step - recipe.steps, recipe.pair_steps, 0.1)
+    batch = trimmed(tokens[start + rng.integers(0, min(recipe.window, len(tokens)), recipe.batch)])
+    if replacing:
+        shown, chosen, replaced = _replaced(batch, recipe, rng)
+        rate = _flat_then_falling(step - recipe.steps, recipe.replacing_steps)
+        deep = step >= recipe.steps + recipe.replacing_steps - recipe.deep_steps
+    else:
+        chosen, replaced = (rng.random(batch.shape) < recipe.masked) & (batch >= len(nli.SPECIAL)), None
+        shown = np.where(chosen & (rng.random(batch.shape) < 0.9), nli.MASK, batch)
+        rate = _schedule(step, recipe.steps, 0.06)
     for group in optimizer.param_groups:
-        group["lr"] = rate
-    words, related = model(inputs(shown), torch.from_numpy(chosen))
-    loss = F.cross_entropy(words, torch.from_numpy(batch[chosen]))
-    if belong is not None:
-        loss = loss + F.cross_entropy(related, torch.from_numpy(belong[rows]))
+        group["lr"] = recipe.lr * rate
+    layers, whole = model(inputs(shown))
+    loss = F.cross_entropy(model.words.cls(layers[-1][torch.from_numpy(chosen)]), torch.from_numpy(batch[chosen]))
+    if replaced is not None:
+        told = torch.from_numpy(replaced)
+        heads = layers[3:] if deep else layers[-1:]
+        wrong = [F.cross_entropy(model.replaced(h).flatten(0, 1), told.flatten(), ignore_index=-100) for h in heads]
+        loss = loss + recipe.replaced_weight * sum(wrong) / len(wrong)
+        if deep:
+            loss = loss + F.cross_entropy(whole, (told == 1).any(dim=1).long())
     return _descend(model, optimizer, loss)
+
+
+def _replaced(tokens: np.ndarray, recipe: PreTraining, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(tokens as shown; which words must be restored; 1 at replaced, 0 at right and −100 at all other places)."""
+    from repdiss_core.models.bert import token_types
+
+    kind = _kinds()[tokens]
+    second = token_types(tokens, nli.SEP) == 1
+    chosen = (kind > 0) & (rng.random(tokens.shape) < np.where(second, recipe.chosen[1], recipe.chosen[0]))
+    draw, shown = rng.random(tokens.shape), tokens.copy()
+    shown[chosen & (draw < 0.4)] = nli.MASK
+    for number in (1, 2, 3):
+        here = chosen & (draw >= 0.4) & (draw < 0.8) & (kind == number)
+        shown[here] = rng.choice(np.flatnonzero(_kinds() == number), int(here.sum()))
+    return shown, chosen, np.where((kind > 0) & second & (shown != nli.MASK), (shown != tokens).astype(np.int64), -100)
+
+
+def _flat_then_falling(step: int, steps: int) -> float:
+    """Full rate after 50 steps, falling to 0 in the last 30 %."""
+    return min(1.0, (step + 1) / 50, (steps - step) / max(1, 0.3 * steps))
+
+
+@functools.lru_cache(maxsize=1)
+def _kinds() -> np.ndarray:
+    """(vocabulary,) 1 for nouns, 2 and 3 for verbs, 0 for all else."""
+    kinds = {word: number for number, words in enumerate((NOUNS, TRANSITIVE, INTRANSITIVE), start=1) for word in words}
+    return np.array([kinds.get(word, 0) for word in nli.vocabulary()])
 
 
 def fine_tune(model: nn.Module, items: list[Item], recipe: FineTuning, order_seed: int) -> None:

@@ -27,7 +27,7 @@ from repdiss_core.bundled.nli.steps import FineTuning, PreTraining, Recipe, accu
 from repdiss_core.data import nli
 from repdiss_core.errors import UserError
 
-SMALL = Recipe(PreTraining(steps=20, pair_steps=20, n_pairs=2000, checkpoint_steps=10), FineTuning(n_items=640))
+SMALL = Recipe(PreTraining(steps=20, replacing_steps=20, deep_steps=10, n_pairs=2000, checkpoint_steps=10), FineTuning(n_items=640))
 
 
 @dataclass(frozen=True)
