@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from repdiss_core.cli.compute import check_out, asymmetry_params, cka_options
+from repdiss_core.cli.compute import asymmetry_params, check_out, cka_options
 from repdiss_core.errors import UserError
 
 ENDINGS = (".html", ".json", ".csv", ".svg", ".png")
