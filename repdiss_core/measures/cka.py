@@ -24,6 +24,7 @@ from repdiss_core.measures.gram import (
     same_products,
 )
 from repdiss_core.measures.hsic import BIASED, UNBIASED, Correction, Estimator, check_token_count
+from repdiss_core.measures.products import Workspace, choose_product
 from repdiss_core.measures.sequence_aware import SEQUENCE_AWARE, check_sequence_ids
 
 ESTIMATORS: dict[str, Estimator] = {e.name: e for e in (UNBIASED, BIASED, SEQUENCE_AWARE)}
@@ -63,13 +64,14 @@ class Prepared:
         return len(self.exponents)
 
 
-def prepare(layers: Sequence[Tensor], estimator: str = "unbiased", sequence_ids: Any = None) -> Prepared:
+def prepare(layers: Sequence[Tensor], estimator: str = "unbiased", sequence_ids: Any = None, workspace: Workspace | None = None) -> Prepared:
     """One model's layers on one batch, centred, scaled, and turned into packed Gram matrices.
 
     Args:
         layers: (n_tokens, d) features of each layer, tensors of any floating type on any device (arrays are taken too); d may differ.
         estimator: "unbiased", "biased" or "sequence_aware".
         sequence_ids: (n_tokens,) which sequence each token belongs to; for "sequence_aware".
+        workspace: memory to prepare in, reused from batch to batch; the result is then valid until `workspace.reset()`.
 
     Raises:
         UserError: for an unknown estimator, no layers, layers of different token counts or devices, fewer than 4 tokens (or
@@ -83,7 +85,7 @@ def prepare(layers: Sequence[Tensor], estimator: str = "unbiased", sequence_ids:
     ids = check_sequence_ids(sequence_ids, n) if spec.needs_sequences else None
     dtype = torch.float64 if n <= FLOAT64_UP_TO and device.type != "mps" else torch.float32  # MPS has no float64
     n_off, length = packed_sizes(padded_rows(n))
-    packed = torch.empty(len(features), length, dtype=dtype, device=device)
+    packed = (workspace or Workspace()).take(len(features), length, dtype, device)
     with full_float32(device):
         correction = spec.correction(n, ids)
         pair_weights = _packed_root_weights(correction, packed)
@@ -119,7 +121,10 @@ def hsic_same_layers(f: Prepared, g: Prepared) -> np.ndarray:
     _check_partners(f, g)
     if f.n_layers != g.n_layers:
         raise UserError(f"Layers are paired one to one, but the models have {f.n_layers} and {g.n_layers}: compare models of one depth.")
-    return _same_layers(f.packed, g.packed, f.n_off, f.statistics, g.statistics, f.correction, f.exponents + g.exponents)
+    with full_float32(f.packed.device):
+        total = same_products(f.packed, g.packed, f.n_off)
+    total += (f.statistics * f.correction.weights * g.statistics).sum(axis=1)
+    return _finished(total, f.correction, f.exponents + g.exponents)
 
 
 def flatten(activations: Tensor, mode: str = "token", mask: Any = None) -> Tensor:
@@ -154,7 +159,7 @@ def _checked_layers(layers: Sequence[Any]) -> list[Tensor]:
     """The layers as tensors of one device and one token count."""
     if len(layers) == 0:
         raise UserError("There are no layers to compare: give at least one (n_tokens, d) feature matrix.")
-    features = [torch.as_tensor(layer) for layer in layers]
+    features = [layer if isinstance(layer, Tensor) else torch.from_numpy(np.require(layer, requirements=("C", "W"))) for layer in layers]
     for index, x in enumerate(features):
         if x.ndim != 2 or x.shape[1] == 0:
             raise UserError(f"Layer {index + 1} has shape {tuple(x.shape)}, but features are (n_tokens, d): use `flatten` for (b, t, d).")
@@ -185,6 +190,7 @@ def _fill(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Write the packed Gram matrix of each layer; returns ((L, p) statistics, (L,) exponents)."""
     n, buffers, statistics, exponents = len(features[0]), {}, [], []
+    product = choose_product(packed.device, packed.dtype)
     for index, x in enumerate(features):
         d = x.shape[1]
         if d not in buffers:
@@ -192,7 +198,7 @@ def _fill(
         c = buffers[d]
         x = x if x.dtype == torch.float64 else x.to(packed.dtype)
         norms, typical, exponent = centre_into(x, c, spec.robust_centre, f"Layer {index + 1}")
-        pack_gram(c, packed[index], spec.keep_diagonal)
+        pack_gram(c, packed[index], spec.keep_diagonal, product)
         if root_weights is not None:
             packed[index] *= root_weights
         rows = float64_on_cpu(c[:n]) if spec.needs_sequences else None
@@ -206,30 +212,18 @@ def _with_self_hsic(
     spec: Estimator, n: int, packed: Tensor, n_off: int, statistics: np.ndarray, correction: Correction, exponents: np.ndarray, ids: Any
 ) -> Prepared:
     """The prepared model, with layers that do not vary set to zero and noted."""
-    entries = same_products(packed, packed, n_off)
+    with full_float32(packed.device):
+        entries = same_products(packed, packed, n_off)
     total = entries + (statistics * correction.weights * statistics).sum(axis=1)
-    empty = np.abs(total) <= ROUNDING[packed.dtype] * entries
-    notes = [
+    empty = total <= ROUNDING[packed.dtype] * entries
+    notes = tuple(
         f"layer {index + 1} has no CKA: its features are the same for every token, or for all but one" for index in np.flatnonzero(empty)
-    ]
-    notes += [
-        f"layer {index + 1} has no CKA in some batch: its {spec.label} similarity with itself came out negative there"
-        for index in np.flatnonzero((total < 0) & ~empty)
-    ]
-    packed[torch.from_numpy(empty)] = 0.0
-    statistics[empty] = 0.0
-    self_hsic = _same_layers(packed, packed, n_off, statistics, statistics, correction, 2 * exponents)
-    return Prepared(spec.name, n, packed, n_off, statistics, correction, exponents, self_hsic, tuple(notes), ids)
-
-
-def _same_layers(
-    a: Tensor, b: Tensor, n_off: int, statistics_a: np.ndarray, statistics_b: np.ndarray, correction: Correction, exponents: np.ndarray
-) -> np.ndarray:
-    """(L,) HSIC of equal rows."""
-    with full_float32(a.device):
-        total = same_products(a, b, n_off)
-    total += (statistics_a * correction.weights * statistics_b).sum(axis=1)
-    return _finished(total, correction, exponents)
+    )
+    for index in np.flatnonzero(empty):
+        packed[index] = 0.0
+        statistics[index] = total[index] = 0.0
+    self_hsic = _finished(total, correction, 2 * exponents)
+    return Prepared(spec.name, n, packed, n_off, statistics, correction, exponents, self_hsic, notes, ids)
 
 
 def _finished(total: np.ndarray, correction: Correction, exponents: np.ndarray) -> np.ndarray:

@@ -13,12 +13,12 @@ from repdiss_core.errors import UserError
 def cka_distance(values: Any) -> np.ndarray | float:
     """sqrt(Σ_l arccos(CKA_l)²), the distance of two models of one depth (equation (2) of the paper), in radians.
 
-    Clipping rule: CKA is clipped to [−1, 1] inside the arccos and nowhere else. Only rounding can carry it outside: a
-    per-batch CKA of any estimator but "sequence_aware" is the cosine of an angle. A negative value is an angle above π/2.
+    Clipping rule: CKA is clipped to [−1, 1] inside the arccos and nowhere else. Only rounding can carry it outside, since the CKA of
+    one batch is the cosine of an angle. A negative value is an angle above π/2.
 
-    A metric for a per-batch CKA of one fixed batch with the "biased" estimator: then arccos CKA is the angle between centred Gram
-    matrices, which obeys the triangle inequality, and so does the root of the sum of squares over layers. The same holds for
-    "unbiased" with the U-centred matrices. CKA *averaged* over batches, and "sequence_aware", need not obey it.
+    A metric for the CKA of one fixed batch: with "biased" the angle is that between the doubly centred Gram matrices, with "unbiased"
+    that between the U-centred ones, and angles obey the triangle inequality, and so does the root of their summed squares over layers.
+    CKA *averaged* over batches, by either reduction, need not obey it.
     It is 0 for models whose layers differ by rotation, scale and shift.
 
     Args:

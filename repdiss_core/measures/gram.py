@@ -7,7 +7,7 @@ then an inner product of two such vectors, and all layers of a model are the row
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,13 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from repdiss_core.measures.products import Product, product_mm
+
 STRIP = 128  # rows of a tile above the diagonal
 LEAF = 32  # edge of a tile on the diagonal; the padded number of rows is a multiple of it
-FLOAT64_UP_TO = 128  # up to this many tokens float64 costs less than starting the products does
+FLOAT64_UP_TO = 256  # up to this many tokens float64 adds little time
 
-# Products of float32 are summed in float64 after this many terms; 10⁶ multiplications is where OpenBLAS stops using its kernel
-# for small matrices, which reads 12 + 12 rows at twice the speed of the general one.
-LONGEST_CHUNK, SHORTEST_CHUNK, CHUNK_PRODUCTS = 4096, 256, 1_000_000
+# Products of float32 are summed in float64 after this many terms. Longer sums lose the small products that follow those of a massive
+# token; and at 10⁶ multiplications OpenBLAS leaves its kernel for small matrices, which reads the rows at twice the speed.
+CHUNK = 512
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def packed_sizes(n_padded: int) -> tuple[int, int]:
     return sum(sizes[:-1]), sum(sizes)
 
 
-def pack_gram(c: Tensor, out: Tensor, keep_diagonal: bool, product: Callable[..., Tensor] = torch.mm) -> None:
+def pack_gram(c: Tensor, out: Tensor, keep_diagonal: bool, product: Product = product_mm) -> None:
     """Write the packed c cᵀ of c (n_padded, d) into out (length,); its diagonal is set to 0 unless it is kept."""
     width, begin = c.shape[1], 0
     for region in regions(len(c)):
@@ -74,7 +76,7 @@ def pack_gram(c: Tensor, out: Tensor, keep_diagonal: bool, product: Callable[...
         begin += region.size
         if region.count == 1:
             left, right = (c[start : start + length] for start, length in ((region.row, region.height), (region.column, region.width)))
-            product(left, right.T, out=tiles[0])
+            product(left, right, tiles[0])
             continue
         left = c.as_strided((region.count, region.height, width), (region.step * width, width, 1), c.storage_offset() + region.row * width)
         right = c.as_strided((region.count, region.width, width), (region.step * width, width, 1), c.storage_offset() + region.column * width)
@@ -94,9 +96,7 @@ def pack_matrix(matrix: Tensor) -> Tensor:
 
 def cross_products(a: Tensor, b: Tensor, n_off: int) -> np.ndarray:
     """(L_a, L_b) float64: Σ_ij A_ij B_ij of every pair of packed symmetric matrices, a (L_a, length) and b (L_b, length)."""
-    longest = max(SHORTEST_CHUNK, min(LONGEST_CHUNK, CHUNK_PRODUCTS // (len(a) * len(b))))
-    chunk = 1 << (longest.bit_length() - 1)
-    return 2.0 * _cross(a[:, :n_off], b[:, :n_off], chunk) + _cross(a[:, n_off:], b[:, n_off:], chunk)
+    return 2.0 * _cross(a[:, :n_off], b[:, :n_off]) + _cross(a[:, n_off:], b[:, n_off:])
 
 
 def same_products(a: Tensor, b: Tensor, n_off: int) -> np.ndarray:
@@ -104,9 +104,9 @@ def same_products(a: Tensor, b: Tensor, n_off: int) -> np.ndarray:
     return 2.0 * _same(a[:, :n_off], b[:, :n_off]) + _same(a[:, n_off:], b[:, n_off:])
 
 
-def _cross(a: Tensor, b: Tensor, chunk: int) -> np.ndarray:
+def _cross(a: Tensor, b: Tensor) -> np.ndarray:
     total = np.zeros((len(a), len(b)))
-    for x, y in _chunks(a, b, chunk):  # (L, n_chunks, chunk)
+    for x, y in _chunks(a, b):  # (L, n_chunks, CHUNK)
         if a.device.type == "cpu":
             total += np.matmul(x.numpy().transpose(1, 0, 2), y.numpy().transpose(1, 2, 0)).sum(axis=0, dtype=np.float64)
         else:
@@ -116,7 +116,7 @@ def _cross(a: Tensor, b: Tensor, chunk: int) -> np.ndarray:
 
 def _same(a: Tensor, b: Tensor) -> np.ndarray:
     total = np.zeros(len(a))
-    for x, y in _chunks(a, b, LONGEST_CHUNK):
+    for x, y in _chunks(a, b):
         if a.device.type == "cpu":
             total += np.matmul(x.numpy()[:, :, None, :], y.numpy()[:, :, :, None]).sum(axis=(1, 2, 3), dtype=np.float64)
         else:
@@ -124,11 +124,11 @@ def _same(a: Tensor, b: Tensor) -> np.ndarray:
     return total
 
 
-def _chunks(a: Tensor, b: Tensor, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _chunks(a: Tensor, b: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Both matrices cut along their rows into equal chunks, and what is left over."""
     length = a.shape[1]
-    whole = length // chunk * chunk
-    for begin, end, size in ((0, whole, chunk), (whole, length, length - whole)):
+    whole = length // CHUNK * CHUNK
+    for begin, end, size in ((0, whole, CHUNK), (whole, length, length - whole)):
         if end > begin:
             yield a[:, begin:end].unflatten(1, (-1, size)), b[:, begin:end].unflatten(1, (-1, size))
 

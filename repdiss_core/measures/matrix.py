@@ -9,6 +9,7 @@ import numpy as np
 
 from repdiss_core.errors import UserError
 from repdiss_core.measures.cka import hsic_cross, prepare
+from repdiss_core.measures.products import Workspace
 from repdiss_core.reduction import reduce_hsic
 from repdiss_core.results import BatchHsic, LayerMatrix
 
@@ -46,19 +47,40 @@ def cka_matrix(
     ids = [None] * len(features_f) if sequence_ids is None else sequence_ids
     if len(ids) != len(features_f):
         raise UserError(f"sequence_ids covers {len(ids)} batches, but there are {len(features_f)}: give one array of ids for each batch.")
-    batches: BatchHsic | None = None
+    batches: list[BatchHsic] = []
+    workspace = Workspace()
     for index, (layers_f, layers_g, batch_ids) in enumerate(zip(features_f, features_g, ids)):
+        if features_g is features_f:  # arrays hand out a new object for the same batch
+            layers_g = layers_f
         try:
-            batch = batch_hsic(layers_f, layers_g, estimator, batch_ids)
-            batches = batch if batches is None else batches.extended(batch)
-        except (UserError, ValueError) as error:
+            batches.append(batch_hsic(layers_f, layers_g, estimator, batch_ids, workspace))
+        except UserError as error:
             raise UserError(f"Batch {index}: {error}") from error
-    return reduce_hsic(batches, reduction)
+        if batches[-1].cross.shape != batches[0].cross.shape:
+            raise UserError(
+                f"Batch {index} has {batches[-1].cross.shape[1]} × {batches[-1].cross.shape[2]} layers and batch 0 has "
+                f"{batches[0].cross.shape[1]} × {batches[0].cross.shape[2]}: every batch must hold the same layers."
+            )
+    return reduce_hsic(_joined(batches), reduction)
 
 
-def batch_hsic(layers_f: Sequence[Any], layers_g: Sequence[Any], estimator: str = "unbiased", sequence_ids: Any = None) -> BatchHsic:
+def _joined(batches: list[BatchHsic]) -> BatchHsic:
+    """One after the other, copied once."""
+    arrays = (np.concatenate([getattr(batch, name) for batch in batches]) for name in ("cross", "self_f", "self_g", "n_tokens"))
+    return BatchHsic(*arrays, notes=tuple(dict.fromkeys(note for batch in batches for note in batch.notes)))
+
+
+def batch_hsic(
+    layers_f: Sequence[Any],
+    layers_g: Sequence[Any],
+    estimator: str = "unbiased",
+    sequence_ids: Any = None,
+    workspace: Workspace | None = None,
+) -> BatchHsic:
     """The HSIC values of one batch, in the form that batches are kept in; arguments as in `cka_matrix`."""
-    f = prepare(layers_f, estimator, sequence_ids)
-    g = f if layers_g is layers_f else prepare(layers_g, estimator, sequence_ids)
+    if workspace is not None:
+        workspace.reset()
+    f = prepare(layers_f, estimator, sequence_ids, workspace)
+    g = f if layers_g is layers_f else prepare(layers_g, estimator, sequence_ids, workspace)
     notes = [f"f: {note}" for note in f.notes] + [f"g: {note}" for note in g.notes]
     return BatchHsic(hsic_cross(f, g)[None], f.self_hsic[None], g.self_hsic[None], np.array([f.n_tokens]), tuple(notes))

@@ -9,6 +9,7 @@ zeros wherever c_i = c_j, E (n, S) the one-hot rows of c, P = K̃E, r = K̃1, Q 
     T4 = ΣQ_K ΣQ_L − 4 (Q_K 1)·(Q_L 1) + 2 ΣQ_K∘Q_L
     HSIC = (T1 + T4 − 2 T3) / n_4,   n_4 = n⁴ − 6 n² M_2 + 8 n M_3 + 3 M_2² − 6 M_4  (the number of such 4-tuples)
 
+HSIC(K, K) is a mean of squares, (K_ij + K_qr − K_iq − K_jr)²/4, and so never negative, and a batch's CKA lies in [−1, 1].
 All is divided by n² below, so that the weights of T1 are near 1.
 """
 
