@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from repdiss_core.cache import ResultStore
+from repdiss_core.data import DATASETS, versions_differ
 from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import LOOKS, PAGE_CSS, Look
 from repdiss_core.ui.text import as_text
@@ -67,6 +68,11 @@ def current_look() -> Look:
     return LOOKS["page_dark" if st.context.theme.type == "dark" else "page"]
 
 
+@st.cache_data(show_spinner=False)
+def _versions_differ(name: str) -> tuple[str, ...]:
+    return versions_differ(name)
+
+
 @contextmanager
 def told_in_a_sentence() -> Iterator[None]:
     """A `UserError` inside becomes a sentence on the page; what stands above and below it stays."""
@@ -77,7 +83,10 @@ def told_in_a_sentence() -> Iterator[None]:
 
 
 def show_problems(store: ResultStore) -> None:
-    """Tell which cache entries were skipped, once each."""
+    """Tell which cache entries were skipped, once each, and where the installed packages differ from the pinned ones."""
+    for name in DATASETS:
+        for sentence in _versions_differ(name):
+            st.info(as_text(sentence), icon=":material/info:")
     distinct = list(dict.fromkeys(store.problems))
     if distinct:
         with st.expander(f"{len(distinct)} cached {'result was' if len(distinct) == 1 else 'results were'} skipped", icon=":material/warning:"):
