@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
 from repdiss_core.cli import bench, caches, compute, figures, listing
 from repdiss_core.errors import UserError
+
+
+# Threads that wait by spinning starve each other where two workers share the cores; read when torch's OpenMP library loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
