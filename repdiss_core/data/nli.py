@@ -41,7 +41,7 @@ class SetSpec:
 SETS = {
     spec.name: spec
     for spec in (
-        SetSpec("in_distribution", "in distribution", 1000, 11, "pairs as in training, 1 % of them counter-examples"),
+        SetSpec("in_distribution", "in distribution", 1000, 11, "pairs of the training grammar, 1 % of them counter-examples"),
         SetSpec("lexical_overlap", "lexical overlap", 1000, 12, "non-entailed pairs of full overlap, for measuring"),
         SetSpec("lexical_overlap_rank", "lexical overlap, ranking items", 500, 13, "other such pairs, for ranking models"),
         SetSpec("lexical_overlap_entailed", "lexical overlap, entailed", 500, 14, "entailed pairs of full overlap: the control"),

@@ -41,16 +41,16 @@ POPULATIONS = {
         PopulationSpec(
             "natural",
             "24 fine-tunings, natural variability",
-            (("nli-natural-", 24, 0.01, 101),),
+            (("nli-natural-", 24, 0.035, 101),),
             False,
             "24 fine-tunings of one pre-trained model that differ only in classifier initialisation and batch order.",
         ),
         PopulationSpec(
             "constructed",
             "8 + 8, constructed control",
-            (("nli-0pct-", 8, 0.0, 102), ("nli-4pct-", 8, 0.04, 103)),
+            (("nli-0pct-", 8, 0.0, 102), ("nli-15pct-", 8, 0.15, 103)),
             True,
-            "Constructed: 8 models saw no counter-example and 8 saw 4 % of them, so that the groups differ by design.",
+            "Constructed: 8 models saw no counter-example and 8 saw 15 % of them, so that the groups differ by design.",
         ),
     )
 }

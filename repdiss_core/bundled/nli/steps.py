@@ -50,7 +50,7 @@ class PreTraining:
 class FineTuning:
     """One epoch; linear decay after a short warm-up."""
 
-    n_items: int = 8000
+    n_items: int = 4000
     batch: int = 16
     lr: float = 1e-3
     weight_decay: float = 0.01
@@ -166,7 +166,7 @@ def fine_tune(model: nn.Module, items: list[Item], recipe: FineTuning, order_see
     """One epoch over the items in the order of `order_seed`."""
     tokens, labels = nli.encode(items)
     order = np.random.default_rng(order_seed).permutation(len(items))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     steps = len(items) // recipe.batch
     model.train()
     for step in range(steps):

@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 import torch
+from filelock import FileLock
 
 from repdiss_core import bundled
 from repdiss_core.bundled import nli as facts_module
@@ -43,11 +44,11 @@ class Places:
         return self.weights / weights_file(name).name
 
 
-def train_all(chosen: list[Member], recipe: Recipe, places: Places, command: str) -> None:
-    """Pre-train if needed, then fine-tune every classifier that has no file yet."""
+def train_all(chosen: list[Member], recipe: Recipe, places: Places, command: str, share: tuple[int, int] = (0, 1)) -> None:
+    """Pre-train if needed, then fine-tune every classifier that has no file yet; share (i, n) is every n-th from the i-th."""
     encoder = pre_train(recipe.pre_training, places.work, click.echo)
     started = time.monotonic()
-    todo = [member for member in chosen if not places.weights_of(member.name).exists()]
+    todo = [member for member in chosen[share[0] :: share[1]] if not places.weights_of(member.name).exists()]
     for number, member in enumerate(todo, start=1):
         items = nli.training_items(recipe.fine_tuning.n_items, member.counter_examples, member.data_seed)
         model = classifier(encoder, member.classifier_seed)
@@ -89,22 +90,24 @@ def classifier_shape() -> torch.nn.Module:
 
 
 def record(path: Path, news: dict[str, Any]) -> None:
-    """Merge into the facts file, atomically."""
-    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    for key, value in news.items():
-        known[key] = {**known.get(key, {}), **value} if key == "models" else value
+    """Merge into the facts file, atomically, also where several processes do."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
-    os.replace(partial, path)
+    with FileLock(str(bundled.cache_folder("training-nli") / "facts.lock")):
+        known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        for key, value in news.items():
+            known[key] = {**known.get(key, {}), **value} if key == "models" else value
+        partial = path.with_suffix(".part")
+        partial.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
+        os.replace(partial, path)
 
 
 @click.command()
 @click.option("--population", "names", multiple=True, help="natural or constructed; both by default.")
 @click.option("--limit", type=click.IntRange(min=1), help="Train only the first classifiers of each population.")
 @click.option("--into", type=click.Path(path_type=Path), help="Write weights and facts here instead of into the package.")
+@click.option("--share", default="0/1", show_default=True, help="i/n: be one of n processes that share the fine-tunings (after pre-training).")
 @click.option("--small", is_flag=True, help="A run of seconds, for tests; needs --into.")
-def main(names: tuple[str, ...], limit: int | None, into: Path | None, small: bool) -> None:
+def main(names: tuple[str, ...], limit: int | None, share: str, into: Path | None, small: bool) -> None:
     """Train the bundled NLI classifiers; stopped or killed, the same command resumes."""
     torch.set_num_threads(1)
     try:
@@ -115,7 +118,7 @@ def main(names: tuple[str, ...], limit: int | None, into: Path | None, small: bo
             places = Places(bundled.cache_folder("training-nli"), facts_module.WEIGHTS_FOLDER, facts_module.FACTS_FILE)
         else:
             places = Places(into / "work", into / "weights", into / "facts.json")
-        train_all(chosen, SMALL if small else Recipe(), places, "python -m repdiss_core.bundled.nli.train")
+        train_all(chosen, SMALL if small else Recipe(), places, "python -m repdiss_core.bundled.nli.train", (int(share.split("/")[0]), int(share.split("/")[1])))
     except UserError as error:
         raise click.UsageError(str(error)) from error
 
