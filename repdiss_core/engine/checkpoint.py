@@ -35,7 +35,7 @@ class CheckpointDir:
     def save(self, key: str, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> bool:
         """Replaces the checkpoint of a key in one move; says whether it is on disk.
 
-        A full disk or a folder without write permission is reported and leaves the work, and the last checkpoint, as they are.
+        A full disk or a folder without write permission is told; the work and the last checkpoint stay as they are.
         """
         arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         text = json.dumps(dict(plain), sort_keys=True)
@@ -47,12 +47,15 @@ class CheckpointDir:
             os.replace(temporary, self.file(key))
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            self.report(f"The checkpoint {self.file(key)} could not be written ({error.strerror}); the work goes on without it. Free some disk space.")
+            self.report(
+                f"The checkpoint {self.file(key)} could not be written ({error.strerror}); the work goes on without "
+                f"it. Free some disk space."
+            )
             return False
         return True
 
     def load(self, key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """(arrays, plain values) of a key; None where there is no checkpoint or only a damaged or foreign one (reported)."""
+        """(arrays, plain values) of a key; None where there is none, or a damaged or foreign one (reported)."""
         file = self.file(key)
         if not file.exists():
             return None

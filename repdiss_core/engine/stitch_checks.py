@@ -20,17 +20,22 @@ def check_pair(comparisons: Sequence[Comparison], f: Any, g: Any, tokenizers: tu
         raise UserError("A stitching pass got no comparison; expected at least one layer pair.")
     shared = {dataclasses.replace(c, layer_pairs="") for c in comparisons}
     if len(shared) > 1:
-        raise UserError("The comparisons of one stitching pass differ in more than their layers; give each pair of models, data and settings a pass of its own.")
+        raise UserError(
+            "The comparisons of one stitching pass differ in more than their layers; give each pair of models, "
+            "data and settings a pass of its own."
+        )
     if (tokenizers and tokenizers[0] != tokenizers[1]) or f.vocab_size != g.vocab_size:
         raise UserError(
-            f"{f.name} and {g.name} have different tokenizers (vocabularies of {f.vocab_size} and {g.vocab_size}); stitching needs "
+            f"{f.name} and {g.name} have different tokenizers (vocabularies of {f.vocab_size} and {g.vocab_size}); "
+            f"stitching needs "
             "two models that read and predict the same tokens: choose models of one family."
         )
     for comparison in comparisons:
         for model, role, layer in zip((f, g), "fg", _layers(comparison), strict=True):
             if not 0 <= layer <= model.n_layers:
                 raise UserError(
-                    f"Layer {layer} of {role} = {model.name} does not exist; expected a layer from 0 (the embedding) to {model.n_layers} (the last block)."
+                    f"Layer {layer} of {role} = {model.name} does not exist; expected a layer from 0 (the "
+                    f"embedding) to {model.n_layers} (the last block)."
                 )
 
 
@@ -38,7 +43,8 @@ def check_widths(f: Any, g: Any, what: str) -> None:
     """Raise a `UserError` unless the residual streams are equally wide."""
     if f.d_model != g.d_model:
         raise UserError(
-            f"{what} needs residual streams of equal width, but {f.name} has d_model {f.d_model} and {g.name} has {g.d_model}; "
+            f"{what} needs residual streams of equal width, but {f.name} has d_model {f.d_model} and {g.name} has "
+            f"{g.d_model}; "
             "train a stitching layer from the least-squares start instead."
         )
 
@@ -47,26 +53,45 @@ def check_streams(comparison: Comparison, evaluation: DataId, phi: DataId) -> No
     """Raise a `UserError` unless both streams are those of the comparison and share no tokens."""
     if (phi.name, phi.split) == (evaluation.name, evaluation.split) or phi.content == evaluation.content:
         raise UserError(
-            f"phi would be trained on {phi.name}/{phi.split} and evaluated on {evaluation.name}/{evaluation.split}, which hold the same tokens; "
+            f"phi would be trained on {phi.name}/{phi.split} and evaluated on {evaluation.name}/{evaluation.split}, "
+            f"which hold the same tokens; "
             "choose another split for training."
         )
-    named = {"phi_split": phi.split, "phi_content": phi.content, "phi_sequences": phi.sequences_per_batch, "phi_tokens": phi.tokens_per_sequence, "phi_seed": phi.seed}
+    named = {
+        "phi_split": phi.split,
+        "phi_content": phi.content,
+        "phi_sequences": phi.sequences_per_batch,
+        "phi_tokens": phi.tokens_per_sequence,
+        "phi_seed": phi.seed,
+    }
     for name, found in named.items():
         wanted = comparison.setting(name, found)
         if wanted != found:
-            raise UserError(f"The comparison names {name} = {wanted!r} but the stream for training phi has {found!r}; open the stream that the comparison names.")
+            raise UserError(
+                f"The comparison names {name} = {wanted!r} but the stream for training phi has {found!r}; open the "
+                f"stream that the comparison names."
+            )
 
 
 def check_evaluation(comparison: Comparison, stream: Any, n_batches: int) -> None:
     """Raise a `UserError` unless the evaluation stream is the comparison's and long enough."""
     if stream.data_id != comparison.data:
-        raise UserError(f"The comparison is on {comparison.data} but the evaluation stream is {stream.data_id}; open the stream that the comparison names.")
+        raise UserError(
+            f"The comparison is on {comparison.data} but the evaluation stream is {stream.data_id}; open the stream "
+            f"that the comparison names."
+        )
     if not 1 <= n_batches <= stream.n_batches:
-        raise UserError(f"Stitching was asked for {n_batches} evaluation batches of {comparison.data.name}/{comparison.data.split}; expected 1 to {stream.n_batches}.")
+        raise UserError(
+            f"Stitching was asked for {n_batches} evaluation batches of "
+            f"{comparison.data.name}/{comparison.data.split}; expected 1 to {stream.n_batches}."
+        )
 
 
 def _layers(comparison: Comparison) -> tuple[int, int]:
     try:
         return comparison.layer_pair
     except ValueError:
-        raise UserError(f"The layer pair of a stitch is {comparison.layer_pairs!r}; expected two numbers such as '2:2' (layer of f, layer of g).") from None
+        raise UserError(
+            f"The layer pair of a stitch is {comparison.layer_pairs!r}; expected two numbers such as '2:2' (layer "
+            f"of f, layer of g)."
+        ) from None

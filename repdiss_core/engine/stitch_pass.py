@@ -30,20 +30,20 @@ def run_stitches(
     store_partial: Callable[[Comparison, StitchResult], None], checkpoints: CheckpointDir,
     progress: Callable[[float, str], None], should_stop: Callable[[], bool], tokenizers: tuple[str, str] | None = None,
 ) -> None:  # fmt: skip
-    """Trains and evaluates one phi for each comparison, all of one (f, g) and of one setting; results go to `store_partial`.
+    """Trains and evaluates one phi for each comparison, all of one (f, g) and one setting, and hands the results over.
 
     A phi that is trained beside others gets the same bits as one trained alone. Stopping (or being killed) and starting
     again with the same arguments gives the numbers of an undisturbed run, also with another selection of layers.
 
     Args:
         f, g: residual models, bottom and top; g is f for a stitch into itself (then nothing runs twice).
-        eval_stream, phi_stream: token streams without common tokens. The phi stream is gone through as often as the steps
-            need, each epoch in an order of its own that its seed fixes.
+        eval_stream, phi_stream: token streams without common tokens. The phi stream is gone through as often as the
+            steps need, each epoch in an order of its own that the stream's seed fixes.
         store_partial: gets unfinished results (loss empty) every few seconds and the finished ones.
         progress: (share done, message). should_stop: asked between batches; work is saved before returning.
         tokenizers: hashes of the models' tokenizers where known.
     Raises:
-        UserError: what cannot be stitched; or, after all other phi are finished and stored, a phi whose loss was not finite.
+        UserError: what cannot be stitched; after all other phi are finished and stored, one whose loss was not finite.
     """
     check_pair(comparisons, f, g, tokenizers)
     check_evaluation(comparisons[0], eval_stream, n_eval_batches)
@@ -52,7 +52,10 @@ def run_stitches(
     if settings.init == "identity":
         check_widths(f, g, "The identity start")
     if phi_stream.n_batches < 1:
-        raise UserError(f"{phi_stream.data_id.name}/{phi_stream.data_id.split} holds no full batch to train phi on; ask for smaller batches.")
+        raise UserError(
+            f"{phi_stream.data_id.name}/{phi_stream.data_id.split} holds no full batch to train phi on; ask for "
+            f"smaller batches."
+        )
     states = [StitchState(comparison, settings) for comparison in comparisons]
     run = _Pass(states, f, g, n_eval_batches, store_partial, checkpoints, progress, should_stop)
     provenance = _training_provenance(settings, phi_stream)
@@ -92,7 +95,12 @@ class _Pass:
     def __init__(self, states, f, g, n_eval, store_partial, checkpoints, progress, should_stop) -> None:
         self.states: list[StitchState] = states
         self.f, self.g, self.n_eval = f, g, n_eval
-        self.store_partial, self.checkpoints, self.progress, self.should_stop = store_partial, checkpoints, progress, should_stop
+        self.store_partial, self.checkpoints, self.progress, self.should_stop = (
+            store_partial,
+            checkpoints,
+            progress,
+            should_stop,
+        )
         self.memory: dict[int, dict[int, Tensor]] = {}
         self.memory_left = MEMORY_BYTES
         self.last_save = self.last_progress = time.monotonic()
@@ -133,7 +141,7 @@ class _Pass:
         return True
 
     def train(self, stream: Any) -> bool:
-        """Trains every phi to its last step; False when told to stop. Stitches that were saved at other steps catch up."""
+        """Trains every phi to its last step; False when told to stop. Stitches saved at earlier steps catch up."""
         while pending := [s for s in self.states if s.step < s.steps and not s.failure]:
             step = min(state.step for state in pending)
             i = batch_of_step(step, stream.n_batches, stream.data_id.seed)
@@ -144,20 +152,25 @@ class _Pass:
                 state.train_step(self.g, residuals[state.layer_f], batch)
             done = step + 1
             losses = ", ".join(f"{s.comparison.layer_pairs} {s.curve[-1]:.3f}" for s in active if s.curve)
-            if self._tick(f"training phi: step {done} of {active[0].steps} ({losses})", 0.1 + 0.6 * done / active[0].steps):
+            if self._tick(
+                f"training phi: step {done} of {active[0].steps} ({losses})", 0.1 + 0.6 * done / active[0].steps
+            ):
                 return False
         self._save()
         return True
 
     def evaluate(self, stream: Any) -> None:
-        """Measures every stitch, and both models, on the first batches of the evaluation stream, and stores the results."""
+        """Measures every stitch, and both models, on the first batches of the evaluation stream; stores the results."""
         self.memory.clear()
         for i in range(self.n_eval):
             active = [state for state in self.states if state.evaluated == i and not state.failure]
             if not active:
                 continue
             self._evaluate_batch(active, stream.batch(i))
-            if self._tick(f"evaluating: batch {i + 1} of {self.n_eval}", 0.7 + 0.3 * (i + 1) / self.n_eval) and i + 1 < self.n_eval:
+            if (
+                self._tick(f"evaluating: batch {i + 1} of {self.n_eval}", 0.7 + 0.3 * (i + 1) / self.n_eval)
+                and i + 1 < self.n_eval
+            ):
                 return
         self._save()
         self.progress(1.0, "done")
@@ -224,7 +237,7 @@ def residuals_at(model: Any, batch: Any, layers: Iterable[int]) -> dict[int, Ten
 
 
 def batch_of_step(step: int, n_batches: int, seed: int) -> int:
-    """Which phi batch a step (from 0) trains on: every epoch goes through all batches in an order fixed by (seed, epoch)."""
+    """Which phi batch a step (from 0) trains on: each epoch goes through all, in an order fixed by (seed, epoch)."""
     epoch, place = divmod(step, n_batches)
     return int(np.random.default_rng([seed, epoch]).permutation(n_batches)[place])
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from repdiss_core.comparison import Comparison
-from repdiss_core.measures.stitching import StitchingLayer, StitchSettings, head_gradient
+from repdiss_core.measures.stitch_settings import StitchSettings
+from repdiss_core.measures.stitching import StitchingLayer, head_gradient
 from repdiss_core.results import StitchResult
 
 CURVE_POINTS = 400
@@ -80,8 +81,10 @@ class StitchState:
             parameter.grad.add_(parameter.detach() - start, alpha=self.settings.weight_decay)
         if not np.isfinite(loss) or not torch.isfinite(norm):
             self.failure = (
-                f"Training phi {self.comparison.layer_pairs} from {self.comparison.f.name} into {self.comparison.g.name} gave a loss or a "
-                f"gradient that is not finite at step {self.step + 1} of {self.steps} with lr {self.settings.lr:g}; expected finite "
+                f"Training phi {self.comparison.layer_pairs} from {self.comparison.f.name} into "
+                f"{self.comparison.g.name} gave a loss or a "
+                f"gradient that is not finite at step {self.step + 1} of {self.steps} with lr {self.settings.lr:g}; "
+                f"expected finite "
                 "values: try lr 0.1, a longer warm-up or the least-squares start."
             )
             return
@@ -90,7 +93,7 @@ class StitchState:
         self.curve.append(loss)
 
     def add_losses(self, **losses: Tensor | None) -> None:
-        """Takes in one evaluation batch: (b,) nats a token of each sequence, by name; None where there is no such loss."""
+        """Takes in one evaluation batch: (b,) nats a token of each sequence by name; None where there is none."""
         for name, values in losses.items():
             self.losses[name].append(np.zeros(0) if values is None else values.double().cpu().numpy())
 
@@ -129,7 +132,9 @@ class StitchState:
             self._train_from(_layer(arrays, "phi.", device))
             for name, parameter in self.phi.named_parameters():
                 if f"momentum.{name}" in arrays:
-                    self.optimizer.state[parameter]["momentum_buffer"] = torch.tensor(arrays[f"momentum.{name}"], device=device)
+                    self.optimizer.state[parameter]["momentum_buffer"] = torch.tensor(
+                        arrays[f"momentum.{name}"], device=device
+                    )
         self.curve = arrays["curve"].tolist()
         for name, sizes in plain["sizes"].items():
             self.losses[name] = np.split(arrays[f"losses.{name}"], np.cumsum(sizes)[:-1]) if sizes else []

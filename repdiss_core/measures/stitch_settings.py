@@ -21,9 +21,9 @@ class StitchSettings:
         init: "identity" (affine weight I, needs equal widths) or "least_squares" (the closed-form phi).
         steps, warmup_steps: SGD steps, and how many of them the rate rises; one batch of the phi stream a step.
         lr, momentum, nesterov: of `torch.optim.SGD`.
-        weight_decay: pulls all of phi's parameters toward their start, weight_decay·(p − p_start) being added to the clipped
-            gradient. So does tuned-lens, whose map is x + Ax with A decaying to 0. Decay of W itself toward 0 would cost a
-            penalty of its own: .04 nats for a model stitched into itself.
+        weight_decay: pulls all of phi's parameters toward their start: weight_decay·(p − p_start) is added to the
+            clipped gradient. So does tuned-lens, whose map is x + Ax with A decaying to 0. Decay of W itself toward 0
+            would cost a penalty of its own: .04 nats for a model stitched into itself (docs/decisions.md).
         clip: greatest norm of phi's gradient.
         schedule: "linear": the rate rises linearly to lr, then falls linearly, reaching 0 right after the last step.
         fit_batches: phi batches that the closed-form phi is fitted on.
@@ -49,12 +49,14 @@ class StitchSettings:
             raise UserError(f"The learning rate schedule is {self.schedule!r}; expected one of {', '.join(SCHEDULES)}.")
         if self.steps < 1 or not 0 <= self.warmup_steps < self.steps:
             raise UserError(
-                f"Stitching got {self.steps} steps with {self.warmup_steps} warm-up steps; expected at least 1 step and "
+                f"Stitching got {self.steps} steps with {self.warmup_steps} warm-up steps; expected at least 1 step "
+                f"and "
                 "fewer warm-up steps than steps."
             )
         if not (self.lr > 0 and self.clip > 0 and 0 <= self.momentum < 1 and self.weight_decay >= 0):
             raise UserError(
-                f"Stitching got lr {self.lr}, clip {self.clip}, momentum {self.momentum}, weight decay {self.weight_decay}; "
+                f"Stitching got lr {self.lr}, clip {self.clip}, momentum {self.momentum}, weight decay "
+                f"{self.weight_decay}; "
                 "expected lr and clip above 0, momentum from 0 to below 1, weight decay of at least 0."
             )
         if self.nesterov and self.momentum == 0:
@@ -69,12 +71,15 @@ class StitchSettings:
         return self.lr * (self.steps - step) / (self.steps - self.warmup_steps)
 
 
-PAPER = StitchSettings()
-QUICK = StitchSettings(init="least_squares", steps=300, warmup_steps=30)
-
-
 def stitch_comparison(
-    f: ModelId, g: ModelId, data: DataId, layer_f: int, layer_g: int, settings: StitchSettings, phi_data: DataId, **fields: Any
+    f: ModelId,
+    g: ModelId,
+    data: DataId,
+    layer_f: int,
+    layer_g: int,
+    settings: StitchSettings,
+    phi_data: DataId,
+    **fields: Any,
 ) -> Comparison:
     """The comparison for one trained phi between block `layer_f` of f and block `layer_g` of g (0 is the embedding).
 
@@ -89,7 +94,9 @@ def stitch_comparison(
         "phi_tokens": phi_data.tokens_per_sequence,
         "phi_seed": phi_data.seed,
     }
-    return Comparison("stitching", f, g, data, layer_pairs=f"{layer_f}:{layer_g}", settings=tuple(items.items()), **fields)
+    return Comparison(
+        "stitching", f, g, data, layer_pairs=f"{layer_f}:{layer_g}", settings=tuple(items.items()), **fields
+    )
 
 
 def identity_comparison(f: ModelId, g: ModelId, data: DataId, layer_f: int, layer_g: int, **fields: Any) -> Comparison:
@@ -100,14 +107,21 @@ def identity_comparison(f: ModelId, g: ModelId, data: DataId, layer_f: int, laye
 def settings_of(comparison: Comparison) -> StitchSettings:
     """The training settings that a stitching comparison was built with (what it does not name is the reference's)."""
     given = dict(comparison.settings)
-    return StitchSettings(**{field.name: given[field.name] for field in dataclasses.fields(StitchSettings) if field.name in given})
+    return StitchSettings(
+        **{field.name: given[field.name] for field in dataclasses.fields(StitchSettings) if field.name in given}
+    )
 
 
 def phi_data_of(comparison: Comparison) -> DataId:
     """The stream that phi of this comparison is trained on, to be opened by name, split, packing and seed."""
-    missing = [name for name in ("phi_split", "phi_content", "phi_sequences", "phi_tokens") if comparison.setting(name) is None]
+    missing = [
+        name for name in ("phi_split", "phi_content", "phi_sequences", "phi_tokens") if comparison.setting(name) is None
+    ]
     if missing:
-        raise UserError(f"The stitching comparison does not say what phi is trained on: {', '.join(missing)} missing; build it with `stitch_comparison`.")
+        raise UserError(
+            f"The stitching comparison does not say what phi is trained on: {', '.join(missing)} missing; build it "
+            f"with `stitch_comparison`."
+        )
     return DataId(
         comparison.data.name,
         str(comparison.setting("phi_split")),

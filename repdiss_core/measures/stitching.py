@@ -12,21 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repdiss_core.errors import UserError
-from repdiss_core.measures.stitch_settings import PAPER, QUICK, StitchSettings
-
-__all__ = ["PAPER", "QUICK", "AffineFit", "StitchSettings", "StitchingLayer", "Targets", "closed_form_phi", "head_gradient", "next_tokens", "sequence_losses"]
 
 RIDGE = 1e-6
 EPS = 1e-5
-# Logits held at once (at least those of one sequence): 4 MB in float32 on a CPU, which is near its cache, 1 GB on an accelerator.
+# Logits held at once (at least those of one sequence): 4 MB in float32 on a CPU, near its cache, 1 GB on a GPU.
 LOGITS_AT_ONCE = {"cpu": 2**20, "cuda": 2**28}
 
 
 class StitchingLayer(nn.Module):
     """phi(x) = W LN(x) + b, from width d_f to width d_g (appendix C.1: an affine map with an additional LayerNorm).
 
-    A new layer has LayerNorm weight 1 and bias 0. "Identity start" means W = I and b = 0, so that phi(x) = LN(x), not x:
-    each token keeps its direction (less the mean over d_model, which pre-LayerNorm blocks ignore) but gets the norm
+    A new layer has LayerNorm weight 1 and bias 0. "Identity start" means W = I, b = 0: phi(x) = LN(x), not x. Each token
+    keeps its direction (less the mean over d_model, which pre-LayerNorm blocks ignore) but gets the norm
     sqrt(d), so that g's next blocks add to a stream of another scale than they were trained with. phi = id lies outside
     this family; a model stitched into itself therefore starts above penalty 0 and training has to find the scale.
 
@@ -50,7 +47,7 @@ class StitchingLayer(nn.Module):
 class AffineFit:
     """The affine map after a LayerNorm that is nearest, in squared error over tokens, to g's residuals.
 
-    Minimises mean |W LN(x) + b − y|² + ridge·|W|² by float64 normal equations, with ridge = 1e-6 of the mean variance of
+    Minimises mean |W LN(x) + b − y|² + ridge·|W|² by float64 normal equations; ridge is 1e-6 of the mean variance of
     LN(x). The ridge picks a solution where there are many: LN(x) has mean 0 over features and so never has full rank.
     """
 
@@ -76,11 +73,15 @@ class AffineFit:
         d_f, d_g = len(self.gram) - 1, self.cross.shape[1]
         if self.n_tokens <= d_f + 1:
             raise UserError(
-                f"The closed-form stitch was given {self.n_tokens} tokens for {d_f + 1} unknowns an output; expected more tokens "
+                f"The closed-form stitch was given {self.n_tokens} tokens for {d_f + 1} unknowns an output; "
+                f"expected more tokens "
                 "than unknowns: raise fit_batches or the size of the phi-training split."
             )
         if not (torch.isfinite(self.gram).all() and torch.isfinite(self.cross).all()):
-            raise UserError("The residuals for the closed-form stitch hold NaN or infinite values; check the models' weights and the dtype.")
+            raise UserError(
+                "The residuals for the closed-form stitch hold NaN or infinite values; check the models' weights "
+                "and the dtype."
+            )
         gram = self.gram / self.n_tokens
         gram.diagonal()[:d_f] += RIDGE * gram.diagonal()[:d_f].mean()
         solution = torch.linalg.solve(gram, self.cross / self.n_tokens)
@@ -139,12 +140,15 @@ def sequence_losses(model: Any, h: Tensor, batch: Any) -> Tensor:
 def head_gradient(model: Any, h: Tensor, batch: Any) -> tuple[float, Tensor]:
     """The mean cross-entropy over all predicted tokens of a batch and its gradient with respect to h (b, t, d).
 
-    The gradient at the logits is softmax − one-hot, written over the probabilities; logits of a few sequences exist at a
-    time, so that on a CPU they never leave its cache.
+    The gradient at the logits is softmax − one-hot, written over the probabilities; the logits of a few sequences exist
+    at a time.
     """
     n_predicted = int(next_tokens(batch, "cpu").valid.sum())
     if n_predicted == 0:
-        raise UserError("A batch for training a stitching layer has no token to predict; expected sequences of at least 2 tokens that are not padding.")
+        raise UserError(
+            "A batch for training a stitching layer has no token to predict; expected sequences of at least 2 "
+            "tokens that are not padding."
+        )
     gradient, total = torch.empty_like(h), torch.zeros((), dtype=torch.float64, device=h.device)
     for rows in _parts(h, model.vocab_size):
         part = take_sequences(batch, rows)

@@ -10,55 +10,21 @@ import torch
 import torch.nn.functional as F
 
 from repdiss_core.comparison import ModelId
+from repdiss_core.engine import stitch_pass
 from repdiss_core.engine.checkpoint import CheckpointDir
-from repdiss_core.engine.stitch_pass import batch_of_step, residuals_at, run_identity_stitches, run_stitches
+from repdiss_core.engine.stitch_pass import batch_of_step, residuals_at
 from repdiss_core.engine.stitch_state import StitchState, block_means
 from repdiss_core.errors import UserError
-from repdiss_core.measures.stitch_settings import StitchSettings, identity_comparison, stitch_comparison
+from repdiss_core.measures.stitch_settings import identity_comparison
 from repdiss_core.measures.stitching import closed_form_phi
-from tests.engine.tiny_models import TinyModel, comparisons, stream, trained
-
-SETTINGS = StitchSettings(init="least_squares", steps=12, warmup_steps=3, lr=0.2, fit_batches=6)
-EVAL, PHI = stream("eval", 5), stream("phi", 7)
+from tests.engine.stitch_harness import EVAL, PHI, SETTINGS, Harness, pairs_of, same
+from tests.engine.tiny_models import VOCAB, TinyModel, stream, trained
 
 
 @pytest.fixture(scope="module")
 def models() -> tuple[TinyModel, TinyModel]:
     data = stream("training", 20)
     return trained(TinyModel("f", seed=1), data), trained(TinyModel("g", seed=2), data)
-
-
-class Harness:
-    """Runs a pass and keeps what it stored, said and reported."""
-
-    def __init__(self, folder, stop_after: int = 10**9) -> None:
-        self.results, self.partial, self.messages, self.reports = {}, [], [], []
-        self.checkpoints = CheckpointDir(folder, self.reports.append)
-        self.questions, self.stop_after = 0, stop_after
-
-    def store(self, comparison, result) -> None:
-        (self.results if result.complete else {}).update({comparison.layer_pair: result})
-        self.partial.append(result)
-
-    def stop(self) -> bool:
-        self.questions += 1
-        return self.questions > self.stop_after
-
-    def run(self, wanted, f, g, n_eval=5, evaluation=EVAL, phi=PHI, **more):
-        run_stitches(wanted, f, g, evaluation, phi, n_eval, self.store, self.checkpoints, lambda *a: self.messages.append(a), self.stop, **more)
-        return self.results
-
-    def identity(self, wanted, f, g, n_eval=5):
-        run_identity_stitches(wanted, f, g, EVAL, n_eval, self.store, self.checkpoints, lambda *a: self.messages.append(a), self.stop)
-        return self.results
-
-
-def pairs_of(pairs, settings=SETTINGS, evaluation=EVAL, phi=PHI):
-    return comparisons(pairs, settings, evaluation.data_id, phi.data_id)
-
-
-def same(one, other) -> bool:
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in one.ARRAYS) and one.steps_done == other.steps_done
 
 
 def plain_loss(logits, batch) -> np.ndarray:
@@ -199,7 +165,7 @@ def test_the_closed_form_is_near_the_models_own_loss_where_f_is_g(models, tmp_pa
 
 
 def test_only_needed_blocks_run(models, tmp_path):
-    """f's part runs once a phi batch for all stitches, whatever the number of epochs; g's below the stitch only in the fit."""
+    """f's part runs once a phi batch for all stitches and epochs; g's below the stitch only in the fit."""
     f, g = models
     f.calls = g.calls = 0
     Harness(tmp_path).run(pairs_of([(1, 2), (2, 2)]), f, g)
@@ -272,54 +238,37 @@ def test_learning_curves_are_means_over_blocks(n):
         assert step[-1] == n and np.isclose((loss * lengths).sum(), curve.sum())
 
 
-def test_layers_out_of_range_are_named(models, tmp_path):
-    with pytest.raises(UserError, match=r"Layer 4 of f = f does not exist; expected a layer from 0 .* to 3"):
-        Harness(tmp_path).run(pairs_of([(4, 1)]), *models)
-    bad = [dataclasses.replace(pairs_of([(1, 1)])[0], layer_pairs="all")]
-    with pytest.raises(UserError, match="layer pair of a stitch is 'all'"):
-        Harness(tmp_path).run(bad, *models)
+def test_work_is_saved_while_training_goes_on(models, tmp_path, monkeypatch):
+    """With the interval at 0 every batch is followed by a checkpoint and a partial result with the curve so far."""
+    monkeypatch.setattr(stitch_pass, "SAVE_SECONDS", 0.0)
+    harness = Harness(tmp_path)
+    result = harness.run(pairs_of([(1, 1)]), *models)[(1, 1)]
+    training = [r for r in harness.partial if 0 < r.steps_done < 12]
+    assert [r.steps_done for r in training] == list(range(1, 12))
+    assert all(r.loss.size == 0 and np.array_equal(r.train_loss, result.train_loss[: r.steps_done]) for r in training)
+    assert stitch_pass.SAVE_SECONDS < 5 and len(list(tmp_path.iterdir())) == 1
 
 
-def test_different_tokenizers_are_refused(models, tmp_path):
-    with pytest.raises(UserError, match="different tokenizers"):
-        Harness(tmp_path).run(pairs_of([(1, 1)]), *models, tokenizers=("one", "two"))
-    with pytest.raises(UserError, match=r"different tokenizers \(vocabularies of 17 and 19\)"):
-        Harness(tmp_path).run(pairs_of([(1, 1)]), models[0], TinyModel(vocab_size=19))
+def test_a_stitch_equals_the_bridges_own_forward_with_the_hook_replaced(tmp_path):
+    """transformer_lens runs both models whole; its hook puts f's residual in place of g's."""
+    from transformer_lens.config import TransformerBridgeConfig
+    from transformer_lens.model_bridge import TransformerBridge
 
+    from repdiss_core.models.hooked import HookedResidualModel
 
-def test_different_widths_are_refused_where_phi_cannot_bridge_them(models, tmp_path):
-    wide = TinyModel("wide", d_model=24)
-    with pytest.raises(UserError, match="identity start needs residual streams of equal width.*16.*24"):
-        Harness(tmp_path).run(pairs_of([(1, 1)], dataclasses.replace(SETTINGS, init="identity")), models[0], wide)
-    with pytest.raises(UserError, match="Identity stitching needs residual streams of equal width"):
-        Harness(tmp_path).identity([identity_comparison(ModelId("f", ""), ModelId("g", ""), EVAL.data_id, 1, 1)], models[0], wide)
-
-
-def test_training_and_evaluation_tokens_must_differ(models, tmp_path):
-    for twin in (EVAL, stream("eval", 3, seed=5)):
-        with pytest.raises(UserError, match="hold the same tokens; choose another split"):
-            Harness(tmp_path).run(pairs_of([(1, 1)], phi=twin), *models, phi=twin)
-
-
-def test_streams_must_be_those_of_the_comparison(models, tmp_path):
-    with pytest.raises(UserError, match="names phi_content = 'content-phi-0' but the stream .* 'content-phi-9'"):
-        Harness(tmp_path).run(pairs_of([(1, 1)]), *models, phi=stream("phi", 7, seed=9))
-    with pytest.raises(UserError, match="the evaluation stream is"):
-        Harness(tmp_path).run(pairs_of([(1, 1)]), *models, evaluation=stream("eval", 5, seed=4))
-    with pytest.raises(UserError, match="asked for 6 evaluation batches of cycle/eval; expected 1 to 5"):
-        Harness(tmp_path).run(pairs_of([(1, 1)]), *models, n_eval=6)
-
-
-def test_one_pass_has_one_setting(models, tmp_path):
-    mixed = pairs_of([(1, 1)]) + pairs_of([(2, 2)], dataclasses.replace(SETTINGS, lr=0.1))
-    with pytest.raises(UserError, match="differ in more than their layers"):
-        Harness(tmp_path).run(mixed, *models)
-    with pytest.raises(UserError, match="got no comparison"):
-        Harness(tmp_path).run([], *models)
-
-
-def test_too_few_tokens_for_the_closed_form(models, tmp_path):
-    small = stream("phi", 1, n_tokens=4)
-    wanted = [stitch_comparison(ModelId("f", "a"), ModelId("g", "b"), EVAL.data_id, 1, 1, SETTINGS, small.data_id)]
-    with pytest.raises(UserError, match="given 16 tokens for 17 unknowns an output"):
-        Harness(tmp_path).run(wanted, *models, phi=small)
+    sizes = {"d_model": 16, "n_layers": 3, "n_heads": 2, "d_head": 8, "d_mlp": 32, "n_ctx": 12, "d_vocab": VOCAB}
+    kinds = {"normalization_type": "LN", "positional_embedding_type": "rotary", "rotary_dim": 4}
+    f, g = (
+        HookedResidualModel(
+            TransformerBridge.boot_native(TransformerBridgeConfig(**sizes, **kinds, act_fn=act, seed=1)), act
+        )
+        for act in ("gelu", "solu_ln")
+    )
+    wanted = [identity_comparison(ModelId("f", "a"), ModelId("g", "b"), EVAL.data_id, 1, 2)]
+    result = Harness(tmp_path).identity(wanted, f, g)[(1, 2)]
+    batch, kept = EVAL.batch(0), {}
+    tokens = torch.as_tensor(batch.tokens)
+    f.bridge.run_with_hooks(tokens, fwd_hooks=[("blocks.0.hook_out", lambda h, hook: kept.update(h=h))])
+    logits = g.bridge.run_with_hooks(tokens, fwd_hooks=[("blocks.1.hook_out", lambda h, hook: kept["h"])])
+    np.testing.assert_allclose(result.loss[:4], plain_loss(logits, batch), atol=1e-5)
+    np.testing.assert_allclose(result.loss_g[:4], plain_loss(g.bridge(tokens), batch), atol=1e-5)
