@@ -18,7 +18,7 @@ with told_in_a_sentence():
     for params in choice.params:
         figure_card(cards.cka_card(params))
     for params in choice.params:
-        figure_card(cards.learning_card(params))
+        figure_card(cards.learning_card(params, choice.log_steps))
     st.header("What becomes of the paper’s claims", anchor="claims")
     for tab, (depth, judged) in zip(st.tabs([f"{depth}-layer models" for depth in claims]), claims.items(), strict=True):
         with tab:

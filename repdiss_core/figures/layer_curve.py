@@ -79,19 +79,7 @@ def layer_curves(panels: Sequence[CurvePanel], look: Look, quantity: str = "loss
             shift = (index - (len(panel.curves) - 1) / 2) * DODGE if panel.n_layers < BAND_FROM_LAYERS else 0.0
             traces += _curve_traces(curve, look, number, quantity, shift, first=curve.name not in seen)
             seen.add(curve.name)
-    layout |= {
-        "showlegend": True,
-        "legend": {
-            "orientation": "h",
-            "x": 0,
-            "xanchor": "left",
-            "y": -0.2,
-            "yanchor": "top",
-            "font": {"size": look.small_size},
-            "itemwidth": 44,
-            "itemclick": "toggle",
-        },
-    }
+    layout |= {"showlegend": True, "legend": theme.legend_below(look, height), "margin": theme.fixed_margins(look, tick_characters=4, legend_rows=2)}
     return theme.assemble(traces, layout, look, height)
 
 
@@ -108,10 +96,10 @@ def _limits(panels: Sequence[CurvePanel]) -> tuple[float, float] | None:
 
 def _axes(panel: CurvePanel, look: Look, number: int, domain: tuple[float, float], quantity: str, limits: tuple[float, float] | None) -> dict[str, Any]:
     suffix = "" if number == 1 else str(number)
-    place = {"domain": domain, "anchor": f"y{suffix}", "range": [0.6, panel.n_layers + _room_for_labels(panel)]}
+    place = {"domain": domain, "anchor": f"y{suffix}", "range": [0.6, panel.n_layers + _room_for_labels(panel)], "automargin": False}
     x = theme.axis(look, X_TITLES.get(quantity, "after layer"), tickvals=theme.layer_ticks(panel.n_layers), showgrid=False, **place)
     title = UNITS.get(quantity, quantity) if number == 1 else ""
-    y = theme.axis(look, title, anchor=f"x{suffix}", showticklabels=number == 1, nticks=7, tickformat=".2f")
+    y = theme.axis(look, title, anchor=f"x{suffix}", showticklabels=number == 1, nticks=7, tickformat=".2f", automargin=False)
     y |= {"range": list(limits)} if limits else {"range": [0, 1], "showticklabels": False}
     y |= {"showgrid": bool(panel.curves)}
     if number > 1:

@@ -94,6 +94,7 @@ def heatmap_row(panels: Sequence[HeatmapPanel], look: Look, scale: Scale = CKA_S
             traces += [trace | {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"} for trace in _traces(panel, scale, limits, side, look)]
     if scale.lower is not None and not any(p.matrix is not None and np.isfinite(p.matrix.values).any() for p in panels):
         traces.append(_bar_holder())
+    layout["margin"] = theme.fixed_margins(look, tick_characters=2)
     return theme.assemble(traces, layout, look, height)
 
 
@@ -135,7 +136,7 @@ def _bar_holder() -> dict[str, Any]:
 def _axes(panel: HeatmapPanel, look: Look, number: int, domain: tuple[float, float]) -> dict[str, Any]:
     rows, columns = panel.shape
     suffix = "" if number == 1 else str(number)
-    common: dict[str, Any] = {"showgrid": False, "constrain": "domain"}
+    common: dict[str, Any] = {"showgrid": False, "constrain": "domain", "automargin": False}
     x = theme.axis(look, theme.plain(panel.column_name), range=[0.5, columns + 0.5], domain=domain, anchor=f"y{suffix}", **common)
     y = theme.axis(look, theme.plain(panel.row_name), range=[0.5, rows + 0.5], anchor=f"x{suffix}", scaleanchor=f"x{suffix}", constraintoward="top", **common)
     for side, count, labels in ((x, columns, "column_labels"), (y, rows, "row_labels")):

@@ -14,6 +14,9 @@ from repdiss_core.figures.layer_curve import stroke
 from repdiss_core.figures.theme import Look
 
 
+SMOOTH_FROM = 60
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingTrace:
     """The training loss of one stitching layer: `step` and `loss` (n_points,), and the style of its curve in Figure 1."""
@@ -42,9 +45,9 @@ def learning_curves(panels: Sequence[LearningPanel], look: Look, log_steps: bool
     limits = _limits(panels)
     for number, (panel, domain) in enumerate(zip(panels, domains, strict=True), start=1):
         suffix = "" if number == 1 else str(number)
-        x = theme.axis(look, "step", domain=domain, anchor=f"y{suffix}", type="log" if log_steps else "linear", showgrid=False)
+        x = theme.axis(look, "step", domain=domain, anchor=f"y{suffix}", type="log" if log_steps else "linear", showgrid=False, automargin=False)
         x |= {"dtick": 1} if log_steps else {"nticks": 5, "rangemode": "tozero"}
-        y = theme.axis(look, "training loss, nats a token" if number == 1 else "", anchor=f"x{suffix}", showticklabels=number == 1, nticks=6)
+        y = theme.axis(look, "training loss, nats a token" if number == 1 else "", anchor=f"x{suffix}", showticklabels=number == 1, nticks=6, automargin=False)
         y |= {"range": list(limits), "tickformat": ".2f"} if limits else {"range": [0, 1], "showticklabels": False}
         if not panel.traces:
             x |= {"range": [0, 1], "showticklabels": False, "type": "linear"}
@@ -54,29 +57,53 @@ def learning_curves(panels: Sequence[LearningPanel], look: Look, log_steps: bool
             traces.append(theme.axes_holder(number))
         layout |= {f"xaxis{suffix}": x, f"yaxis{suffix}": y | ({"matches": "y"} if number > 1 else {})}
         layout["annotations"].append(theme.panel_title(look, panel.title, number))
-        for trace in panel.traces:
-            traces.append(_line(trace, look, suffix, log_steps, first=trace.name not in seen))
-            seen.add(trace.name)
-    layout["legend"] = {"orientation": "h", "x": 0, "y": -0.26, "yanchor": "top", "font": {"size": look.small_size}, "itemwidth": 44}
+        for faint in (True, False):
+            traces += [_line(t, look, suffix, log_steps, faint, first=t.name not in seen) for t in panel.traces if not faint or _window(t) > 1]
+        seen |= {trace.name for trace in panel.traces}
+    layout |= {"legend": theme.legend_below(look, height), "margin": theme.fixed_margins(look, tick_characters=4, legend_rows=2)}
     return theme.assemble(traces, layout, look, height)
 
 
-def _line(trace: TrainingTrace, look: Look, suffix: str, log_steps: bool, first: bool) -> dict[str, Any]:
+def _line(trace: TrainingTrace, look: Look, suffix: str, log_steps: bool, faint: bool, first: bool) -> dict[str, Any]:
+    """Every step, faint; or the running mean over `_window` steps, which is what the eye should follow."""
     drawn = stroke(trace.style, look, trace.name)
     keep = np.isfinite(trace.loss) & ((trace.step > 0) | (not log_steps))
-    return {
+    window, loss = _window(trace), trace.loss[keep]
+    mean_of = f" (mean of {window} steps)" if window > 1 else ""
+    common = {
         "type": "scatter",
         "mode": "lines",
         "name": theme.model_text(trace.name),
         "legendgroup": trace.name,
-        "showlegend": first,
         "x": trace.step[keep].tolist(),
-        "y": trace.loss[keep].tolist(),
         "xaxis": f"x{suffix}",
         "yaxis": f"y{suffix}",
-        "line": {"color": drawn.color, "width": drawn.width * 0.7, "dash": drawn.dash},
-        "hovertemplate": f"{theme.model_text(trace.name)}<br>step %{{x:,}}<br><b>training loss %{{y:.3f}}</b><extra></extra>",
     }
+    if faint:
+        line = {"color": drawn.color, "width": 1}
+        return common | {"y": loss.tolist(), "line": line, "opacity": 0.15, "showlegend": False, "hoverinfo": "skip"}
+    return common | {
+        "y": running_mean(loss, window).tolist(),
+        "showlegend": first,
+        "line": {"color": drawn.color, "width": drawn.width * 0.8, "dash": drawn.dash},
+        "hovertemplate": f"{theme.model_text(trace.name)}<br>step %{{x:,}}<br><b>training loss %{{y:.3f}}</b>{mean_of}<extra></extra>",
+    }
+
+
+def _window(trace: TrainingTrace) -> int:
+    """Steps of the running mean: odd, about a twentieth of the curve; 1 for a curve of few points."""
+    n = int(np.isfinite(trace.loss).sum())
+    return 1 if n < SMOOTH_FROM else n // 20 | 1
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """(n,) mean of the values within half a window of each point; fewer of them at the ends."""
+    if window == 1:
+        return values
+    half, total = window // 2, np.concatenate([[0.0], np.cumsum(values)])
+    at = np.arange(values.size)
+    first, last = np.maximum(at - half, 0), np.minimum(at + half + 1, values.size)
+    return (total[last] - total[first]) / (last - first)
 
 
 def _limits(panels: Sequence[LearningPanel]) -> tuple[float, float] | None:

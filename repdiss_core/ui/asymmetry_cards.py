@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import streamlit as st
 
@@ -29,7 +30,7 @@ HOW_CKA_READS = (
     "0 is unrelated. All maps share one scale. CKA is estimated without bias, so unrelated layers scatter around 0 and "
     "values below 0, drawn in grey, are to be expected. Point at a cell for its interval."
 )
-HOW_LEARNING_READS = "The training loss of each stitching layer by step, one panel a layer; colours as in Figure 1. A curve that still falls at its end says the stitch is not done."
+HOW_LEARNING_READS = "The training loss of each stitching layer by step, one panel a layer; colours as in Figure 1. Faint: every step; bold: the running mean over a twentieth of them. A curve that still falls at its end says the stitch is not done."
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Choice:
 
     params: tuple[Params, ...]
     quantity: str
+    log_steps: bool = False
 
 
 def pick() -> Choice:
@@ -55,9 +57,10 @@ def pick() -> Choice:
         with settings:
             view, stitch = cka_settings(stitching=True)
     show_unknown()
-    return Choice(tuple(Params(d, seed_gelu, seed_solu, stitch, view) for d in depths), shown)
+    return Choice(tuple(Params(d, seed_gelu, seed_solu, stitch, view) for d in depths), shown, st.session_state.get("steps") == "logarithmic")
 
 
+@lru_cache(maxsize=64)
 def stitching_card(choice: Choice) -> Card:
     """Figure 1 for the chosen depths."""
     parts = tuple(_part("fig1", params) for params in choice.params)
@@ -69,9 +72,11 @@ def stitching_card(choice: Choice) -> Card:
         lambda store, look, state: compose_curves(store, parts, look, choice.params[0].preset, choice.quantity, state, CURVE_HEIGHT),
         HOW_STITCHING_READS,
         figure_spec("fig1").departures,
+        choice,
     )
 
 
+@lru_cache(maxsize=64)
 def cka_card(params: Params) -> Card:
     """Figure 4 (3 layers) or 5 (4 layers)."""
     figure_id = "fig4" if params.depth == 3 else "fig5"
@@ -84,13 +89,14 @@ def cka_card(params: Params) -> Card:
         lambda store, look, state: compose_heatmaps(store, part, look, params.preset, params.cka.reduction, params.cka.n_batches, state, HEATMAP_HEIGHT),
         HOW_CKA_READS,
         figure_spec(figure_id).departures,
+        params,
     )
 
 
-def learning_card(params: Params) -> Card:
+@lru_cache(maxsize=64)
+def learning_card(params: Params, log_steps: bool) -> Card:
     """One depth of Figure 6."""
     part = _part("fig6", params)
-    log_steps = st.session_state.get("steps") == "logarithmic"
     return Card(
         f"fig6-{params.depth}",
         f"Learning curves, {params.depth}-layer models",
@@ -98,6 +104,7 @@ def learning_card(params: Params) -> Card:
         request_for(part.comparisons, params.cka.n_batches),
         lambda store, look, state: compose_learning(store, part, look, params.preset, log_steps, state, LEARNING_HEIGHT),
         HOW_LEARNING_READS,
+        shows=(params, log_steps),
     )
 
 
@@ -115,5 +122,3 @@ def _seeds(activation: str, depths: tuple[int, ...]) -> list[int]:
 
 def _seed_name(seed: int) -> str:
     return f"seed {seed}"
-
-

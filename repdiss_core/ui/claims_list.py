@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 import streamlit as st
 
 from repdiss_core.claims import Claim, asymmetry_claims
 from repdiss_core.studies.asymmetry import Params
-from repdiss_core.ui.page import result_store
+from repdiss_core.ui.page import result_store, stored_version
 from repdiss_core.ui.text import as_text
 
 SCOPES = {"these models": "these two models", "the activation function": "over seeds"}
@@ -18,23 +19,17 @@ VERDICTS = {
     "undecided": ("gray", ":material/question_mark:"),
     "not computed": ("gray", ":material/circle:"),
 }
+NUMBERS = re.compile(r"layer \d+: (\S+) (\[[^\]]*\])")
 
 
 def stored_claims(params: Params) -> list[Claim]:
     """The claims of section 3 as judged by what is stored now."""
-    return _judged(params, _version())
+    return _judged(params, stored_version())
 
 
 @lru_cache(maxsize=32)
 def _judged(params: Params, _at: tuple[int, ...]) -> list[Claim]:
     return asymmetry_claims(result_store(), params)
-
-
-def _version() -> tuple[int, ...]:
-    """Changes with every write to the local results, from any process."""
-    folder = result_store().directory / "results"
-    files = (folder / name for name in ("cache.db", "cache.db-wal"))
-    return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
 
 
 def headline(by_depth: dict[int, list[Claim]]) -> None:
@@ -49,11 +44,13 @@ def headline(by_depth: dict[int, list[Claim]]) -> None:
             for claim in (c for c in claims if c.sentence == first.sentence):
                 color, icon = VERDICTS[claim.verdict]
                 st.badge(f"{depth} layers, {SCOPES[claim.scope]}: {claim.verdict}", color=color, icon=icon)
-    st.caption(as_text(f"{next(iter(by_depth))} layers. {first.found}"))
+    sentence, numbers = split_found(first.found)
+    told = "; ".join(f"layer {i}: {value} {interval}" for i, (value, interval) in enumerate(numbers, start=1))
+    st.caption(as_text(f"{next(iter(by_depth))} layers: {sentence}" + (f" SoLU → GeLU minus GeLU → SoLU, nats a token: {told}." if told else "")))
 
 
 def claims_list(claims: list[Claim]) -> None:
-    """One row a sentence: the verdict for these models and, under it, for the activation function."""
+    """One frame a sentence: a row of numbers by layer for these models, one for the activation function, and what they rest on."""
     for sentence in dict.fromkeys(c.sentence for c in claims):
         group = [c for c in claims if c.sentence == sentence]
         with st.container(border=True, gap="small"):
@@ -61,17 +58,27 @@ def claims_list(claims: list[Claim]) -> None:
                 st.markdown(f"**{as_text(sentence)}**", width="content")
                 if group[0].ours:
                     st.badge("our control", color="blue")
-            for claim in group:
-                _verdict(claim)
+            st.markdown(_table(group))
+            st.caption("  \n".join(as_text(f"{split_found(c.found)[0]} {c.rests_on}") for c in group))
 
 
-def _verdict(claim: Claim) -> None:
-    color, icon = VERDICTS[claim.verdict]
-    scope, words = st.columns([0.22, 0.78], gap="small")
-    with scope, st.container(gap=None):
-        st.badge(claim.verdict, color=color, icon=icon)
-        st.caption(f"for {claim.scope}")
-    with words, st.container(gap=None):
-        st.markdown(as_text(claim.found))
-        if claim.rests_on:
-            st.caption(as_text(claim.rests_on))
+def split_found(found: str) -> tuple[str, list[tuple[str, str]]]:
+    """The sentence without its numbers, and by layer the difference and its interval as they are shown."""
+    head, _, numbers = found.partition(": difference in nats a token, ")
+    if not numbers:
+        return found, []
+    shown = numbers.replace("-", "\u2212")
+    return f"{head}.", [(value, interval) for value, interval in NUMBERS.findall(shown)]
+
+
+def _table(group: list[Claim]) -> str:
+    """Verdicts and differences with their intervals as a table, one column a layer."""
+    by_claim = [split_found(claim.found)[1] for claim in group]
+    n_layers = max(map(len, by_claim))
+    head = ["difference in nats a token" if n_layers else "", "", *(f"layer {i}" for i in range(1, n_layers + 1))]
+    rows = [head, ["---"] * 2 + ["--:"] * n_layers]
+    for claim, numbers in zip(group, by_claim, strict=True):
+        color, icon = VERDICTS[claim.verdict]
+        cells = [f"**{as_text(value)}** {as_text(interval)}" for value, interval in numbers] or [""] * n_layers
+        rows.append([f"for {as_text(claim.scope)}", f":{color}-badge[{icon} {claim.verdict}]", *cells])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

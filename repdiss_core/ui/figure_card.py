@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -17,10 +18,12 @@ from repdiss_core.figures.theme import Look, chart_config
 from repdiss_core.jobs import JobStatus
 from repdiss_core.paths import readonly
 from repdiss_core.ui.attempts import attempt, show_refusal
-from repdiss_core.ui.page import current_look, result_store
+from repdiss_core.ui.page import current_look, result_store, stored_version
 from repdiss_core.ui.text import age, as_text, duration
 
 POLL_S = 1.0
+KEPT_FIGURES = 64
+_DRAWN: dict[tuple[Hashable, ...], Drawn] = {}
 ORIGINS = {"shipped": "shipped result", "mixed": "shipped and computed here", "local": "computed here"}
 
 
@@ -36,6 +39,7 @@ class Card:
         draw: (store, look, state of an empty panel) to the figure; reads the cache, never computes.
         explain: how to read the figure, in a few sentences.
         departures: where it differs from the print, beyond what its caption tells.
+        shows: what `draw` depends on beside the request, so that a drawn figure can be shown again; None draws it each time.
     """
 
     card_id: str
@@ -45,22 +49,28 @@ class Card:
     draw: Callable[[ResultStore, Look, str], Drawn]
     explain: str
     departures: tuple[str, ...] = ()
+    shows: Hashable = None
+
+    @cached_property
+    def job_id(self) -> str:
+        """The job that computes this card."""
+        return self.request.key
 
 
 def figure_card(card: Card) -> None:
     """Draw the card; it repaints itself every second while its job runs."""
-    job = jobs.status(card.request.key)
+    job = jobs.status(card.job_id)
     alive = job is not None and job.alive
     st.fragment(_card, run_every=POLL_S if alive else None)(card, alive)
 
 
 def _card(card: Card, was_alive: bool) -> None:
-    job = jobs.status(card.request.key)
+    job = jobs.status(card.job_id)
     if was_alive and not (job and job.alive):
         st.rerun()  # the whole page: sentences and claims rest on what the job found, and polling ends
     with st.container(border=True, key=f"card-{card.card_id}", gap="small"):
         try:
-            drawn = card.draw(result_store(), current_look(), "computing" if was_alive else "not computed yet")
+            drawn = _drawn(card, "computing" if was_alive else "not computed yet")
         except UserError as error:
             st.subheader(card.title, anchor=card.card_id)
             st.info(as_text(error), icon=":material/info:")
@@ -70,6 +80,19 @@ def _card(card: Card, was_alive: bool) -> None:
         _caption(drawn)
         show_refusal(card.card_id)
         _tools(card, drawn, job)
+
+
+def _drawn(card: Card, state: str) -> Drawn:
+    """The figure; the one drawn before where neither the choices nor anything stored has changed."""
+    look = current_look()
+    if card.shows is None:
+        return card.draw(result_store(), look, state)
+    key = (card.card_id, card.job_id, card.shows, look.name, state, stored_version())
+    known = _DRAWN.pop(key, None) or card.draw(result_store(), look, state)
+    _DRAWN[key] = known  # the latest one last
+    while len(_DRAWN) > KEPT_FIGURES:
+        _DRAWN.pop(next(iter(_DRAWN)), None)
+    return known
 
 
 def _head(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
@@ -128,7 +151,7 @@ def _explain(card: Card, drawn: Drawn) -> None:
         st.markdown("**Where this differs from the paper**")
         st.markdown("\n".join(f"- {as_text(sentence)}" for sentence in departures))
     data = card.request.comparisons[0].data
-    st.caption(as_text(f"Data: {data.name}, {data.split} split, content {data.content[:12]}. Job {card.request.key[:12]}."))
+    st.caption(as_text(f"Data: {data.name}, {data.split} split, content {data.content[:12]}. Job {card.job_id[:12]}."))
 
 
 def _compute_buttons(card: Card, drawn: Drawn, job: JobStatus | None) -> None:

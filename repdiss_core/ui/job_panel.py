@@ -41,7 +41,7 @@ def _list(was_alive: bool) -> None:
     if was_alive and not any(job.alive for job in known):
         st.rerun()
     if not known:
-        st.markdown("Nothing has been computed on this machine yet. Every figure has a button *Compute here* or *Recompute here*.")
+        st.markdown("No run has been started from these pages yet. Every figure has a button *Compute here* or *Recompute here*.")
     for job in known:
         _row(job)
 

@@ -63,6 +63,13 @@ def result_store() -> ResultStore:
     return ResultStore.open()
 
 
+def stored_version() -> tuple[int, ...]:
+    """Changes with every write to the local results, from any process."""
+    folder = result_store().directory / "results"
+    files = (folder / name for name in ("cache.db", "cache.db-wal"))
+    return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
+
+
 def current_look() -> Look:
     """The figures' look for the theme that the browser shows."""
     return LOOKS["page_dark" if st.context.theme.type == "dark" else "page"]

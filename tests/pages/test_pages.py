@@ -19,10 +19,11 @@ CARDS = ("fig1", "fig4", "fig5", "fig6-3", "fig6-4")
 
 
 @pytest.fixture(autouse=True)
-def fresh_store(own_cache):
-    """The page opens the test's own cache."""
+def fresh_store(own_cache, monkeypatch):
+    """The page opens the test's own cache, and no shipped results."""
     from repdiss_core.ui.page import result_store
 
+    monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: own_cache / "bundled")
     result_store.clear()
     yield
     result_store.clear()
@@ -212,3 +213,16 @@ def test_a_read_only_demo_shows_no_button_that_changes_anything(monkeypatch):
         test = opened(page)
         assert [e.message for e in test.exception] == []
         assert [button.label for button in test.button] == []
+
+
+def test_what_ships_is_shown_at_once_and_marked(monkeypatch):
+    from repdiss_core.paths import REPOSITORY
+    from repdiss_core.ui.page import result_store
+
+    monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: REPOSITORY / "cache" / "bundled")
+    result_store.clear()
+    test = opened(ASYMMETRY)
+    assert [e.message for e in test.exception] == []
+    assert len(specs(test)) == len(CARDS)
+    assert "not computed yet" not in str([spec["layout"]["annotations"] for spec in specs(test)])
+    assert words(test).count("shipped result") >= len(CARDS)

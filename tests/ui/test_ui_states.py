@@ -49,8 +49,8 @@ def test_a_tile_is_shown_only_where_every_piece_is_stored():
     assert figure_state(FIGURES["fig2"], (), set(), True) == "not yet"
 
 
-def test_a_map_of_stitches_fills_in_cell_by_cell():
-    store, setting = ResultStore.open(), bundled_preset()
+def test_a_map_of_stitches_fills_in_cell_by_cell(tmp_path):
+    store, setting = ResultStore(packs=tmp_path / "no-packs"), bundled_preset()
     params = Params()
     maps = pair_maps(params.gelu, params.solu, setting, "quick", "stitching")
     assert [one.title for one in maps] == [f"Within {params.gelu}", f"Within {params.solu}", "Between: f into g"]
