@@ -30,7 +30,10 @@ HOW_CKA_READS = (
     "0 is unrelated. All maps share one scale. CKA is estimated without bias, so unrelated layers scatter around 0 and "
     "values below 0, drawn in grey, are to be expected. Point at a cell for its interval."
 )
-HOW_LEARNING_READS = "The training loss of each stitching layer by step, one panel a layer; colours as in Figure 1. Faint: every step; bold: the running mean over a twentieth of them. A curve that still falls at its end says the stitch is not done."
+HOW_LEARNING_READS = (
+    "The training loss of each stitching layer by step, one panel a layer; colours as in Figure 1. Faint: every step; bold: the running "
+    "mean over a twentieth of them. A curve that still falls at its end says the stitch is not done."
+)
 
 
 @dataclass(frozen=True)

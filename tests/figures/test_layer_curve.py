@@ -102,3 +102,13 @@ def test_a_diverged_training_does_not_break_the_scale():
     figure = learning_curves([LearningPanel("layer 1", (TrainingTrace("a", np.arange(4), loss, {}),))], LOOK)
     assert list(figure.data[0].y) == [4.0, 3.9, 3.8]
     assert figure.layout.yaxis.range[1] < 4.1
+
+
+def test_a_long_learning_curve_has_its_running_mean_over_every_step_drawn_faint():
+    loss = np.random.default_rng(0).normal(3.0, 0.2, 300)
+    figure = learning_curves([LearningPanel("layer 1", (TrainingTrace("a", np.arange(300), loss, {}),))], LOOK)
+    faint, mean = figure.data
+    assert list(faint.y) == list(loss) and faint.opacity < 0.3 and faint.showlegend is False
+    assert mean.y[150] == pytest.approx(loss[143:158].mean()) and mean.y[0] == pytest.approx(loss[:8].mean())
+    assert np.std(mean.y) < 0.5 * np.std(loss)
+    assert "mean of 15 steps" in mean.hovertemplate
