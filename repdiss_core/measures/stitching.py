@@ -22,7 +22,7 @@ LOGITS_AT_ONCE = {"cpu": 2**20, "cuda": 2**28}
 class StitchingLayer(nn.Module):
     """phi(x) = W LN(x) + b, from width d_f to width d_g (appendix C.1: an affine map with an additional LayerNorm).
 
-    A new layer has LayerNorm weight 1 and bias 0. "Identity start" means W = I, b = 0: phi(x) = LN(x), not x. Each token
+    A new layer has LayerNorm weight 1, bias 0. "Identity start" means W = I, b = 0: phi(x) = LN(x), not x. Each token
     keeps its direction (less the mean over d_model, which pre-LayerNorm blocks ignore) but gets the norm
     sqrt(d), so that g's next blocks add to a stream of another scale than they were trained with. phi = id lies outside
     this family; a model stitched into itself therefore starts above penalty 0 and training has to find the scale.
