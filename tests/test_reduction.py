@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from repdiss_core.errors import UserError
-from repdiss_core.reduction import REDUCTIONS, cka_ratio, reduce_hsic, t_quantile
+from repdiss_core.reduction import REDUCTIONS, cka_ratio, mean_interval, reduce_hsic, t_quantile
 from repdiss_core.results import BatchHsic
 
 
@@ -32,18 +32,26 @@ def plain_value(b: BatchHsic, kept: list[int], reduction: str, l: int, m: int) -
 def test_values_errors_and_intervals_against_a_plain_loop(reduction, n_batches):
     b = batches(n_batches)
     result = reduce_hsic(b, reduction)
-    quantile = {2: 12.7062047, 3: 4.30265273, 10: 2.26215716}[n_batches]
+    quantile = {2: 12.7062047362, 3: 4.3026527297, 10: 2.2621571628}[n_batches]
     for l in range(3):
         for m in range(2):
             value = plain_value(b, list(range(n_batches)), reduction, l, m)
-            without = [plain_value(b, [i for i in range(n_batches) if i != left], reduction, l, m) for left in range(n_batches)]
+            without = [
+                plain_value(b, [i for i in range(n_batches) if i != left], reduction, l, m) for left in range(n_batches)
+            ]
             centre = sum(without) / n_batches
             error = ((n_batches - 1) / n_batches * sum((w - centre) ** 2 for w in without)) ** 0.5
             assert result.values[l, m] == pytest.approx(value, rel=1e-12)
             assert result.standard_error[l, m] == pytest.approx(error, rel=1e-9)
-            assert result.interval[:, l, m] == pytest.approx([value - quantile * error, value + quantile * error], abs=1e-8)
+            assert result.interval[:, l, m] == pytest.approx(
+                [value - quantile * error, value + quantile * error], abs=1e-8
+            )
     assert (result.values < 0).any(), "negative values are kept"
-    assert result.n_batches == n_batches and result.provenance == {"reduction": reduction, "confidence": 0.95} and result.notes == ()
+    assert (
+        result.n_batches == n_batches
+        and result.provenance == {"reduction": reduction, "confidence": 0.95}
+        and result.notes == ()
+    )
 
 
 def test_the_two_reductions_differ():
@@ -74,7 +82,11 @@ def test_a_layer_without_a_value_is_nan_with_a_note():
     assert np.isfinite(reduce_hsic(b, "ratio_of_means").values).all()
     b.self_g[:, 0] = 0.0
     ratio = reduce_hsic(b, "ratio_of_means")
-    assert np.isnan(ratio.values[:, 0]).all() and np.isnan(ratio.interval[:, :, 0]).all() and np.isfinite(ratio.values[:, 1]).all()
+    assert (
+        np.isnan(ratio.values[:, 0]).all()
+        and np.isnan(ratio.interval[:, :, 0]).all()
+        and np.isfinite(ratio.values[:, 1]).all()
+    )
     assert ratio.notes == ("layer 1 of g has no CKA: its HSIC with itself is not positive there",)
 
 
@@ -128,6 +140,30 @@ def test_jackknife_t_covers_the_population_value():
 )
 def test_t_quantile_agrees_with_published_tables(probability, degrees, expected):
     assert t_quantile(probability, degrees) == pytest.approx(expected, abs=1e-6)
+
+
+def test_t_quantile_agrees_with_scipy():
+    from scipy.special import stdtrit
+
+    for degrees in (1, 2, 3, 4, 9, 30, 199):
+        for probability in (0.75, 0.9, 0.975, 0.995):
+            assert t_quantile(probability, degrees) == pytest.approx(stdtrit(degrees, probability), rel=1e-11)
+
+
+def test_the_interval_of_a_mean_agrees_with_scipy():
+    from scipy.special import stdtrit
+
+    sample = np.random.default_rng(0).normal(0.0, 3.0, 12)
+    for confidence in (0.5, 0.95):
+        mean, error, low, high = mean_interval(sample, confidence)
+        assert (mean, error) == pytest.approx((sample.mean(), sample.std(ddof=1) / 12**0.5), rel=1e-12)
+        half = stdtrit(11, 0.5 + confidence / 2) * error
+        assert (low, high) == pytest.approx((mean - half, mean + half), abs=1e-10 * error)
+
+
+def test_the_mean_of_one_number_has_no_interval():
+    mean, *rest = mean_interval(np.array([2.5]))
+    assert mean == 2.5 and np.isnan(rest).all()
 
 
 def test_a_large_input_is_reduced_quickly():

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from browsing import Faults
-from synthetic import fill
 
-from repdiss_core.bench.browser import FLAGS, chromium, dashboard
-from repdiss_core.cache import ResultStore
+from repdiss_core.bench.browser import FLAGS, chromium, dashboard, settle
 from repdiss_core.paths import cache_root
-from repdiss_core.studies import asymmetry
 
 MISSING = "BROWSER TESTS DID NOT RUN: no Chromium on the PATH, or Playwright is not installed. `apt-get install chromium` and requirements-dev.txt bring them."
 
@@ -55,16 +53,8 @@ def browser():
 
 @pytest.fixture(scope="session")
 def site_cache(tmp_path_factory, shared_data) -> Path:
-    """Generated results for everything that the asymmetry page shows at first."""
-    folder = new_cache(tmp_path_factory.mktemp("site") / "cache", shared_data)
-    store = ResultStore(folder / "local")
-    for depth in asymmetry.DEPTHS:
-        params = asymmetry.Params(depth=depth)
-        fill(store, [p.comparison for p in asymmetry.cka_panels(params)])
-        fill(store, [c for curve in asymmetry.paper_curves(params) + asymmetry.control_curves(params) for c in curve.comparisons])
-    other = asymmetry.Params(depth=3, seed_gelu=1)
-    fill(store, [p.comparison for p in asymmetry.cka_panels(other)])
-    return folder
+    """A local cache in which nothing was computed yet: the pages show what ships."""
+    return new_cache(tmp_path_factory.mktemp("site") / "cache", shared_data)
 
 
 @pytest.fixture(scope="session")
@@ -74,16 +64,31 @@ def site(browser, site_cache):
         yield address
 
 
-@pytest.fixture
-def tab(browser, request):
-    """A tab of its own, light unless the test asks for dark; faults are checked at the end."""
-    scheme = getattr(request, "param", "light")
+@contextmanager
+def open_tab(browser, scheme: str):
+    """A tab of its own; faults are checked at its end."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme=scheme)
     context.set_default_timeout(30_000)
     page = context.new_page()
     faults = Faults(page)
-    yield page
     try:
+        yield page
         faults.check(page)
     finally:
         context.close()
+
+
+@pytest.fixture
+def tab(browser, request):
+    """A fresh tab, light unless the test asks for dark."""
+    with open_tab(browser, getattr(request, "param", "light")) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def shown(browser, site):
+    """The asymmetry page, loaded once for the tests that look at it."""
+    with open_tab(browser, "light") as page:
+        page.goto(f"{site}/Activation_asymmetry")
+        settle(page)
+        yield page

@@ -71,15 +71,6 @@ def test_every_page_in_light_and_dark(site, tab):
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name or 'home'} is wider than the window"
 
 
-def test_figure_text_follows_the_theme_while_the_page_is_open(site, tab):
-    tab.goto(f"{site}/Activation_asymmetry?depth=3+layers")
-    settle(tab)
-    read = "getComputedStyle(document.querySelector('.st-key-chart-fig4 .xtick text')).fill"
-    before = tab.evaluate(read)
-    tab.emulate_media(color_scheme="dark")
-    tab.wait_for_function(f"{read} !== '{before}'")
-
-
 def test_navigation_reaches_every_page_and_keeps_choices(site, tab):
     tab.goto(f"{site}/Activation_asymmetry?depth=3+layers")
     settle(tab)
@@ -93,93 +84,81 @@ def test_navigation_reaches_every_page_and_keeps_choices(site, tab):
     assert tab.locator('[class*="st-key-card-"]').count() == 3
 
 
-def test_a_cell_in_the_browser_equals_the_stored_result(site, site_cache, tab):
-    tab.goto(f"{site}/Activation_asymmetry")
-    settle(tab)
+def test_a_cell_in_the_browser_equals_the_stored_result(shown, site_cache):
     for panel in range(3):
-        np.testing.assert_allclose(np.array(values(tab, "chart-fig4", panel), float), stored(site_cache, panel, depth=3), rtol=0, atol=1e-12)
-    np.testing.assert_allclose(np.array(values(tab, "chart-fig5", 2), float), stored(site_cache, 2, depth=4), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(np.array(values(shown, "chart-fig4", panel), float), stored(site_cache, panel, depth=3), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(np.array(values(shown, "chart-fig5", 2), float), stored(site_cache, 2, depth=4), rtol=0, atol=1e-12)
 
 
-def test_a_dropdown_changes_the_map_and_the_address(site, site_cache, tab):
-    tab.goto(f"{site}/Activation_asymmetry?depth=3+layers")
-    settle(tab)
-    before = values(tab, "chart-fig4", 2)
-    choose(tab, "GeLU model", "seed 1")
-    tab.wait_for_url("**gelu=seed+1**")
-    after = until_changed(tab, "chart-fig4", 2, before)
-    assert not np.array_equal(after, np.array(before, float))
-    np.testing.assert_allclose(after, stored(site_cache, 2, depth=3, seed_gelu=1), rtol=0, atol=1e-12)
-
-
-def test_hover_tells_layers_value_interval_and_batches(site, tab):
-    tab.goto(f"{site}/Activation_asymmetry?depth=3+layers")
-    settle(tab)
-    layer = tab.locator(".st-key-chart-fig4 .heatmaplayer").first
+def test_hover_tells_layers_value_interval_and_batches(shown):
+    layer = shown.locator(".st-key-chart-fig4 .heatmaplayer").first
     layer.scroll_into_view_if_needed()
     box = layer.bounding_box()
-    tab.mouse.move(box["x"] - 5, box["y"] + 5)
-    tab.mouse.move(box["x"] + box["width"] / 6, box["y"] + box["height"] / 6, steps=6)
-    hover = tab.locator(".st-key-chart-fig4 .hoverlayer .hovertext")
+    shown.mouse.move(box["x"] - 5, box["y"] + 5)
+    shown.mouse.move(box["x"] + box["width"] / 6, box["y"] + box["height"] / 6, steps=6)
+    hover = shown.locator(".st-key-chart-fig4 .hoverlayer .hovertext")
     hover.wait_for()
     told = r"mini-gelu-3l-s0, layer 3.*mini-gelu-3l-s0, layer 1.*CKA 0\.\d{3}.*95 % \[0\.\d{3}, 0\.\d{3}\].*100 batches"
     assert re.search(told, hover.text_content())
 
 
-def test_markup_in_a_link_is_shown_as_text(site, tab):
-    tab.goto(f"{site}/Activation_asymmetry?depth=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E")
-    settle(tab)
-    tab.get_by_text("<img src=x onerror=alert(1)>").first.wait_for()
-    assert tab.locator("img[src='x']").count() == 0
-
-
-def test_the_numbers_of_a_card_can_be_saved(site, site_cache, tab):
-    tab.goto(f"{site}/Activation_asymmetry?depth=3+layers")
-    settle(tab)
-    tab.locator(".st-key-tools-fig4").get_by_role("button", name="Export").click()
-    with tab.expect_download() as saved:
-        tab.get_by_role("button", name="Numbers as CSV").click()
+def test_the_numbers_of_a_card_can_be_saved(shown, site_cache):
+    shown.locator(".st-key-tools-fig4").get_by_role("button", name="Export").click()
+    with shown.expect_download() as saved:
+        shown.get_by_role("button", name="Numbers as CSV").click()
+    shown.keyboard.press("Escape")
     lines = Path(saved.value.path()).read_text(encoding="utf-8").splitlines()
     cells = [line.split(",") for line in lines if line.startswith("Within GeLU,")]
     assert len(cells) == 9
     assert float(cells[1][5]) == stored(site_cache, 0, depth=3)[0, 1]
 
 
-def test_a_job_is_started_cancelled_and_resumed(site, site_cache, tab):
-    link = f"{site}/Activation_asymmetry?depth=3+layers&estimator=biased&batches=20"
-    tab.goto(link)
-    settle(tab)
-    card, tools = tab.locator(".st-key-card-fig4"), tab.locator(".st-key-tools-fig4")
-    card.get_by_text("not computed yet").first.wait_for()
-    assert not (site_cache / "local" / "jobs").exists(), "opening a link started work"
-    tools.get_by_role("button", name="Compute here").click()
-    tools.get_by_role("button", name="Cancel").click()
-    card.get_by_text("cancelled").first.wait_for()
-    tab.goto(f"{site}/Runs")
-    settle(tab)
-    tab.locator("[class*='st-key-job-']").get_by_text("cancelled").first.wait_for()
-    tab.goto(link)
-    settle(tab)
-    tools.get_by_role("button", name="Resume").click()
-    card.get_by_text(re.compile("computing|waiting")).first.wait_for()
-    card.get_by_text("computed here").first.wait_for(timeout=90_000)
-    settle(tab)
-    found = np.array(values(tab, "chart-fig4", 0), float)
-    np.testing.assert_allclose(np.diag(found), 1.0, atol=1e-9)
-    assert tools.get_by_role("button", name="Recompute here").is_visible()
-    assert "20 batches" in card.inner_text()
+def test_figure_text_follows_the_theme_while_the_page_is_open(shown):
+    read = "getComputedStyle(document.querySelector('.st-key-chart-fig4 .xtick text')).fill"
+    before = shown.evaluate(read)
+    shown.emulate_media(color_scheme="dark")
+    shown.wait_for_function(f"{read} !== '{before}'")
+    shown.emulate_media(color_scheme="light")
+    shown.wait_for_function(f"{read} === '{before}'")
 
 
-def test_a_second_tab_watches_the_same_job(site, tab, browser):
-    link = f"{site}/Activation_asymmetry?depth=3+layers&estimator=biased&mean=mean+kept&batches=10"
-    other = browser.new_page()
+def test_a_dropdown_changes_the_map_and_the_address(shown, site_cache):
+    before = values(shown, "chart-fig4", 2)
+    choose(shown, "GeLU model", "seed 1")
+    shown.wait_for_url("**gelu=seed+1**")
+    after = until_changed(shown, "chart-fig4", 2, before)
+    np.testing.assert_allclose(after, stored(site_cache, 2, depth=3, seed_gelu=1), rtol=0, atol=1e-12)
+
+
+def test_markup_in_a_link_is_shown_as_text(site, tab):
+    tab.goto(f"{site}/Compare_models?measure=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E")
+    settle(tab)
+    tab.get_by_text("<img src=x onerror=alert(1)>").first.wait_for()
+    assert tab.locator("img[src='x']").count() == 0
+
+
+def test_a_job_is_shared_by_two_tabs_cancelled_and_resumed(site, site_cache, tab):
+    link = f"{site}/Activation_asymmetry?depth=3+layers&estimator=biased&mean=mean+kept&batches=20"
+    other = tab.context.new_page()
     for page in (tab, other):
         page.goto(link)
         settle(page)
-    other.locator(".st-key-tools-fig4").get_by_role("button", name="Compute here").click()
-    other.locator(".st-key-tools-fig4").get_by_role("button", name="Cancel").wait_for()
-    tab.locator(".st-key-tools-fig4").get_by_role("button", name="Compute here").click()
-    tab.locator(".st-key-tools-fig4").get_by_role("button", name="Cancel").click()
-    end = time.monotonic() + 20
-    other.locator(".st-key-card-fig4").get_by_text("cancelled").first.wait_for(timeout=(end - time.monotonic()) * 1000)
-    other.close()
+    card, tools, other_tools = tab.locator(".st-key-card-fig4"), tab.locator(".st-key-tools-fig4"), other.locator(".st-key-tools-fig4")
+    card.get_by_text("not computed yet").first.wait_for()
+    assert not (site_cache / "local" / "jobs").exists(), "opening a link started work"
+    tools.get_by_role("button", name="Compute here").click()
+    tools.get_by_role("button", name="Cancel").wait_for()
+    other_tools.get_by_role("button", name="Compute here").click()
+    other_tools.get_by_role("button", name="Cancel").wait_for()
+    assert len(list((site_cache / "local" / "jobs").glob("*/status.json"))) == 1, "two tabs started two jobs"
+    other_tools.get_by_role("button", name="Cancel").click()
+    card.get_by_text("cancelled").first.wait_for()
+    other.goto(f"{site}/Runs")
+    other.locator("[class*='st-key-job-']").get_by_text("cancelled").first.wait_for()
+    tools.get_by_role("button", name="Resume").click()
+    tools.get_by_role("button", name="Cancel").wait_for()
+    card.get_by_text("computed here").first.wait_for(timeout=90_000)
+    settle(tab)
+    np.testing.assert_allclose(np.diag(np.array(values(tab, "chart-fig4", 0), float)), 1.0, atol=1e-9)
+    assert tools.get_by_role("button", name="Recompute here").is_visible()
+    assert "20 batches" in card.inner_text()
