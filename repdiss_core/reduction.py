@@ -19,10 +19,14 @@ def reduce_hsic(batches: BatchHsic, reduction: str = "mean_of_ratios", confidenc
     """CKA of every layer pair with its jackknife standard error and jackknife-t interval over batches.
 
     With h_b the cross HSIC of batch b and k_b, l_b the HSIC of each layer with itself:
-    "mean_of_ratios" = (1/B) Σ_b h_b / sqrt(k_b l_b), the paper's; "ratio_of_means" = Σ_b h_b / sqrt(Σ_b k_b · Σ_b l_b), Nguyen et al.
-    Standard error: sqrt((B−1)/B · Σ_b (θ_(b) − θ_(·))²) with θ_(b) the value without batch b (Tukey; Efron and Stein 1981).
-    Interval: value ± t_{B−1} · standard error. It speaks of the number that the reduction estimates: for "mean_of_ratios" the expected
-    CKA of a batch of this size, for "ratio_of_means" the CKA of the population. Values are never clipped: unbiased CKA may be negative.
+    "mean_of_ratios" = (1/B) Σ_b h_b / sqrt(k_b l_b), the paper's; "ratio_of_means" = Σ_b h_b / sqrt(Σ_b k_b · Σ_b
+    l_b), Nguyen et al.
+    Standard error: sqrt((B−1)/B · Σ_b (θ_(b) − θ_(·))²) with θ_(b) the value without batch b (Tukey; Efron and
+        Stein 1981).
+    Interval: value ± t_{B−1} · standard error. It speaks of the number that the reduction estimates: for
+        "mean_of_ratios" the expected
+    CKA of a batch of this size, for "ratio_of_means" the CKA of the population. Values are never clipped: unbiased
+    CKA may be negative.
 
     Args:
         batches: per-batch HSIC values.
@@ -31,7 +35,8 @@ def reduce_hsic(batches: BatchHsic, reduction: str = "mean_of_ratios", confidenc
 
     Returns:
         A `LayerMatrix`. A cell is NaN, with a note, where a layer's HSIC with itself is not positive (in any batch, for
-        "mean_of_ratios"; summed over batches, for "ratio_of_means"); error and interval are NaN, with a note, for one batch.
+        "mean_of_ratios"; summed over batches, for "ratio_of_means"); error and interval are NaN, with a note, for
+        one batch.
 
     Raises:
         UserError: for an unknown reduction, a confidence outside (0, 1), or no batches.
@@ -39,7 +44,9 @@ def reduce_hsic(batches: BatchHsic, reduction: str = "mean_of_ratios", confidenc
     if reduction not in REDUCTIONS:
         raise UserError(f"There is no reduction {reduction!r}; choose one of {', '.join(REDUCTIONS)}.")
     if not 0.0 < confidence < 1.0:
-        raise UserError(f"The confidence of an interval lies between 0 and 1, and {confidence} was given; 0.95 is usual.")
+        raise UserError(
+            f"The confidence of an interval lies between 0 and 1, and {confidence} was given; 0.95 is usual."
+        )
     if batches.n_batches == 0:
         raise UserError("There are no batches to reduce: measure at least one.")
     values, error = (_mean_of_ratios if reduction == "mean_of_ratios" else _ratio_of_means)(batches)
@@ -62,11 +69,14 @@ def reduce_hsic(batches: BatchHsic, reduction: str = "mean_of_ratios", confidenc
 def cka_ratio(cross: np.ndarray, self_f: np.ndarray, self_g: np.ndarray) -> np.ndarray:
     """cross / sqrt(self_f · self_g), (…, L_f, L_g); NaN where a self-HSIC is not positive.
 
-    Exponents are halved apart from mantissas: the product of two HSIC values of very large or small features leaves float64, and
+    Exponents are halved apart from mantissas: the product of two HSIC values of very large or small features leaves
+        float64, and
     sqrt(x·x) stays exactly x, so that a layer's CKA with itself is exactly 1.
     """
     (mf, ef), (mg, eg) = (np.frexp(np.where(s > 0, s, np.nan)) for s in (self_f, self_g))
-    odd = (ef[..., :, None] + eg[..., None, :]) & 1  # sqrt(2) goes with the mantissas where the exponents add up to an odd number
+    odd = (
+        ef[..., :, None] + eg[..., None, :]
+    ) & 1  # sqrt(2) goes with the mantissas where the exponents add up to an odd number
     mantissa = np.sqrt(np.ldexp(mf[..., :, None] * mg[..., None, :], odd))
     return np.ldexp(cross / mantissa, -((ef[..., :, None] + eg[..., None, :] - odd) // 2))
 
@@ -97,13 +107,16 @@ def _missing_notes(batches: BatchHsic, reduction: str) -> list[str]:
         if reduction == "ratio_of_means":
             values = values.sum(axis=0, keepdims=True)
         for layer in np.flatnonzero((~(values > 0)).any(axis=0)):
-            where = f"in {int((~(values[:, layer] > 0)).sum())} of {len(values)} batches" if len(values) > 1 else "there"
+            where = (
+                f"in {int((~(values[:, layer] > 0)).sum())} of {len(values)} batches" if len(values) > 1 else "there"
+            )
             notes.append(f"layer {layer + 1} of {name} has no CKA: its HSIC with itself is not positive {where}")
     return notes
 
 
 def mean_interval(sample: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float, float]:
-    """(mean, standard error, lower, upper) of a sample (n,), with Student's t interval; the last three are NaN for n = 1."""
+    """(mean, standard error, lower, upper) of a sample (n,), with Student's t interval; the last three are NaN for
+    n = 1."""
     mean, n = float(sample.mean()), len(sample)
     if n < 2:
         return mean, float("nan"), float("nan"), float("nan")
@@ -116,7 +129,8 @@ def mean_interval(sample: np.ndarray, confidence: float = 0.95) -> tuple[float, 
 def t_quantile(probability: float, degrees_of_freedom: int) -> float:
     """The quantile of Student's t for a whole number of degrees of freedom and a probability of at least 0.5.
 
-    Found by bisection on the finite sums of Abramowitz and Stegun 26.7.3 and 26.7.4 (importing scipy.special takes half a second).
+    Found by bisection on the finite sums of Abramowitz and Stegun 26.7.3 and 26.7.4 (importing scipy.special takes
+    half a second).
     """
     low, high = 0.0, 1.0
     while _t_cdf(high, degrees_of_freedom) < probability:

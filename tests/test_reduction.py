@@ -19,11 +19,13 @@ def batches(n_batches: int, n_layers_f: int = 3, n_layers_g: int = 2, seed: int 
     return BatchHsic(cross, self_f, self_g, np.full(n_batches, 64))
 
 
-def plain_value(b: BatchHsic, kept: list[int], reduction: str, l: int, m: int) -> float:
+def plain_value(b: BatchHsic, kept: list[int], reduction: str, row: int, column: int) -> float:
     """One cell, with numbers instead of arrays."""
     if reduction == "mean_of_ratios":
-        return sum(b.cross[i, l, m] / (b.self_f[i, l] * b.self_g[i, m]) ** 0.5 for i in kept) / len(kept)
-    cross, self_f, self_g = (sum(a[i] for i in kept) for a in (b.cross[:, l, m], b.self_f[:, l], b.self_g[:, m]))
+        return sum(b.cross[i, row, column] / (b.self_f[i, row] * b.self_g[i, column]) ** 0.5 for i in kept) / len(kept)
+    cross, self_f, self_g = (
+        sum(a[i] for i in kept) for a in (b.cross[:, row, column], b.self_f[:, row], b.self_g[:, column])
+    )
     return cross / (self_f * self_g) ** 0.5
 
 
@@ -33,19 +35,16 @@ def test_values_errors_and_intervals_against_a_plain_loop(reduction, n_batches):
     b = batches(n_batches)
     result = reduce_hsic(b, reduction)
     quantile = {2: 12.7062047362, 3: 4.3026527297, 10: 2.2621571628}[n_batches]
-    for l in range(3):
-        for m in range(2):
-            value = plain_value(b, list(range(n_batches)), reduction, l, m)
-            without = [
-                plain_value(b, [i for i in range(n_batches) if i != left], reduction, l, m) for left in range(n_batches)
-            ]
-            centre = sum(without) / n_batches
-            error = ((n_batches - 1) / n_batches * sum((w - centre) ** 2 for w in without)) ** 0.5
-            assert result.values[l, m] == pytest.approx(value, rel=1e-12)
-            assert result.standard_error[l, m] == pytest.approx(error, rel=1e-9)
-            assert result.interval[:, l, m] == pytest.approx(
-                [value - quantile * error, value + quantile * error], abs=1e-8
-            )
+    everyone = list(range(n_batches))
+    for row, column in np.ndindex(3, 2):
+        value = plain_value(b, everyone, reduction, row, column)
+        without = [plain_value(b, [i for i in everyone if i != left], reduction, row, column) for left in everyone]
+        centre = sum(without) / n_batches
+        error = ((n_batches - 1) / n_batches * sum((w - centre) ** 2 for w in without)) ** 0.5
+        low, high = result.interval[:, row, column]
+        assert result.values[row, column] == pytest.approx(value, rel=1e-12)
+        assert result.standard_error[row, column] == pytest.approx(error, rel=1e-9)
+        assert (low, high) == pytest.approx((value - quantile * error, value + quantile * error), abs=1e-8)
     assert (result.values < 0).any(), "negative values are kept"
     assert (
         result.n_batches == n_batches
@@ -105,7 +104,8 @@ def test_hsic_near_the_ends_of_float64_still_divides(exponent):
 
 
 def test_jackknife_t_covers_the_population_value():
-    """CKA of the population, known by construction, lies in 95 % of the intervals of "ratio_of_means", skew of HSIC included."""
+    """CKA of the population, known by construction, lies in 95 % of the intervals of "ratio_of_means", skew of HSIC
+    included."""
     rng = np.random.default_rng(0)
     n_trials, n_batches = 1500, 20
     hits = {0.95: 0, 0.5: 0}

@@ -54,7 +54,8 @@ def run(threads: int = 1, rounds: int = 7, json_path: str | None = None) -> int:
 
 
 def flops_needed(n_layers_f: int, n_layers_g: int, n: int, d: int) -> float:
-    """Operations that no exact method by Gram matrices can save: upper triangles, and their products for every pair and each self."""
+    """Operations that no exact method by Gram matrices can save: upper triangles, and their products for every pair
+    and each self."""
     triangle = n * (n + 1) / 2
     return 2 * d * triangle * (n_layers_f + n_layers_g) + 2 * triangle * (
         n_layers_f * n_layers_g + n_layers_f + n_layers_g
@@ -90,7 +91,8 @@ def _contestants(peers: dict[str, Cka]) -> dict[str, Cka]:
 
 
 def _speed(peers: dict[str, Cka], rounds: int) -> dict[str, Any]:
-    """Interleaved rounds: other processes slow every contestant of a round alike, so that ratios within a round stay fair."""
+    """Interleaved rounds: other processes slow every contestant of a round alike, so that ratios within a round
+    stay fair."""
     f, g = _layers(N_LAYERS, 0), _layers(N_LAYERS, 1)
     contestants = _contestants(peers)
     out = torch.empty(N_TOKENS, N_TOKENS)
@@ -195,10 +197,12 @@ def _print(report: dict[str, Any]) -> None:
     setting = report["setting"]
     products = ", ".join(f"{name} {ms:.2f} ms" for name, ms in setting["product_ms"].items())
     print(
-        f"{setting['task']}; {setting['threads']} thread(s), {setting['rounds']} interleaved rounds, torch {setting['torch']}"
+        f"{setting['task']}; {setting['threads']} thread(s), {setting['rounds']} interleaved rounds, torch "
+        f"{setting['torch']}"
     )
     print(
-        f"product for tiles: {setting['product']} ({products} a tile); torch.mm {_shown(report['mm_gflops'], '.0f')} GFLOP/s of CPU time\n"
+        f"product for tiles: {setting['product']} ({products} a tile); torch.mm "
+        f"{_shown(report['mm_gflops'], '.0f')} GFLOP/s of CPU time\n"
     )
     columns = ("wall ms", "CPU ms", "wall ratio", "CPU ratio", "roofline share", "extra MB")
     print(f"{'':20}" + "".join(f"{c:>24}" for c in columns))

@@ -75,7 +75,8 @@ def build(name: str, n: int, d: int, seed: int = 0) -> tuple[Layers, Layers]:
 
 
 def reference_cka(f: Layers, g: Layers) -> np.ndarray:
-    """(L_f, L_g) unbiased CKA in float64 from U-centred Gram matrices, built one at a time and by another route than the kernel's."""
+    """(L_f, L_g) unbiased CKA in float64 from U-centred Gram matrices, built one at a time and by another route
+    than the kernel's."""
     a, b = ([_u_gram(x) for x in layers] for layers in (f, g))
     cross = np.array([[float(np.sum(x * y)) for y in b] for x in a])
     norms_a, norms_b = (np.sqrt([float(np.sum(x * x)) for x in grams]) for grams in (a, b))

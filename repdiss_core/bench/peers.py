@@ -25,7 +25,8 @@ def ours(f: list[Tensor], g: list[Tensor]) -> np.ndarray:
 
 
 def pytorch_cka(f: list[Tensor], g: list[Tensor]) -> np.ndarray:
-    """(L_f, L_g) by pytorch_cka's function for features; it takes a list of layers too, which is slower than one stacked tensor."""
+    """(L_f, L_g) by pytorch_cka's function for features; it takes a list of layers too, which is slower than one
+    stacked tensor."""
     return import_module("cka").cka_from_features(torch.stack(f), torch.stack(g)).double().numpy()
 
 

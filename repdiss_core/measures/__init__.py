@@ -5,7 +5,7 @@ To add a measure, write one file here and one line in `MEASURES`; the contract t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -49,27 +49,56 @@ class MeasureSpec:
         return _load(self.function)
 
 
+_CKA = MeasureSpec(
+    name="cka",
+    label="centered kernel alignment (linear, unbiased)",
+    needs="features",
+    function="repdiss_core.measures.matrix:cka_matrix",
+    version=1,
+    invariant_to=("rotation", "isotropic_scale", "shift"),
+    symmetric=True,
+    range=(-1.0, 1.0),
+    self_value=1.0,
+    direction="similar",
+    unit="",
+    estimators=("unbiased", "biased", "sequence_aware"),
+)
+_STITCHING = MeasureSpec(
+    name="stitching",
+    label="stitching penalty (LayerNorm + affine phi, trained)",
+    needs="models",
+    function="repdiss_core.measures.stitching:StitchingLayer",
+    version=1,
+    invariant_to=(),
+    symmetric=False,
+    range=(-float("inf"), float("inf")),
+    self_value=None,
+    direction="different",
+    unit="nats a token",
+)
+_IDENTITY_STITCHING = replace(
+    _STITCHING,
+    name="identity_stitching",
+    label="identity stitching penalty (phi = id)",
+    function="repdiss_core.measures.stitching:sequence_losses",
+    self_value=0.0,
+)
+_STITCHED_ACCURACY = MeasureSpec(
+    name="stitched_accuracy",
+    label="accuracy after identity stitching (classifiers, every cut)",
+    needs="models",
+    function="repdiss_core.engine.accuracy_pass:stitched_logits",
+    version=1,
+    invariant_to=(),
+    symmetric=False,
+    range=(0.0, 1.0),
+    self_value=None,
+    direction="similar",
+    unit="fraction right",
+)
 MEASURES: dict[str, MeasureSpec] = {
-    spec.name: spec
-    for spec in (
-        MeasureSpec(
-            "cka", "centered kernel alignment (linear, unbiased)", "features", "repdiss_core.measures.matrix:cka_matrix", 1,
-            ("rotation", "isotropic_scale", "shift"), True, (-1.0, 1.0), 1.0, "similar", "", ("unbiased", "biased", "sequence_aware"),
-        ),
-        MeasureSpec(
-            "stitching", "stitching penalty (LayerNorm + affine phi, trained)", "models", "repdiss_core.measures.stitching:StitchingLayer", 1,
-            (), False, (-float("inf"), float("inf")), None, "different", "nats a token",
-        ),
-        MeasureSpec(
-            "identity_stitching", "identity stitching penalty (phi = id)", "models", "repdiss_core.measures.stitching:sequence_losses", 1,
-            (), False, (-float("inf"), float("inf")), 0.0, "different", "nats a token",
-        ),
-        MeasureSpec(
-            "stitched_accuracy", "accuracy after identity stitching (classifiers, every cut)", "models",
-            "repdiss_core.engine.accuracy_pass:stitched_logits", 1, (), False, (0.0, 1.0), None, "similar", "fraction right",
-        ),
-    )
-}  # fmt: skip
+    spec.name: spec for spec in (_CKA, _STITCHING, _IDENTITY_STITCHING, _STITCHED_ACCURACY)
+}
 
 _EXPORTS = {
     "hsic1": "repdiss_core.measures.hsic:hsic1",

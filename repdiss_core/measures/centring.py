@@ -14,10 +14,11 @@ SAFE_NORM = (2.0**-26, 2.0**26)  # norms whose fourth powers, summed over a chun
 def centre_into(x: Tensor, c: Tensor, robust: bool, name: str) -> tuple[Tensor, Tensor, int]:
     """Write the centred features c = 2^−exponent · (x − centre) of one layer into a buffer.
 
-    HSIC₁ of a linear kernel is the same for every centre, so the centre is chosen for accuracy. It is the mean of the tokens,
-    and where `robust`, of those tokens that are not massive: with one token 1000 times as long as the others their mean lies
-    far from all of them, and the digits of every other product would drown in its square. Rounding the centre to float32 costs
-    nothing, since any centre is as right as another and the subtraction of near numbers is exact.
+    HSIC₁ of a linear kernel is the same for every centre, so the centre is chosen for accuracy. It is the mean of
+    the tokens, and where `robust`, of those tokens that are not massive: with one token 1000 times as long as the
+    others their mean lies far from all of them, and the digits of every other product would drown in its square.
+    Rounding the centre to float32 costs nothing, since any centre is as right as another and the subtraction of
+    near numbers is exact.
 
     Args:
         x: (n, d) features of any real floating type.
@@ -50,8 +51,8 @@ def centre_into(x: Tensor, c: Tensor, robust: bool, name: str) -> tuple[Tensor, 
 def gram_row_sums(c: Tensor, norms: Tensor, typical: Tensor) -> Tensor:
     """(n,) the sums Σ_{j≠i} c_i·c_j of each row of the Gram matrix without its diagonal.
 
-    c_i·Σc − |c_i|² would do, but for a massive token both terms are a square that must cancel; its products with the others are
-    therefore summed one by one.
+    c_i·Σc − |c_i|² would do, but for a massive token both terms are a square that must cancel; its products with
+    the others are therefore summed one by one.
 
     Args:
         c: (n, d) centred features.
@@ -68,7 +69,8 @@ def gram_row_sums(c: Tensor, norms: Tensor, typical: Tensor) -> Tensor:
 
 
 def _centre(x: Tensor, out: Tensor, robust: bool) -> tuple[Tensor, Tensor]:
-    """Write x − centre into out; returns ((n,) row norms of the result, (n,) 1 for each token that took part in the centre)."""
+    """Write x − centre into out; returns ((n,) row norms of the result, (n,) 1 for each token that took part in the
+    centre)."""
     weights = torch.ones(len(x), dtype=x.dtype, device=x.device)
     for _ in range(4 if robust else 1):  # a giant token can hide lesser ones, so look again after leaving it out
         torch.sub(x, torch.mv(x.T, weights / weights.sum()), out=out)

@@ -28,7 +28,10 @@ from repdiss_core.measures.products import Workspace, choose_product
 from repdiss_core.measures.sequence_aware import SEQUENCE_AWARE, check_sequence_ids
 
 ESTIMATORS: dict[str, Estimator] = {e.name: e for e in (UNBIASED, BIASED, SEQUENCE_AWARE)}
-ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-12}  # a remainder this much smaller than what it is left over from is rounding
+ROUNDING = {
+    torch.float32: 1e-6,
+    torch.float64: 1e-12,
+}  # a remainder this much smaller than what it is left over from is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,8 @@ class Prepared:
     Args:
         estimator: which HSIC.
         n_tokens: rows of the features.
-        packed: (L, length) packed Gram matrices of the centred, scaled layers (see gram.py); zeros for a layer without a value.
+        packed: (L, length) packed Gram matrices of the centred, scaled layers (see gram.py); zeros for a layer
+            without a value.
         n_off: how many packed numbers lie above the diagonal tiles.
         statistics: (L, p) float64 φ, and `correction` what to do with them (see `hsic.Correction`).
         exponents: (L,) the power of two that each layer's features were divided by.
@@ -64,18 +68,21 @@ class Prepared:
         return len(self.exponents)
 
 
-def prepare(layers: Sequence[Tensor], estimator: str = "unbiased", sequence_ids: Any = None, workspace: Workspace | None = None) -> Prepared:
+def prepare(
+    layers: Sequence[Tensor], estimator: str = "unbiased", sequence_ids: Any = None, workspace: Workspace | None = None
+) -> Prepared:
     """One model's layers on one batch, centred, scaled, and turned into packed Gram matrices.
 
     Args:
-        layers: (n_tokens, d) features of each layer, tensors of any floating type on any device (arrays are taken too); d may differ.
+        layers: (n_tokens, d) features of each layer, tensors of any floating type on any device (arrays are taken
+            too); d may differ.
         estimator: "unbiased", "biased" or "sequence_aware".
         sequence_ids: (n_tokens,) which sequence each token belongs to; for "sequence_aware".
         workspace: memory to prepare in, reused from batch to batch; the result is then valid until `workspace.reset()`.
 
     Raises:
-        UserError: for an unknown estimator, no layers, layers of different token counts or devices, fewer than 4 tokens (or
-            sequences, where they count), and NaN or infinite features (the sentence names the layer).
+        UserError: for an unknown estimator, no layers, layers of different token counts or devices, fewer than 4
+            tokens (or sequences, where they count), and NaN or infinite features (the sentence names the layer).
     """
     if estimator not in ESTIMATORS:
         raise UserError(f"There is no CKA estimator {estimator!r}; choose one of {', '.join(ESTIMATORS)}.")
@@ -96,8 +103,9 @@ def prepare(layers: Sequence[Tensor], estimator: str = "unbiased", sequence_ids:
 def hsic_cross(f: Prepared, g: Prepared) -> np.ndarray:
     """(L_f, L_g) float64: HSIC of every layer of f with every layer of g.
 
-    The products depend on the two models alone, never on what else is compared, so that the same pair gives the same bytes in any
-    company. Where f is g, the diagonal is `f.self_hsic` itself: CKA of a layer with itself is exactly 1.
+    The products depend on the two models alone, never on what else is compared, so that the same pair gives the
+    same bytes in any company. Where f is g, the diagonal is `f.self_hsic` itself: CKA of a layer with itself is
+    exactly 1.
 
     Raises:
         UserError: where token counts, estimators or sequence ids differ.
@@ -120,7 +128,10 @@ def hsic_same_layers(f: Prepared, g: Prepared) -> np.ndarray:
     """
     _check_partners(f, g)
     if f.n_layers != g.n_layers:
-        raise UserError(f"Layers are paired one to one, but the models have {f.n_layers} and {g.n_layers}: compare models of one depth.")
+        raise UserError(
+            f"Layers are paired one to one, but the models have {f.n_layers} and {g.n_layers}: compare models of "
+            "one depth."
+        )
     with full_float32(f.packed.device):
         total = same_products(f.packed, g.packed, f.n_off)
     total += (f.statistics * f.correction.weights * g.statistics).sum(axis=1)
@@ -144,14 +155,21 @@ def flatten(activations: Tensor, mode: str = "token", mask: Any = None) -> Tenso
         rows = activations.reshape(b * t, d)
         return rows if keep is None else rows[keep.reshape(-1)]
     if mode != "sample":
-        raise UserError(f'There is no way to flatten called {mode!r}; choose "token" (a row for each token) or "sample" (a row for each sequence).')
+        raise UserError(
+            f'There is no way to flatten called {mode!r}; choose "token" (a row for each token) or "sample" (a '
+            "row for each sequence)."
+        )
     if b < 4:
         raise UserError(
-            f'Flattening "sample" makes each sequence one row and CKA needs at least 4 rows, but a batch here holds {b} sequence(s): '
+            'Flattening "sample" makes each sequence one row and CKA needs at least 4 rows, but a batch here '
+            f"holds {b} sequence(s): "
             'use batches of 4 or more sequences, or flatten "token".'
         )
     if keep is not None and not bool(keep.all()):
-        raise UserError('Flattening "sample" needs sequences of one length, but this batch is padded: use packed sequences, or flatten "token".')
+        raise UserError(
+            'Flattening "sample" needs sequences of one length, but this batch is padded: use packed sequences, '
+            'or flatten "token".'
+        )
     return activations.reshape(b, t * d)
 
 
@@ -159,16 +177,26 @@ def _checked_layers(layers: Sequence[Any]) -> list[Tensor]:
     """The layers as tensors of one device and one token count."""
     if len(layers) == 0:
         raise UserError("There are no layers to compare: give at least one (n_tokens, d) feature matrix.")
-    features = [layer if isinstance(layer, Tensor) else torch.from_numpy(np.require(layer, requirements=("C", "W"))) for layer in layers]
+    features = [
+        layer if isinstance(layer, Tensor) else torch.from_numpy(np.require(layer, requirements=("C", "W")))
+        for layer in layers
+    ]
     for index, x in enumerate(features):
         if x.ndim != 2 or x.shape[1] == 0:
-            raise UserError(f"Layer {index + 1} has shape {tuple(x.shape)}, but features are (n_tokens, d): use `flatten` for (b, t, d).")
+            raise UserError(
+                f"Layer {index + 1} has shape {tuple(x.shape)}, but features are (n_tokens, d): use `flatten` for "
+                "(b, t, d)."
+            )
         if len(x) != len(features[0]):
             raise UserError(
-                f"Layer {index + 1} has {len(x)} tokens and layer 1 has {len(features[0])}: all layers must come from the same tokens."
+                f"Layer {index + 1} has {len(x)} tokens and layer 1 has {len(features[0])}: all layers must come "
+                "from the same tokens."
             )
         if x.device != features[0].device:
-            raise UserError(f"Layer {index + 1} is on {x.device} and layer 1 on {features[0].device}: move all layers to one device.")
+            raise UserError(
+                f"Layer {index + 1} is on {x.device} and layer 1 on {features[0].device}: move all layers to one "
+                "device."
+            )
         if x.is_complex():
             raise UserError(f"Layer {index + 1} holds complex numbers; features must be real.")
     check_token_count(len(features[0]))
@@ -209,7 +237,14 @@ def _fill(
 
 
 def _with_self_hsic(
-    spec: Estimator, n: int, packed: Tensor, n_off: int, statistics: np.ndarray, correction: Correction, exponents: np.ndarray, ids: Any
+    spec: Estimator,
+    n: int,
+    packed: Tensor,
+    n_off: int,
+    statistics: np.ndarray,
+    correction: Correction,
+    exponents: np.ndarray,
+    ids: Any,
 ) -> Prepared:
     """The prepared model, with layers that do not vary set to zero and noted."""
     with full_float32(packed.device):
@@ -217,7 +252,8 @@ def _with_self_hsic(
     total = entries + (statistics * correction.weights * statistics).sum(axis=1)
     empty = total <= ROUNDING[packed.dtype] * entries
     notes = tuple(
-        f"layer {index + 1} has no CKA: its features are the same for every token, or for all but one" for index in np.flatnonzero(empty)
+        f"layer {index + 1} has no CKA: its features are the same for every token, or for all but one"
+        for index in np.flatnonzero(empty)
     )
     for index in np.flatnonzero(empty):
         packed[index] = 0.0
@@ -227,16 +263,21 @@ def _with_self_hsic(
 
 
 def _finished(total: np.ndarray, correction: Correction, exponents: np.ndarray) -> np.ndarray:
-    """HSIC in the units of the features: divided by the number of tuples, with the powers of two of both layers put back."""
+    """HSIC in the units of the features: divided by the number of tuples, with the powers of two of both layers put
+    back."""
     return np.ldexp(total / correction.denominator, 2 * exponents)
 
 
 def _check_partners(f: Prepared, g: Prepared) -> None:
     """Raise `UserError` where two prepared models cannot be multiplied."""
     if f.n_tokens != g.n_tokens:
-        raise UserError(f"f has {f.n_tokens} tokens in this batch and g has {g.n_tokens}: both models must read the same tokens.")
+        raise UserError(
+            f"f has {f.n_tokens} tokens in this batch and g has {g.n_tokens}: both models must read the same tokens."
+        )
     if f.estimator != g.estimator:
-        raise UserError(f"f was prepared for the estimator {f.estimator!r} and g for {g.estimator!r}: prepare both alike.")
+        raise UserError(
+            f"f was prepared for the estimator {f.estimator!r} and g for {g.estimator!r}: prepare both alike."
+        )
     if f.sequence_ids is not None and not np.array_equal(f.sequence_ids, g.sequence_ids):
         raise UserError("f and g were prepared with different sequence ids: both models must read the same sequences.")
     if f.packed.device != g.packed.device:

@@ -1,8 +1,8 @@
 """Centred features, packed Gram matrices and their inner products: the arithmetic under CKA.
 
-A Gram matrix is symmetric, so only its upper triangle is computed, tile by tile, and written into one long vector: first the
-tiles above the diagonal (`n_off` numbers that count twice), then the tiles on it. The inner product of two Gram matrices is
-then an inner product of two such vectors, and all layers of a model are the rows of one matrix.
+A Gram matrix is symmetric, so only its upper triangle is computed, tile by tile, and written into one long vector:
+first the tiles above the diagonal (`n_off` numbers that count twice), then the tiles on it. The inner product of
+two Gram matrices is then an inner product of two such vectors, and all layers of a model are the rows of one matrix.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ STRIP = 128  # rows of a tile above the diagonal
 LEAF = 32  # edge of a tile on the diagonal; the padded number of rows is a multiple of it
 FLOAT64_UP_TO = 256  # up to this many tokens float64 adds little time
 
-# Products of float32 are summed in float64 after this many terms. Longer sums lose the small products that follow those of a massive
-# token; and at 10⁶ multiplications OpenBLAS leaves its kernel for small matrices, which reads the rows at twice the speed.
+# Products of float32 are summed in float64 after this many terms. Longer sums lose the small products that follow
+# those of a massive token; and at 10⁶ multiplications OpenBLAS leaves its kernel for small matrices, which reads
+# the rows at twice the speed.
 CHUNK = 512
 
 
@@ -54,7 +55,11 @@ def regions(n_padded: int) -> tuple[Region, ...]:
     """Tiles that cover the upper triangle of an (n_padded, n_padded) matrix once, those on the diagonal last."""
     full = n_padded // STRIP * STRIP
     strips = [(row, STRIP) for row in range(0, full, STRIP)] + [(row, LEAF) for row in range(full, n_padded, LEAF)]
-    tiles = [Region(row, row + height, 0, 1, height, n_padded - row - height) for row, height in strips if row + height < n_padded]
+    tiles = [
+        Region(row, row + height, 0, 1, height, n_padded - row - height)
+        for row, height in strips
+        if row + height < n_padded
+    ]
     half = STRIP // 2
     while half >= LEAF and full:  # inside each full strip: one square of half its edge, two of a quarter, …
         tiles.append(Region(0, half, 2 * half, full // (2 * half), half, half))
@@ -75,11 +80,22 @@ def pack_gram(c: Tensor, out: Tensor, keep_diagonal: bool, product: Product = pr
         tiles = out[begin : begin + region.size].view(region.count, region.height, region.width)
         begin += region.size
         if region.count == 1:
-            left, right = (c[start : start + length] for start, length in ((region.row, region.height), (region.column, region.width)))
+            left, right = (
+                c[start : start + length]
+                for start, length in ((region.row, region.height), (region.column, region.width))
+            )
             product(left, right, tiles[0])
             continue
-        left = c.as_strided((region.count, region.height, width), (region.step * width, width, 1), c.storage_offset() + region.row * width)
-        right = c.as_strided((region.count, region.width, width), (region.step * width, width, 1), c.storage_offset() + region.column * width)
+        left = c.as_strided(
+            (region.count, region.height, width),
+            (region.step * width, width, 1),
+            c.storage_offset() + region.row * width,
+        )
+        right = c.as_strided(
+            (region.count, region.width, width),
+            (region.step * width, width, 1),
+            c.storage_offset() + region.column * width,
+        )
         torch.bmm(left, right.transpose(1, 2), out=tiles)
     if not keep_diagonal:
         out[-len(c) * LEAF :].view(-1, LEAF, LEAF).diagonal(dim1=1, dim2=2).zero_()
@@ -89,13 +105,15 @@ def pack_matrix(matrix: Tensor) -> Tensor:
     """(length,) the packed upper triangle of a symmetric (n_padded, n_padded) matrix, in the order of `pack_gram`."""
     n = len(matrix)
     tiles = [
-        matrix.as_strided((r.count, r.height, r.width), (r.step * (n + 1), n, 1), r.row * n + r.column).reshape(-1) for r in regions(n)
+        matrix.as_strided((r.count, r.height, r.width), (r.step * (n + 1), n, 1), r.row * n + r.column).reshape(-1)
+        for r in regions(n)
     ]
     return torch.cat(tiles)
 
 
 def cross_products(a: Tensor, b: Tensor, n_off: int) -> np.ndarray:
-    """(L_a, L_b) float64: Σ_ij A_ij B_ij of every pair of packed symmetric matrices, a (L_a, length) and b (L_b, length)."""
+    """(L_a, L_b) float64: Σ_ij A_ij B_ij of every pair of packed symmetric matrices, a (L_a, length) and b (L_b,
+    length)."""
     return 2.0 * _cross(a[:, :n_off], b[:, :n_off]) + _cross(a[:, n_off:], b[:, n_off:])
 
 
@@ -140,7 +158,8 @@ def float64_on_cpu(tensor: Tensor) -> np.ndarray:
 
 @contextmanager
 def full_float32(device: torch.device) -> Iterator[None]:
-    """Inside, float32 products keep float32 accuracy (no TF32, no bfloat16, no autocast); settings return to what they were."""
+    """Inside, float32 products keep float32 accuracy (no TF32, no bfloat16, no autocast); settings return to what
+    they were."""
     backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
     before = [backend.fp32_precision for backend in backends]
     try:

@@ -24,10 +24,12 @@ def cka_matrix(
     """CKA of every layer of f with every layer of g, with standard error and 95 % interval over batches.
 
     CKA = HSIC(K, L) / sqrt(HSIC(K, K) · HSIC(L, L)) with linear kernels; how batches are put together is `reduction`
-    (see `repdiss_core.reduction.reduce_hsic`). Unbiased values scatter around 0 for unrelated features and are never clipped.
+    (see `repdiss_core.reduction.reduce_hsic`). Unbiased values scatter around 0 for unrelated features and are
+    never clipped.
 
     Args:
-        features_f, features_g: for each batch, for each layer, an (n_tokens, d) tensor or array; rows of f and g are the same tokens.
+        features_f, features_g: for each batch, for each layer, an (n_tokens, d) tensor or array; rows of f and g
+            are the same tokens.
         estimator: "unbiased", "biased" or "sequence_aware".
         reduction: "mean_of_ratios" or "ratio_of_means".
         sequence_ids: for "sequence_aware": for each batch (n_tokens,) ids.
@@ -43,10 +45,15 @@ def cka_matrix(
         array([1., 1., 1.])
     """
     if len(features_f) != len(features_g) or len(features_f) == 0:
-        raise UserError(f"f has {len(features_f)} batches and g has {len(features_g)}; both need the same batches, at least one.")
+        raise UserError(
+            f"f has {len(features_f)} batches and g has {len(features_g)}; both need the same batches, at least one."
+        )
     ids = [None] * len(features_f) if sequence_ids is None else sequence_ids
     if len(ids) != len(features_f):
-        raise UserError(f"sequence_ids covers {len(ids)} batches, but there are {len(features_f)}: give one array of ids for each batch.")
+        raise UserError(
+            f"sequence_ids covers {len(ids)} batches, but there are {len(features_f)}: give one array of ids for "
+            "each batch."
+        )
     batches: list[BatchHsic] = []
     workspace = Workspace()
     for index, (layers_f, layers_g, batch_ids) in enumerate(zip(features_f, features_g, ids)):
@@ -66,7 +73,10 @@ def cka_matrix(
 
 def _joined(batches: list[BatchHsic]) -> BatchHsic:
     """One after the other, copied once."""
-    arrays = (np.concatenate([getattr(batch, name) for batch in batches]) for name in ("cross", "self_f", "self_g", "n_tokens"))
+    arrays = (
+        np.concatenate([getattr(batch, name) for batch in batches])
+        for name in ("cross", "self_f", "self_g", "n_tokens")
+    )
     return BatchHsic(*arrays, notes=tuple(dict.fromkeys(note for batch in batches for note in batch.notes)))
 
 

@@ -25,7 +25,8 @@ def product_mm(left: Tensor, right: Tensor, out: Tensor) -> None:
 
 
 def product_onednn(left: Tensor, right: Tensor, out: Tensor) -> None:
-    """The same by oneDNN, whose kernels torch.mm does not use for float32; on some AMD processors they are 1.7 times as fast."""
+    """The same by oneDNN, whose kernels torch.mm does not use for float32; on some AMD processors they are 1.7
+    times as fast."""
     out.copy_(F.linear(left.to_mkldnn(), right.to_mkldnn()).to_dense())
 
 
@@ -42,7 +43,10 @@ def choose_product(device: torch.device, dtype: torch.dtype) -> Product:
     """
     wanted = os.environ.get("REPDISS_PRODUCT", "")
     if wanted and wanted not in PRODUCTS:
-        raise UserError(f"REPDISS_PRODUCT is {wanted!r}; it may be {' or '.join(PRODUCTS)}, or unset to let the faster one be measured.")
+        raise UserError(
+            f"REPDISS_PRODUCT is {wanted!r}; it may be {' or '.join(PRODUCTS)}, or unset to let the faster one be "
+            "measured."
+        )
     if device.type != "cpu" or dtype != torch.float32 or not torch.backends.mkldnn.is_available():
         return product_mm
     return PRODUCTS[wanted or _fastest()]
@@ -68,7 +72,8 @@ def product_times(rounds: int = 6) -> dict[str, float]:
 
 
 class Workspace:
-    """Buffers that one batch after another is prepared in, so that the operating system need not clear fresh memory each time.
+    """Buffers that one batch after another is prepared in, so that the operating system need not clear fresh memory
+    each time.
 
     What was prepared in a workspace is valid until `reset`, after which its memory is handed out again.
     """
@@ -87,5 +92,6 @@ class Workspace:
         return self._used[-1]
 
     def reset(self) -> None:
-        """Make every buffer that was taken since the last reset available again, and let go of those that were not needed."""
+        """Make every buffer that was taken since the last reset available again, and let go of those that were not
+        needed."""
         self._free, self._used = self._used, []

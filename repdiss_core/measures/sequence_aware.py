@@ -1,16 +1,18 @@
-"""HSIC over tokens of four different sequences: unbiased even though tokens of one sequence are not independent. numpy only.
+"""HSIC over tokens of four different sequences: unbiased even though tokens of one sequence are not independent.
+numpy only.
 
-The U-statistic averages K_ij (L_ij + L_qr − 2 L_iq) over all ordered 4-tuples (i, j, q, r) whose tokens come from four distinct
-sequences. With c_i the sequence of token i, m_i that sequence's length, m_s the length of sequence s, M_k = Σ m_s^k, K̃ = K with
-zeros wherever c_i = c_j, E (n, S) the one-hot rows of c, P = K̃E, r = K̃1, Q = EᵀK̃E (and the same for L):
+The U-statistic averages K_ij (L_ij + L_qr − 2 L_iq) over all ordered 4-tuples (i, j, q, r) whose tokens come from
+four distinct sequences. With c_i the sequence of token i, m_i that sequence's length, m_s the length of sequence s,
+M_k = Σ m_s^k, K̃ = K with zeros wherever c_i = c_j, E (n, S) the one-hot rows of c, P = K̃E, r = K̃1, Q = EᵀK̃E
+(and the same for L):
 
     T1 = Σ_ij K̃_ij L̃_ij [(n − m_i − m_j)² − M_2 + m_i² + m_j²]
     T3 = Σ_i [(n − m_i)(r_K r_L − P_K·P_L) − (P_K m) r_L − r_K (P_L m) + 2 (P_K∘P_L) m]
     T4 = ΣQ_K ΣQ_L − 4 (Q_K 1)·(Q_L 1) + 2 ΣQ_K∘Q_L
     HSIC = (T1 + T4 − 2 T3) / n_4,   n_4 = n⁴ − 6 n² M_2 + 8 n M_3 + 3 M_2² − 6 M_4  (the number of such 4-tuples)
 
-HSIC(K, K) is a mean of squares, (K_ij + K_qr − K_iq − K_jr)²/4, and so never negative, and a batch's CKA lies in [−1, 1].
-All is divided by n² below, so that the weights of T1 are near 1.
+HSIC(K, K) is a mean of squares, (K_ij + K_qr − K_iq − K_jr)²/4, and so never negative, and a batch's CKA lies in
+[−1, 1]. All is divided by n² below, so that the weights of T1 are near 1.
 """
 
 from __future__ import annotations
@@ -33,16 +35,20 @@ def check_sequence_ids(ids: Any, n: int) -> np.ndarray:
     """
     if ids is None:
         raise UserError(
-            'The estimator "sequence_aware" needs to know which sequence each token belongs to: give sequence_ids, one id for each of the '
+            'The estimator "sequence_aware" needs to know which sequence each token belongs to: give '
+            "sequence_ids, one id for each of the "
             f"{n} tokens."
         )
     ids = np.asarray(ids.detach().cpu() if hasattr(ids, "detach") else ids)
     if ids.shape != (n,):
-        raise UserError(f"sequence_ids has shape {ids.shape}, but there are {n} tokens: give one id for each token, shape ({n},).")
+        raise UserError(
+            f"sequence_ids has shape {ids.shape}, but there are {n} tokens: give one id for each token, shape ({n},)."
+        )
     names, numbered = np.unique(ids, return_inverse=True)
     if len(names) < MIN_SEQUENCES:
         raise UserError(
-            f"The sequence-aware estimator compares tokens of {MIN_SEQUENCES} different sequences, and this batch holds {len(names)}: "
+            f"The sequence-aware estimator compares tokens of {MIN_SEQUENCES} different sequences, and this batch "
+            f"holds {len(names)}: "
             f'use batches of at least {MIN_SEQUENCES} sequences, or the estimator "unbiased".'
         )
     return numbered.reshape(-1)
@@ -82,5 +88,11 @@ def _statistics(row_sums: np.ndarray, diagonal: np.ndarray, c: Any, ids: np.ndar
 
 
 SEQUENCE_AWARE = Estimator(
-    "sequence_aware", "sequence-aware (tokens of four different sequences)", False, True, _correction, _statistics, needs_sequences=True
+    "sequence_aware",
+    "sequence-aware (tokens of four different sequences)",
+    False,
+    True,
+    _correction,
+    _statistics,
+    needs_sequences=True,
 )

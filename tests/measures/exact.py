@@ -19,7 +19,8 @@ def gram(x: np.ndarray) -> list[list[Fraction]]:
 
 
 def u_statistic(x: np.ndarray, y: np.ndarray, sequences: list[int] | None = None) -> Fraction:
-    """Mean of K_ij (L_ij + L_qr − 2 L_iq) over ordered 4-tuples of distinct tokens, or of tokens of four distinct sequences."""
+    """Mean of K_ij (L_ij + L_qr − 2 L_iq) over ordered 4-tuples of distinct tokens, or of tokens of four distinct
+    sequences."""
     K, L, n = gram(x), gram(y), len(x)
     groups = list(range(n)) if sequences is None else sequences
     total, count = Fraction(0), 0
@@ -33,6 +34,8 @@ def u_statistic(x: np.ndarray, y: np.ndarray, sequences: list[int] | None = None
 def v_statistic(x: np.ndarray, y: np.ndarray) -> Fraction:
     """tr(K H L H) / (n − 1)² with H = I − 11ᵀ/n: the biased estimator."""
     n = len(x)
-    centred = [[[Fraction(int(v)) - Fraction(int(z[:, k].sum()), n) for k, v in enumerate(row)] for row in z] for z in (x, y)]
+    centred = [
+        [[Fraction(int(v)) - Fraction(int(z[:, k].sum()), n) for k, v in enumerate(row)] for row in z] for z in (x, y)
+    ]
     K, L = ([[sum(a * b for a, b in zip(s, t)) for t in rows] for s in rows] for rows in centred)
     return sum(K[i][j] * L[i][j] for i in range(n) for j in range(n)) / Fraction((n - 1) ** 2)

@@ -40,7 +40,9 @@ def test_error_against_float64(name, dtype):
 
 
 @pytest.mark.parametrize("n, d", [(64, 96), (257, 40), (520, 33), (700, 16)])
-@pytest.mark.parametrize("name", ["correlated", "one token ×1000", "three tokens ×1000", "one dimension's mean at 1000 σ"])
+@pytest.mark.parametrize(
+    "name", ["correlated", "one token ×1000", "three tokens ×1000", "one dimension's mean at 1000 σ"]
+)
 def test_error_at_sizes_that_do_not_fill_tiles(name, n, d):
     f, g = build(name, n, d, seed=1)
     np.testing.assert_allclose(cka(tensors(f), tensors(g)), reference_cka(f, g), atol=TARGET, rtol=0)
@@ -71,7 +73,10 @@ def test_packed_triangle_holds_every_pair_once():
 @pytest.mark.parametrize("n", [100, 300])
 def test_a_pair_has_the_same_bytes_alone_and_in_a_group(n):
     rng = np.random.default_rng(0)
-    models = [tensors([rng.normal(size=(n, d)) for _ in range(layers)], torch.float32) for layers, d in ((3, 24), (4, 16), (2, 40))]
+    models = [
+        tensors([rng.normal(size=(n, d)) for _ in range(layers)], torch.float32)
+        for layers, d in ((3, 24), (4, 16), (2, 40))
+    ]
     alone = hsic_cross(prepare(models[0]), prepare(models[1]))
     group = [prepare(model) for model in models]
     for other in group[::-1]:
@@ -146,7 +151,11 @@ def test_both_products_give_the_same_values(monkeypatch):
 def test_the_faster_product_is_chosen_by_a_clear_margin_only(monkeypatch):
     monkeypatch.delenv("REPDISS_PRODUCT", raising=False)
     cpu = torch.device("cpu")
-    for times, expected in (({"mm": 2.0, "onednn": 1.0}, "onednn"), ({"mm": 1.2, "onednn": 1.0}, "mm"), ({"mm": 1.0, "onednn": 2.0}, "mm")):
+    for times, expected in (
+        ({"mm": 2.0, "onednn": 1.0}, "onednn"),
+        ({"mm": 1.2, "onednn": 1.0}, "mm"),
+        ({"mm": 1.0, "onednn": 2.0}, "mm"),
+    ):
         monkeypatch.setattr(products, "product_times", lambda times=times: times)
         products._fastest.cache_clear()
         assert products.choose_product(cpu, torch.float32) is products.PRODUCTS[expected]
@@ -204,7 +213,10 @@ def damaged(value, dtype=torch.float32):
         (([torch.randn(8, 4)], "fancy"), r"no CKA estimator 'fancy'; choose one of unbiased, biased, sequence_aware"),
         (([torch.randn(3, 4)],), r"HSIC needs at least 4 tokens, and this batch holds 3"),
         (([torch.randn(8, 4), torch.randn(9, 4)],), r"Layer 2 has 9 tokens and layer 1 has 8"),
-        (([torch.randn(8, 4), torch.randn(2, 4, 4)],), r"Layer 2 has shape \(2, 4, 4\), but features are \(n_tokens, d\)"),
+        (
+            ([torch.randn(8, 4), torch.randn(2, 4, 4)],),
+            r"Layer 2 has shape \(2, 4, 4\), but features are \(n_tokens, d\)",
+        ),
         (([torch.randn(8, 0)],), r"Layer 1 has shape \(8, 0\)"),
         (([torch.randn(8, 4, dtype=torch.complex64)],), r"Layer 1 holds complex numbers"),
         (([torch.randn(8, 4), torch.randn(8, 4, device="meta")],), r"Layer 2 is on meta and layer 1 on cpu"),
@@ -224,7 +236,11 @@ def test_partners_that_do_not_fit_are_refused():
     for f, g, match in (
         (prepare([x]), prepare([y]), r"f has 8 tokens in this batch and g has 9"),
         (prepare([x]), prepare([x], "biased"), r"f was prepared for the estimator 'unbiased' and g for 'biased'"),
-        (prepare([x], "sequence_aware", ids), prepare([x], "sequence_aware", ids[::-1][:7] + [4]), r"different sequence ids"),
+        (
+            prepare([x], "sequence_aware", ids),
+            prepare([x], "sequence_aware", ids[::-1][:7] + [4]),
+            r"different sequence ids",
+        ),
     ):
         for multiply in (hsic_cross, hsic_same_layers):
             with pytest.raises(UserError, match=match):
