@@ -21,12 +21,15 @@ CARDS = ("fig1", "fig4", "fig5", "fig6-3", "fig6-4")
 @pytest.fixture(autouse=True)
 def fresh_store(own_cache, monkeypatch):
     """The page opens the test's own cache, and no shipped results."""
-    from repdiss_core.ui.page import result_store
+    from repdiss_core.ui import figure_card
+from repdiss_core.ui.page import result_store
 
     monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: own_cache / "bundled")
     result_store.clear()
+    figure_card._DRAWN.clear()
     yield
     result_store.clear()
+    figure_card._DRAWN.clear()
 
 
 def fill_asymmetry() -> None:
@@ -221,6 +224,7 @@ def test_what_ships_is_shown_at_once_and_marked(monkeypatch):
 
     monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: REPOSITORY / "cache" / "bundled")
     result_store.clear()
+    figure_card._DRAWN.clear()
     test = opened(ASYMMETRY)
     assert [e.message for e in test.exception] == []
     assert len(specs(test)) == len(CARDS)
