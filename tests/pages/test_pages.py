@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+
+from repdiss_core.ui import figure_card
 from streamlit.testing.v1 import AppTest
 from synthetic import fill
 
@@ -21,8 +23,7 @@ CARDS = ("fig1", "fig4", "fig5", "fig6-3", "fig6-4")
 @pytest.fixture(autouse=True)
 def fresh_store(own_cache, monkeypatch):
     """The page opens the test's own cache, and no shipped results."""
-    from repdiss_core.ui import figure_card
-from repdiss_core.ui.page import result_store
+    from repdiss_core.ui.page import result_store
 
     monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: own_cache / "bundled")
     result_store.clear()
