@@ -5,6 +5,7 @@ import streamlit as st
 from repdiss_core.paper import CITATION, STUDIES
 from repdiss_core.ui.page import begin_page, result_store, show_problems
 from repdiss_core.ui.paper_map import study_section
+from repdiss_core.ui.warm_up import warm_up
 
 begin_page(
     "app.py",
@@ -17,3 +18,4 @@ for study in STUDIES.values():
     study_section(store, study)
 show_problems(store)
 st.caption(CITATION)
+warm_up()

@@ -3,24 +3,22 @@
 import streamlit as st
 
 from repdiss_core.ui import asymmetry_cards as cards
-from repdiss_core.ui.claims_list import claims_list, headline, stored_claims
+from repdiss_core.ui.claims_list import claims_by_depth, headline, stored_claims
 from repdiss_core.ui.figure_card import figure_card
 from repdiss_core.ui.page import begin_page, result_store, show_problems, told_in_a_sentence
 
-begin_page("pages/1_Activation_asymmetry.py", cards.QUESTION)
-found = st.container(gap="small")
+begin_page("pages/1_Activation_asymmetry.py", cards.QUESTION, figures=True)
+found = st.container(gap="small", key="headline")
 with told_in_a_sentence():
     choice = cards.pick()
-    claims = {params.depth: stored_claims(params) for params in choice.params}
-    with found:
-        headline(claims)
     figure_card(cards.stitching_card(choice))
     for params in choice.params:
         figure_card(cards.cka_card(params))
     for params in choice.params:
         figure_card(cards.learning_card(params, choice.log_steps))
+    claims = {params.depth: stored_claims(params) for params in choice.params}
+    with found:
+        headline(claims)
     st.header("What becomes of the paper’s claims", anchor="claims")
-    for tab, (depth, judged) in zip(st.tabs([f"{depth}-layer models" for depth in claims]), claims.items(), strict=True):
-        with tab:
-            claims_list(judged)
+    claims_by_depth(claims)
 show_problems(result_store())

@@ -7,7 +7,7 @@ from repdiss_core.ui.figure_card import figure_card
 from repdiss_core.ui.page import begin_page, result_store, show_problems, told_in_a_sentence
 from repdiss_core.ui.text import as_text
 
-begin_page("pages/4_Compare_models.py", "How alike are these two models?")
+begin_page("pages/4_Compare_models.py", "How alike are these two models?", figures=True)
 found = st.container()
 with told_in_a_sentence():
     choice = cards.pick()

@@ -17,8 +17,12 @@ from repdiss_core.errors import UserError
 
 FIRST, SWITCH, REDRAW = "first page interactive, from `streamlit run`", "page switch", "figure redrawn after a choice"
 DEEP = "first page by a link to Activation asymmetry (no target)"
-TARGETS = {FIRST: (4.0, 5.0), SWITCH: (0.5, None), REDRAW: (0.5, None), DEEP: (None, None)}
-LINKS = ("Runs", "Compare models", "Runs", "Activation asymmetry", "RepDiss")
+LINKS = ("Runs", "Compare models", "RepDiss", "Activation asymmetry", "Compare models", "RepDiss", "Activation asymmetry", "Runs")
+TO_PAGE = {label: f"  … of it, to {'Home' if label == 'RepDiss' else label}" for label in dict.fromkeys(LINKS)}
+TARGETS = {
+    FIRST: (4.0, 5.0), SWITCH: (0.5, None), **dict.fromkeys(TO_PAGE.values(), (None, None)), REDRAW: (0.5, None), DEEP: (None, None),
+}  # fmt: skip
+READING_S = 2.0  # a reader's first look at the first page; meanwhile the browser fetches what figures need
 FIGURE = "document.querySelector('.st-key-chart-fig1 .js-plotly-plot')"
 SHOWS = f"word => {FIGURE}?.layout?.yaxis?.title?.text?.startsWith(word)"
 
@@ -93,8 +97,11 @@ def _one_round(browser: Any, found: dict[str, list[float]]) -> None:
         tab.goto(address)
         settle(tab)
         found[FIRST].append(time.perf_counter() - started)
+        time.sleep(READING_S)
         for label in LINKS:
-            found[SWITCH].append(_seconds(lambda label=label: _switch(tab, label)))
+            waited = _seconds(lambda label=label: _switch(tab, label))
+            found[SWITCH].append(waited)
+            found[TO_PAGE[label]].append(waited)
         tab.goto(f"{address}/Activation_asymmetry")
         settle(tab)
         for word in ("penalty", "loss", "penalty"):

@@ -75,15 +75,15 @@ def _line(trace: TrainingTrace, look: Look, suffix: str, log_steps: bool, faint:
         "mode": "lines",
         "name": theme.model_text(trace.name),
         "legendgroup": trace.name,
-        "x": trace.step[keep].tolist(),
+        "x": trace.step[keep],  # arrays, not lists: Plotly checks a list element by element
         "xaxis": f"x{suffix}",
         "yaxis": f"y{suffix}",
     }
     if faint:
         line = {"color": drawn.color, "width": 1}
-        return common | {"y": loss.tolist(), "line": line, "opacity": 0.15, "showlegend": False, "hoverinfo": "skip"}
+        return common | {"y": loss, "line": line, "opacity": 0.15, "showlegend": False, "hoverinfo": "skip"}
     return common | {
-        "y": running_mean(loss, window).tolist(),
+        "y": running_mean(loss, window),
         "showlegend": first,
         "line": {"color": drawn.color, "width": drawn.width * 0.8, "dash": drawn.dash},
         "hovertemplate": f"{theme.model_text(trace.name)}<br>step %{{x:,}}<br><b>training loss %{{y:.3f}}</b>{mean_of}<extra></extra>",

@@ -49,6 +49,16 @@ def headline(by_depth: dict[int, list[Claim]]) -> None:
     st.caption(as_text(f"{next(iter(by_depth))} layers: {sentence}" + (f" SoLU → GeLU minus GeLU → SoLU, nats a token: {told}." if told else "")))
 
 
+@st.fragment
+def claims_by_depth(by_depth: dict[int, list[Claim]]) -> None:
+    """A tab for each depth; the open one alone is drawn, and the address remembers it."""
+    names = [f"{depth}-layer models" for depth in by_depth]
+    for tab, claims in zip(st.tabs(names, key="claims", bind="query-params"), by_depth.values(), strict=True):
+        if tab.open:
+            with tab:
+                claims_list(claims)
+
+
 def claims_list(claims: list[Claim]) -> None:
     """One frame a sentence: a row of numbers by layer for these models, one for the activation function, and what they rest on."""
     for sentence in dict.fromkeys(c.sentence for c in claims):

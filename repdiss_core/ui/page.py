@@ -8,11 +8,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from repdiss_core.cache import ResultStore
+from repdiss_core.cache import Entry, ResultStore
 from repdiss_core.data import DATASETS, versions_differ
 from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import LOOKS, PAGE_CSS, Look
 from repdiss_core.ui.text import as_text
+from repdiss_core.ui.warm_up import load_components
 
 PAGES = {
     "app.py": "The paper’s map",
@@ -34,14 +35,24 @@ STYLE = f"""<style>
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] {{ padding: 0; background: none; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] p {{ font-size: 1rem; line-height: 1.45; white-space: normal; overflow: visible; }}
 [class*="st-key-tile-"] img {{ border-radius: 0; }}
+.st-key-headline {{ min-height: 6.2rem; }}
+.stElementContainer:has(> .stHtml > script) {{ display: none; }}
 {PAGE_CSS}</style>"""
 
 
-def begin_page(path: str, title: str, lead: str = "") -> None:
-    """The frame and the title; `path` is the page's own key in `PAGES`, `lead` one sentence under the title."""
+def begin_page(path: str, title: str, lead: str = "", figures: bool = False) -> None:
+    """The frame and the title.
+
+    Args:
+        path: the page's own key in `PAGES`.
+        lead: one sentence under the title.
+        figures: whether charts follow, so that the browser may fetch what draws them.
+    """
     st.set_page_config(page_title=f"{PAGES[path]} · RepDiss", page_icon=str(ICON), layout="wide", initial_sidebar_state="collapsed")
     st.html(STYLE)
     _navigation(path)
+    if figures:
+        load_components()
     st.title(title, anchor=False)
     if lead:
         st.markdown(lead)
@@ -57,10 +68,24 @@ def _navigation(current: str) -> None:
                 st.page_link(path, label="RepDiss" if path == "app.py" else label, query_params=remembered.get(path) if path != current else None)
 
 
+class PageStore(ResultStore):
+    """Results for pages: shipped entries, which never change while the server runs, are read and checked once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shipped: dict[str, Entry | None] = {}
+
+    def get_shipped(self, key: str) -> Entry | None:
+        """The shipped entry, from memory after the first time."""
+        if key not in self._shipped:
+            self._shipped[key] = super().get_shipped(key)
+        return self._shipped[key]
+
+
 @st.cache_resource(show_spinner=False)
 def result_store() -> ResultStore:
     """The results at hand, opened once for the whole server."""
-    return ResultStore.open()
+    return PageStore()
 
 
 def stored_version() -> tuple[int, ...]:
