@@ -158,8 +158,7 @@ def test_bad_arguments_exit_with_two_and_a_sentence():
 
 
 @pytest.mark.slow
-def test_a_small_run_of_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("REPDISS_CACHE", str(tmp_path))
+def test_a_small_run_of_the_script():
     before = bundled.FACTS_FILE.read_bytes()
     done = subprocess.run(
         [sys.executable, "-m", "repdiss_core.bundled.train", "--small"], capture_output=True, text=True, check=True

@@ -108,16 +108,16 @@ def test_tokens_are_the_documents_with_separators(sources: Sources):
 
 
 @pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: Sources) -> Path:
+def made_up_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: Sources) -> Path:
     """A cache of its own, over the made-up packages."""
     monkeypatch.setenv("REPDISS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(docstring_text, "installed_sources", lambda: sources)
     return tmp_path / "cache"
 
 
-def test_tokens_are_cached_and_a_damaged_file_is_built_again(own_cache: Path):
+def test_tokens_are_cached_and_a_damaged_file_is_built_again(made_up_packages: Path):
     row = docstrings.tokens("eval")
-    (file,) = own_cache.rglob("docstrings-eval-*.npy")
+    (file,) = made_up_packages.rglob("docstrings-eval-*.npy")
     assert docstrings.content_id("eval") == docstrings.content_hash(row)
     whole = file.read_bytes()
     for damaged in (whole[:-40], whole[:-2] + b"\x01\x02", b""):
@@ -126,15 +126,15 @@ def test_tokens_are_cached_and_a_damaged_file_is_built_again(own_cache: Path):
         assert file.read_bytes() == whole
 
 
-def test_content_id_without_building(own_cache: Path):
+def test_content_id_without_building(made_up_packages: Path):
     recorded = bundled.facts()["data"]["docstrings"]["splits"]["eval"]["content"]
     if docstrings.versions_differ():
         pytest.skip("other package versions are installed than the pinned ones")
     assert docstrings.content_id("eval") == recorded
-    assert not list(own_cache.rglob("*.npy"))
+    assert not list(made_up_packages.rglob("*.npy"))
 
 
-def test_other_versions_are_named_and_give_another_hash(own_cache: Path, monkeypatch: pytest.MonkeyPatch):
+def test_other_versions_are_named_and_give_another_hash(made_up_packages: Path, monkeypatch: pytest.MonkeyPatch):
     pinned = bundled.facts()["data"]["docstrings"]
     changed = {**dict(pinned["packages"]), "numpy": "2.0.0"}
     changed.pop("sympy")
