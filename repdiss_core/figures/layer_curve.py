@@ -66,6 +66,8 @@ def layer_curves(panels: Sequence[CurvePanel], look: Look, quantity: str = "loss
     layout: dict[str, Any] = {"annotations": [], "shapes": []}
     seen: set[str] = set()
     limits = _limits(panels)
+    if quantity == "CKA":  # as on maps: from 0 to 1, so that figures compare
+        limits = min(0.0, limits[0] if limits else 0.0), 1.02
     for number, (panel, domain) in enumerate(zip(panels, domains, strict=True), start=1):
         layout |= _axes(panel, look, number, domain, quantity, limits)
         layout["annotations"].append(theme.panel_title(look, panel.title, number))

@@ -210,10 +210,18 @@ def _numbers(values: np.ndarray, scale: Scale, limits: tuple[float, float], look
         "mode": "text",
         "x": [int(column) + 1 for _, column, _ in known],
         "y": [int(row) + 1 for row, _, _ in known],
-        "text": [f"{value:.{scale.digits}f}".replace("-", "\u2212") for *_, value in known],
+        "text": [_number(value, scale) for *_, value in known],
         "textfont": {"size": look.small_size, "color": [theme.INK if v >= light_from or v < on_grey else "#FFFFFF" for *_, v in known]},
         "hoverinfo": "skip",
     }
+
+
+def _number(value: float, scale: Scale) -> str:
+    """The value with a true minus sign; what rounds to zero keeps its sign only where the sign has a colour."""
+    text = f"{value:.{scale.digits}f}"
+    if scale.grey_below is None and float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "\u2212")
 
 
 def _only(values: np.ndarray, where: np.ndarray) -> list[list[float | None]]:

@@ -60,7 +60,7 @@ def learning_curves(panels: Sequence[LearningPanel], look: Look, log_steps: bool
         for faint in (True, False):
             traces += [_line(t, look, suffix, log_steps, faint, first=t.name not in seen) for t in panel.traces if not faint or _window(t) > 1]
         seen |= {trace.name for trace in panel.traces}
-    layout |= {"legend": theme.legend_below(look, height), "margin": theme.fixed_margins(look, tick_characters=4, legend_rows=2)}
+    layout |= {"legend": theme.legend_below(look, height, 1), "margin": theme.fixed_margins(look, 4, legend_rows=1) | {"r": 18}}
     return theme.assemble(traces, layout, look, height)
 
 

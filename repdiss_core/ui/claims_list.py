@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from zlib import crc32
 
 import streamlit as st
 
@@ -39,7 +40,7 @@ def headline(by_depth: dict[int, list[Claim]]) -> None:
     if all(claim.verdict in ("not computed", "undecided") and not claim.rests_on for claims in by_depth.values() for claim in claims[:2]):
         st.caption("Not computed at this setting yet. “Compute here” under the first figure does it.")
         return
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="xsmall"):
         for depth, claims in by_depth.items():
             for claim in (c for c in claims if c.sentence == first.sentence):
                 color, icon = VERDICTS[claim.verdict]
@@ -63,7 +64,7 @@ def claims_list(claims: list[Claim]) -> None:
     """One frame a sentence: a row of numbers by layer for these models, one for the activation function, and what they rest on."""
     for sentence in dict.fromkeys(c.sentence for c in claims):
         group = [c for c in claims if c.sentence == sentence]
-        with st.container(border=True, gap="small"):
+        with st.container(border=True, gap="small", key=f"claim-{crc32(sentence.encode())}"):
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.markdown(f"**{as_text(sentence)}**", width="content")
                 if group[0].ours:

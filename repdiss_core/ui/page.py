@@ -35,6 +35,8 @@ STYLE = f"""<style>
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] {{ padding: 0; background: none; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] p {{ font-size: 1rem; line-height: 1.45; white-space: normal; overflow: visible; }}
 [class*="st-key-tile-"] img {{ border-radius: 0; }}
+[class*="st-key-claim-"] td:nth-child(1) {{ min-width: 12.5rem; }}
+[class*="st-key-claim-"] td:nth-child(2) {{ min-width: 9rem; }}
 .st-key-headline {{ min-height: 6.2rem; }}
 .stElementContainer:has(> .stHtml > script) {{ display: none; }}
 {PAGE_CSS}</style>"""

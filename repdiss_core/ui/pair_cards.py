@@ -11,7 +11,7 @@ from repdiss_core.compose import compose_curves, compose_heatmaps
 from repdiss_core.data import DATASETS
 from repdiss_core.measures import MEASURES
 from repdiss_core.models import MODELS, model_spec
-from repdiss_core.panels import load_matrix, request_for
+from repdiss_core.panels import load_curve, load_matrix, request_for
 from repdiss_core.paper import FigurePart
 from repdiss_core.presets import Preset
 from repdiss_core.studies.common import CkaView, bundled_preset
@@ -65,7 +65,7 @@ def pick() -> Choice:
         with quantity_column:
             quantity = "CKA" if measure == "cka" else switch("Show", ("loss", "penalty"), "show")
         with settings_column:
-            view, stitch = cka_settings(cka=measure == "cka", stitching=measure == "stitching")
+            view, stitch = cka_settings(cka=measure == "cka", stitching=measure == "stitching") if measure != "identity_stitching" else (CkaView(), "quick")
     show_unknown()
     return Choice(f, g, measure, layers, quantity, view, stitch, replace(bundled_preset(), data=data))
 
@@ -119,15 +119,28 @@ def _cka_by_layer(choice: Choice) -> Card:
 
 
 def sentence(store: ResultStore, choice: Choice) -> str:
-    """One computed sentence: how alike the two last layers are, with the interval."""
+    """One computed sentence with its interval: the CKA of the last layers, or the cheapest stitch."""
     if choice.measure != "cka":
-        return f"Layers of {choice.f} stitched into {choice.g}, and back."
+        return _stitch_sentence(store, choice)
     between = pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1]
     matrix = load_matrix(store, between, choice.view.reduction, choice.view.n_batches).matrix
     if matrix is None:
         return f"CKA of {choice.f} and {choice.g} is not computed at this setting yet."
-    low, high = matrix.interval[:, -1, -1]
-    return f"After their last blocks, {choice.f} and {choice.g} have a CKA of {matrix.values[-1, -1]:.2f} [{low:.2f}, {high:.2f}] over {matrix.n_batches} batches."
+    first, where = (0, f"Within {choice.f}, the first and the last layer") if choice.f == choice.g else (-1, f"After their last blocks, {choice.f} and {choice.g}")
+    low, high = matrix.interval[:, first, -1]
+    return f"{where} have a CKA of {matrix.values[first, -1]:.2f} [{low:.2f}, {high:.2f}] over {matrix.n_batches} batches."
+
+
+def _stitch_sentence(store: ResultStore, choice: Choice) -> str:
+    view = load_curve(store, pair_curves(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)[0], "penalty")
+    if view.curve is None:
+        return f"{choice.f} stitched into {choice.g} is not computed at this setting yet."
+    at = view.curve.values.argmin()
+    low, high = view.curve.interval[:, at]
+    return (
+        f"{choice.f} stitched into {choice.g} costs least after layer {view.curve.layer[at]}: "
+        f"{view.curve.values[at]:.3f} [{low:.3f}, {high:.3f}] nats a token above {choice.g} alone."
+    )
 
 
 def facts(choice: Choice) -> None:

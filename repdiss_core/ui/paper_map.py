@@ -7,6 +7,7 @@ import streamlit as st
 from repdiss_core import jobs
 from repdiss_core.cache import ResultStore
 from repdiss_core.errors import UserError
+from repdiss_core.figures.learning_curve import running_mean
 from repdiss_core.figures.thumbnail import curve_line, heatmaps_svg, lines_svg
 from repdiss_core.panels import load_curve, load_learning, load_matrix
 from repdiss_core.paper import FIGURES, FigurePart, FigureSpec, StudySpec, figure_parts
@@ -85,4 +86,4 @@ def _picture(store: ResultStore, spec: FigureSpec, parts: tuple[FigurePart, ...]
     learning = [c for curve in parts[0].curves for c in load_learning(store, curve)]
     layers = sorted({c.layer for c in learning})
     styles = {id(c): {"role": c.role, "kind_f": c.kind_f, "kind_g": c.kind_g} for c in learning}
-    return lines_svg([[(c.step, c.train_loss, styles[id(c)]) for c in learning if c.layer == layer] for layer in layers])
+    return lines_svg([[(c.step, running_mean(c.train_loss, c.step.size // 8 | 1), styles[id(c)]) for c in learning if c.layer == layer] for layer in layers])

@@ -54,6 +54,11 @@ def test_values_below_zero_are_one_grey_with_their_number():
     assert numbers.textfont.color[0] == INK
 
 
+def test_a_penalty_that_rounds_to_zero_has_no_sign():
+    figure = heatmap_row([panel(changed(matrix(2, 2), {(0, 0): -0.0001}))], LOOK, PENALTY_SCALE)
+    assert next(t for t in figure.data if t.type == "scatter" and t.mode == "text").text[0] == "0.000"
+
+
 def test_a_cell_without_value_is_hatched_and_tells_why():
     m = changed(matrix(3, 3), {(2, 1): np.nan}, notes=("Layer 3 of f is constant.",))
     figure = heatmap_row([panel(m)], LOOK)

@@ -1,6 +1,7 @@
 """Every page with an empty and with a filled cache, its pickers, bad input, and a read-only demo."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,16 @@ def test_compare_draws_every_measure_for_every_choice_of_layers(measure, layers)
     test = opened(COMPARE, measure=measure, layers=layers)
     assert [e.message for e in test.exception] == []
     assert len(specs(test)) == 1
+
+
+@pytest.mark.parametrize(
+    ("measure", "said"),
+    [("CKA", r"have a CKA of 0\.\d\d \[0\.\d\d, 0\.\d\d\] over 100 batches"), ("stitching", r"costs least after layer [123]: 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]")],
+)
+def test_compare_says_what_was_found_in_a_sentence(measure, said):
+    fill_asymmetry()
+    test = opened(COMPARE, measure=measure)
+    assert re.search(said, words(test).replace("\\", ""))
 
 
 def test_compare_offers_every_model_and_measure():
