@@ -56,6 +56,13 @@ class Card:
         """The job that computes this card."""
         return self.request.key
 
+    @property
+    def job_title(self) -> str:
+        """What the runs page calls that job: the card's title and the models."""
+        names = sorted({name for c in self.request.comparisons for name in (c.f.name, c.g.name)} - set(self.title.split()))
+        told = ", ".join(names) if len(names) <= 4 else f"{len(names)} models"
+        return f"{self.title}: {told}" if names else self.title
+
 
 def figure_card(card: Card) -> None:
     """Draw the card; it repaints itself every second while its job runs."""
@@ -162,7 +169,7 @@ def _compute_buttons(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
         st.button("Resume", type="tertiary", icon=":material/play_arrow:", key=key, on_click=attempt, args=(card.card_id, jobs.resume, job.job_id))
     else:
         label = "Recompute here" if drawn.complete else "Compute here"
-        arguments = (card.card_id, jobs.start, card.request, card.title, drawn.complete)
+        arguments = (card.card_id, jobs.start, card.request, card.job_title, drawn.complete)
         st.button(label, type="tertiary", icon=":material/refresh:", key=key, on_click=attempt, args=arguments)
     if st.session_state.get(key):
         st.rerun()

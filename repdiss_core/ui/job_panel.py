@@ -60,7 +60,7 @@ def _row(job: JobStatus) -> None:
             left = f" · {duration(job.seconds_left)} left" if job.seconds_left is not None else ""
             st.progress(min(1.0, max(0.0, job.fraction)), text=f"{job.fraction * 100:.0f} % · {as_text(job.message)}{left}")
         else:
-            told = job.error or job.message
+            told = job.error or (job.message if job.message != job.state else "")
             took = f"took {duration(max(0.0, job.updated - job.started))}" if job.state == "done" else ""
             st.caption(" · ".join(as_text(part) for part in (told, took) if part) or "no message")
         show_refusal(job.job_id)

@@ -203,7 +203,7 @@ def test_a_button_asks_for_the_request_of_its_card(monkeypatch):
     test.button(key="compute-fig4").click().run()
     ((request, title, fresh),) = asked
     assert {c.measure for c in request.comparisons} == {"cka"}
-    assert (len(request.comparisons), request.n_batches, title, fresh) == (3, 100, "CKA of 3-layer models", False)
+    assert (len(request.comparisons), request.n_batches, title, fresh) == (3, 100, "CKA of 3-layer models: mini-gelu-3l-s0, mini-solu-3l-s0", False)
 
 
 def test_a_refused_start_is_a_sentence_and_the_figures_stay(monkeypatch):
