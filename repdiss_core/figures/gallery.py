@@ -64,7 +64,9 @@ def learning_panels(n_layers: int) -> list[LearningPanel]:
     panels = []
     for layer in range(1, n_layers + 1):
         traces = [
-            TrainingTrace(name, step, level + 2.5 * np.exp(-step / 150) + 0.03 * rng.standard_normal(step.size), {"role": role, "kind_f": f, "kind_g": g})
+            TrainingTrace(
+                name, step, level + 2.5 * np.exp(-step / 150) + 0.03 * rng.standard_normal(step.size), {"role": role, "kind_f": f, "kind_g": g}
+            )
             for (name, f, g, role), level in zip(PAPER_CURVES + IDENTICAL, (3.75, 3.7, 3.4, 3.38), strict=True)
         ]
         panels.append(LearningPanel(f"layer {layer}", tuple(traces) if layer < n_layers else ()))
@@ -80,9 +82,25 @@ def cases(look: Look) -> Iterator[tuple[str, go.Figure]]:
     pending[1:, :] = True
     filling = changed(matrix(3, 3), {(i, j): np.nan for i in (1, 2) for j in range(3)})
     yield "heatmaps, 3 layers", heatmap_row(small, look)
-    yield "negative, no value, one row", heatmap_row([HeatmapPanel("negative and no value", *names, 3, 3, hard), HeatmapPanel("one row", *names, 1, 5, matrix(1, 5)), small[2]], look)
-    yield "nothing yet, filling", heatmap_row([HeatmapPanel("within GeLU", *names, 3, 3, None, state="computing"), HeatmapPanel("filling", *names, 3, 3, filling, pending), HeatmapPanel("between", *names, 4, 3)], look)
-    yield "deep", heatmap_row([HeatmapPanel(f"{a} × {b}", "pythia-a", "pythia-b", a, b, matrix(a, b)) for a, b in ((16, 16), (32, 16), (36, 36))], look)
+    yield (
+        "negative, no value, one row",
+        heatmap_row([HeatmapPanel("negative and no value", *names, 3, 3, hard), HeatmapPanel("one row", *names, 1, 5, matrix(1, 5)), small[2]], look),
+    )
+    yield (
+        "nothing yet, filling",
+        heatmap_row(
+            [
+                HeatmapPanel("within GeLU", *names, 3, 3, None, state="computing"),
+                HeatmapPanel("filling", *names, 3, 3, filling, pending),
+                HeatmapPanel("between", *names, 4, 3),
+            ],
+            look,
+        ),
+    )
+    yield (
+        "deep",
+        heatmap_row([HeatmapPanel(f"{a} × {b}", "pythia-a", "pythia-b", a, b, matrix(a, b)) for a, b in ((16, 16), (32, 16), (36, 36))], look),
+    )
     yield "penalty, one panel", heatmap_row([HeatmapPanel("penalty", *names, 4, 4, matrix(4, 4))], look, PENALTY_SCALE)
     yield "markup is text", heatmap_row([HeatmapPanel("<b>bold?</b>", "<i>row</i>", "<a href='x'>column</a>", 2, 2, matrix(2, 2))], look)
     yield "stitching loss", layer_curves([curve_panel(3), curve_panel(4)], look)

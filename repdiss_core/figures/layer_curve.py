@@ -96,7 +96,9 @@ def _limits(panels: Sequence[CurvePanel]) -> tuple[float, float] | None:
     return float(finite.min()) - room, float(finite.max()) + room
 
 
-def _axes(panel: CurvePanel, look: Look, number: int, domain: tuple[float, float], quantity: str, limits: tuple[float, float] | None) -> dict[str, Any]:
+def _axes(
+    panel: CurvePanel, look: Look, number: int, domain: tuple[float, float], quantity: str, limits: tuple[float, float] | None
+) -> dict[str, Any]:
     suffix = "" if number == 1 else str(number)
     place = {"domain": domain, "anchor": f"y{suffix}", "range": [0.6, panel.n_layers + _room_for_labels(panel)], "automargin": False}
     x = theme.axis(look, X_TITLES.get(quantity, "after layer"), tickvals=theme.layer_ticks(panel.n_layers), showgrid=False, **place)
@@ -129,7 +131,7 @@ def _curve_traces(curve: LayerCurve, look: Look, number: int, quantity: str, shi
         "x": x,
         "y": curve.values.tolist(),
         "customdata": [[int(layer), f"{low:.3f}", f"{high:.3f}"] for layer, low, high in zip(curve.layer, *curve.interval, strict=True)],
-        "hovertemplate": f"{theme.model_text(curve.name)}, after layer %{{customdata[0]}}<br><b>{quantity} %{{y:.3f}}</b>  95 % [%{{customdata[1]}}, %{{customdata[2]}}]{_sequences(curve)}<extra></extra>",
+        "hovertemplate": _hover(curve, quantity),
         "line": {"color": line.color, "width": line.width, "dash": line.dash},
         "marker": {"symbol": line.symbol, "size": 3 * look.line_width, "color": line.color, "line": {"width": 1.5, "color": line.color}},
         "showlegend": first,
@@ -150,9 +152,14 @@ def _curve_traces(curve: LayerCurve, look: Look, number: int, quantity: str, shi
     return [main | place]
 
 
-def _sequences(curve: LayerCurve) -> str:
+def _hover(curve: LayerCurve, quantity: str) -> str:
+    """Layer, value and interval, number of sequences: the order of every figure."""
     n = curve.provenance.get("n_sequences")
-    return f"<br>{theme.count(int(n), 'sequence')}" if n else ""
+    return (
+        f"{theme.model_text(curve.name)}, after layer %{{customdata[0]}}<br>"
+        f"<b>{quantity} %{{y:.3f}}</b>  95 % [%{{customdata[1]}}, %{{customdata[2]}}]"
+        f"{'<br>' + theme.count(int(n), 'sequence') if n else ''}<extra></extra>"
+    )
 
 
 def _reference_line(reference: Reference, look: Look, number: int) -> dict[str, Any]:

@@ -138,7 +138,9 @@ def _axes(panel: HeatmapPanel, look: Look, number: int, domain: tuple[float, flo
     suffix = "" if number == 1 else str(number)
     common: dict[str, Any] = {"showgrid": False, "constrain": "domain", "automargin": False}
     x = theme.axis(look, theme.plain(panel.column_name), range=[0.5, columns + 0.5], domain=domain, anchor=f"y{suffix}", **common)
-    y = theme.axis(look, theme.plain(panel.row_name), range=[0.5, rows + 0.5], anchor=f"x{suffix}", scaleanchor=f"x{suffix}", constraintoward="top", **common)
+    y = theme.axis(
+        look, theme.plain(panel.row_name), range=[0.5, rows + 0.5], anchor=f"x{suffix}", scaleanchor=f"x{suffix}", constraintoward="top", **common
+    )
     for side, count, labels in ((x, columns, "column_labels"), (y, rows, "row_labels")):
         ticks = theme.layer_ticks(count)
         names = getattr(panel.matrix, labels) if panel.matrix else None

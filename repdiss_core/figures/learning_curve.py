@@ -13,7 +13,6 @@ from repdiss_core.figures import theme
 from repdiss_core.figures.layer_curve import stroke
 from repdiss_core.figures.theme import Look
 
-
 SMOOTH_FROM = 60
 
 
@@ -47,7 +46,9 @@ def learning_curves(panels: Sequence[LearningPanel], look: Look, log_steps: bool
         suffix = "" if number == 1 else str(number)
         x = theme.axis(look, "step", domain=domain, anchor=f"y{suffix}", type="log" if log_steps else "linear", showgrid=False, automargin=False)
         x |= {"dtick": 1} if log_steps else {"nticks": 5, "rangemode": "tozero"}
-        y = theme.axis(look, "training loss, nats a token" if number == 1 else "", anchor=f"x{suffix}", showticklabels=number == 1, nticks=6, automargin=False)
+        y = theme.axis(
+            look, "training loss, nats a token" if number == 1 else "", anchor=f"x{suffix}", showticklabels=number == 1, nticks=6, automargin=False
+        )
         y |= {"range": list(limits), "tickformat": ".2f"} if limits else {"range": [0, 1], "showticklabels": False}
         if not panel.traces:
             x |= {"range": [0, 1], "showticklabels": False, "type": "linear"}

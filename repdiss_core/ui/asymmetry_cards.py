@@ -8,8 +8,8 @@ from functools import lru_cache
 import streamlit as st
 
 from repdiss_core.compose import compose_curves, compose_heatmaps, compose_learning
-from repdiss_core.paper import STUDIES, FigurePart, figure_parts, figure_spec
 from repdiss_core.panels import request_for
+from repdiss_core.paper import STUDIES, FigurePart, figure_parts, figure_spec
 from repdiss_core.studies import asymmetry
 from repdiss_core.studies.asymmetry import Params
 from repdiss_core.ui.figure_card import Card
@@ -89,7 +89,9 @@ def cka_card(params: Params) -> Card:
         f"CKA of {params.depth}-layer models",
         figure_spec(figure_id).label,
         request_for(part.comparisons, params.cka.n_batches),
-        lambda store, look, state: compose_heatmaps(store, part, look, params.preset, params.cka.reduction, params.cka.n_batches, state, HEATMAP_HEIGHT),
+        lambda store, look, state: compose_heatmaps(
+            store, part, look, params.preset, params.cka.reduction, params.cka.n_batches, state, HEATMAP_HEIGHT
+        ),
         HOW_CKA_READS,
         figure_spec(figure_id).departures,
         params,

@@ -83,7 +83,13 @@ def _card(card: Card, was_alive: bool) -> None:
             st.info(as_text(error), icon=":material/info:")
             return
         _head(card, drawn, job)
-        st.plotly_chart(drawn.figure, theme=None, key=f"chart-{card.card_id}", config=chart_config(f"repdiss-{card.card_id}"), alt=f"{card.title}. {drawn.caption.text}")
+        st.plotly_chart(
+            drawn.figure,
+            theme=None,
+            key=f"chart-{card.card_id}",
+            config=chart_config(f"repdiss-{card.card_id}"),
+            alt=f"{card.title}. {drawn.caption.text}",
+        )
         _caption(drawn)
         show_refusal(card.card_id)
         _tools(card, drawn, job)

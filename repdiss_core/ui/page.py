@@ -29,7 +29,9 @@ STYLE = f"""<style>
 .st-key-navigation {{ border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent); padding-bottom: .45rem; margin-bottom: .4rem; }}
 .st-key-brand p {{ font-weight: 700; }}
 [data-testid="stCaptionContainer"], table {{ font-variant-numeric: tabular-nums; }}
-[data-testid="stMarkdownContainer"] :is(th, td) {{ border: 0 !important; border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent) !important; padding: .4rem 1rem .4rem 0; }}
+[data-testid="stMarkdownContainer"] :is(th, td) {{
+  border: 0 !important; border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent) !important; padding: .4rem 1rem .4rem 0;
+}}
 [class*="st-key-card-"] h3 {{ padding: 0; }}
 [class*="st-key-tools-"] button {{ padding: 0 .35rem; min-height: 1.8rem; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] {{ padding: 0; background: none; }}

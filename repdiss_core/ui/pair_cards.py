@@ -65,7 +65,9 @@ def pick() -> Choice:
         with quantity_column:
             quantity = "CKA" if measure == "cka" else switch("Show", ("loss", "penalty"), "show")
         with settings_column:
-            view, stitch = cka_settings(cka=measure == "cka", stitching=measure == "stitching") if measure != "identity_stitching" else (CkaView(), "quick")
+            view, stitch = (
+                cka_settings(cka=measure == "cka", stitching=measure == "stitching") if measure != "identity_stitching" else (CkaView(), "quick")
+            )
     show_unknown()
     return Choice(f, g, measure, layers, quantity, view, stitch, replace(bundled_preset(), data=data))
 
@@ -81,7 +83,9 @@ def card(choice: Choice) -> Card:
             f"CKA of {choice.f} and {choice.g}" if choice.f != choice.g else f"CKA within {choice.f}",
             "",
             request_for(part.comparisons, choice.view.n_batches),
-            lambda store, look, state: compose_heatmaps(store, part, look, choice.setting, choice.view.reduction, choice.view.n_batches, state, HEATMAP_HEIGHT),
+            lambda store, look, state: compose_heatmaps(
+                store, part, look, choice.setting, choice.view.reduction, choice.view.n_batches, state, HEATMAP_HEIGHT
+            ),
             HOW_CKA_READS,
         )
     title = f"{MEASURE_NAMES[choice.measure].capitalize()} {choice.quantity}"
@@ -126,7 +130,11 @@ def sentence(store: ResultStore, choice: Choice) -> str:
     matrix = load_matrix(store, between, choice.view.reduction, choice.view.n_batches).matrix
     if matrix is None:
         return f"CKA of {choice.f} and {choice.g} is not computed at this setting yet."
-    first, where = (0, f"Within {choice.f}, the first and the last layer") if choice.f == choice.g else (-1, f"After their last blocks, {choice.f} and {choice.g}")
+    first, where = (
+        (0, f"Within {choice.f}, the first and the last layer")
+        if choice.f == choice.g
+        else (-1, f"After their last blocks, {choice.f} and {choice.g}")
+    )
     low, high = matrix.interval[:, first, -1]
     return f"{where} have a CKA of {matrix.values[first, -1]:.2f} [{low:.2f}, {high:.2f}] over {matrix.n_batches} batches."
 

@@ -86,4 +86,6 @@ def _picture(store: ResultStore, spec: FigureSpec, parts: tuple[FigurePart, ...]
     learning = [c for curve in parts[0].curves for c in load_learning(store, curve)]
     layers = sorted({c.layer for c in learning})
     styles = {id(c): {"role": c.role, "kind_f": c.kind_f, "kind_g": c.kind_g} for c in learning}
-    return lines_svg([[(c.step, running_mean(c.train_loss, c.step.size // 8 | 1), styles[id(c)]) for c in learning if c.layer == layer] for layer in layers])
+    return lines_svg(
+        [[(c.step, running_mean(c.train_loss, c.step.size // 8 | 1), styles[id(c)]) for c in learning if c.layer == layer] for layer in layers]
+    )

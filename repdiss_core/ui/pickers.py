@@ -19,7 +19,7 @@ def choose(
     key: str,
     default: T | None = None,
     names: Callable[[T], str] = str,
-    help: str | None = None,  # noqa: A002 - streamlit's own word
+    help: str | None = None,
 ) -> T:
     """A dropdown bound to the address under `key`; the address holds the option's name as it is read on the page."""
     _note_unknown(key, label, [names(o) for o in options])
@@ -27,7 +27,7 @@ def choose(
     return st.selectbox(label, options, index=index, format_func=names, key=key, help=help, bind="query-params", disabled=len(options) == 1)
 
 
-def switch(label: str, options: Sequence[str], key: str, help: str | None = None) -> str:  # noqa: A002
+def switch(label: str, options: Sequence[str], key: str, help: str | None = None) -> str:
     """Two or three choices side by side, bound to the address."""
     _note_unknown(key, label, list(options))
     return st.segmented_control(label, options, default=options[0], required=True, key=key, help=help, bind="query-params")

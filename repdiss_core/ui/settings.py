@@ -32,15 +32,21 @@ def cka_settings(cka: bool = True, stitching: bool = False) -> tuple[CkaView, st
 def _cka() -> CkaView:
     st.markdown("**CKA**")
     return CkaView(
-        estimator=_named("Estimator", ESTIMATORS, "estimator", "Unbiased is the paper’s. Sequence-aware does not count tokens of one sequence as independent."),
-        reduction=_named("Over batches", REDUCTION_LABELS, "reduction", "Mean of ratios is the paper’s; ratio of means is that of Nguyen et al. (2021)."),
+        estimator=_named(
+            "Estimator", ESTIMATORS, "estimator", "Unbiased is the paper’s. Sequence-aware does not count tokens of one sequence as independent."
+        ),
+        reduction=_named(
+            "Over batches", REDUCTION_LABELS, "reduction", "Mean of ratios is the paper’s; ratio of means is that of Nguyen et al. (2021)."
+        ),
         flatten=_named("Rows of the feature matrix", FLATTEN_LABELS, "flatten", "Tokens are the paper’s; its footnote 6 leaves sequences open."),
-        resid_mean=_named("Mean over d_model", RESID_MEANS, "mean", "Whether each token’s mean over features is removed, as the paper’s library did."),
+        resid_mean=_named(
+            "Mean over d_model", RESID_MEANS, "mean", "Whether each token’s mean over features is removed, as the paper’s library did."
+        ),
         n_batches=choose("Batches", BATCHES, "batches", DEFAULT_BATCHES, help="More batches extend a result that is there already."),
     )
 
 
-def _named(label: str, names: dict[str, str], key: str, help: str) -> str:  # noqa: A002
+def _named(label: str, names: dict[str, str], key: str, help: str) -> str:
     return choose(label, list(names), key, names=names.__getitem__, help=help)
 
 

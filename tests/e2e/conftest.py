@@ -12,7 +12,10 @@ from browsing import Faults
 from repdiss_core.bench.browser import FLAGS, chromium, dashboard, settle
 from repdiss_core.paths import cache_root
 
-MISSING = "BROWSER TESTS DID NOT RUN: no Chromium on the PATH, or Playwright is not installed. `apt-get install chromium` and requirements-dev.txt bring them."
+MISSING = (
+    "BROWSER TESTS DID NOT RUN: no Chromium on the PATH, or Playwright is not installed. "
+    "`apt-get install chromium` and requirements-dev.txt bring them."
+)
 
 
 def pytest_terminal_summary(terminalreporter):

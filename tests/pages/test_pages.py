@@ -5,8 +5,6 @@ import re
 from pathlib import Path
 
 import pytest
-
-from repdiss_core.ui import figure_card
 from streamlit.testing.v1 import AppTest
 from synthetic import fill
 
@@ -14,6 +12,7 @@ from repdiss_core.cache import ResultStore
 from repdiss_core.measures import MEASURES
 from repdiss_core.models import MODELS
 from repdiss_core.studies import asymmetry
+from repdiss_core.ui import figure_card
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {path.stem: f"pages/{path.name}" for path in sorted((ROOT / "pages").glob("*.py"))}
@@ -141,7 +140,10 @@ def test_compare_draws_every_measure_for_every_choice_of_layers(measure, layers)
 
 @pytest.mark.parametrize(
     ("measure", "said"),
-    [("CKA", r"have a CKA of 0\.\d\d \[0\.\d\d, 0\.\d\d\] over 100 batches"), ("stitching", r"costs least after layer [123]: 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]")],
+    [
+        ("CKA", r"have a CKA of 0\.\d\d \[0\.\d\d, 0\.\d\d\] over 100 batches"),
+        ("stitching", r"costs least after layer [123]: 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]"),
+    ],
 )
 def test_compare_says_what_was_found_in_a_sentence(measure, said):
     fill_asymmetry()
@@ -158,7 +160,7 @@ def test_compare_offers_every_model_and_measure():
 def test_a_model_compared_with_itself_is_one_map():
     name = next(iter(MODELS))
     test = opened(COMPARE, f=name, g=name)
-    assert [a["text"] for a in specs(test)[0]["layout"]["annotations"]][0] == f"Within {name}"
+    assert specs(test)[0]["layout"]["annotations"][0]["text"] == f"Within {name}"
     assert "xaxis2" not in specs(test)[0]["layout"]
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from synthetic import put_stitch
 
 from repdiss_core.cache import ResultStore
 from repdiss_core.compose import Drawn
@@ -16,7 +17,6 @@ from repdiss_core.studies.common import bundled_preset
 from repdiss_core.ui.figure_card import state_tag
 from repdiss_core.ui.paper_map import figure_state
 from repdiss_core.ui.stitch_map import compose_stitch_maps, pair_maps
-from synthetic import put_stitch
 
 DONE = Drawn(None, Caption(), True, "local", 1000.0, [])
 JOB = JobStatus("0" * 64, "CKA", "running", fraction=0.4, seconds_left=62)
