@@ -15,6 +15,9 @@ from repdiss_core.comparison import Request
 from repdiss_core.errors import UserError
 
 
+LOG_EVERY_S = 5.0
+
+
 def work(job_id: str) -> int:
     """Compute one job; returns the exit status."""
     import filelock
@@ -43,6 +46,7 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
 
     jobs.write_status(status)
     reporter = _StatusProgress(status)
+    log(f"started: {status.title}")
     try:
         from repdiss_core.cache import ResultStore
         from repdiss_core.engine.feature_pass import Stopped
@@ -53,16 +57,18 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
         if form.get("fresh"):
             _forget_once(store, form, status.job_id)
         try:
-            Engine(store, report=lambda line: print(line, flush=True)).run(
+            Engine(store, report=log).run(
                 request, reporter, lambda: stop.is_set() or jobs.cancel_wanted(status.job_id)
             )
         except Stopped:
+            log("cancelled; finished batches are kept")
             jobs.write_status(replace(reporter.status, state="cancelled", message="cancelled; finished batches are kept", seconds_left=None))
             return 0
+        log("done")
         jobs.write_status(replace(reporter.status, state="done", fraction=1.0, message="done", seconds_left=None))
         return 0
     except UserError as error:
-        print(error, flush=True)
+        log(str(error))
         jobs.write_status(replace(reporter.status, state="failed", error=str(error), message="stopped", seconds_left=None))
     except Exception as error:
         traceback.print_exc()
@@ -95,11 +101,16 @@ def _wait_for_slot(give_up: Any) -> Any:
     return None
 
 
+def log(line: str) -> None:
+    """A line of the job's log, with the time of day."""
+    print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
+
+
 class _StatusProgress:
-    """Writes the status file at most every 0.3 s, with the time left."""
+    """Writes the status file at most every 0.3 s, with the time left, and a line of the log every few seconds."""
 
     def __init__(self, status: Any) -> None:
-        self.status, self._begun, self._written = status, time.monotonic(), 0.0
+        self.status, self._begun, self._written, self._logged = status, time.monotonic(), 0.0, float("-inf")
 
     def __call__(self, fraction: float, message: str) -> None:
         from repdiss_core import jobs
@@ -110,3 +121,6 @@ class _StatusProgress:
         if now - self._written > 0.3:
             jobs.write_status(self.status)
             self._written = now
+        if now - self._logged > LOG_EVERY_S:
+            log(f"{fraction:4.0%}  {message}")
+            self._logged = now

@@ -32,6 +32,7 @@ STYLE = f"""<style>
 [data-testid="stMarkdownContainer"] :is(th, td) {{
   border: 0 !important; border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent) !important; padding: .4rem 1rem .4rem 0;
 }}
+[class*="st-key-card-"] {{ content-visibility: auto; contain-intrinsic-height: auto 520px; }}
 [class*="st-key-card-"] h3 {{ padding: 0; }}
 [class*="st-key-tools-"] button {{ padding: 0 .35rem; min-height: 1.8rem; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] {{ padding: 0; background: none; }}

@@ -46,6 +46,8 @@ def test_two_askers_share_one_worker_and_the_result_is_stored() -> None:
     view = load_matrix(ResultStore.open(), panel(), "mean_of_ratios", 3)
     assert view.complete and view.origin == "local" and view.matrix.values.shape == (3, 3)
     assert [job.title for job in jobs.list_jobs()] == ["once"]
+    lines = jobs.log_tail(first).splitlines()
+    assert lines[0].endswith("started: once") and lines[-1].endswith("done") and any("%  " in line for line in lines)
 
 
 def test_killed_worker_is_noticed_and_resumed_where_it_stood() -> None:
