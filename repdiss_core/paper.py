@@ -58,16 +58,17 @@ class FigureSpec:
 
 @dataclass(frozen=True)
 class FigurePart:
-    """One panel group of a figure: heatmaps, or the curves of one depth."""
+    """One panel group of a figure: heatmaps, the curves of one depth, or the pairs of a population."""
 
     title: str
     panels: tuple[MatrixPanel, ...] = ()
     curves: tuple[CurveSpec, ...] = ()
+    pairs: tuple[Comparison, ...] = ()
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
         """Everything that this part needs computed."""
-        return tuple(p.comparison for p in self.panels) + tuple(c for curve in self.curves for c in curve.comparisons)
+        return tuple(p.comparison for p in self.panels) + tuple(c for curve in self.curves for c in curve.comparisons) + self.pairs
 
 
 STUDIES = {
@@ -80,6 +81,7 @@ STUDIES = {
 }
 
 _STITCH = ("Adds two controls that the paper lacks: the same activation function with another seed.", "Adds the closed-form least-squares stitch.")
+_POPULATION = ("Adds a test that splits the models at random: the paper's intervals treat pairs that share models as independent.",)
 _CKA = ("The printed centring lacks 1/n and the printed ratio a square root; both are put right.",)
 
 FIGURES = {
@@ -87,8 +89,8 @@ FIGURES = {
     for spec in (
         FigureSpec("fig1", "Fig 1", "asymmetry", "curves", "Stitching loss by layer",
                    "Validation loss after stitching 3- and 4-layer SoLU and GeLU models at each layer.", _STITCH, True),
-        FigureSpec("fig2", "Fig 2", "generalization", "curves", "Identity stitching and CKA by layer",
-                   "Accuracy after identity stitching, and CKA, within and between two groups of fine-tuned BERTs."),
+        FigureSpec("fig2", "Fig 2", "generalization", "population", "Identity stitching and CKA by layer",
+                   "Accuracy after identity stitching, and CKA, within and between two groups of fine-tuned BERTs.", _POPULATION, True),
         FigureSpec("fig3", "Fig 3", "scaling", "heatmaps", "CKA of four Pythia models against pythia-6.9b",
                    "Heatmaps of pythia-1b, 1.4b, 2.8b and 6.9b against pythia-6.9b."),
         FigureSpec("fig4", "Fig 4", "asymmetry", "heatmaps", "CKA of 3-layer models",
@@ -97,10 +99,10 @@ FIGURES = {
                    "Heatmaps within GeLU, within SoLU, and between them.", _CKA, True),
         FigureSpec("fig6", "Fig 6", "asymmetry", "learning", "Learning curves of the stitching layers",
                    "Training loss of each stitching layer by step.", (), True),
-        FigureSpec("fig7", "Fig 7", "generalization", "curves", "Identity stitching on lexical overlap",
-                   "As Figure 2 left, on the lexical-overlap set."),
-        FigureSpec("fig8", "Fig 8", "generalization", "distribution", "Distances between models",
-                   "Distribution of the CKA distance within and between the two groups."),
+        FigureSpec("fig7", "Fig 7", "generalization", "population", "Identity stitching on lexical overlap",
+                   "As Figure 2 left, on the lexical-overlap set.", _POPULATION, True),
+        FigureSpec("fig8", "Fig 8", "generalization", "population", "Distances between models",
+                   "Distribution of the CKA distance within and between the two groups.", _POPULATION, True),
         FigureSpec("fig9", "Fig 9", "scaling", "heatmaps", "CKA of all pairs of three Pythia models",
                    "Heatmaps of all pairs of pythia-1b, 1.4b and 2.8b."),
         FigureSpec("fig10", "Fig 10", "scaling", "heatmaps", "CKA within small Pythia models",
@@ -159,4 +161,21 @@ def _at_depth(params: Any, depth: int) -> Any:
     return replace(params, depth=depth, seed_gelu=seed_gelu, seed_solu=seed_solu)
 
 
-_PARTS = {"asymmetry": _asymmetry_parts}
+def _generalization_parts(spec: FigureSpec, params: Any) -> tuple[FigurePart, ...]:
+    from repdiss_core.studies import generalization as study
+
+    params = params or study.Params()
+    groups = study.group_models(params)
+    stitched = {name: tuple(study.stitched_pairs(params, name, groups).values()) for name in params.sets}
+    if spec.figure_id == "fig7":
+        return (FigurePart("Identity stitching, lexical overlap", pairs=stitched[params.overlap]),)
+    cka = {name: tuple(study.cka_pairs(params, name).values()) for name in params.sets}
+    if spec.figure_id == "fig8":
+        return tuple(FigurePart(f"Distances, {study.SET_LABELS[name]}", pairs=cka[name]) for name in params.sets)
+    return (
+        FigurePart("Identity stitching, in distribution", pairs=stitched[study.IN_DISTRIBUTION]),
+        FigurePart("CKA by layer", pairs=tuple(c for name in params.sets for c in cka[name])),
+    )
+
+
+_PARTS = {"asymmetry": _asymmetry_parts, "generalization": _generalization_parts}

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from repdiss_core.cli.generalization import is_population_figure, population_options, population_request, take_params
 from repdiss_core.cli.progress import TerminalProgress, stop_on_signal
 from repdiss_core.comparison import Request
 from repdiss_core.errors import UserError
@@ -37,6 +38,7 @@ def cka_options(command: Any) -> Any:
 @click.option("--stitch", default=None, help="Stitching preset: quick, reference, reference-lr0.1 or tiny (default: the preset's).")
 @click.option("--seed-gelu", type=int, default=0, show_default=True)
 @click.option("--seed-solu", type=int, default=0, show_default=True)
+@population_options
 @cka_options
 def run(figures: tuple[str, ...], job_id: str | None, **choices: Any) -> None:
     """Compute FIGURE… (fig1, fig4, …) into the cache; what is there already is not computed again."""
@@ -46,8 +48,13 @@ def run(figures: tuple[str, ...], job_id: str | None, **choices: Any) -> None:
         sys.exit(work(job_id))
     if not figures:
         raise UserError("Name at least one figure, such as `run fig4`. `python -m repdiss_core list figures` shows them all.")
-    request = figures_request(figures, asymmetry_params(**choices))
-    compute(request)
+    population = take_params(choices)
+    ours = tuple(f for f in figures if is_population_figure(f))
+    others = tuple(f for f in figures if f not in ours)
+    if ours:
+        compute(population_request(ours, population))
+    if others:
+        compute(figures_request(others, asymmetry_params(**choices)))
     click.echo(f"{', '.join(figures)}: computed. Write it with `python -m repdiss_core figure {figures[0]} --out {figures[0]}.html`.")
 
 

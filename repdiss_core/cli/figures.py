@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from repdiss_core.cli.compute import asymmetry_params, check_out, cka_options
+from repdiss_core.cli.generalization import draw_population_figure, is_population_figure, population_options, take_params
 from repdiss_core.errors import UserError
 
 ENDINGS = (".html", ".json", ".csv", ".svg", ".png")
@@ -18,9 +19,10 @@ ENDINGS = (".html", ".json", ".csv", ".svg", ".png")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.html, .json, .csv, .svg or .png.")
 @click.option("--preset", "preset_name", default="bundled", show_default=True)
 @click.option("--stitch", default=None, help="Stitching preset (default: the preset's).")
-@click.option("--quantity", type=click.Choice(("loss", "penalty")), default="loss", show_default=True)
+@click.option("--quantity", type=click.Choice(("loss", "penalty")), default="loss", show_default=True, help="Figures 2 and 7: loss shows the accuracy.")
 @click.option("--seed-gelu", type=int, default=0, show_default=True)
 @click.option("--seed-solu", type=int, default=0, show_default=True)
+@population_options
 @cka_options
 def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
     """Write a figure that is in the cache (shipped, or computed by `run`)."""
@@ -30,12 +32,17 @@ def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
     from repdiss_core.paper import figure_parts, figure_spec
 
     check_out(out, ENDINGS)
+    population = take_params(choices)
     params = asymmetry_params(**choices)
     spec = figure_spec(figure_id)
-    drawn = compose.compose(
-        ResultStore.open(), spec.kind, figure_parts(figure_id, params), LOOKS["print"], params.preset,
-        reduction=params.cka.reduction, n_batches=params.cka.n_batches, quantity=quantity,
-    )  # fmt: skip
+    if is_population_figure(figure_id):
+        shown = "accuracy" if quantity == "loss" else quantity
+        drawn = draw_population_figure(figure_id, ResultStore.open(), population, LOOKS["print"], shown)
+    else:
+        drawn = compose.compose(
+            ResultStore.open(), spec.kind, figure_parts(figure_id, params), LOOKS["print"], params.preset,
+            reduction=params.cka.reduction, n_batches=params.cka.n_batches, quantity=quantity,
+        )  # fmt: skip
     if not all(d.complete for d in drawn):
         raise UserError(
             f"{spec.label} is not in the cache at these settings. Compute it first: the same options with "

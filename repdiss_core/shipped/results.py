@@ -1,4 +1,4 @@
-"""Compute and pack the results of the bundled language models that ship in `cache/bundled/`.
+"""Compute and pack the results of the bundled models that ship in `cache/bundled/`.
 
 `python -m repdiss_core.shipped.results` does all of it: it starts one process a core, each takes a share of the work through
 the ordinary engine and cache (so that it resumes after any interruption), and packs what is complete.
@@ -13,17 +13,21 @@ import time
 
 import click
 
+from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.cache import Entry, ResultStore, write_pack
 from repdiss_core.comparison import Comparison, Request
-from repdiss_core.engine.feature_pass import stored_hsic
+from repdiss_core.engine.run import Engine
 from repdiss_core.models import MODELS, model_spec
-from repdiss_core.panels import load_stitch
 from repdiss_core.paths import bundled_root
 from repdiss_core.presets import preset
+from repdiss_core.studies import generalization
 from repdiss_core.studies.asymmetry import DEPTHS, Params, all_curves, paper_curves
 from repdiss_core.studies.common import CkaView, cka_panel, data_id
 
-KINDS = ("cka", *(f"{stitch}-{depth}l" for stitch in ("quick", "reference") for depth in DEPTHS))
+ASYMMETRY = ("cka", *(f"{stitch}-{depth}l" for stitch in ("quick", "reference") for depth in DEPTHS))
+KINDS = (*ASYMMETRY, *POPULATIONS)
+# How features of section 4 are read in what ships: without padding, with it, [CLS] alone, and after the residual addition.
+READINGS = (("tokens", "mlp_out"), ("padded", "mlp_out"), ("cls", "mlp_out"), ("tokens", "resid_post"))
 VIEWS = (CkaView(), CkaView(flatten="sample"), CkaView(estimator="sequence_aware"), CkaView(estimator="biased"))
 # Losses are means of float32 numbers; HSIC values span many orders of magnitude and stay float64.
 SINGLE_PRECISION = ("loss", "loss_closed_form", "loss_f", "loss_g", "train_loss")
@@ -33,8 +37,36 @@ def comparisons(kind: str) -> list[Comparison]:
     """What ships of one kind.
 
     "cka": maps of all pairs of models in four views. "quick-3l", "quick-4l": stitches of every ordered pair of that depth. "reference-3l",
-    "reference-4l": the paper's four curves at the paper's 2000 steps, for the models of seed 0.
+    "reference-4l": the paper's four curves at the paper's 2000 steps, for the models of seed 0. "natural", "constructed": CKA of all pairs of
+    that population in four readings, and stitched accuracies between the default groups.
     """
+    return [c for group, _ in groups(kind).values() for c in group]
+
+
+def groups(kind: str) -> dict[str, tuple[list[Comparison], int]]:
+    """{name: (comparisons that one process computes together, batches of each)}."""
+    if kind in POPULATIONS:
+        return _population_groups(kind)
+    found: dict[str, tuple[list[Comparison], int]] = {}
+    for c in _asymmetry(kind):
+        found.setdefault("all" if kind == "cka" else f"{c.f.name}-{c.g.name}", ([], preset("bundled").cka_batches))[0].append(c)
+    return found
+
+
+def _population_groups(population: str) -> dict[str, tuple[list[Comparison], int]]:
+    found = {}
+    for rows, hook in READINGS:
+        params = generalization.Params(population, rows=rows, hook=hook)
+        for name in params.sets:
+            found[f"{name}-{rows}-{hook}"] = (list(generalization.cka_pairs(params, name).values()), params.chunks)
+    params = generalization.Params(population)
+    models = generalization.group_models(params)
+    for name in params.sets:
+        found[f"{name}-stitched"] = (list(generalization.stitched_pairs(params, name, models).values()), params.chunks)
+    return found
+
+
+def _asymmetry(kind: str) -> list[Comparison]:
     if kind == "cka":
         setting = preset("bundled")
         data = data_id(setting, setting.eval_split)
@@ -72,13 +104,11 @@ def _work(kinds: tuple[str, ...]) -> None:
     import torch
 
     from repdiss_core.activations import ActivationCache
-    from repdiss_core.engine.run import Engine
 
     torch.set_num_threads(1)
     store = ResultStore.open()
-    n_batches = preset("bundled").cka_batches
     for kind in kinds:
-        for (name, members) in _groups(kind):
+        for name, (members, n_batches) in groups(kind).items():
             begun = time.monotonic()
             try:
                 with store.lock(f"shipping-{kind}-{name}", timeout=0):
@@ -88,36 +118,23 @@ def _work(kinds: tuple[str, ...]) -> None:
             print(f"{kind} {name}: {time.monotonic() - begun:.0f} s", flush=True)
 
 
-def _groups(kind: str) -> list[tuple[str, list[Comparison]]]:
-    groups: dict[str, list[Comparison]] = {}
-    for c in comparisons(kind):
-        groups.setdefault("all" if kind == "cka" else f"{c.f.name}-{c.g.name}", []).append(c)
-    return list(groups.items())
-
-
 def _pack(kind: str) -> None:
-    store, setting = ResultStore.open(), preset("bundled")
+    store = ResultStore.open()
+    engine = Engine(store)
     entries, missing = [], 0
-    for comparison in comparisons(kind):
-        entry = store.get_local(comparison.key)
-        if entry is None or not _complete(store, comparison, setting.cka_batches):
-            missing += 1
-            continue
-        arrays = {k: a.astype("float32") if k in SINGLE_PRECISION else a for k, a in entry.arrays.items()}
-        entries.append(Entry(entry.key, arrays, entry.meta, "shipped", entry.stored_at))
+    for members, n_batches in groups(kind).values():
+        for comparison in members:
+            entry = store.get_local(comparison.key) if engine.is_complete(comparison, n_batches) else None
+            if entry is None:
+                missing += 1
+                continue
+            arrays = {k: a.astype("float32") if k in SINGLE_PRECISION else a for k, a in entry.arrays.items()}
+            entries.append(Entry(entry.key, arrays, entry.meta, "shipped", entry.stored_at))
     if missing:
         raise SystemExit(f"{missing} results of kind {kind} are not complete; the pack was not written. Run the command again.")
-    path = bundled_root() / f"asymmetry-{kind}.safetensors"
+    path = bundled_root() / f"{'generalization' if kind in POPULATIONS else 'asymmetry'}-{kind}.safetensors"
     write_pack(path, entries)
     print(f"{path.name}: {len(entries)} results, {path.stat().st_size / 2**20:.1f} MiB, of {len({model_spec(c.f.name).name for c in comparisons(kind)})} models")
-
-
-def _complete(store: ResultStore, comparison: Comparison, n_batches: int) -> bool:
-    if comparison.measure == "cka":
-        kept = stored_hsic(store, comparison)
-        return kept is not None and kept.n_batches >= n_batches
-    result, _ = load_stitch(store, comparison)
-    return result is not None and result.complete
 
 
 if __name__ == "__main__":

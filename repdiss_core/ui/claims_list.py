@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from zlib import crc32
 
@@ -60,7 +61,7 @@ def claims_by_depth(by_depth: dict[int, list[Claim]]) -> None:
                 claims_list(claims)
 
 
-def claims_list(claims: list[Claim]) -> None:
+def claims_list(claims: Sequence[Claim]) -> None:
     """One frame a sentence: a row of numbers by layer for these models, one for the activation function, and what they rest on."""
     for sentence in dict.fromkeys(c.sentence for c in claims):
         group = [c for c in claims if c.sentence == sentence]

@@ -18,6 +18,7 @@ from repdiss_core.ui.warm_up import load_components
 PAGES = {
     "app.py": "The paper’s map",
     "pages/1_Activation_asymmetry.py": "Activation asymmetry",
+    "pages/2_Generalization.py": "Generalization",
     "pages/4_Compare_models.py": "Compare models",
     "pages/7_Runs.py": "Runs",
 }

@@ -1,0 +1,33 @@
+"""Section 4 of the paper: Figures 2, 7 and 8, the clusters that it left open, and what is left of its claims."""
+
+import streamlit as st
+
+from repdiss_core.claims_generalization import generalization_claims, headline
+from repdiss_core.ui import generalization_cards as cards
+from repdiss_core.ui.claims_list import claims_list
+from repdiss_core.ui.cluster_table import cluster_table
+from repdiss_core.ui.figure_card import figure_card
+from repdiss_core.ui.model_strip import model_strip
+from repdiss_core.ui.page import begin_page, result_store, show_problems, told_in_a_sentence
+from repdiss_core.ui.text import as_text
+
+begin_page("pages/2_Generalization.py", cards.QUESTION, figures=True)
+found = st.container()
+with told_in_a_sentence():
+    params, quantity = cards.pick()
+    data = cards.loaded(params)
+    found.markdown(as_text(headline(data)))
+    cards.say_what_is_compared(params)
+    for card in cards.cards(params, quantity):
+        figure_card(card)
+        if card.card_id == "distances":
+            cluster_table(data)
+    f, g = model_strip(data)
+    if f == g:
+        st.info("Choose two different models to compare them layer by layer.", icon=":material/info:")
+    else:
+        for card in cards.pair_cards(params, f, g):
+            figure_card(card)
+    st.header("What becomes of the paper’s claims", anchor="claims")
+    claims_list(generalization_claims(data))
+show_problems(result_store())

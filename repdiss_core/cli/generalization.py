@@ -1,0 +1,72 @@
+"""The figures of section 4 on the command line: their options, their request, and their drawings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from repdiss_core.comparison import Request
+
+if TYPE_CHECKING:
+    from repdiss_core.cache import ResultStore
+    from repdiss_core.compose import Drawn
+    from repdiss_core.figures.theme import Look
+    from repdiss_core.studies.generalization import Params
+
+NAMES = ("population", "k", "rank_by", "overlap", "rows", "hook", "items", "chunks")
+
+
+def population_options(command: Any) -> Any:
+    """--population, --k, --rank-by, --overlap, --rows, --hook, --items, --chunks: for Figures 2, 7 and 8 alone."""
+    for option in reversed((
+        click.option("--population", type=click.Choice(("natural", "constructed")), default="natural", show_default=True, help="Figures 2, 7, 8: which classifiers."),
+        click.option("--k", type=int, default=6, show_default=True, help="Figures 2, 7, 8: models a group; the paper has 10."),
+        click.option("--rank-by", type=click.Choice(("lexical_overlap_rank", "lexical_overlap")), default="lexical_overlap_rank", show_default=True),
+        click.option("--overlap", type=click.Choice(("lexical_overlap", "lexical_overlap_rank")), default="lexical_overlap", show_default=True, help="The overlap set measured on."),
+        click.option("--rows", type=click.Choice(("tokens", "padded", "cls")), default="tokens", show_default=True, help="Rows of the feature matrix; the paper's are padded."),
+        click.option("--hook", type=click.Choice(("mlp_out", "resid_post")), default="mlp_out", show_default=True),
+        click.option("--items", type=click.IntRange(min=1), default=500, show_default=True, help="Pairs of sentences that stitched models classify."),
+        click.option("--chunks", type=click.IntRange(min=1), default=None, help="Chunks of feature rows (default 7, or 3 for cls)."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def take_params(choices: dict[str, Any]) -> Params:
+    """Removes the population's options from the command's choices and makes the study's parameters of them."""
+    from repdiss_core.studies.generalization import Params
+
+    taken = {name: choices.pop(name) for name in NAMES}
+    return Params(n_chunks=taken.pop("chunks"), **taken)
+
+
+def is_population_figure(figure_id: str) -> bool:
+    """Whether a figure belongs to section 4."""
+    from repdiss_core.paper import figure_spec
+
+    return figure_spec(figure_id).kind == "population"
+
+
+def population_request(figures: tuple[str, ...], params: Params) -> Request:
+    """One request for several of these figures."""
+    from repdiss_core.panels import request_for
+    from repdiss_core.paper import figure_parts
+
+    return request_for((c for figure_id in figures for part in figure_parts(figure_id, params) for c in part.comparisons), params.chunks)
+
+
+def draw_population_figure(figure_id: str, store: ResultStore, params: Params, look: Look, quantity: str = "accuracy") -> list[Drawn]:
+    """The cards of one of these figures, from the cache: the numbers are those of the page."""
+    from repdiss_core.compose_generalization import curves, distances
+    from repdiss_core.compose_generalization.loaded import load
+    from repdiss_core.paper import figure_spec
+    from repdiss_core.studies.generalization import IN_DISTRIBUTION
+
+    found = load(store, params)
+    name = figure_spec(figure_id).figure_id
+    if name == "fig7":
+        return [curves.compose_stitching(found, look, (params.overlap,), quantity)]
+    if name == "fig8":
+        return [distances.compose_distances(found, look, params.sets)]
+    return [curves.compose_stitching(found, look, (IN_DISTRIBUTION,), quantity), curves.compose_cka(found, look, params.sets)]

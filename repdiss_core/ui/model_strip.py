@@ -1,0 +1,64 @@
+"""The strip of all models' accuracies; a click on it, or two dropdowns, choose the pair that is shown layer by layer."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from repdiss_core.compose_generalization.loaded import Loaded
+from repdiss_core.figures.accuracy_strip import ModelAccuracy, accuracy_strip
+from repdiss_core.figures.theme import chart_config
+from repdiss_core.studies import generalization as study
+from repdiss_core.ui.page import current_look
+from repdiss_core.ui.pickers import choose
+from repdiss_core.ui.text import as_text
+
+CHART = "chart-strip"
+
+
+def model_strip(loaded: Loaded) -> tuple[str, str]:
+    """Draw the strip; returns the two chosen models (the best and the worst at first)."""
+    params, groups = loaded.params, loaded.groups
+    names = list(study.models_of(params.population))
+    in_distribution, overlap = (study.accuracies(params.population, name) for name in params.sets)
+    with st.container(border=True, key="card-strip", gap="small"):
+        st.subheader("Every model’s accuracy", anchor="strip")
+        chart = st.empty()
+        left, right = st.columns(2)
+        with left:
+            f = choose("First model", names, "model_a", groups.top[0])
+        with right:
+            g = choose("Second model", names, "model_b", groups.bottom[0])
+        models = [
+            ModelAccuracy(n, in_distribution[n], overlap[n], "top" if n in groups.top else "bottom" if n in groups.bottom else "other", n in (f, g)) for n in names
+        ]
+        figure = accuracy_strip(models, current_look())
+        chart.plotly_chart(
+            figure, theme=None, key=CHART, on_select=_take, selection_mode="points", config=chart_config("repdiss-models"), alt=_spoken(models),
+        )  # fmt: skip
+        st.caption(as_text(_caption(loaded, in_distribution, overlap)))
+    return f, g
+
+
+def _take() -> None:
+    """A clicked model takes the place of the first one, which moves to the second; a rectangle of two takes both."""
+    points = st.session_state[CHART].selection.points
+    clicked = list(dict.fromkeys(point["customdata"][0] for point in points if point.get("customdata")))
+    if len(clicked) >= 2:
+        st.session_state["model_a"], st.session_state["model_b"] = clicked[:2]
+    elif clicked and clicked[0] != st.session_state.get("model_a"):
+        st.session_state["model_b"] = st.session_state.get("model_a", clicked[0])
+        st.session_state["model_a"] = clicked[0]
+
+
+def _caption(loaded: Loaded, in_distribution: dict[str, float], overlap: dict[str, float]) -> str:
+    inside, outside = in_distribution.values(), overlap.values()
+    return (
+        f"{len(overlap)} models · in distribution {min(inside):.3f} to {max(inside):.3f}, lexical overlap {min(outside):.2f} to {max(outside):.2f} "
+        f"(right is: not entailed) · green: the {loaded.groups.k} generalizing, pink: the {loaded.groups.k} heuristic, ranked on {study.SET_LABELS[loaded.params.rank_by]} · "
+        "click two models to compare them below"
+    )
+
+
+def _spoken(models: list[ModelAccuracy]) -> str:
+    best, worst = max(models, key=lambda m: m.overlap), min(models, key=lambda m: m.overlap)
+    return f"Accuracy of {len(models)} models in distribution and on lexical overlap, from {worst.name} ({worst.overlap:.2f}) to {best.name} ({best.overlap:.2f})."
