@@ -164,6 +164,7 @@ class _PackIndex:
         self._directory = directory
         self._problems = problems
         self._index: dict[str, tuple[Path, dict[str, Any]]] | None = None
+        self._opened: dict[Path, Any] = {}  # a pack never changes while the program runs; opening it for each entry is slow
 
     def keys(self) -> list[str]:
         return list(self._entries())
@@ -174,8 +175,9 @@ class _PackIndex:
             return None
         path, stated = found
         try:
-            with safe_open(str(path), framework="numpy") as pack_file:
-                arrays = {name: pack_file.get_tensor(f"{key}/{name}") for name in stated["arrays"]}
+            if path not in self._opened:
+                self._opened[path] = safe_open(str(path), framework="numpy")
+            arrays = {name: self._opened[path].get_tensor(f"{key}/{name}") for name in stated["arrays"]}
             if checksum(arrays, stated["meta"]) != stated["sha256"]:
                 raise DamagedEntry("its checksum does not match its content")
         except (*DAMAGE, SafetensorError, KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""`bench cka|engine|app`: every claim of speed, measured again on the machine at hand."""
+"""`bench cka|engine|localization|app`: every claim of speed, measured again on the machine at hand."""
 
 from __future__ import annotations
 
@@ -34,6 +34,15 @@ def engine(batches: int, json_path: str | None) -> None:
     from repdiss_core.bench.engine import run
 
     sys.exit(run(batches, json_path))
+
+
+@bench.command()
+@_JSON
+def localization(json_path: str | None) -> None:
+    """CKA of all pairs of the bundled classifiers, and identity stitching between the groups, from an empty cache."""
+    from repdiss_core.bench.localization import run
+
+    sys.exit(run(json_path))
 
 
 @bench.command()
