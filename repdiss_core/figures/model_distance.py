@@ -14,7 +14,7 @@ from repdiss_core.figures.depth_fraction_curve import KINDS, group_color
 from repdiss_core.figures.theme import Look
 
 SCALE = "Cividis"
-SYMBOLS = {"top": "circle", "bottom": "square", "other": "diamond-open"}
+SYMBOLS = {"top": "circle", "bottom": "square", "other": "diamond"}
 GOLDEN = 0.6180339887498949
 
 
@@ -70,8 +70,8 @@ def distance_groups(panels: Sequence[DistancePanel], look: Look, height: int = 3
     layout: dict[str, Any] = {"annotations": []}
     for number, (panel, domain) in enumerate(zip(panels, domains, strict=True), start=1):
         suffix = "" if number == 1 else str(number)
-        ticks = [f"{theme.plain(name)}<br>{theme.count(len(values), 'pair')}" for name, _, values in panel.groups]
-        layout[f"xaxis{suffix}"] = theme.axis(look, "", domain=domain, anchor=f"y{suffix}", tickvals=list(range(len(ticks))), ticktext=ticks, range=[-0.6, max(len(ticks), 3) - 0.4], showgrid=False)
+        ticks = ["<br>".join([*(theme.plain(part) for part in _broken(name)), theme.count(len(values), "pair")]) for name, _, values in panel.groups]
+        layout[f"xaxis{suffix}"] = theme.axis(look, "", domain=domain, anchor=f"y{suffix}", tickvals=list(range(len(ticks))), ticktext=ticks, range=[-0.6, max(len(ticks), 3) - 0.4], showgrid=False, tickangle=0)
         y = theme.axis(look, "distance, radians" if number == 1 else "", anchor=f"x{suffix}", showticklabels=number == 1 and bool(panel.groups), nticks=6)
         layout[f"yaxis{suffix}"] = y | ({"matches": "y"} if number > 1 else {}) | ({} if panel.groups else {"range": [0, 1]})
         layout["annotations"].append(theme.panel_title(look, panel.title, number))
@@ -81,6 +81,12 @@ def distance_groups(panels: Sequence[DistancePanel], look: Look, height: int = 3
         for position, (name, kind, values) in enumerate(panel.groups):
             traces += _distribution(position, name, kind, values, look, suffix)
     return theme.assemble(traces, layout, look, height)
+
+
+def _broken(name: str) -> list[str]:
+    """The two ends of a kind of pairs, a line each, so that neighbouring labels never meet."""
+    first, dash, second = name.partition(" – ")
+    return [f"{first} –", second] if dash else [name]
 
 
 def _distribution(position: int, name: str, kind: str, values: np.ndarray, look: Look, suffix: str) -> list[dict[str, Any]]:
@@ -198,7 +204,7 @@ def _points(panel: PointPanel, look: Look, suffix: str, first: bool) -> dict[str
     return {
         "type": "scatter", "mode": "markers", "x": points[:, 0].tolist(), "y": points[:, 1].tolist(), "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": False,
         "marker": {
-            "symbol": [SYMBOLS[group] for group in panel.groups], "size": 13, "color": accuracy.tolist(), "colorscale": SCALE, "cmin": 0, "cmax": 1,
+            "symbol": [SYMBOLS[group] for group in panel.groups], "size": [9 if group == "other" else 13 for group in panel.groups], "color": accuracy.tolist(), "colorscale": SCALE, "cmin": 0, "cmax": 1,
             "line": {"width": 1, "color": look.text}, "showscale": first, "colorbar": bar,
         },
         "customdata": [[name, group] for name, group in zip(panel.names, panel.groups, strict=True)],
@@ -207,5 +213,5 @@ def _points(panel: PointPanel, look: Look, suffix: str, first: bool) -> dict[str
 
 
 def _short(name: str) -> str:
-    """"nli-natural-07" is shown as "07", "nli-4pct-3" as "4pct-3"."""
+    """"nli-natural-07" is shown as "07", "nli-15pct-03" as "15pct-03"."""
     return name.removeprefix("nli-natural-").removeprefix("nli-")
