@@ -7,6 +7,7 @@ would matter (`MARGINS`); between the two it is undecided.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,6 +25,7 @@ ALPHA = 0.05
 # The smallest difference that would matter: two answers in a hundred, .02 of CKA.
 MARGINS = {"accuracy": 0.02, "cka": 0.02}
 CLUSTERED = 0.8
+NUMBERED = re.compile(r"(\w+) (\d+) of (\d+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +98,22 @@ def sentence(evidence: Evidence, shown: np.ndarray, margin: float, unit: str) ->
     late = evidence.depth > LATE
     if shown.any():
         best = int(np.argmax(np.where(shown, effect, -np.inf)))
-        where = ", ".join(evidence.labels[i] for i in np.flatnonzero(shown))
-        return f"The groups part at {where}; largest at {evidence.labels[best]}: {_effect(evidence, best, unit)}, p {_p(p[best])}."
+        return f"The groups part at {_places(evidence.labels, shown)}; largest at {evidence.labels[best]}: {_effect(evidence, best, unit)}, p {_p(p[best])}."
     most = int(np.flatnonzero(late)[np.argmax(np.abs(effect[late]))])
     bound = f" A difference of {margin:g} or more is excluded." if (evidence.interval[1][late] < margin).all() else ""
     return f"No difference was found at any late layer: at most {_effect(evidence, most, unit)} ({evidence.labels[most]}), p {_p(p[most])}.{bound}"
+
+
+def _places(labels: tuple[str, ...], shown: np.ndarray) -> str:
+    """ "blocks 1, 2 and 6 of 6" for "block 1 of 6", "block 2 of 6", "block 6 of 6"; other labels follow as they are."""
+    chosen = [labels[i] for i in np.flatnonzero(shown)]
+    numbered = [found for found in map(NUMBERED.fullmatch, chosen) if found]
+    others = [label for label in chosen if not NUMBERED.fullmatch(label)]
+    if len(numbered) < 2:
+        return ", ".join(chosen)
+    numbers = [found[2] for found in numbered]
+    together = f"{numbered[0][1]}s {', '.join(numbers[:-1])} and {numbers[-1]} of {numbered[0][3]}"
+    return ", ".join([together, *others])
 
 
 def _late_penalty(loaded: Loaded, set_name: str, ours: bool) -> Claim:

@@ -16,6 +16,8 @@ FLOORS = (
     ("repdiss_core.__main__",),
     ("repdiss_core.cli", "repdiss_core.ui", "repdiss_core.shipped"),
     ("repdiss_core.bench",),
+    ("repdiss_core.claims_generalization",),
+    ("repdiss_core.compose_generalization",),
     ("repdiss_core.compose", "repdiss_core.claims", "repdiss_core.pruning"),
     ("repdiss_core.paper", "repdiss_core.exports"),
     ("repdiss_core.studies", "repdiss_core.figures", "repdiss_core.analysis", "repdiss_core.jobs"),

@@ -78,7 +78,7 @@ def compose_distances(loaded: Loaded, look: Look, sets: tuple[str, ...], state: 
         distance = group_distance(loaded, name)
         kinds = {} if distance is None else unordered_pair_values(distance, loaded.groups.is_top)
         ordered = [kind for kind in ("top_top", "top_bottom", "bottom_bottom") if kind in kinds]
-        groups = tuple((NAMES[kind], kind, kinds[kind]) for kind in ordered)
+        groups = tuple((NAMES[kind].replace(" – ", " –\n"), kind, kinds[kind]) for kind in ordered)
         panels.append(DistancePanel(words.SHORT_SETS[name], groups, progress(state, loaded.cka[name].origin, "pairs")))
         forms += distance_forms(loaded, name, kinds)
     tests = [(name, distance_test(loaded, name)) for name in sets]

@@ -6,7 +6,9 @@ embeddings from f; cut L exchanges only the head. f runs once for all cuts and a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,16 +94,16 @@ def run_accuracies(
 def stitched_logits(f_residuals: Sequence[Tensor], g: Any, batch: TokenBatch) -> list[Tensor]:
     """[(b, n_labels)] g's logits at every cut 0 … L, from f's residuals [(b, t, d)] at those cuts.
 
-    All cuts below block l pass through it together, as one batch of that many times the sequences.
+    All cuts below block l pass through it together, as one batch of that many times the sequences; of the last block only
+    the token that the head reads is computed.
     """
     import torch
 
-    n_cuts, b = len(f_residuals), len(f_residuals[0])
-    h = f_residuals[0]
-    for layer in range(1, n_cuts):
-        repeated = _repeated(batch, layer)
-        h = torch.cat([g.blocks(h, layer - 1, layer, repeated), f_residuals[layer]])
-    return list(g.head(h, _repeated(batch, n_cuts)).split(b))
+    n_layers, h = len(f_residuals) - 1, f_residuals[0]
+    for layer in range(1, n_layers):
+        h = torch.cat([g.blocks(h, layer - 1, layer, _repeated(batch, layer)), f_residuals[layer]])
+    below = g.read_out(h, _repeated(batch, n_layers)).split(len(f_residuals[0]))
+    return [*below, g.head(f_residuals[n_layers], batch)]
 
 
 def read_items(stream: Any, n_items: int) -> Items:
@@ -182,20 +184,38 @@ def _own(model: Any, parts: list[tuple[np.ndarray, TokenBatch]], items: Items, j
 def _bottom(
     models: dict[ModelId, Any], bottom: ModelId, tops: list[ModelId], parts: Any, items: Items, judge: Any, should_stop: Callable[[], bool]
 ) -> dict[ModelId, np.ndarray] | None:
-    """{g: (L+1, n_items) uint8} for one f; None where asked to stop."""
+    """{g: (L+1, n_items) uint8} for one f; None where asked to stop. Each g has a thread of its own: its products are small."""
     import torch
 
     found = {g: np.zeros((models[g].n_layers + 1, len(items.labels)), dtype=np.uint8) for g in tops}
-    with torch.no_grad():
+
+    def under(g: ModelId, residuals: list[Tensor], chosen: np.ndarray, batch: TokenBatch) -> None:
+        with torch.no_grad():
+            for cut, values in enumerate(stitched_logits(residuals, models[g], batch)):
+                found[g][cut, chosen] = judge(values.argmax(-1).numpy(), batch.labels)
+
+    with _single_threaded() as n_threads, ThreadPoolExecutor(n_threads) as pool:
         for chosen, batch in parts:
             if should_stop():
                 return None
-            residuals = _residuals(models[bottom], batch)
-            for g in tops:
-                logits = stitched_logits(residuals, models[g], batch)
-                for cut, values in enumerate(logits):
-                    found[g][cut, chosen] = judge(values.argmax(-1).numpy(), batch.labels)
+            with torch.no_grad():
+                residuals = _residuals(models[bottom], batch)
+            for done in [pool.submit(under, g, residuals, chosen, batch) for g in tops]:
+                done.result()
     return found
+
+
+@contextmanager
+def _single_threaded() -> Iterator[int]:
+    """Inside, torch's products use one thread each; yields how many threads there are to share."""
+    import torch
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield n_threads
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def _repeated(batch: TokenBatch, times: int) -> TokenBatch:

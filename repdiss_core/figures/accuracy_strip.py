@@ -9,8 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from repdiss_core.figures import theme
-from repdiss_core.figures.depth_fraction_curve import GROUP_COLORS, GROUP_COLORS_ON_DARK
-from repdiss_core.figures.theme import Look
+from repdiss_core.figures.theme import GROUP_COLORS, GROUP_COLORS_ON_DARK, Look
 
 
 @dataclass(frozen=True)

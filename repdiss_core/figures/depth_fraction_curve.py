@@ -10,10 +10,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from repdiss_core.figures import theme
-from repdiss_core.figures.theme import Look
+from repdiss_core.figures.theme import GROUP_COLORS, GROUP_COLORS_ON_DARK, Look
 
-GROUP_COLORS = {"top": "#009E73", "bottom": "#CC79A7", "between": "#6B6B6B"}
-GROUP_COLORS_ON_DARK = {"top": "#2BC298", "bottom": "#DE97BE", "between": "#A6A6A6"}
 # (colour, dash, marker) of each kind of pair; f → g are two directions of the same colour.
 KINDS = {
     "top_top": ("top", "solid", "circle"),

@@ -70,8 +70,8 @@ def distance_groups(panels: Sequence[DistancePanel], look: Look, height: int = 3
     layout: dict[str, Any] = {"annotations": []}
     for number, (panel, domain) in enumerate(zip(panels, domains, strict=True), start=1):
         suffix = "" if number == 1 else str(number)
-        ticks = ["<br>".join([*(theme.plain(part) for part in _broken(name)), theme.count(len(values), "pair")]) for name, _, values in panel.groups]
-        layout[f"xaxis{suffix}"] = theme.axis(look, "", domain=domain, anchor=f"y{suffix}", tickvals=list(range(len(ticks))), ticktext=ticks, range=[-0.6, max(len(ticks), 3) - 0.4], showgrid=False, tickangle=0)
+        ticks = ["<br>".join([*map(theme.plain, name.split("\n")), theme.count(len(values), "pair")]) for name, _, values in panel.groups]
+        layout[f"xaxis{suffix}"] = theme.axis(look, "", domain=domain, anchor=f"y{suffix}", tickvals=list(range(len(ticks))), ticktext=ticks, tickangle=0, range=[-0.6, max(len(ticks), 3) - 0.4], showgrid=False)
         y = theme.axis(look, "distance, radians" if number == 1 else "", anchor=f"x{suffix}", showticklabels=number == 1 and bool(panel.groups), nticks=6)
         layout[f"yaxis{suffix}"] = y | ({"matches": "y"} if number > 1 else {}) | ({} if panel.groups else {"range": [0, 1]})
         layout["annotations"].append(theme.panel_title(look, panel.title, number))
@@ -81,12 +81,6 @@ def distance_groups(panels: Sequence[DistancePanel], look: Look, height: int = 3
         for position, (name, kind, values) in enumerate(panel.groups):
             traces += _distribution(position, name, kind, values, look, suffix)
     return theme.assemble(traces, layout, look, height)
-
-
-def _broken(name: str) -> list[str]:
-    """The two ends of a kind of pairs, a line each, so that neighbouring labels never meet."""
-    first, dash, second = name.partition(" – ")
-    return [f"{first} –", second] if dash else [name]
 
 
 def _distribution(position: int, name: str, kind: str, values: np.ndarray, look: Look, suffix: str) -> list[dict[str, Any]]:

@@ -32,6 +32,8 @@ PAGE_CSS = """
 .js-plotly-plot :is(.xaxislayer-above, .yaxislayer-above, .infolayer) text { fill: currentColor !important; }
 """
 FONT_FAMILY = '"Source Sans", "Source Sans 3", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'
+GROUP_COLORS = {"top": "#009E73", "bottom": "#CC79A7", "between": "#6B6B6B"}
+GROUP_COLORS_ON_DARK = {"top": "#2BC298", "bottom": "#DE97BE", "between": "#A6A6A6"}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from repdiss_core.figures import theme
 from repdiss_core.figures.layer_curve import stroke
-from repdiss_core.figures.theme import LOOKS
+from repdiss_core.figures.theme import GROUP_COLORS, LOOKS
 from repdiss_core.results import LayerCurve, LayerMatrix
 
 HEIGHT, GAP = 64, 12
@@ -57,7 +57,7 @@ def cell_color(value: float) -> str:
 
 
 def lines_svg(panels: Sequence[Sequence[tuple[np.ndarray, np.ndarray, dict[str, str]]]], width: int = 216) -> str:
-    """A row of panels of lines (x, y, style) on one scale."""
+    """A row of panels of lines (x, y, style) on one scale; a style with "group" ("top", "bottom", "between") takes that group's colour."""
     everything = [y[np.isfinite(y)] for panel in panels for _, y, _ in panel]
     share = (width - GAP * (len(panels) - 1)) / max(1, len(panels))
     parts = [f'<rect width="{width}" height="{HEIGHT}" fill="{theme.QUIET_FILL}"/>'] if not everything else []
@@ -79,10 +79,11 @@ def _polyline(line: tuple[np.ndarray, np.ndarray, dict[str, str]], left: float, 
     at_x = left + 3 + (width - 6) * (x - x.min()) / max(float(np.ptp(x)), 1e-9)
     at_y = 4 + (HEIGHT - 10) * (1 - (y - low) / (high - low))
     drawn = stroke(style, LOOKS["page"])
+    color = GROUP_COLORS[style["group"]] if "group" in style else drawn.color
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(at_x, at_y, strict=True))
     dash = ' stroke-dasharray="5 3"' if drawn.dash == "dash" else ""
     thin = 1.0 if style.get("role") == "control" else 1.8
-    return f'<polyline points="{points}" fill="none" stroke="{drawn.color}" stroke-width="{thin}" stroke-linejoin="round"{dash}/>'
+    return f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="{thin}" stroke-linejoin="round"{dash}/>'
 
 
 def curve_line(curve: LayerCurve) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:

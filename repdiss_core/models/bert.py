@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from transformers.masking_utils import create_bidirectional_mask
 
@@ -71,6 +72,22 @@ class BertResidualModel:
     def head(self, h: Tensor, batch: TokenBatch) -> Tensor:
         """(b, n_labels) logits: pooler on the first token, then the classifier."""
         return self.network.classifier(self.network.bert.pooler(h))
+
+    def read_out(self, h: Tensor, batch: TokenBatch) -> Tensor:
+        """(b, n_labels) logits from what the last block reads: `head(blocks(h, L - 1, L))` with that block's first token alone.
+
+        The head reads the first token only, so that of the last block the other tokens' queries, sums and dense layers are not needed.
+        """
+        layer = self.network.bert.encoder.layer[-1]
+        attention, first = layer.attention.self, h[:, :1]
+        mask = None if batch.mask is None else torch.from_numpy(batch.mask.astype(bool))[:, None, None, :]  # (b, 1, 1, t)
+        query, key, value = (
+            project(x).unflatten(-1, (-1, attention.attention_head_size)).transpose(1, 2)  # (b, heads, 1 or t, d_head)
+            for project, x in ((attention.query, first), (attention.key, h), (attention.value, h))
+        )
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
+        attended = layer.attention.output(seen, first)
+        return self.head(layer.output(layer.intermediate(attended), attended), batch)
 
     def residuals(self, batch: TokenBatch) -> Iterator[Tensor]:
         """(b, t, d_model) after block 1 … n_layers, without gradient."""

@@ -6,12 +6,15 @@ import streamlit as st
 
 from repdiss_core import jobs
 from repdiss_core.cache import ResultStore
+from repdiss_core.compose_generalization.thumbnails import lines as population_lines
 from repdiss_core.errors import UserError
 from repdiss_core.figures.learning_curve import running_mean
 from repdiss_core.figures.thumbnail import curve_line, heatmaps_svg, lines_svg
 from repdiss_core.panels import load_curve, load_learning, load_matrix
 from repdiss_core.paper import FIGURES, FigurePart, FigureSpec, StudySpec, figure_parts
 from repdiss_core.studies.common import bundled_preset
+from repdiss_core.studies.generalization import Params
+from repdiss_core.ui.generalization_cards import loaded
 from repdiss_core.ui.text import as_text
 
 COLUMNS = 4
@@ -83,6 +86,8 @@ def _picture(store: ResultStore, spec: FigureSpec, parts: tuple[FigurePart, ...]
     if spec.kind == "curves":
         views = [[load_curve(store, curve).curve for curve in part.curves] for part in parts]
         return lines_svg([[curve_line(c) for c in panel if c is not None] for panel in views])
+    if spec.kind == "population":
+        return lines_svg(population_lines(spec.figure_id, loaded(Params())))
     learning = [c for curve in parts[0].curves for c in load_learning(store, curve)]
     layers = sorted({c.layer for c in learning})
     styles = {id(c): {"role": c.role, "kind_f": c.kind_f, "kind_g": c.kind_g} for c in learning}

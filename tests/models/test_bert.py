@@ -45,6 +45,15 @@ def test_cut_model_equals_the_whole_one(attention):
     assert torch.allclose(logits, whole_forward(model, batch).logits, atol=1e-6)
 
 
+def test_reading_out_equals_the_last_block_and_the_head():
+    model, batch = tiny_bert(), padded_batch()
+    with torch.no_grad():
+        h = model.blocks(model.embed(batch), 0, 2, batch)
+        assert torch.allclose(model.read_out(h, batch), model.head(model.blocks(h, 2, 3, batch), batch), atol=1e-6)
+        whole = TokenBatch(batch.tokens, None)
+        assert torch.allclose(model.read_out(h, whole), model.head(model.blocks(h, 2, 3, whole), whole), atol=1e-6)
+
+
 def test_resid_post_is_the_hidden_state_of_each_layer():
     model, batch = tiny_bert(), padded_batch()
     hidden = whole_forward(model, batch).hidden_states
