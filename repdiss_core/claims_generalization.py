@@ -65,7 +65,8 @@ def headline(loaded: Loaded) -> str:
     found = [_late_cka(loaded, name, False) for name in loaded.params.sets]
     if any(claim.verdict == MISSING for claim in found):
         return "Not every pair of this population is computed yet."
-    return f"In distribution: {found[0].found} On lexical overlap: {found[1].found}"
+    inside, overlap = (claim.found[0].lower() + claim.found[1:] for claim in found)
+    return f"In distribution: {inside} On lexical overlap: {overlap}"
 
 
 def only_late(evidence: Evidence) -> tuple[str, np.ndarray]:

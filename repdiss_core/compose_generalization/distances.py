@@ -152,7 +152,7 @@ def compose_points(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str
         stresses.append(f"{words.SHORT_SETS[name].lower()} {stress:.2f}")
         panels.append(PointPanel(words.SHORT_SETS[name], found.models, points, _accuracy(loaded, found.models), _groups(loaded, found.models), stress))
     caption = Caption(
-        models=f"all {len(loaded.overlap_accuracy)} models of the population; circles: the {loaded.groups.k} generalizing, squares: the {loaded.groups.k} heuristic",
+        models=f"all {len(loaded.overlap_accuracy)} models of the population; circles: the {loaded.groups.k} generalizing, squares: the {loaded.groups.k} heuristic; small diamonds: between",
         data=words.sets_words(sets),
         estimator="metric multidimensional scaling of equation (2)",
         interval=f"stress (0: the plane holds all distances): {', '.join(stresses)}" if stresses else "",

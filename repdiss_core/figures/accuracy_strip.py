@@ -36,12 +36,14 @@ def accuracy_strip(models: Sequence[ModelAccuracy], look: Look, height: int = 28
     for label, values, filled in (("in distribution", [m.in_distribution for m in ordered], False), ("lexical overlap", [m.overlap for m in ordered], True)):
         color = [colors.get(m.group, theme.OTHER_COLOR if not look.dark else "#A6A6A6") for m in ordered]
         traces.append({
-            "type": "scatter", "mode": "markers", "name": label, "x": x, "y": values, "showlegend": True,
+            "type": "scatter", "mode": "markers", "name": label, "x": x, "y": values, "showlegend": False,
             "marker": {"symbol": "circle" if filled else "circle-open", "size": 11, "color": color, "line": {"width": [3 if m.chosen else 1.5 for m in ordered], "color": [look.text if m.chosen else c for m, c in zip(ordered, color, strict=True)]}},
             "customdata": [[m.name, m.group] for m in ordered],
             "hovertemplate": f"%{{customdata[0]}}<br><b>%{{y:.3f}}</b> right, {label}<extra></extra>",
             "selected": {"marker": {"opacity": 1}}, "unselected": {"marker": {"opacity": 1}},
         })  # fmt: skip
+        neutral = {"symbol": "circle" if filled else "circle-open", "size": 11, "color": theme.QUIET_LINE, "line": {"width": 1.5}}
+        traces.append({"type": "scatter", "mode": "markers", "name": label, "x": [None], "y": [None], "marker": neutral, "hoverinfo": "skip"})
     ticks = [m.name.removeprefix("nli-natural-").removeprefix("nli-") for m in ordered]
     layout = {
         "xaxis": theme.axis(look, "models, by lexical-overlap accuracy", tickvals=x, ticktext=ticks, tickfont={"size": 11}, showgrid=False, range=[-0.7, max(len(x), 1) - 0.3]),

@@ -22,6 +22,7 @@ KINDS = {
     "pair_back": ("between", "dash", "triangle-down"),
 }
 SIGNIFICANT = 0.05
+HEAD_SPREAD = 3.0  # points without a line stand further apart than those of curves
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,10 +133,11 @@ def _curve(panel: DepthPanel, curve: GroupCurve, look: Look, number: int, shift:
         if not len(panel.x[part]):
             continue
         low, high = curve.interval[:, part]
+        aside = shift * HEAD_SPREAD if mode == "markers" else shift
         trace = place | {
             "mode": mode,
             "name": theme.plain(f"{curve.name} ({theme.count(curve.n_pairs, 'pair')})"),
-            "x": (panel.x[part] + shift).tolist(),
+            "x": (panel.x[part] + aside).tolist(),
             "y": curve.mean[part].tolist(),
             "customdata": [[label, f"{a:.3f}", f"{b:.3f}"] for label, a, b in zip(panel.labels[part], low, high, strict=True)],
             "hovertemplate": f"{theme.plain(curve.name)}, %{{customdata[0]}}<br><b>%{{y:.3f}}</b>  95 % [%{{customdata[1]}}, %{{customdata[2]}}]<br>{theme.count(curve.n_pairs, 'pair')}<extra></extra>",

@@ -14,7 +14,7 @@ from repdiss_core.figures.depth_fraction_curve import KINDS, group_color
 from repdiss_core.figures.theme import Look
 
 SCALE = "Cividis"
-SYMBOLS = {"top": "circle", "bottom": "square", "other": "diamond-open"}
+SYMBOLS = {"top": "circle", "bottom": "square", "other": "diamond"}
 GOLDEN = 0.6180339887498949
 
 
@@ -198,7 +198,7 @@ def _points(panel: PointPanel, look: Look, suffix: str, first: bool) -> dict[str
     return {
         "type": "scatter", "mode": "markers", "x": points[:, 0].tolist(), "y": points[:, 1].tolist(), "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": False,
         "marker": {
-            "symbol": [SYMBOLS[group] for group in panel.groups], "size": 13, "color": accuracy.tolist(), "colorscale": SCALE, "cmin": 0, "cmax": 1,
+            "symbol": [SYMBOLS[group] for group in panel.groups], "size": [9 if group == "other" else 13 for group in panel.groups], "color": accuracy.tolist(), "colorscale": SCALE, "cmin": 0, "cmax": 1,
             "line": {"width": 1, "color": look.text}, "showscale": first, "colorbar": bar,
         },
         "customdata": [[name, group] for name, group in zip(panel.names, panel.groups, strict=True)],
@@ -207,5 +207,5 @@ def _points(panel: PointPanel, look: Look, suffix: str, first: bool) -> dict[str
 
 
 def _short(name: str) -> str:
-    """"nli-natural-07" is shown as "07", "nli-4pct-3" as "4pct-3"."""
+    """"nli-natural-07" is shown as "07", "nli-15pct-03" as "15pct-03"."""
     return name.removeprefix("nli-natural-").removeprefix("nli-")

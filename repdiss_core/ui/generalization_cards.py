@@ -42,7 +42,7 @@ HOW_MAPS_READ = (
     "Every model of the population against every other; dark is far apart. The tree joins the nearest first (average linkage) and orders the map. The strip "
     "under it is each model’s accuracy on lexical overlap: were the models clustered by how they generalize, it would fall into two blocks."
 )
-HOW_POINTS_READ = "Points that lie close are models whose features are alike. Colour is accuracy on lexical overlap; circles are the generalizing group, squares the heuristic one."
+HOW_POINTS_READ = "Points that lie close are models whose features are alike. Colour is accuracy on lexical overlap; circles are the generalizing group, squares the heuristic one, small diamonds the models between."
 
 
 def pick() -> tuple[Params, str]:
