@@ -17,7 +17,7 @@ from repdiss_core.errors import UserError
 
 FIRST, SWITCH, REDRAW = "first page interactive, from `streamlit run`", "page switch", "figure redrawn after a choice"
 DEEP = "first page by a link to Activation asymmetry (no target)"
-LINKS = ("Runs", "Compare models", "RepDiss", "Activation asymmetry", "Compare models", "RepDiss", "Activation asymmetry", "Runs")
+LINKS = ("Runs", "Compare models", "RepDiss", "Activation asymmetry", "Generalization", "Compare models", "RepDiss", "Generalization", "Activation asymmetry", "Runs")
 TO_PAGE = {label: f"  … of it, to {'Home' if label == 'RepDiss' else label}" for label in dict.fromkeys(LINKS)}
 TARGETS = {
     FIRST: (4.0, 5.0), SWITCH: (0.5, None), **dict.fromkeys(TO_PAGE.values(), (None, None)), REDRAW: (0.5, None), DEEP: (None, None),

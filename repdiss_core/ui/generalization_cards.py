@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import streamlit as st
 
@@ -82,21 +83,22 @@ def _loaded(params: Params, _state: tuple[int, ...]) -> Loaded:
     return load(result_store(), params)
 
 
-def cards(params: Params, quantity: str) -> list[Card]:
+@lru_cache(maxsize=64)
+def cards(params: Params, quantity: str) -> tuple[Card, ...]:
     """The study's figures, in-distribution and lexical-overlap panels side by side."""
     sets = params.sets
     cka_request = request_for((c for name in sets for c in study.cka_pairs(params, name).values()), params.chunks)
-    models = loaded(params).groups.models
+    models = study.group_models(params)
     stitch_request = request_for((c for name in sets for c in study.stitched_pairs(params, name, models).values()), params.chunks)
     found = _draw(params)
-    return [
+    return (
         Card("stitching", "Accuracy after identity stitching, by cut" if quantity == "accuracy" else "Accuracy lost by identity stitching, by cut", "Fig 2 left, Fig 7", stitch_request,
              found(lambda data, look, state: curves.compose_stitching(data, look, sets, quantity, state)), HOW_STITCHING_READS, shows=(params, quantity)),
         Card("cka", "CKA by layer", "Fig 2 right", cka_request, found(lambda data, look, state: curves.compose_cka(data, look, sets, state)), HOW_CKA_READS, shows=params),
         Card("distances", "Distances between models", "Fig 8", cka_request, found(lambda data, look, state: distances.compose_distances(data, look, sets, state)), HOW_DISTANCES_READ, shows=params),
         Card("map", "The map of distances and its tree", "", cka_request, found(lambda data, look, state: distances.compose_map(data, look, sets, state)), HOW_MAPS_READ, shows=params),
         Card("points", "The models in the plane", "", cka_request, found(lambda data, look, state: distances.compose_points(data, look, sets, state)), HOW_POINTS_READ, shows=params),
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 def _draw(params: Params) -> Callable[[Callable[[Loaded, Look, str], Drawn]], Callable[[ResultStore, Look, str], Drawn]]:
@@ -104,19 +106,20 @@ def _draw(params: Params) -> Callable[[Callable[[Loaded, Look, str], Drawn]], Ca
     return lambda compose: lambda store, look, state: compose(loaded(params), look, state)
 
 
-def pair_cards(params: Params, f: str, g: str) -> list[Card]:
+@lru_cache(maxsize=64)
+def pair_cards(params: Params, f: str, g: str) -> tuple[Card, ...]:
     """Two chosen models layer by layer: stitched into each other, and their CKA."""
     from repdiss_core.studies.population import load_accuracy, load_cka
 
     stitched = {name: study.stitched_pairs(params, name, (f, g)) for name in params.sets}
     cka = {name: study.cka_pairs(params, name, (f, g)) for name in params.sets}
     explain = "The two models that are chosen above, alone: one pair, so that there is no interval."
-    return [
+    return (
         Card("pair-stitching", f"{f} and {g} stitched into each other", "", _request(stitched, params),
              lambda store, look, state: curves.compose_pair_stitching({n: load_accuracy(store, pairs) for n, pairs in stitched.items()}, f, g, look, state), explain, shows=(params, f, g)),
         Card("pair-cka", f"CKA of {f} and {g}", "", _request(cka, params),
              lambda store, look, state: curves.compose_pair_cka({n: load_cka(store, pairs, params.chunks) for n, pairs in cka.items()}, f, g, look, state), explain, shows=(params, f, g)),
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 def _request(pairs: dict[str, dict[tuple[str, str], Comparison]], params: Params):

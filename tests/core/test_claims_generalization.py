@@ -95,7 +95,7 @@ def test_a_null_is_said_plainly_with_the_difference_that_is_excluded() -> None:
 
 def test_a_finding_names_its_layer_and_size() -> None:
     claim = generalization_claims(population(cka_gap=late(0.2, LAYERS)))[LATE_CKA]
-    assert claim.found.startswith("The groups part at block 6 of 6; largest at block 6 of 6: +0.200 of CKA [")
+    assert claim.found.startswith("The groups part at block 6 of 6: +0.200 of CKA [")
     assert "12 models, 66 pairs, 7 chunks of 1024 feature rows; permutation of models, 924 all splits, p corrected for 6 layers" in claim.rests_on
 
 
