@@ -1,8 +1,8 @@
 """The claims of section 4, judged by what a population of classifiers shows; no verdict is ever typed in.
 
 Every test splits the *models* anew, since pairs share models, and is corrected for the layers tested. A claim of a
-difference holds where such a test says so and fails where the jackknife interval over models excludes a difference that
-would matter (`MARGINS`); between the two it is undecided.
+difference holds where such a test says so and the jackknife interval over models excludes 0, and fails where that interval
+excludes a difference that would matter (`MARGINS`); between the two it is undecided.
 """
 
 from __future__ import annotations
@@ -84,9 +84,15 @@ def only_late(evidence: Evidence) -> tuple[str, np.ndarray]:
 
 
 def judge(evidence: Evidence, margin: float) -> tuple[str, np.ndarray]:
-    """`only_late`, with "undecided" turned into "does not hold" where every late interval lies below the margin."""
+    """`only_late`, made stricter and plainer by the intervals over models.
+
+    "holds" also needs a late layer whose interval excludes 0: the permutation test says that the split is unusual, the interval
+    that the effect would be there with other models. "undecided" becomes "does not hold" where every late interval lies below the margin.
+    """
     verdict, shown = only_late(evidence)
     late = evidence.depth > LATE
+    if verdict == HOLDS and not (shown & late & (evidence.interval[0] > 0)).any():
+        return UNDECIDED, shown
     if verdict == UNDECIDED and (evidence.interval[1][late] < margin).all():
         verdict = FAILS
     return verdict, shown
@@ -98,7 +104,8 @@ def sentence(evidence: Evidence, shown: np.ndarray, margin: float, unit: str) ->
     late = evidence.depth > LATE
     if shown.any():
         best = int(np.argmax(np.where(shown, effect, -np.inf)))
-        return f"The groups part at {_places(evidence.labels, shown)}; largest at {evidence.labels[best]}: {_effect(evidence, best, unit)}, p {_p(p[best])}."
+        largest = f"; largest at {evidence.labels[best]}" if shown.sum() > 1 else ""
+        return f"The groups part at {_places(evidence.labels, shown)}{largest}: {_effect(evidence, best, unit)}, p {_p(p[best])}."
     most = int(np.flatnonzero(late)[np.argmax(np.abs(effect[late]))])
     bound = f" A difference of {margin:g} or more is excluded." if (evidence.interval[1][late] < margin).all() else ""
     return f"No difference was found at any late layer: at most {_effect(evidence, most, unit)} ({evidence.labels[most]}), p {_p(p[most])}.{bound}"

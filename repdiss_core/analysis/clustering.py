@@ -100,40 +100,30 @@ def _cost(distance: np.ndarray, medoids: list[int]) -> float:
 
 
 def _spectral(distance: np.ndarray, k: int) -> np.ndarray:
-    """Normalised cuts (Ng, Jordan, Weiss) on exp(−d²/2σ²), σ the median distance; medoids of the rows in the last step."""
+    """Normalised cuts on exp(−d²/2σ²), σ the median distance; clusters from the eigenvectors by pivoted QR (no random start)."""
+    from sklearn.cluster import spectral_clustering
+
     off = distance[~np.eye(len(distance), dtype=bool)]
     sigma = float(np.median(off)) if off.size and np.median(off) > 0 else 1.0
-    affinity = np.exp(-(distance**2) / (2 * sigma**2))
-    np.fill_diagonal(affinity, 0.0)
-    degree = np.sqrt(np.maximum(affinity.sum(axis=1), 1e-300))
-    _, vectors = np.linalg.eigh(affinity / np.outer(degree, degree))
-    rows = vectors[:, -k:]
-    rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
-    return _k_medoids(np.linalg.norm(rows[:, None] - rows[None], axis=-1), k)
+    return spectral_clustering(np.exp(-(distance**2) / (2 * sigma**2)), n_clusters=k, assign_labels="cluster_qr", random_state=0)
 
 
 def silhouette(distance: np.ndarray, labels: np.ndarray) -> float:
     """Mean over models of (b − a)/max(a, b), a the mean distance to the own cluster, b to the nearest other (Rousseeuw 1987).
 
-    A model alone in its cluster counts 0. NaN where all models share one cluster.
+    A model alone in its cluster counts 0. NaN where all models share one cluster, or each has its own.
     """
-    distance, kinds = checked(distance), np.unique(labels)
-    if len(kinds) < 2:
-        return float("nan")
-    scores = []
-    for i, own in enumerate(labels):
-        mates = (labels == own) & (np.arange(len(labels)) != i)
-        if not mates.any():
-            scores.append(0.0)
-            continue
-        a = distance[i, mates].mean()
-        b = min(distance[i, labels == other].mean() for other in kinds if other != own)
-        scores.append((b - a) / max(a, b) if max(a, b) > 0 else 0.0)
-    return float(np.mean(scores))
+    from sklearn.metrics import silhouette_score
+
+    distance, n_kinds = checked(distance), len(np.unique(labels))
+    return float(silhouette_score(distance, labels, metric="precomputed")) if 2 <= n_kinds < len(distance) else float("nan")
 
 
 def adjusted_rand_index(one: np.ndarray, other: np.ndarray) -> float:
-    """Agreement of two partitions, 1 for equal ones and 0 expected by chance (Hubert and Arabie 1985)."""
+    """Agreement of two partitions, 1 for equal ones and 0 expected by chance (Hubert and Arabie 1985).
+
+    Ours, since `chance_of_agreement` calls it thousands of times and scikit-learn's checks would take seconds; tested against it.
+    """
     table = np.array([[np.sum((one == a) & (other == b)) for b in np.unique(other)] for a in np.unique(one)], dtype=float)
     pairs = [(x * (x - 1) / 2).sum() for x in (table, table.sum(axis=1), table.sum(axis=0))]
     n = len(one)
@@ -164,19 +154,10 @@ def classical_mds(distance: np.ndarray, n_dimensions: int = 2) -> np.ndarray:
 
 def metric_mds(distance: np.ndarray, n_dimensions: int = 2, steps: int = 300) -> tuple[np.ndarray, float]:
     """((M, n_dimensions) points, stress-1) by majorisation (SMACOF, de Leeuw) from the classical solution."""
+    from sklearn.manifold import smacof
+
     distance = checked(distance)
-    points = classical_mds(distance, n_dimensions)
-    m = len(distance)
-    for _ in range(steps):
-        between = _distances(points)
-        ratio = np.divide(distance, between, out=np.zeros_like(distance), where=between > 1e-12)
-        weights = -ratio
-        np.fill_diagonal(weights, ratio.sum(axis=1))
-        points = weights @ points / m
-    between = _distances(points)
-    total = float((distance**2).sum())
-    return points, float(np.sqrt(((distance - between) ** 2).sum() / total)) if total > 0 else 0.0
-
-
-def _distances(points: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(points[:, None] - points[None], axis=-1)
+    start = classical_mds(distance, n_dimensions)
+    points, stress = smacof(distance, metric=True, n_components=n_dimensions, init=start, n_init=1, max_iter=steps, eps=1e-9, normalized_stress=False)
+    total = float((distance**2).sum()) / 2  # smacof gives the raw stress: the sum over pairs
+    return points, float(np.sqrt(stress / total)) if total > 0 else 0.0

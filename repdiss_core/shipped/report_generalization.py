@@ -1,100 +1,93 @@
-"""Section 4 in tables, for `python -m repdiss_core.shipped.report`: gaps by layer with p-values, distances, clusters, claims."""
+"""The tables of section 4 in docs/results.md, made from the stored results; `repdiss_core.shipped.report` prints them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from repdiss_core.analysis.groups import PermutationTest, jackknife
+from repdiss_core.analysis.groups import PermutationTest, jackknife, permutation_test
 from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.cache import ResultStore
-from repdiss_core.claims import Claim
 from repdiss_core.claims_generalization import generalization_claims
 from repdiss_core.compose_generalization.distances import clusterings, distance_test
-from repdiss_core.compose_generalization.loaded import Loaded, cka_test, load, penalty_test
+from repdiss_core.compose_generalization.loaded import Loaded, load
 from repdiss_core.compose_generalization.words import SHORT_SETS
-from repdiss_core.studies.generalization import Params, accuracies
+from repdiss_core.studies import generalization as study
+from repdiss_core.studies.generalization import Params
 
 
-def generalization_lines(store: ResultStore) -> list[str]:
-    """Markdown for both populations and both sets, from what is stored."""
-    lines: list[str] = []
+def tables(store: ResultStore) -> list[str]:
+    """Markdown lines for both populations."""
+    lines = []
     for population, spec in POPULATIONS.items():
         loaded = load(store, Params(population))
-        title = f"Section 4, {spec.label}{' (no finding: the groups were made to differ)' if spec.constructed else ''}"
-        lines += [f"## {title}", "", _models(loaded), ""]
-        lines += ["CKA within the groups minus CKA between them, by block:", "", *_gaps(loaded, "cka"), ""]
-        lines += [
-            "Accuracy lost between the groups minus accuracy lost within them, by cut (the last exchanges only the head):",
-            "",
-            *_gaps(loaded, "penalty"),
-            "",
-        ]
-        lines += ["Distance of equation (2) within minus between, and two clusters found without being told:", "", *_clusters(loaded), ""]
-        lines += ["| claim | verdict | found |", "|---|---|---|", *(_claim(c) for c in generalization_claims(loaded)), ""]
-    return lines
+        lines += [f"## Generalization, {spec.label}", "", spec.note, "", *_accuracies(loaded), ""]
+        lines += ["### CKA within minus between the groups, by block", "", *_cka(loaded), ""]
+        lines += ["### Accuracy lost by identity stitching, between minus within the groups, by cut", "", *_stitching(loaded), ""]
+        lines += ["### Distances and clusters", "", *_clusters(loaded), ""]
+        lines += ["### Claims of section 4", "", "| claim | verdict | found |", "|---|---|---|"]
+        lines += [f"| {c.sentence}{' (our question)' if c.ours else ''} | **{c.verdict}** | {c.found} |" for c in generalization_claims(loaded)]
+        lines.append("")
+    readings = Params(), Params(rows="padded"), Params(rows="cls"), Params(hook="resid_post")
+    lines += ["## Generalization, how features are read: CKA gap at the last block, natural population", ""]
+    lines += ["| features | hook | in distribution | lexical overlap |", "|---|---|---:|---:|"]
+    return [*lines, *(_reading(load(store, params)) for params in readings), ""]
 
 
-def _models(loaded: Loaded) -> str:
-    params, groups = loaded.params, loaded.groups
-    test = cka_test(loaded, params.sets[0])
-    splits = (
-        ""
-        if test is None
-        else f" p: splits of the {test.n_models} models ({test.n_splits} {'all' if test.exact else 'random'}), in brackets corrected for the layers."
-    )
-    told = []
-    for name in params.sets:
-        found = accuracies(params.population, name)
-        top, bottom = (np.mean([found[m] for m in group]) for group in (groups.top, groups.bottom))
-        told.append(
-            f"{SHORT_SETS[name].lower()} {min(found.values()):.3f} to {max(found.values()):.3f} (generalizing {top:.3f}, heuristic {bottom:.3f})"
-        )
-    amount = f"{groups.k} + {groups.k} of {len(loaded.overlap_accuracy)} models, {groups.n_pairs} pairs, {params.chunks} chunks, {params.items} pairs of sentences a set"
-    return f"{amount}. Accuracy: {'; '.join(told)}.{splits} Intervals: 95 % jackknife over models."
+def _accuracies(loaded: Loaded) -> list[str]:
+    rows = ["| set | all models: mean (range) | generalizing | heuristic |", "|---|---:|---:|---:|"]
+    for name in ("in_distribution", "lexical_overlap", "lexical_overlap_rank", "lexical_overlap_entailed"):
+        found = study.accuracies(loaded.params.population, name)
+        values = np.array(list(found.values()))
+        groups = [np.mean([found[m] for m in group]) for group in (loaded.groups.top, loaded.groups.bottom)]
+        rows.append(f"| {study.SET_LABELS[name]} | {values.mean():.3f} ({values.min():.3f}–{values.max():.3f}) | {groups[0]:.3f} | {groups[1]:.3f} |")
+    return [f"{loaded.groups.k} + {loaded.groups.k} of {len(values)} models, {loaded.groups.n_pairs} pairs; ranked on the ranking set.", "", *rows]
 
 
-def _gaps(loaded: Loaded, quantity: str) -> list[str]:
-    rows: list[str] = []
-    for name in loaded.params.sets:
-        matrix = loaded.group_cka(name) if quantity == "cka" else loaded.group_penalty(name)
-        test = cka_test(loaded, name) if quantity == "cka" else penalty_test(loaded, name)
-        if matrix is None or test is None:
-            rows.append(f"* {SHORT_SETS[name]}: not every pair is computed.")
+def _by_layer(loaded: Loaded, values: dict[str, np.ndarray | None], sign: float, head: list[str]) -> list[str]:
+    rows = [f"| set | {' | '.join(head)} |", "|---|" + "---:|" * len(head)]
+    for name, found in values.items():
+        if found is None:
+            rows.append(f"| {SHORT_SETS[name]} | " + " | ".join("—" for _ in head) + " |")
             continue
-        sign = 1.0 if quantity == "cka" else -1.0
-        interval = np.sort(sign * jackknife(matrix, loaded.groups.is_top), axis=0)
-        first = 1 if quantity == "cka" else 0
-        if not rows:
-            word = "block" if quantity == "cka" else "cut"
-            rows += [f"| measured on | {' | '.join(f'{word} {first + i}' for i in range(len(test.p)))} |", "|---|" + "---:|" * len(test.p)]
-        rows.append(f"| {SHORT_SETS[name]} | {' | '.join(_cells(sign * test.effect, interval, test))} |")
+        test, interval = permutation_test(sign * found, loaded.groups.is_top), jackknife(sign * found, loaded.groups.is_top)
+        rows.append(f"| {SHORT_SETS[name]} | " + " | ".join(_cell(test, interval, i) for i in range(len(head))) + " |")
     return rows
 
 
-def _cells(effect: np.ndarray, interval: np.ndarray, test: PermutationTest) -> list[str]:
-    return [
-        f"{value:+.3f} [{low:+.3f}, {high:+.3f}], p {_p(p)} ({_p(adjusted)})"
-        for value, low, high, p, adjusted in zip(effect, *interval, test.p, test.p_adjusted, strict=True)
-    ]
+def _cell(test: PermutationTest, interval: np.ndarray, i: int) -> str:
+    return f"{test.effect[i]:+.3f} [{interval[0, i]:+.3f}, {interval[1, i]:+.3f}], p {_p(test.p_adjusted[i])}"
+
+
+def _cka(loaded: Loaded) -> list[str]:
+    values = {name: loaded.group_cka(name) for name in loaded.params.sets}
+    return _by_layer(loaded, values, 1.0, [f"block {i}" for i in range(1, 7)])
+
+
+def _stitching(loaded: Loaded) -> list[str]:
+    values = {name: loaded.group_penalty(name) for name in loaded.params.sets}
+    return _by_layer(loaded, values, -1.0, [*(f"cut {i}" for i in range(6)), "head only"])
 
 
 def _clusters(loaded: Loaded) -> list[str]:
-    rows = ["| measured on | distance gap, radians | p | method | silhouette | adjusted Rand index | p |", "|---|---:|---:|---|---:|---:|---:|"]
+    rows = ["| set | distance between minus within, radians | method | sizes | silhouette | adjusted Rand index | p |", "|---|---:|---|---|---:|---:|---:|"]
     for name in loaded.params.sets:
         test = distance_test(loaded, name)
-        if test is None:
-            continue
-        for found in clusterings(loaded, name):
-            method = found.method.replace("_", "-")
-            rows.append(
-                f"| {SHORT_SETS[name]} | {test.effect[0]:+.3f} | {_p(test.p[0])} | {method} | {found.silhouette:.2f} | {found.agreement:.2f} | {_p(found.p)} |"
-            )
+        gap = "—" if test is None else f"{-test.effect[0]:+.3f}, p {_p(test.p[0])}"
+        for c in clusterings(loaded, name):
+            rows.append(f"| {SHORT_SETS[name]} | {gap} | {c.method} | {' + '.join(map(str, c.sizes))} | {c.silhouette:.2f} | {c.agreement:.2f} | {_p(c.p)} |")
     return rows
 
 
-def _claim(claim: Claim) -> str:
-    return f"| {claim.sentence}{' (our question)' if claim.ours else ''} | **{claim.verdict}** | {claim.found} |"
+def _reading(loaded: Loaded) -> str:
+    cells = []
+    for name in loaded.params.sets:
+        values = loaded.group_cka(name)
+        if values is None:
+            cells.append("—")
+            continue
+        cells.append(_cell(permutation_test(values, loaded.groups.is_top), jackknife(values, loaded.groups.is_top), -1))
+    return f"| {loaded.params.rows} | {loaded.params.hook} | {' | '.join(cells)} |"
 
 
 def _p(p: float) -> str:
-    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")

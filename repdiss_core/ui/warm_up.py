@@ -12,7 +12,7 @@ import streamlit as st
 from repdiss_core.errors import UserError
 
 COMPONENTS = ("PlotlyChart", "Selectbox", "ButtonGroup", "Button", "DownloadButton")
-MODULES = ("plotly.io", "plotly.tools", "plotly.graph_objs", "repdiss_core.ui.asymmetry_cards", "repdiss_core.ui.claims_list")
+MODULES = ("plotly.io", "plotly.tools", "plotly.graph_objs", "repdiss_core.ui.asymmetry_cards", "repdiss_core.ui.claims_list", "sklearn.cluster", "sklearn.manifold")
 
 
 def load_components() -> None:
