@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from repdiss_core.analysis.groups import split_groups
+from repdiss_core.analysis.groups import PermutationTest, split_groups
 from repdiss_core.cache import ResultStore
 from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED
-from repdiss_core.claims_generalization import generalization_claims, headline
+from repdiss_core.claims_generalization import Evidence, generalization_claims, headline, judge
 from repdiss_core.compose_generalization.loaded import Loaded, load
 from repdiss_core.studies.generalization import Params, accuracies
 from repdiss_core.studies.population import Origin, PopulationAccuracy, PopulationCka
@@ -95,7 +95,7 @@ def test_a_null_is_said_plainly_with_the_difference_that_is_excluded() -> None:
 
 def test_a_finding_names_its_layer_and_size() -> None:
     claim = generalization_claims(population(cka_gap=late(0.2, LAYERS)))[LATE_CKA]
-    assert claim.found.startswith("The groups part at block 6 of 6; largest at block 6 of 6: +0.200 of CKA [")
+    assert claim.found.startswith("The groups part at block 6 of 6: +0.200 of CKA [")
     assert "12 models, 66 pairs, 7 chunks of 1024 feature rows; permutation of models, 924 all splits, p corrected for 6 layers" in claim.rests_on
 
 
@@ -103,3 +103,11 @@ def test_an_empty_cache_gives_no_verdict(tmp_path) -> None:
     loaded = load(ResultStore(tmp_path / "local", tmp_path / "packs"), Params())
     assert {claim.verdict for claim in generalization_claims(loaded)} == {MISSING}
     assert headline(loaded) == "Not every pair of this population is computed yet."
+
+
+@pytest.mark.parametrize(("low", "wanted"), [(0.01, HOLDS), (-0.01, UNDECIDED)])
+def test_a_late_difference_holds_only_where_the_interval_agrees(low, wanted) -> None:
+    effect, p = np.array([0.0, 0.1]), np.array([0.9, 0.01])
+    interval = np.array([[-0.05, low], [0.05, 0.2]])
+    evidence = Evidence(PermutationTest(effect, p, p, 924, True, 12), interval, np.array([0.5, 1.0]), ("early", "late"))
+    assert judge(evidence, 0.02)[0] == wanted
