@@ -91,7 +91,7 @@ def _distribution(position: int, name: str, kind: str, values: np.ndarray, look:
     points = place | {
         "type": "scatter", "mode": "markers", "x": (position + spread).tolist(), "y": values.tolist(),
         "marker": {"color": color, "size": 6, "opacity": 0.55, "symbol": KINDS[kind][2]},
-        "hovertemplate": f"{theme.plain(name)}<br><b>%{{y:.3f}}</b> radians<extra></extra>",
+        "hovertemplate": f"{theme.plain(name.replace(chr(10), chr(32)))}<br><b>%{{y:.3f}}</b> radians<extra></extra>",
     }  # fmt: skip
     box = place | {
         "type": "box", "x0": position, "q1": [q1], "median": [median], "q3": [q3], "lowerfence": [float(values.min())], "upperfence": [float(values.max())], "x": [position],

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from repdiss_core.analysis.groups import split_groups
+from repdiss_core.analysis.groups import PermutationTest, split_groups
 from repdiss_core.cache import ResultStore
 from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED
-from repdiss_core.claims_generalization import generalization_claims, headline
+from repdiss_core.claims_generalization import Evidence, generalization_claims, headline, judge
 from repdiss_core.compose_generalization.loaded import Loaded, load
 from repdiss_core.studies.generalization import Params, accuracies
 from repdiss_core.studies.population import Origin, PopulationAccuracy, PopulationCka
@@ -103,3 +103,11 @@ def test_an_empty_cache_gives_no_verdict(tmp_path) -> None:
     loaded = load(ResultStore(tmp_path / "local", tmp_path / "packs"), Params())
     assert {claim.verdict for claim in generalization_claims(loaded)} == {MISSING}
     assert headline(loaded) == "Not every pair of this population is computed yet."
+
+
+@pytest.mark.parametrize(("low", "wanted"), [(0.01, HOLDS), (-0.01, UNDECIDED)])
+def test_a_late_difference_holds_only_where_the_interval_agrees(low, wanted) -> None:
+    effect, p = np.array([0.0, 0.1]), np.array([0.9, 0.01])
+    interval = np.array([[-0.05, low], [0.05, 0.2]])
+    evidence = Evidence(PermutationTest(effect, p, p, 924, True, 12), interval, np.array([0.5, 1.0]), ("early", "late"))
+    assert judge(evidence, 0.02)[0] == wanted
