@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
-from test_bert import tiny_bert  # noqa: E402
+from test_bert import tiny_bert
 
-from repdiss_core.cache import ResultStore  # noqa: E402
-from repdiss_core.comparison import Comparison, ModelId, cka_comparison  # noqa: E402
-from repdiss_core.data import nli  # noqa: E402
-from repdiss_core.engine.feature_pass import Stopped  # noqa: E402
-from repdiss_core.engine.plan import PopulationGroup  # noqa: E402
-from repdiss_core.engine.population_pass import run_population, stored_same_layers  # noqa: E402
-from repdiss_core.errors import UserError  # noqa: E402
+from repdiss_core.cache import ResultStore
+from repdiss_core.comparison import Comparison, ModelId, cka_comparison
+from repdiss_core.data import nli
+from repdiss_core.engine.feature_pass import Stopped
+from repdiss_core.engine.plan import PopulationGroup
+from repdiss_core.engine.population_pass import run_population, stored_same_layers
+from repdiss_core.errors import UserError
 
 STREAM = nli.open_nli("in_distribution/tokens", 4, 32, 0)
 
@@ -133,7 +133,7 @@ def test_bad_input_is_told_in_a_sentence(tmp_path) -> None:
     with pytest.raises(UserError, match=r"equation \(2\) pairs layer l with layer l, but the models differ in depth \(a 3 and b 4 layers\)"):
         uneven.run([pair("a", "b")], 1)
     most = STREAM.n_batches
-    with pytest.raises(UserError, match=f"holds {most} chunks of feature rows; {most + 1} were asked for. Ask for at most {most}"):
+    with pytest.raises(UserError, match=rf"holds {most} chunks of feature rows; {most + 1} were asked for. Ask for at most {most}"):
         Bench(tmp_path / "many").run([pair("a", "b")], most + 1)
     with pytest.raises(UserError, match="has no features at 'attn_out'; choose mlp_out or resid_post"):
         Bench(tmp_path / "hook").run([pair("a", "b", "attn_out")], 1)

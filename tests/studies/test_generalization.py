@@ -86,7 +86,7 @@ def test_unknown_choices_are_told_in_a_sentence(choice, said) -> None:
 
 @pytest.mark.parametrize(("population", "k", "most"), [("natural", 13, 12), ("constructed", 9, 8), ("natural", 1, 12)])
 def test_groups_that_do_not_fit_are_refused(population, k, most) -> None:
-    with pytest.raises(UserError, match=f"Two groups of {k} models cannot be taken .*choose k from 2 to {most}"):
+    with pytest.raises(UserError, match=rf"Two groups of {k} models cannot be taken .*choose k from 2 to {most}"):
         study.group_models(Params(population, k=k))
 
 
