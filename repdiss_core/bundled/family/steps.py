@@ -28,18 +28,13 @@ def mean_loss(model: GPTNeoXForCausalLM, sequences: Tensor, batch: int = 16) -> 
 
 @dataclass(frozen=True, eq=False)
 class MemberTraining:
-    """One member's training; its folder holds the last checkpoint and those that ship.
-
-    Args:
-        stop_after: steps after which to stop without having finished, for tests of resuming; None runs to the end.
-    """
+    """One member's training; its folder holds the last checkpoint and those that ship."""
 
     member: FamilyMember
     recipe: NeoxRecipe
     corpus: Corpus
     folder: Path
     report: Report
-    stop_after: int | None = None
 
     def run(self) -> Progress:
         """Trains from the last checkpoint to the end of the recipe; how far it came."""
@@ -50,8 +45,7 @@ class MemberTraining:
         progress = checkpoints.load(last, model, optimizer) if last else Progress()
         order, validation = Order(self.corpus, recipe, member.seed), self.corpus.validation(recipe, recipe.curve_sequences)
         began, before, first, saved, recent = time.monotonic(), progress.seconds, progress.step, time.monotonic(), []
-        end = recipe.steps if self.stop_after is None else min(recipe.steps, self.stop_after)
-        while progress.step < end:
+        while progress.step < recipe.steps:
             recent.append(self._step(model, optimizer, order.tokens(progress.step), recipe.rate(member.architecture, progress.step)))
             progress.step += 1
             progress.seconds = before + time.monotonic() - began
@@ -59,7 +53,7 @@ class MemberTraining:
             if progress.step % recipe.curve_steps == 0 or progress.step == recipe.steps:
                 progress.curve.append(_point(progress, recipe, recent, mean_loss(model, validation)))
                 recent = []
-            if shipped or progress.step == end or time.monotonic() - saved > recipe.checkpoint_seconds:
+            if shipped or time.monotonic() - saved > recipe.checkpoint_seconds:
                 checkpoints.save(self.folder, progress, model, optimizer)
                 saved = time.monotonic()
                 self._prune()
