@@ -108,6 +108,11 @@ def test_no_two_members_share_a_seed_and_first_weights_follow_from_it():
     assert torch.equal(torch.rand(1), expected)
 
 
+def test_the_whole_plan_fits_into_45_mb():
+    sizes = [sum(p.numel() for p in new_model(m.architecture, 0).parameters()) * 2 * (1 + len(m.shipped_steps)) for m in FAMILY_MEMBERS.values()]
+    assert sum(sizes) < 44.8e6  # the rest is for the files' headers and the facts
+
+
 def test_a_small_run_ships_weights_with_their_facts(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "SMALL", dataclasses.replace(train.SMALL, steps=12, curve_steps=6))
     result = CliRunner().invoke(train.main, ["--small", "--into", str(tmp_path)])
