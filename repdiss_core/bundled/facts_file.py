@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
@@ -11,10 +12,10 @@ from filelock import FileLock
 from repdiss_core import bundled
 
 
-def update_facts(news: dict[str, Any]) -> None:
-    """Merges `news` into the facts file; entries of nested tables are replaced one by one, others whole."""
+def update_facts(news: dict[str, Any], path: Path | None = None) -> None:
+    """Merges `news` into a facts file (by default that of the language models); entries of nested tables one by one, others whole."""
     with FileLock(str(bundled.cache_folder("training") / "facts.lock")):
-        path = bundled.FACTS_FILE
+        path = path or bundled.FACTS_FILE
         known = json.loads(path.read_text("utf-8")) if path.exists() else {}
         for key, value in news.items():
             known[key] = {**known.get(key, {}), **value} if isinstance(value, dict) else value

@@ -50,7 +50,7 @@ class Corpus:
         return torch.from_numpy(whole[np.linspace(0, len(whole) - 1, n).astype(int)].astype(np.int64))
 
 
-class _Order:
+class Order:
     """The training batches of one model, step by step; a new order every epoch."""
 
     def __init__(self, corpus: Corpus, recipe: Recipe, seed: int) -> None:
@@ -114,9 +114,9 @@ class Training:
     def _run(self, segment: str, start: int | None, end: int) -> Progress:
         folder = self.folder / segment
         model = new_model(self.model.architecture, self.model.seed)
-        optimizer = _optimizer(model, self.recipe)
+        optimizer = new_optimizer(model, self.recipe)
         progress = self._resume(segment, start, model, optimizer)
-        order = _Order(self.corpus, self.recipe, self.model.seed)
+        order = Order(self.corpus, self.recipe, self.model.seed)
         validation = self.corpus.validation(self.recipe, self.recipe.curve_sequences)
         began, before, first, recent = time.monotonic(), progress.seconds, progress.step, []
         while progress.step < end:
@@ -168,7 +168,7 @@ class Training:
                 checkpoints.path_of(folder, step).unlink()
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def new_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW; biases and LayerNorms are not decayed."""
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]

@@ -35,7 +35,8 @@ def _models() -> list[dict[str, Any]]:
 
     rows = []
     for spec in MODELS.values():
-        summary = f"{spec.n_layers} layers, d_model {spec.d_model}, {spec.activation}, seed {spec.seed}, {spec.n_parameters:,} parameters"
+        heads = f"{spec.n_heads} × {spec.d_head} heads"
+        summary = f"{spec.n_layers} layers, d_model {spec.d_model}, {heads}, {spec.activation}, seed {spec.seed}, {spec.n_parameters:,} parameters"
         rows.append({"name": spec.name, "source": spec.source, "summary": summary, **_facts(spec)})
     return rows
 

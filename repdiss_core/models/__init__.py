@@ -26,11 +26,11 @@ class ModelSpec:
         activation: of the MLP: "gelu" or "solu_ln" (SoLU followed by a LayerNorm).
         weights: sha256 of the weights file.
         tokenizer: sha256 of the tokenizer; models are stitched only where it is the same.
-        family: models that belong together ("mini").
-        group: of a family, those of one depth ("mini-3l").
+        family: models that belong together ("mini", "mini-neox").
+        group: of a family, those of one depth ("mini-3l") or of one shape ("mini-neox-4l128-h8").
         validation_loss: nats a token on held-out text.
         tokens_seen: in training.
-        state: "final", or "intermediate" for a model whose training goes on.
+        state: "final", or "intermediate" for a checkpoint of a training that went on.
         loader: "module:function", called with the spec and `resid_mean`.
     """
 
@@ -93,7 +93,13 @@ def _bundled_spec(name: str, facts: dict, tokenizer: str) -> ModelSpec:
     )
 
 
-MODELS: dict[str, ModelSpec] = _bundled_models()
+def _family_models() -> dict[str, ModelSpec]:
+    from repdiss_core.models.family import family_models
+
+    return family_models()
+
+
+MODELS: dict[str, ModelSpec] = _bundled_models() | _family_models()
 
 
 def model_spec(name: str) -> ModelSpec:
@@ -101,8 +107,9 @@ def model_spec(name: str) -> ModelSpec:
     if name in MODELS:
         return MODELS[name]
     from repdiss_core.models.classifiers import classifiers
+    from repdiss_core.models.family import family_checkpoints
 
-    known = MODELS | classifiers()
+    known = MODELS | family_checkpoints() | classifiers()
     if name not in known:
         raise unknown_name("model", name, list(known), "python -m repdiss_core list models")
     return known[name]

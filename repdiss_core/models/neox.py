@@ -1,0 +1,200 @@
+"""GPT-NeoX of transformers (Pythia, the bundled family) behind the model protocol. Imports torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+from transformers.masking_utils import create_causal_mask
+
+from repdiss_core.data.batches import TokenBatch
+from repdiss_core.errors import UserError
+
+if TYPE_CHECKING:
+    from repdiss_core.models import ModelSpec
+
+RESID_MEANS = ("removed", "kept")
+# What decides the network's shape; transformers would fill a missing one with its default, that of another model.
+CONFIG_KEYS = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings", "hidden_act")
+# Buffers that older checkpoints carry; the network makes them itself.
+_BUFFERS = re.compile(r"\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)$|^gpt_neox\.rotary_emb\.")
+
+
+class NeoxResidualModel:
+    """A `GPTNeoXForCausalLM`, cut between its blocks.
+
+    Args:
+        network: put into evaluation mode and frozen here.
+        name: as in the registry.
+        resid_mean: "removed" subtracts each token's mean over d_model in `residuals`, "kept" does not.
+    """
+
+    def __init__(self, network: GPTNeoXForCausalLM, name: str, resid_mean: str = "removed") -> None:
+        if resid_mean not in RESID_MEANS:
+            raise UserError(f'resid_mean is {resid_mean!r}; it is "removed" (each token\'s mean over d_model) or "kept".')
+        self.network = network.eval().requires_grad_(False)
+        self.name, self.resid_mean = name, resid_mean
+        config = network.config
+        self.n_layers, self.d_model = int(config.num_hidden_layers), int(config.hidden_size)
+        self.vocab_size, self.n_ctx = int(config.vocab_size), int(config.max_position_embeddings)
+        self.n_forwards = 0
+
+    def embed(self, batch: TokenBatch) -> Tensor:
+        """(b, t, d_model): token embeddings; positions enter in the blocks' attention."""
+        tokens = self._checked(batch)
+        self.n_forwards += 1
+        return self.network.gpt_neox.embed_in(torch.from_numpy(tokens))
+
+    def blocks(self, h: Tensor, a: int, b: int, batch: TokenBatch) -> Tensor:
+        """(b, t, d_model) after blocks a+1 … b of a raw residual stream; differentiable in h."""
+        if not 0 <= a <= b <= self.n_layers:
+            raise UserError(f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers}).")
+        if a == b:
+            return h
+        around = self._around(h, batch)
+        for layer in self.network.gpt_neox.layers[a:b]:
+            h = _hidden(layer(h, **around))
+        return h
+
+    def head(self, h: Tensor, batch: TokenBatch) -> Tensor:
+        """(b, t, vocab_size) logits: final LayerNorm and unembedding."""
+        return self.network.lm_head(self.network.gpt_neox.final_layer_norm(h))
+
+    @torch.no_grad()
+    def residuals(self, batch: TokenBatch) -> Iterator[Tensor]:
+        """(b, t, d_model) after block 1, 2 … n_layers, one at a time, without gradient.
+
+        The last one is before the final LayerNorm, unlike transformers' `hidden_states[-1]`.
+        """
+        h = self.embed(batch)
+        around = self._around(h, batch)
+        for layer in self.network.gpt_neox.layers:
+            h = _hidden(layer(h, **around))
+            yield h - h.mean(dim=-1, keepdim=True) if self.resid_mean == "removed" else h
+
+    def _around(self, h: Tensor, batch: TokenBatch) -> dict[str, Any]:
+        """What the model itself hands to each block: causal mask, positions, rotary cosines and sines.
+
+        A block called without a mask is silently not causal with eager attention.
+        """
+        positions = torch.arange(h.shape[1], device=h.device).unsqueeze(0)
+        padding = None if batch.mask is None else torch.from_numpy(batch.mask.astype(np.int64)).to(h.device)
+        mask = create_causal_mask(
+            config=self.network.config, inputs_embeds=h, attention_mask=padding, past_key_values=None, position_ids=positions
+        )  # fmt: skip
+        return {
+            "attention_mask": mask,
+            "position_ids": positions,
+            "position_embeddings": self.network.gpt_neox.rotary_emb(h, position_ids=positions),
+        }
+
+    def _checked(self, batch: TokenBatch) -> np.ndarray:
+        tokens = np.ascontiguousarray(batch.tokens)
+        if tokens.shape[1] > self.n_ctx:
+            raise UserError(f"{self.name} reads at most {self.n_ctx} tokens; the sequences have {tokens.shape[1]}. Cut them shorter.")
+        if tokens.size and (int(tokens.min()) < 0 or int(tokens.max()) >= self.vocab_size):
+            raise UserError(
+                f"{self.name} knows token ids 0 to {self.vocab_size - 1}; the batch has {int(tokens.min())} to {int(tokens.max())}. "
+                "Its tokens come from another tokenizer: choose data made for this model."
+            )
+        return tokens
+
+
+def _hidden(output: Any) -> Tensor:
+    """The hidden states of a block's output, which some versions wrap in a tuple."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def checked_config(name: str, config: Mapping[str, Any]) -> GPTNeoXConfig:
+    """The configuration of a GPT-NeoX model from its config.json.
+
+    Raises:
+        UserError: another kind of model, or a key without which the network's shape would be guessed.
+    """
+    kind = config.get("model_type", "gpt_neox")
+    if kind != "gpt_neox":
+        raise UserError(f"{name} is a {kind} model; this loader reads GPT-NeoX models (gpt_neox), such as Pythia.")
+    missing = [key for key in CONFIG_KEYS if config.get(key) is None]
+    rotary = config.get("rotary_pct", (config.get("rope_parameters") or {}).get("partial_rotary_factor"))
+    if rotary is None:
+        missing.append("rotary_pct (or rope_parameters.partial_rotary_factor)")
+    if missing:
+        raise UserError(f"The configuration of {name} lacks {', '.join(missing)}. Fetch its config.json anew or add what is missing.")
+    try:
+        return GPTNeoXConfig(**{**config, "use_cache": False})
+    except Exception as error:  # transformers' validation raises classes of its own
+        raise UserError(f"The configuration of {name} cannot be used: {error}".strip()) from error
+
+
+def network_of(name: str, config: GPTNeoXConfig, tensors: Mapping[str, Tensor]) -> GPTNeoXForCausalLM:
+    """The network in float32 with exactly the given weights.
+
+    Raises:
+        UserError: a weight is missing, foreign or of another shape.
+    """
+    given = {key: value for key, value in tensors.items() if not _BUFFERS.search(key)}
+    with torch.random.fork_rng(devices=[]):
+        network = GPTNeoXForCausalLM(config).float()
+    own = dict(network.named_parameters())
+    for what, keys in (("lack", sorted(set(own) - set(given))), ("have what the network has not", sorted(set(given) - set(own)))):
+        if keys:
+            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            raise UserError(f"The weights of {name} {what}: {', '.join(keys[:3])}{more}. Fetch them anew; nothing was filled in.")
+    with torch.no_grad():
+        for key, parameter in own.items():
+            if parameter.shape != given[key].shape:
+                raise UserError(
+                    f"The weights of {name} do not fit its configuration: {key} is {tuple(given[key].shape)}, expected {tuple(parameter.shape)}."
+                )
+            parameter.copy_(given[key])
+    return network
+
+
+def load_folder(folder: Path, name: str, resid_mean: str = "removed") -> NeoxResidualModel:
+    """A model from a folder with config.json and safetensors files, such as a downloaded Pythia."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    files = sorted(folder.glob("*.safetensors"))
+    if not (folder / "config.json").exists() or not files:
+        raise UserError(f"{name} needs config.json and at least one .safetensors file in {folder}; fetch the model anew.")
+    try:
+        config = checked_config(name, json.loads((folder / "config.json").read_text("utf-8")))
+        tensors = {key: value for file in files for key, value in load_file(file).items()}
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise UserError(f"The files of {name} in {folder} cannot be read ({error}). Fetch the model anew.") from error
+    return NeoxResidualModel(network_of(name, config, tensors), name, resid_mean)
+
+
+def load_family(spec: ModelSpec, resid_mean: str = "removed") -> NeoxResidualModel:
+    """A member of the bundled family, or one of its checkpoints, in float32; its weights are checked against the facts."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from repdiss_core import bundled
+    from repdiss_core.bundled import family
+    from repdiss_core.bundled.family.network import neox_config
+    from repdiss_core.bundled.family.recipe import NeoxArchitecture
+
+    path = family.weights_file(spec.name)
+    restore = f"Restore it with `git checkout -- repdiss_core/bundled/family/weights/{path.name}`."
+    if not path.exists():
+        raise UserError(f"The weights of {spec.name} are missing ({path.name}). {restore}")
+    found = bundled.file_hash(path)
+    if found != spec.weights:
+        raise UserError(
+            f"The weights of {spec.name} are damaged: {path.name} has the hash {found[:12]}, the facts file says {spec.weights[:12]}. {restore}"
+        )
+    architecture = NeoxArchitecture(**family.facts()["models"][spec.name]["architecture"])
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"The weights of {spec.name} cannot be read ({error}). {restore}") from error
+    return NeoxResidualModel(network_of(spec.name, neox_config(architecture), tensors), spec.name, resid_mean)
