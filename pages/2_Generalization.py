@@ -7,7 +7,7 @@ from repdiss_core.ui import generalization_cards as cards
 from repdiss_core.ui.claims_list import claims_list
 from repdiss_core.ui.cluster_table import cluster_table
 from repdiss_core.ui.figure_card import figure_card
-from repdiss_core.ui.model_strip import model_strip
+from repdiss_core.ui.model_strip import NONE, model_strip
 from repdiss_core.ui.page import begin_page, result_store, show_problems, told_in_a_sentence
 from repdiss_core.ui.text import as_text
 
@@ -18,13 +18,14 @@ with told_in_a_sentence():
     data = cards.loaded(params)
     found.markdown(as_text(headline(data)))
     cards.say_what_is_compared(params)
-    for card in cards.cards(params, quantity):
+    *figures, distance_map, plane = cards.cards(params, quantity)
+    for card in figures:
         figure_card(card)
-        if card.card_id == "distances":
-            cluster_table(data)
+    cluster_table(data)
+    cards.one_of(distance_map, plane)
     f, g = model_strip(data)
-    if f == g:
-        st.info("Choose two different models to compare them layer by layer.", icon=":material/info:")
+    if NONE in (f, g) or f == g:
+        st.info("Choose two different models to compare them layer by layer: click them above, or use the two lists.", icon=":material/info:")
     else:
         for card in cards.pair_cards(params, f, g):
             figure_card(card)

@@ -18,7 +18,7 @@ from repdiss_core.panels import request_for
 from repdiss_core.paper import STUDIES
 from repdiss_core.studies import generalization as study
 from repdiss_core.studies.generalization import Params
-from repdiss_core.ui.figure_card import Card
+from repdiss_core.ui.figure_card import Card, figure_card
 from repdiss_core.ui.page import result_store, stored_version
 from repdiss_core.ui.pickers import choose, switch
 
@@ -99,6 +99,14 @@ def cards(params: Params, quantity: str) -> tuple[Card, ...]:
         Card("map", "The map of distances and its tree", "", cka_request, found(lambda data, look, state: distances.compose_map(data, look, sets, state)), HOW_MAPS_READ, shows=params),
         Card("points", "The models in the plane", "", cka_request, found(lambda data, look, state: distances.compose_points(data, look, sets, state)), HOW_POINTS_READ, shows=params),
     )  # fmt: skip
+
+
+def one_of(*choices: Card) -> None:
+    """A tab for each card; the open one alone is drawn, and the address remembers it."""
+    for tab, card in zip(st.tabs([card.title for card in choices], key="maps", bind="query-params"), choices, strict=True):
+        if tab.open:
+            with tab:
+                figure_card(card)
 
 
 def _draw(params: Params) -> Callable[[Callable[[Loaded, Look, str], Drawn]], Callable[[ResultStore, Look, str], Drawn]]:

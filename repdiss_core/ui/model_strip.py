@@ -13,10 +13,11 @@ from repdiss_core.ui.pickers import choose
 from repdiss_core.ui.text import as_text
 
 CHART = "chart-strip"
+NONE = "none chosen"
 
 
 def model_strip(loaded: Loaded) -> tuple[str, str]:
-    """Draw the strip; returns the two chosen models (the best and the worst at first)."""
+    """Draw the strip; returns the two chosen models, `NONE` where one is not chosen."""
     params, groups = loaded.params, loaded.groups
     names = list(study.models_of(params.population))
     in_distribution, overlap = (study.accuracies(params.population, name) for name in params.sets)
@@ -25,9 +26,9 @@ def model_strip(loaded: Loaded) -> tuple[str, str]:
         chart = st.empty()
         left, right = st.columns(2)
         with left:
-            f = choose("First model", names, "model_a", groups.top[0])
+            f = choose("First model", [NONE, *names], "model_a")
         with right:
-            g = choose("Second model", names, "model_b", groups.bottom[0])
+            g = choose("Second model", [NONE, *names], "model_b")
         models = [
             ModelAccuracy(n, in_distribution[n], overlap[n], "top" if n in groups.top else "bottom" if n in groups.bottom else "other", n in (f, g)) for n in names
         ]
@@ -40,14 +41,22 @@ def model_strip(loaded: Loaded) -> tuple[str, str]:
 
 
 def _take() -> None:
-    """A clicked model takes the place of the first one, which moves to the second; a rectangle of two takes both."""
+    """A clicked model takes a place that is free, else the first one, which moves to the second; a rectangle of two takes both."""
     points = st.session_state[CHART].selection.points
     clicked = list(dict.fromkeys(point["customdata"][0] for point in points if point.get("customdata")))
+    state = st.session_state
+    first, second = state.get("model_a", NONE), state.get("model_b", NONE)
     if len(clicked) >= 2:
-        st.session_state["model_a"], st.session_state["model_b"] = clicked[:2]
-    elif clicked and clicked[0] != st.session_state.get("model_a"):
-        st.session_state["model_b"] = st.session_state.get("model_a", clicked[0])
-        st.session_state["model_a"] = clicked[0]
+        state["model_a"], state["model_b"] = clicked[:2]
+    elif clicked and clicked[0] not in (first, second):
+        state["model_a"], state["model_b"] = placed(clicked[0], first, second)
+
+
+def placed(clicked: str, first: str, second: str) -> tuple[str, str]:
+    """The two chosen models after a click on a third one."""
+    if first == NONE:
+        return clicked, second
+    return (first, clicked) if second == NONE else (clicked, first)
 
 
 def _caption(loaded: Loaded, in_distribution: dict[str, float], overlap: dict[str, float]) -> str:

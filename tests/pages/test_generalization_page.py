@@ -15,7 +15,7 @@ from repdiss_core.ui import figure_card, generalization_cards
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = "pages/2_Generalization.py"
-N_CARDS, N_CHARTS = 7, 8  # the strip of models is a chart of its own
+N_CHARTS = 5  # Figures 2 left, 2 right and 8, the map, and the strip of models
 
 
 @pytest.fixture(autouse=True)
@@ -144,11 +144,26 @@ def test_two_chosen_models_open_their_comparison() -> None:
     assert len(curve(specs(test)[-1], "CKA of the two models", "x2")) == 6
 
 
+def test_a_click_takes_a_free_place_first() -> None:
+    from repdiss_core.ui.model_strip import NONE, placed
+
+    assert placed("a", NONE, NONE) == ("a", NONE)
+    assert placed("b", "a", NONE) == ("a", "b")
+    assert placed("c", "a", "b") == ("c", "a")
+
+
+def test_the_plane_is_drawn_when_its_tab_is_opened() -> None:
+    test = opened(maps="The models in the plane")
+    assert [e.message for e in test.exception] == []
+    assert len(specs(test)) == N_CHARTS
+    assert not any(trace["type"] == "heatmap" for trace in specs(test)[3]["data"])
+
+
 def test_a_model_compared_with_itself_is_told_in_a_sentence() -> None:
     first = study.group_models(Params())[0]
     test = opened(model_a=first, model_b=first)
     assert any("Choose two different models" in i.value for i in test.info)
-    assert len(specs(test)) == N_CHARTS - 2
+    assert len(specs(test)) == N_CHARTS
 
 
 def test_labels_of_figure_8_are_lines_not_markup() -> None:
@@ -161,5 +176,5 @@ def test_without_results_every_figure_says_so(monkeypatch, own_cache) -> None:
     test = opened()
     assert [e.message for e in test.exception] == []
     assert "Not every pair of this population is computed yet." in words(test)
-    assert all("not computed yet" in json.dumps(spec) for spec in specs(test)[:5])
+    assert all("not computed yet" in json.dumps(spec) for spec in specs(test)[:4])
     assert not ResultStore.open().keys("shipped")
