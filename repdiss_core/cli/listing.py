@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from typing import Any
 
 import click
@@ -32,9 +33,10 @@ def listing(kind: str) -> list[dict[str, Any]]:
 
 def _models() -> list[dict[str, Any]]:
     from repdiss_core.models import MODELS
+    from repdiss_core.models.classifiers import classifiers
 
     rows = []
-    for spec in MODELS.values():
+    for spec in (*MODELS.values(), *classifiers().values()):
         heads = f"{spec.n_heads} × {spec.d_head} heads"
         summary = f"{spec.n_layers} layers, d_model {spec.d_model}, {heads}, {spec.activation}, seed {spec.seed}, {spec.n_parameters:,} parameters"
         rows.append({"name": spec.name, "source": spec.source, "summary": summary, **_facts(spec)})
@@ -72,7 +74,8 @@ def _figures() -> list[dict[str, Any]]:
 def _facts(spec: Any) -> dict[str, Any]:
     form = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
     plain = json.loads(json.dumps(form, default=_describe))
-    return {k: v for k, v in plain.items() if k not in ("name", "source", "summary")}
+    known = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in plain.items()}  # NaN is no JSON
+    return {k: v for k, v in known.items() if k not in ("name", "source", "summary")}
 
 
 def _describe(value: Any) -> Any:

@@ -127,7 +127,9 @@ def compose_pair_stitching(accuracy: dict[str, Any], f: str, g: str, look: Look,
             forms.append(_pair_form(f"{name}: {bottom} → {top}", bottom, top, values))
         panels.append(DepthPanel(words.SHORT_SETS[name], x, labels, tuple(curves), True, state=progress(state, found.origin, "ordered pairs")))
     told = "; ".join(f"{words.SHORT_SETS[name].lower()}: {f} alone {found.own[found.models.index(f)]:.3f}, {g} alone {found.own[found.models.index(g)]:.3f}" for name, found in accuracy.items() if found.complete)
-    caption = Caption(models=f"{f} and {g}", data=words.sets_words(tuple(accuracy)), estimator="identity stitching at every cut", interval=told)
+    n_items = max((found.n_items for found in accuracy.values()), default=0)
+    amount = f"{n_items} pairs of sentences a set, one pair of models in both directions" if n_items else ""
+    caption = Caption(models=f"{f} and {g}", data=words.sets_words(tuple(accuracy)), amount=amount, estimator="identity stitching at every cut", interval=told)
     return drawn(depth_curves(panels, look, "fraction of layers in the bottom model", "accuracy", 340), caption, [a.origin for a in accuracy.values()], forms)
 
 
@@ -146,7 +148,9 @@ def compose_pair_cka(cka: dict[str, Any], f: str, g: str, look: Look, state: str
             forms.append(_pair_form(f"{name}: CKA", f, g, values))
         labels = tuple(f"block {layer}" for layer in range(1, n_layers + 1))
         panels.append(DepthPanel(words.SHORT_SETS[name], x, labels, curves, state=progress(state, found.origin, "pairs")))
-    caption = Caption(models=f"{f} and {g}", data=words.sets_words(tuple(cka)))
+    least = min(cka.values(), key=lambda found: found.n_chunks)
+    amount = f"{least.n_chunks} chunks of {least.rows_per_chunk} rows, one pair of models" if least.n_chunks else ""
+    caption = Caption(models=f"{f} and {g}", data=words.sets_words(tuple(cka)), amount=amount, estimator="CKA of equal blocks, read as set above")
     return drawn(depth_curves(panels, look, "depth, fraction of layers", "CKA", 300), caption, [c.origin for c in cka.values()], forms)
 
 

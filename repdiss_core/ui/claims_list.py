@@ -87,10 +87,16 @@ def _table(group: list[Claim]) -> str:
     """Verdicts and differences with their intervals as a table, one column a layer."""
     by_claim = [split_found(claim.found)[1] for claim in group]
     n_layers = max(map(len, by_claim))
-    head = ["difference in nats a token" if n_layers else "", "", *(f"layer {i}" for i in range(1, n_layers + 1))]
+    if n_layers == 0:
+        return "  \n".join(f"for {as_text(claim.scope)} {_badge(claim)}" for claim in group)
+    head = ["difference in nats a token", "", *(f"layer {i}" for i in range(1, n_layers + 1))]
     rows = [head, ["---"] * 2 + ["--:"] * n_layers]
     for claim, numbers in zip(group, by_claim, strict=True):
-        color, icon = VERDICTS[claim.verdict]
         cells = [f"**{as_text(value)}** {as_text(interval)}" for value, interval in numbers] or [""] * n_layers
-        rows.append([f"for {as_text(claim.scope)}", f":{color}-badge[{icon} {claim.verdict}]", *cells])
+        rows.append([f"for {as_text(claim.scope)}", _badge(claim), *cells])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _badge(claim: Claim) -> str:
+    color, icon = VERDICTS[claim.verdict]
+    return f":{color}-badge[{icon} {claim.verdict}]"
