@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import sqlite3
@@ -76,6 +77,15 @@ class ResultStore:
         data = pack(arrays, {**meta, "stored_at": time.time()})
         try:
             self._open_local().set(key, data, retry=True)
+        except (OSError, sqlite3.Error, Timeout) as error:
+            raise disk_error(error, self.directory) from error
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Inside, entries are written in one transaction: all of them or none, and the disk is waited for once."""
+        try:
+            with self._open_local().transact(retry=True):
+                yield
         except (OSError, sqlite3.Error, Timeout) as error:
             raise disk_error(error, self.directory) from error
 

@@ -106,15 +106,19 @@ class _PopulationCka:
             self.fresh[c.key].append(SameLayerHsic(*(np.asarray(part)[None] for part in parts), notes=notes))
 
     def _store(self) -> None:
-        for comparison in self.group.comparisons:
-            fresh = self.fresh[comparison.key]
-            if not fresh:
-                continue
-            kept = self.kept[comparison.key]
-            whole = SameLayerHsic.joined(([kept] if kept is not None else []) + fresh)
-            arrays, meta = whole.to_arrays()
-            self.store.put(comparison.key, arrays, {**meta, "comparison": comparison.to_dict(), "provenance": self.provenance})
-            self.kept[comparison.key], self.fresh[comparison.key] = whole, []
+        with self.store.together():
+            for comparison in self.group.comparisons:
+                self._store_one(comparison)
+
+    def _store_one(self, comparison: Comparison) -> None:
+        fresh = self.fresh[comparison.key]
+        if not fresh:
+            return
+        kept = self.kept[comparison.key]
+        whole = SameLayerHsic.joined(([kept] if kept is not None else []) + fresh)
+        arrays, meta = whole.to_arrays()
+        self.store.put(comparison.key, arrays, {**meta, "comparison": comparison.to_dict(), "provenance": self.provenance})
+        self.kept[comparison.key], self.fresh[comparison.key] = whole, []
 
 
 def feature_rows(model: Any, batch: Any, hook: str) -> list[Any]:
