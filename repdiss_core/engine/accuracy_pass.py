@@ -194,7 +194,7 @@ def _bottom(
             for cut, values in enumerate(stitched_logits(residuals, models[g], batch)):
                 found[g][cut, chosen] = judge(values.argmax(-1).numpy(), batch.labels)
 
-    with _single_threaded() as n_threads, ThreadPoolExecutor(n_threads) as pool:
+    with single_threaded() as n_threads, ThreadPoolExecutor(n_threads) as pool:
         for chosen, batch in parts:
             if should_stop():
                 return None
@@ -206,7 +206,7 @@ def _bottom(
 
 
 @contextmanager
-def _single_threaded() -> Iterator[int]:
+def single_threaded() -> Iterator[int]:
     """Inside, torch's products use one thread each; yields how many threads there are to share."""
     import torch
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from repdiss_core.cache import ResultStore
 from repdiss_core.comparison import Comparison, ModelId
+from repdiss_core.engine.accuracy_pass import single_threaded
 from repdiss_core.engine.feature_pass import STORE_EVERY_S, Progress, Stopped
 from repdiss_core.engine.plan import PopulationGroup
 from repdiss_core.errors import UserError
@@ -71,6 +73,9 @@ class _PopulationCka:
                 f"Ask for at most {stream.n_batches}."
             )
         self.models = {m: load(m, first.resid_mean) for m in group.models}
+        from repdiss_core.measures.products import Workspace
+
+        self.workspaces = {m: Workspace() for m in self.models}
         self.estimator, self.hook = str(first.setting("estimator", "unbiased")), first.hook
         self.kept = {c.key: stored_same_layers(store, c) for c in group.comparisons}
         self.fresh: dict[str, list[SameLayerHsic]] = {c.key: [] for c in group.comparisons}
@@ -94,15 +99,26 @@ class _PopulationCka:
         self._store()
 
     def _measure(self, index: int, comparisons: list[Comparison]) -> None:
+        import torch
+
         from repdiss_core.measures.cka import hsic_same_layers, prepare
+        from repdiss_core.measures.gram import full_float32
 
         batch = self.stream.batch(index)
-        wanted = {m for c in comparisons for m in (c.f, c.g)}
-        prepared = {m: prepare(feature_rows(self.models[m], batch, self.hook), estimator=self.estimator) for m in self.models if m in wanted}
-        for c in comparisons:
+        wanted = [m for m in self.models if any(m in (c.f, c.g) for c in comparisons)]
+
+        def prepared_model(m: ModelId) -> Any:
+            self.workspaces[m].reset()
+            return prepare(feature_rows(self.models[m], batch, self.hook), estimator=self.estimator, workspace=self.workspaces[m])
+
+        # Models and pairs are many and small: each has one thread, and the outer setting holds while inner ones come and go.
+        with full_float32(torch.device("cpu")), single_threaded() as n_threads, ThreadPoolExecutor(n_threads) as pool:
+            prepared = dict(zip(wanted, pool.map(prepared_model, wanted), strict=True))
+            crosses = list(pool.map(lambda c: hsic_same_layers(prepared[c.f], prepared[c.g]), comparisons))
+        for c, cross in zip(comparisons, crosses, strict=True):
             f, g = prepared[c.f], prepared[c.g]
             notes = tuple(dict.fromkeys(f"{m.name}: {note}" for m, side in ((c.f, f), (c.g, g)) for note in side.notes))
-            parts = (hsic_same_layers(f, g), f.self_hsic, g.self_hsic, np.array(f.n_tokens))
+            parts = (cross, f.self_hsic, g.self_hsic, np.array(f.n_tokens))
             self.fresh[c.key].append(SameLayerHsic(*(np.asarray(part)[None] for part in parts), notes=notes))
 
     def _store(self) -> None:
