@@ -13,6 +13,7 @@ from transformers.masking_utils import create_bidirectional_mask
 
 from repdiss_core.data.batches import TokenBatch
 from repdiss_core.errors import UserError
+from repdiss_core.models.checks import check_weights, checked_tokens, hidden_states
 
 if TYPE_CHECKING:
     from repdiss_core.models import ModelSpec
@@ -53,7 +54,7 @@ class BertResidualModel:
 
     def embed(self, batch: TokenBatch) -> Tensor:
         """(b, t, d_model): words, positions and sentence types, normalised; what block 1 reads."""
-        tokens = self._checked(batch)
+        tokens = checked_tokens(self.name, batch.tokens, self.n_ctx, self.vocab_size)
         self.n_forwards += 1
         types = np.zeros_like(tokens) if self.separator is None else token_types(tokens, self.separator)
         return self.network.bert.embeddings(input_ids=torch.from_numpy(tokens), token_type_ids=torch.from_numpy(types))
@@ -66,7 +67,7 @@ class BertResidualModel:
             return h
         mask = self._attention_mask(h, batch)
         for layer in self.network.bert.encoder.layer[a:b]:
-            h = _hidden(layer(h, mask))
+            h = hidden_states(layer(h, mask))
         return h
 
     def head(self, h: Tensor, batch: TokenBatch) -> Tensor:
@@ -109,7 +110,7 @@ class BertResidualModel:
         for layer in self.network.bert.encoder.layer:
             handle = layer.output.dense.register_forward_hook(lambda _module, _inputs, output: caught.append(output))
             try:
-                h = _hidden(layer(h, mask))
+                h = hidden_states(layer(h, mask))
             finally:
                 handle.remove()
             chosen = caught.pop() if hook == "mlp_out" else h
@@ -121,40 +122,19 @@ class BertResidualModel:
         padding = None if batch.mask is None else torch.from_numpy(batch.mask.astype(np.int64))
         return create_bidirectional_mask(config=self.network.config, inputs_embeds=h, attention_mask=padding)
 
-    def _checked(self, batch: TokenBatch) -> np.ndarray:
-        tokens = np.ascontiguousarray(batch.tokens)
-        if tokens.shape[1] > self.n_ctx:
-            raise UserError(f"{self.name} reads at most {self.n_ctx} tokens; the sequences have {tokens.shape[1]}. Cut them shorter.")
-        if tokens.size and not (0 <= int(tokens.min()) and int(tokens.max()) < self.vocab_size):
-            raise UserError(
-                f"{self.name} knows token ids 0 to {self.vocab_size - 1}; the batch has {int(tokens.min())} to {int(tokens.max())}. "
-                "Its tokens come from another tokenizer: choose data made for this model."
-            )
-        return tokens
-
-
-def _hidden(output: Any) -> Tensor:
-    """The hidden states of a layer's output, which some versions wrap in a tuple."""
-    return output[0] if isinstance(output, tuple) else output
-
 
 def load_nli(spec: ModelSpec, resid_mean: str = "kept") -> BertResidualModel:
     """A bundled NLI classifier in float32; its weights, vocabulary and labels are checked."""
     from safetensors import SafetensorError
 
-    from repdiss_core import bundled
     from repdiss_core.bundled.nli import weights_file
     from repdiss_core.bundled.nli.network import read_classifier
     from repdiss_core.data import nli
     from repdiss_core.data.nli_sets import LABELS
 
     path = weights_file(spec.name)
-    restore = f"Restore it with `git checkout -- repdiss_core/bundled/nli/weights/{path.name}`."
-    if not path.exists():
-        raise UserError(f"The weights of {spec.name} are missing ({path.name}). {restore}")
+    restore = check_weights(spec, path, "repdiss_core/bundled/nli/weights")
     nli.check_vocabulary(spec.name, spec.tokenizer, spec.vocab_size)
-    if bundled.file_hash(path) != spec.weights:
-        raise UserError(f"The weights of {spec.name} are damaged: {path.name} has the hash {bundled.file_hash(path)[:12]}, the facts file says {spec.weights[:12]}. {restore}")
     try:
         return BertResidualModel(read_classifier(path), spec.name, LABELS, nli.SEP, resid_mean)
     except SafetensorError as error:

@@ -18,6 +18,7 @@ from repdiss_core import bundled
 from repdiss_core.bundled.recipe import BUNDLED_MODELS
 from repdiss_core.data.batches import TokenBatch
 from repdiss_core.errors import UserError
+from repdiss_core.models.checks import check_weights
 from repdiss_core.models.native import causal_mask, fast_block, supported
 
 if TYPE_CHECKING:
@@ -157,15 +158,7 @@ def load_bundled(spec: ModelSpec, resid_mean: str = "removed") -> HookedResidual
 
 
 def _checked_weights(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
-    restore = f"Restore it with `git checkout -- repdiss_core/bundled/weights/{path.name}`."
-    if not path.exists():
-        raise UserError(f"The weights of {spec.name} are missing ({path.name}). {restore}")
-    found = bundled.file_hash(path)
-    if found != spec.weights:
-        raise UserError(
-            f"The weights of {spec.name} are damaged: {path.name} has the hash {found[:12]}, "
-            f"the facts file says {spec.weights[:12]}. {restore}"
-        )
+    restore = check_weights(spec, path, "repdiss_core/bundled/weights")
     try:
         return load_file(path)
     except SafetensorError as error:

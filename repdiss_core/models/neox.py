@@ -16,6 +16,7 @@ from transformers.masking_utils import create_causal_mask
 
 from repdiss_core.data.batches import TokenBatch
 from repdiss_core.errors import UserError
+from repdiss_core.models.checks import check_weights, checked_tokens, hidden_states
 
 if TYPE_CHECKING:
     from repdiss_core.models import ModelSpec
@@ -48,7 +49,7 @@ class NeoxResidualModel:
 
     def embed(self, batch: TokenBatch) -> Tensor:
         """(b, t, d_model): token embeddings; positions enter in the blocks' attention."""
-        tokens = self._checked(batch)
+        tokens = checked_tokens(self.name, batch.tokens, self.n_ctx, self.vocab_size)
         self.n_forwards += 1
         return self.network.gpt_neox.embed_in(torch.from_numpy(tokens))
 
@@ -60,7 +61,7 @@ class NeoxResidualModel:
             return h
         around = self._around(h, batch)
         for layer in self.network.gpt_neox.layers[a:b]:
-            h = _hidden(layer(h, **around))
+            h = hidden_states(layer(h, **around))
         return h
 
     def head(self, h: Tensor, batch: TokenBatch) -> Tensor:
@@ -76,7 +77,7 @@ class NeoxResidualModel:
         h = self.embed(batch)
         around = self._around(h, batch)
         for layer in self.network.gpt_neox.layers:
-            h = _hidden(layer(h, **around))
+            h = hidden_states(layer(h, **around))
             yield h - h.mean(dim=-1, keepdim=True) if self.resid_mean == "removed" else h
 
     def _around(self, h: Tensor, batch: TokenBatch) -> dict[str, Any]:
@@ -94,22 +95,6 @@ class NeoxResidualModel:
             "position_ids": positions,
             "position_embeddings": self.network.gpt_neox.rotary_emb(h, position_ids=positions),
         }
-
-    def _checked(self, batch: TokenBatch) -> np.ndarray:
-        tokens = np.ascontiguousarray(batch.tokens)
-        if tokens.shape[1] > self.n_ctx:
-            raise UserError(f"{self.name} reads at most {self.n_ctx} tokens; the sequences have {tokens.shape[1]}. Cut them shorter.")
-        if tokens.size and (int(tokens.min()) < 0 or int(tokens.max()) >= self.vocab_size):
-            raise UserError(
-                f"{self.name} knows token ids 0 to {self.vocab_size - 1}; the batch has {int(tokens.min())} to {int(tokens.max())}. "
-                "Its tokens come from another tokenizer: choose data made for this model."
-            )
-        return tokens
-
-
-def _hidden(output: Any) -> Tensor:
-    """The hidden states of a block's output, which some versions wrap in a tuple."""
-    return output[0] if isinstance(output, tuple) else output
 
 
 def checked_config(name: str, config: Mapping[str, Any]) -> GPTNeoXConfig:
@@ -178,20 +163,12 @@ def load_family(spec: ModelSpec, resid_mean: str = "removed") -> NeoxResidualMod
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from repdiss_core import bundled
     from repdiss_core.bundled import family
     from repdiss_core.bundled.family.network import neox_config
     from repdiss_core.bundled.family.recipe import NeoxArchitecture
 
     path = family.weights_file(spec.name)
-    restore = f"Restore it with `git checkout -- repdiss_core/bundled/family/weights/{path.name}`."
-    if not path.exists():
-        raise UserError(f"The weights of {spec.name} are missing ({path.name}). {restore}")
-    found = bundled.file_hash(path)
-    if found != spec.weights:
-        raise UserError(
-            f"The weights of {spec.name} are damaged: {path.name} has the hash {found[:12]}, the facts file says {spec.weights[:12]}. {restore}"
-        )
+    restore = check_weights(spec, path, "repdiss_core/bundled/family/weights")
     architecture = NeoxArchitecture(**family.facts()["models"][spec.name]["architecture"])
     try:
         tensors = load_file(path)
