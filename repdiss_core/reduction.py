@@ -67,7 +67,7 @@ def reduce_hsic(batches: BatchHsic, reduction: str = "mean_of_ratios", confidenc
 
 
 def pseudo_values(batches: BatchHsic, reduction: str = "mean_of_ratios") -> np.ndarray:
-    """(B, L_f, L_g) jackknife pseudo-values θ + (B−1)(θ − θ_(b)) of CKA (Tukey): their mean and spread give value and error.
+    """(B, L_f, L_g) jackknife pseudo-values θ + (B−1)(θ_(·) − θ_(b)) of CKA (after Tukey): their mean and spread give value and error.
 
     For "mean_of_ratios" they are the batches' own CKA values. Averages of cells, such as the mean of a map, have the same
     averages of pseudo-values, so that one t interval over batches serves them all.
@@ -83,8 +83,7 @@ def pseudo_values(batches: BatchHsic, reduction: str = "mean_of_ratios") -> np.n
         return cka_ratio(batches.cross, batches.self_f, batches.self_g)
     sums = [a.sum(axis=0) for a in (batches.cross, batches.self_f, batches.self_g)]
     without = cka_ratio(*(total - a for total, a in zip(sums, (batches.cross, batches.self_f, batches.self_g), strict=True)))
-    pseudo = cka_ratio(*sums) + (batches.n_batches - 1) * (without.mean(axis=0) - without)
-    return pseudo
+    return cka_ratio(*sums) + (batches.n_batches - 1) * (without.mean(axis=0) - without)
 
 
 def cka_ratio(cross: np.ndarray, self_f: np.ndarray, self_g: np.ndarray) -> np.ndarray:
