@@ -95,7 +95,12 @@ def trend_words(line: Trend | str) -> str:
     if isinstance(line, str):
         return "no trend to be told"
     told = {"rises": "rises", "falls": "falls", "undecided": "undecided"}[line.verdict]
-    return f"{told}, rank correlation {line.rank_correlation:+.2f}, p {p_words(line.p)}".replace("-", "\u2212")
+    return f"{told}, rank correlation {signed(line.rank_correlation, 2)}, p {p_words(line.p)}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A number with its sign, a true minus where it is below 0."""
+    return f"{value:+.{digits}f}".replace("-", "\u2212")
 
 
 def p_words(p: float) -> str:
@@ -181,7 +186,7 @@ def odd_words(loaded: Loaded) -> str:
         return report
     if not report.odd:
         return "No shape departs by more than seeds and prediction explain"
-    return "Odd: " + ", ".join(f"{d.shape} ({d.effect:+.3f}, {d.ratio:.1f} times the reach)" for d in report.odd).replace("-0", "\u22120")
+    return "Odd: " + ", ".join(f"{d.shape} ({signed(d.effect)}, {d.ratio:.1f} times the reach)" for d in report.odd)
 
 
 def _count(log10: float) -> str:
