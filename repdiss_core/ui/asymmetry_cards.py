@@ -17,6 +17,7 @@ from repdiss_core.ui.pickers import choose, show_unknown, switch
 from repdiss_core.ui.settings import cka_settings
 
 QUESTION = STUDIES["asymmetry"].question
+LINK = "layers"
 HEATMAP_HEIGHT, CURVE_HEIGHT, LEARNING_HEIGHT = 356, 410, 340
 DEPTHS = {"3 and 4 layers": (3, 4), "3 layers": (3,), "4 layers": (4,)}
 HOW_STITCHING_READS = (
@@ -95,6 +96,7 @@ def cka_card(params: Params) -> Card:
         HOW_CKA_READS,
         figure_spec(figure_id).departures,
         params,
+        LINK,
     )
 
 

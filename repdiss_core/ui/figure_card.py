@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -18,6 +18,8 @@ from repdiss_core.figures.theme import Look, chart_config
 from repdiss_core.jobs import JobStatus
 from repdiss_core.paths import readonly
 from repdiss_core.ui.attempts import attempt, show_refusal
+from repdiss_core.ui.chart import chart
+from repdiss_core.ui.chosen_cell import chosen_cell, take, tell_cell
 from repdiss_core.ui.page import current_look, result_store, stored_version
 from repdiss_core.ui.text import age, as_text, duration
 
@@ -40,6 +42,7 @@ class Card:
         explain: how to read the figure, in a few sentences.
         departures: where it differs from the print, beyond what its caption tells.
         shows: what `draw` depends on beside the request, so that a drawn figure can be shown again; None draws it each time.
+        link: for maps of layers, whose cells can be clicked: cards of one name outline the cell under the pointer in all their maps.
     """
 
     card_id: str
@@ -50,6 +53,7 @@ class Card:
     explain: str
     departures: tuple[str, ...] = ()
     shows: Hashable = None
+    link: str = ""
 
     @cached_property
     def job_id(self) -> str:
@@ -83,16 +87,25 @@ def _card(card: Card, was_alive: bool) -> None:
             st.info(as_text(error), icon=":material/info:")
             return
         _head(card, drawn, job)
-        st.plotly_chart(
-            drawn.figure,
-            theme=None,
-            key=f"chart-{card.card_id}",
-            config=chart_config(f"repdiss-{card.card_id}"),
-            alt=f"{card.title}. {drawn.caption.text}",
-        )
+        _figure(card, drawn)
         _caption(drawn)
         show_refusal(card.card_id)
         _tools(card, drawn, job)
+
+
+def _figure(card: Card, drawn: Drawn) -> None:
+    cell = chosen_cell(card.card_id, drawn.forms) if card.link else None
+    chart(
+        drawn.spec,
+        key=f"chart-{card.card_id}",
+        alt=f"{card.title}. {drawn.caption.text}",
+        config=chart_config(f"repdiss-{card.card_id}"),
+        link=card.link,
+        on_click=partial(take, card.card_id) if card.link else None,
+        chosen=cell,
+    )
+    if cell:
+        tell_cell(card.card_id, drawn.forms, cell)
 
 
 def _drawn(card: Card, state: str) -> Drawn:

@@ -12,6 +12,7 @@ from repdiss_core.cache import Entry, ResultStore
 from repdiss_core.data import DATASETS, versions_differ
 from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import LOOKS, PAGE_CSS, Look
+from repdiss_core.ui.chart import CHART_CSS
 from repdiss_core.ui.text import as_text
 from repdiss_core.ui.warm_up import load_components
 
@@ -43,7 +44,7 @@ STYLE = f"""<style>
 [class*="st-key-claim-"] td:nth-child(2) {{ min-width: 9rem; }}
 .st-key-headline {{ min-height: 6.2rem; }}
 .stElementContainer:has(> .stHtml > script) {{ display: none; }}
-{PAGE_CSS}</style>"""
+{PAGE_CSS}{CHART_CSS}</style>"""
 
 
 def begin_page(path: str, title: str, lead: str = "", figures: bool = False) -> None:

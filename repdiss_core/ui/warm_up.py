@@ -1,4 +1,4 @@
-"""Fetching the chart library early, so that the first page with figures opens fast."""
+"""Fetching what draws charts early, so that the first page with figures opens fast."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 import streamlit as st
 
 from repdiss_core.errors import UserError
+from repdiss_core.ui.chart import LOAD, serve_library
 
-COMPONENTS = ("PlotlyChart", "Selectbox", "ButtonGroup", "Button", "DownloadButton")
+COMPONENTS = ("BidiComponent", "Selectbox", "ButtonGroup", "Button", "DownloadButton")
 MODULES = ("plotly.io", "plotly.tools", "plotly.graph_objs", "repdiss_core.ui.asymmetry_cards", "repdiss_core.ui.claims_list", "sklearn.cluster", "sklearn.manifold")
 
 
@@ -27,7 +28,8 @@ def warm_up() -> None:
 
 
 def _loads() -> str:
-    return ";".join(f"import('./static/js/{name}')" for name in _component_files())
+    serve_library()
+    return ";".join([LOAD, *(f"import('./static/js/{name}')" for name in _component_files())])
 
 
 @st.cache_resource(show_spinner=False)
