@@ -122,11 +122,9 @@ def _drawn(card: Card, state: str) -> Drawn:
 
 
 def _head(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if card.tag:
-            st.badge(card.tag, color="gray")
-        st.subheader(card.title, anchor=card.card_id, width="content")
-        st.space("stretch")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"):
+        tag = f":gray-badge[{as_text(card.tag)}] " if card.tag else ""
+        st.subheader(tag + as_text(card.title), anchor=card.card_id, width="content")
         label, color, icon = state_tag(drawn, job)
         st.badge(label, color=color, icon=icon)
 
@@ -158,16 +156,20 @@ def _caption(drawn: Drawn) -> None:
 
 def _tools(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
     with st.container(horizontal=True, key=f"tools-{card.card_id}", gap="small", vertical_alignment="center"):
-        with st.popover("Explain", type="tertiary", icon=":material/help:"):
-            _explain(card, drawn)
+        _popover(card, "Explain", ":material/help:", lambda: _explain(card, drawn))
         if not readonly():
             _compute_buttons(card, drawn, job)
-        with st.popover("Link", type="tertiary", icon=":material/link:"):
-            st.caption("This page with these choices, at this figure:")
-            st.code(address(card.card_id), language=None, wrap_lines=True)
-        _export(card, drawn)
+        _popover(card, "Link", ":material/link:", lambda: _link(card))
+        _popover(card, "Export", ":material/download:", lambda: _export(card, drawn))
         if job is not None and job.state == "failed" and job.error:
             st.caption(f":material/error: {as_text(job.error)}")
+
+
+def _popover(card: Card, label: str, icon: str, fill: Callable[[], None]) -> None:
+    """A popover that is filled when it opens: closed ones would be half of what a page sends."""
+    with st.popover(label, type="tertiary", icon=icon, key=f"{label.lower()}-{card.card_id}", on_change="rerun") as popover:
+        if popover.open:
+            fill()
 
 
 def _explain(card: Card, drawn: Drawn) -> None:
@@ -194,17 +196,21 @@ def _compute_buttons(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
         st.rerun()
 
 
+def _link(card: Card) -> None:
+    st.caption("This page with these choices, at this figure:")
+    st.code(address(card.card_id), language=None, wrap_lines=True)
+
+
 def _export(card: Card, drawn: Drawn) -> None:
-    with st.popover("Export", type="tertiary", icon=":material/download:"):
-        form = {"figure": card.card_id, "title": card.title, "caption": drawn.caption.text, "panels": drawn.forms}
-        name = f"repdiss-{card.card_id}"
-        for label, suffix, mime, data in (
-            ("Numbers as CSV", "csv", "text/csv", lambda: exports.to_csv(drawn.forms)),
-            ("Numbers and provenance as JSON", "json", "application/json", lambda: exports.to_json(form)),
-            ("Figure as a page of its own (HTML)", "html", "text/html", lambda: exports.to_html(card.title, [(drawn.figure, drawn.caption.text)])),
-        ):
-            st.download_button(label, data, f"{name}.{suffix}", mime, key=f"export-{suffix}-{card.card_id}", on_click="ignore", width="stretch")
-        st.caption("A picture (SVG): the camera that appears above the figure under the pointer.")
+    form = {"figure": card.card_id, "title": card.title, "caption": drawn.caption.text, "panels": drawn.forms}
+    name = f"repdiss-{card.card_id}"
+    for label, suffix, mime, data in (
+        ("Numbers as CSV", "csv", "text/csv", lambda: exports.to_csv(drawn.forms)),
+        ("Numbers and provenance as JSON", "json", "application/json", lambda: exports.to_json(form)),
+        ("Figure as a page of its own (HTML)", "html", "text/html", lambda: exports.to_html(card.title, [(drawn.figure, drawn.caption.text)])),
+    ):
+        st.download_button(label, data, f"{name}.{suffix}", mime, key=f"export-{suffix}-{card.card_id}", on_click="ignore", width="stretch")
+    st.caption("A picture (SVG): the camera that appears above the figure under the pointer.")
 
 
 def address(anchor: str) -> str:

@@ -29,16 +29,17 @@ STYLE = f"""<style>
 .stMainBlockContainer {{ max-width: 1200px; padding: 1.1rem 2.5rem 5rem; }}
 .stAppHeader {{ background: transparent; }}
 .st-key-navigation {{ border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent); padding-bottom: .45rem; margin-bottom: .4rem; }}
-.st-key-brand p {{ font-weight: 700; }}
 [data-testid="stCaptionContainer"], table {{ font-variant-numeric: tabular-nums; }}
 [data-testid="stMarkdownContainer"] :is(th, td) {{
   border: 0 !important; border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent) !important; padding: .4rem 1rem .4rem 0;
 }}
 [class*="st-key-card-"] {{ content-visibility: auto; contain-intrinsic-height: auto 520px; }}
 [class*="st-key-card-"] h3 {{ padding: 0; }}
+[class*="st-key-card-"] h3 .stMarkdownBadge {{ font: 400 .875rem "Source Sans", sans-serif; vertical-align: .12em; margin-right: .5rem; }}
 [class*="st-key-tools-"] button {{ padding: 0 .35rem; min-height: 1.8rem; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] {{ padding: 0; background: none; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] p {{ font-size: 1rem; line-height: 1.45; white-space: normal; overflow: visible; }}
+[class*="st-key-tile-"] p:has(> .stMarkdownBadge) {{ display: flex; justify-content: space-between; gap: .5rem; }}
 [class*="st-key-tile-"] img {{ border-radius: 0; }}
 [class*="st-key-claim-"] td:nth-child(1) {{ min-width: 12.5rem; }}
 [class*="st-key-claim-"] td:nth-child(2) {{ min-width: 9rem; }}
@@ -71,8 +72,8 @@ def _navigation(current: str) -> None:
     remembered[current] = st.query_params.to_dict()
     with st.container(horizontal=True, key="navigation", vertical_alignment="center", gap="small"):
         for path, label in PAGES.items():
-            with st.container(key="brand" if path == "app.py" else f"to-{path[6]}", width="content"):
-                st.page_link(path, label="RepDiss" if path == "app.py" else label, query_params=remembered.get(path) if path != current else None)
+            name = "**RepDiss**" if path == "app.py" else label
+            st.page_link(path, label=name, query_params=remembered.get(path) if path != current else None, width="content")
 
 
 class PageStore(ResultStore):

@@ -55,10 +55,7 @@ def _tile(store: ResultStore, spec: FigureSpec, stored: set[str], computing: boo
     state = figure_state(spec, parts, stored, computing)
     color, icon = STATES[state]
     with st.container(border=True, key=f"tile-{spec.figure_id}", height="stretch", gap="small"):
-        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-            st.badge(spec.label, color="gray")
-            st.space("stretch")
-            st.badge(state, color=color, icon=icon)
+        st.markdown(f":gray-badge[{as_text(spec.label)}] :{color}-badge[{icon} {state}]")
         if parts:
             st.image(_picture(store, spec, parts))
         if spec.available:
