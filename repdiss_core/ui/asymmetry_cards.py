@@ -64,6 +64,12 @@ def pick() -> Choice:
     return Choice(tuple(Params(d, seed_gelu, seed_solu, stitch, view) for d in depths), shown, st.session_state.get("steps") == "logarithmic")
 
 
+def first_cards() -> list[Card]:
+    """What the page shows before anything is chosen."""
+    choice = Choice(tuple(Params(depth=depth) for depth in asymmetry.DEPTHS), "loss")
+    return [stitching_card(choice), *map(cka_card, choice.params), *(learning_card(params, choice.log_steps) for params in choice.params)]
+
+
 @lru_cache(maxsize=64)
 def stitching_card(choice: Choice) -> Card:
     """Figure 1 for the chosen depths."""

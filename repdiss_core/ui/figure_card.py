@@ -26,6 +26,7 @@ from repdiss_core.ui.text import age, as_text, duration
 POLL_S = 1.0
 KEPT_FIGURES = 64
 _DRAWN: dict[tuple[Hashable, ...], Drawn] = {}
+NOT_COMPUTED = "not computed yet"
 ORIGINS = {"shipped": "shipped result", "mixed": "shipped and computed here", "local": "computed here"}
 
 
@@ -81,7 +82,7 @@ def _card(card: Card, was_alive: bool) -> None:
         st.rerun()  # the whole page: sentences and claims rest on what the job found, and polling ends
     with st.container(border=True, key=f"card-{card.card_id}", gap="small"):
         try:
-            drawn = _drawn(card, "computing" if was_alive else "not computed yet")
+            drawn = drawn_card(card, current_look(), "computing" if was_alive else NOT_COMPUTED)
         except UserError as error:
             st.subheader(card.title, anchor=card.card_id)
             st.info(as_text(error), icon=":material/info:")
@@ -108,9 +109,8 @@ def _figure(card: Card, drawn: Drawn) -> None:
         tell_cell(card.card_id, drawn.forms, cell)
 
 
-def _drawn(card: Card, state: str) -> Drawn:
+def drawn_card(card: Card, look: Look, state: str = NOT_COMPUTED) -> Drawn:
     """The figure; the one drawn before where neither the choices nor anything stored has changed."""
-    look = current_look()
     if card.shows is None:
         return card.draw(result_store(), look, state)
     key = (card.card_id, card.job_id, card.shows, look.name, state, stored_version())
@@ -140,7 +140,7 @@ def state_tag(drawn: Drawn, job: JobStatus | None, now: float | None = None) -> 
     if job is not None and job.state in ("failed", "interrupted", "cancelled") and not drawn.complete:
         return job.state, "orange", ":material/warning:"
     if drawn.origin is None:
-        return "not computed yet", "gray", ":material/circle:"
+        return NOT_COMPUTED, "gray", ":material/circle:"
     words = ORIGINS[drawn.origin]
     if drawn.origin != "shipped" and drawn.stored_at:
         words += f", {age(drawn.stored_at, now)}"

@@ -14,7 +14,7 @@ from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import LOOKS, PAGE_CSS, Look
 from repdiss_core.ui.chart import CHART_CSS
 from repdiss_core.ui.text import as_text
-from repdiss_core.ui.warm_up import load_components
+from repdiss_core.ui.warm_up import load_components, prepare
 
 PAGES = {
     "app.py": "The paper’s map",
@@ -122,7 +122,13 @@ def told_in_a_sentence() -> Iterator[None]:
         st.error(as_text(error), icon=":material/info:")
 
 
-def show_problems(store: ResultStore) -> None:
+def end_page() -> None:
+    """What every page ends with: what went wrong is told, and the server gets the figure pages ready."""
+    _show_problems(result_store())
+    prepare(current_look().name)
+
+
+def _show_problems(store: ResultStore) -> None:
     """Tell which cache entries were skipped, once each, and where the installed packages differ from the pinned ones."""
     for name in DATASETS:
         for sentence in _versions_differ(name):
