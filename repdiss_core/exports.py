@@ -133,9 +133,11 @@ def to_html(title: str, cards: list[tuple[Any, str]]) -> str:
     """
     import html
 
+    from repdiss_core.figures.theme import LOCAL
+
     body = []
     for number, (figure, caption) in enumerate(cards):
-        chart = figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"responsive": True, "displaylogo": False})
+        chart = figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"responsive": True, **LOCAL})
         body.append(f"<section>{chart}<p>{html.escape(caption)}</p></section>")
     style = "body{font:16px/1.5 system-ui,sans-serif;max-width:1200px;margin:2rem auto;padding:0 1rem;color:#1b1f24}p{color:#555}"
     head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title><style>{style}</style>"

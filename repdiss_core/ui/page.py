@@ -35,7 +35,7 @@ STYLE = f"""<style>
 }}
 [class*="st-key-card-"] {{ content-visibility: auto; contain-intrinsic-height: auto 520px; }}
 [class*="st-key-card-"] h3 {{ padding: 0; }}
-[class*="st-key-card-"] h3 .stMarkdownBadge {{ font: 400 .875rem "Source Sans", sans-serif; vertical-align: .12em; margin-right: .5rem; }}
+[class*="st-key-card-"] h3 .stMarkdownBadge {{ font: 400 .875rem "Source Sans", sans-serif; vertical-align: middle; margin-right: .5rem; }}
 [class*="st-key-tools-"] button {{ padding: 0 .35rem; min-height: 1.8rem; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] {{ padding: 0; background: none; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] p {{ font-size: 1rem; line-height: 1.45; white-space: normal; overflow: visible; }}
