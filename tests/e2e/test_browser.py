@@ -28,7 +28,8 @@ def stored(cache: Path, panel: int, **params) -> np.ndarray:
 
 
 def choose(page, label: str, option: str) -> None:
-    """Pick an option of a dropdown."""
+    """Pick an option of a dropdown, once the page rests: a rerun closes a list that has just opened."""
+    settle(page)
     page.get_by_role("combobox", name=re.compile(re.escape(label))).first.click()
     page.get_by_role("option", name=option, exact=True).click()
 
