@@ -14,7 +14,7 @@ from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import LOOKS, PAGE_CSS, Look
 from repdiss_core.ui.chart import CHART_CSS
 from repdiss_core.ui.text import as_text
-from repdiss_core.ui.warm_up import load_components, prepare
+from repdiss_core.ui.warm_up import a_page_runs, load_components, prepare
 
 PAGES = {
     "app.py": "The paper’s map",
@@ -56,6 +56,7 @@ def begin_page(path: str, title: str, lead: str = "", figures: bool = False) -> 
         lead: one sentence under the title.
         figures: whether charts follow, so that the browser may fetch what draws them.
     """
+    a_page_runs()
     st.set_page_config(page_title=f"{PAGES[path]} · RepDiss", page_icon=str(ICON), layout="wide", initial_sidebar_state="collapsed")
     st.html(STYLE)
     _navigation(path)

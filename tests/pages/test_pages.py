@@ -266,12 +266,12 @@ def test_the_figures_drawn_ahead_are_those_that_the_pages_show_first(monkeypatch
     from repdiss_core.figures.theme import LOOKS
     from repdiss_core.paths import REPOSITORY
     from repdiss_core.ui.page import result_store
-    from repdiss_core.ui.warm_up import draw_first_figures
+    from repdiss_core.ui.warm_up import first_figures
 
     monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: REPOSITORY / "cache" / "bundled")
     result_store.clear()
     figure_card._DRAWN.clear()
-    draw_first_figures(LOOKS["page"])
+    assert len(list(first_figures(LOOKS["page"]))) > len(CARDS)
     ahead = set(figure_card._DRAWN)
     for page in (ASYMMETRY, "pages/2_Generalization.py"):
         assert [e.message for e in opened(page).exception] == []
