@@ -160,7 +160,7 @@ def _point_at_cell(tab: Any, row: int) -> None:
     box = chart.locator(".heatmaplayer").nth(2).bounding_box()
     tab.mouse.move(box["x"] - 5, box["y"] - 5)
     tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * (2.5 - row) / 3, steps=6)
-    chart.locator(".hoverlayer .hovertext").wait_for()
+    chart.locator(".hoverlayer .hovertext").filter(has_text=f"solu-3l-s0, layer {row + 1}").wait_for()
 
 
 def _click(tab: Any, row: int) -> None:
