@@ -183,6 +183,8 @@ def test_the_numbers_of_a_card_can_be_saved(shown, site_cache):
     with shown.expect_download() as saved:
         shown.get_by_role("button", name="Numbers as CSV").click()
     shown.locator("h1").click()  # closes the popover
+    shown.get_by_role("button", name="Numbers as CSV").wait_for(state="hidden")
+    settle(shown)
     lines = Path(saved.value.path()).read_text(encoding="utf-8").splitlines()
     cells = [line.split(",") for line in lines if line.startswith("Within GeLU,")]
     assert len(cells) == 9
