@@ -31,6 +31,7 @@ PAGE_CSS = """
 .js-plotly-plot .bglayer .bg { fill: none !important; }
 .js-plotly-plot :is(.xaxislayer-above, .yaxislayer-above, .infolayer) text { fill: currentColor !important; }
 """
+LOCAL = {"displaylogo": False, "showSendToCloud": False, "plotlyServerURL": ""}  # Plotly.js offers to upload figures where it is not told not to
 FONT_FAMILY = '"Source Sans", "Source Sans 3", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'
 GROUP_COLORS = {"top": "#009E73", "bottom": "#CC79A7", "between": "#6B6B6B"}
 GROUP_COLORS_ON_DARK = {"top": "#2BC298", "bottom": "#DE97BE", "between": "#A6A6A6"}
@@ -51,6 +52,14 @@ class Look:
     def model_color(self, kind: str) -> str:
         """The colour of a kind of model ("gelu", "solu"); a neutral grey for any other."""
         return (MODEL_COLORS_ON_DARK if self.dark else MODEL_COLORS).get(kind, OTHER_COLOR)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A figure as the browser gets it: Plotly's JSON, and the height in pixels that is kept for it."""
+
+    json: str
+    height: int
 
 
 LOOKS = {
@@ -98,6 +107,11 @@ def assemble(traces: list[dict[str, Any]], layout: dict[str, Any], look: Look, h
         "plot_bgcolor": look.background,
     }
     return go.Figure({"data": traces, "layout": {**base, **layout}})
+
+
+def spec_of(figure: go.Figure) -> Spec:
+    """The figure for the browser; it was checked when it was built."""
+    return Spec(figure.to_json(validate=False), int(figure.layout.height))
 
 
 def axis(look: Look, title: str = "", **fields: Any) -> dict[str, Any]:
@@ -200,10 +214,11 @@ def chart_config(file_name: str, image_format: str = "svg") -> dict[str, Any]:
     """Plotly's settings: a mode bar that appears on hover and saves the picture in the browser itself."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", file_name).strip("-.") or "figure"
     return {
-        "displaylogo": False,
+        **LOCAL,
         "displayModeBar": "hover",
         "scrollZoom": False,
         "doubleClick": False,
+        "doubleClickDelay": 1,  # ms: two cells clicked one after the other are two clicks
         "modeBarButtonsToRemove": ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"],
         "toImageButtonOptions": {"format": image_format, "filename": safe, "scale": 2 if image_format == "png" else 1},
     }
