@@ -144,5 +144,5 @@ def test_maps_with_all_tokens_keep_the_key_that_they_had_before_there_was_a_choi
 
 
 def test_dropping_tokens_where_rows_are_sequences_is_refused() -> None:
-    with pytest.raises(UserError, match="here each row is a sequence. Choose rows of tokens"):
+    with pytest.raises(UserError, match=r"here each row is a sequence\. Choose rows of tokens"):
         compared("a", "b", "dropped", flatten="sample")
