@@ -96,7 +96,7 @@ def test_the_command_line_asks_for_what_the_cards_ask_for() -> None:
 
 
 def test_families_that_cannot_be_compared_are_refused(monkeypatch, tmp_path) -> None:
-    with pytest.raises(UserError, match="There is no family named 'mini-neo'. Did you mean mini-neox"):
+    with pytest.raises(UserError, match=r"There is no family named 'mini-neo'\. Did you mean mini-neox"):
         Params("mini-neo")
     with pytest.raises(UserError, match=r"The family mini-neox has no trained member of shape 4l128-h16\. Train it: `python -m"):
         study.seeds_of(study.MINI, "4l128-h16")
