@@ -190,7 +190,8 @@ def suspect_marked(loaded: Loaded) -> dict[str, str]:
     report = odd_report(loaded)
     if isinstance(report, str):
         return {}
-    return {d.shape: f"departs by {d.effect:+.3f} of mean CKA, {d.ratio:.1f} times the reach of seeds and prediction" for d in report.odd}
+    told = {d.shape: f"departs by {d.effect:+.3f} of mean CKA, {d.ratio:.1f} times the reach of seeds and prediction" for d in report.odd}
+    return {shape: MINUS.sub("\u2212", sentence) for shape, sentence in told.items()}
 
 
 def _shapes(loaded: Loaded) -> str:

@@ -117,22 +117,26 @@ def planted(n_batches: int = 3, missing: tuple[tuple[str, str], ...] = (), param
     return Loaded(params, maps, tuple(model_spec(name) for name in names))
 
 
-def keep(store: ResultStore, loaded: Loaded) -> None:
-    """Puts a planted family into a test's own cache: HSIC values whose CKA are these maps."""
+def keep(store: ResultStore, loaded: Loaded, dropped_token: int | None = None) -> None:
+    """Puts a planted family into a test's own cache: HSIC values whose CKA are these maps.
+
+    Args:
+        dropped_token: one that was left out twice a batch, 40 times as long as the median in layer 2.
+    """
     with store.together():
         for panel in study.all_panels(loaded.params):
             found = loaded.maps.map(panel.row_name, panel.column_name)
             assert found is not None
             cross = found.values.transpose(0, 2, 1) if panel.swapped else found.values
-            arrays = {
-                "cross": cross,
-                "self_f": np.ones(cross.shape[:2]),
-                "self_g": np.ones((len(cross), cross.shape[2])),
-                "n_tokens": np.full(len(cross), 1024),
-            }
-            store.put(
-                panel.comparison.key, arrays, {"comparison": panel.comparison.to_dict(), "notes": [], "provenance": {"generated": "for a test"}}
-            )
+            n, lf, lg = cross.shape
+            arrays = {"cross": cross, "self_f": np.ones((n, lf)), "self_g": np.ones((n, lg)), "n_tokens": np.full(n, 1024)}
+            if dropped_token is not None:
+                arrays["n_tokens"] -= 2
+                for side, depth in (("f", lf), ("g", lg)):
+                    arrays[f"peak_{side}"] = np.where(np.arange(depth) == 1, 40.0, 2.0) * np.ones((n, 1))
+                    arrays[f"tokens_{side}"] = np.tile([dropped_token, *[-1] * 7], (n, 1))
+            meta = {"comparison": panel.comparison.to_dict(), "notes": [], "provenance": {"generated": "for a test"}}
+            store.put(panel.comparison.key, arrays, meta)
 
 
 def _generator(what: str) -> np.random.Generator:
