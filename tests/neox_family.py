@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import zlib
@@ -38,27 +39,30 @@ def loss(member: FamilyMember, step: int) -> float:
     return end + 1.0 - step / STEPS
 
 
-def pretend(monkeypatch, folder: Path, names: tuple[str, ...] = tuple(FAMILY_MEMBERS), tokenizer: str = "t" * 64) -> None:
-    """Makes these members, with the checkpoints that ship beside them, the trained family."""
+def pretend(monkeypatch, folder: Path, names: tuple[str, ...] = tuple(FAMILY_MEMBERS), random_weights: bool = False) -> None:
+    """Makes these members, with the checkpoints that ship beside them, the trained family.
+
+    Args:
+        random_weights: whether the files hold untrained weights that can be loaded; without, they are empty.
+    """
+    folder.mkdir(exist_ok=True)
     known = {}
     for name in names:
         member = FAMILY_MEMBERS[name]
         for step in (*member.shipped_steps, STEPS):
             final = step == STEPS
-            known[name if final else checkpoint_name(name, step)] = {
-                "architecture": {k: v for k, v in asdict(member.architecture).items()},
+            own = name if final else checkpoint_name(name, step)
+            known[own] = {
+                "architecture": asdict(member.architecture),
                 "seed": member.seed,
                 "shape": member.shape,
-                "weights": f"{zlib.crc32(f'{name} {step}'.encode()):064x}",
+                "weights": _write_weights(folder / f"{own}.safetensors", member, random_weights),
                 "n_parameters": size(member.architecture),
                 "validation_loss": loss(member, step),
                 "tokens_seen": step * 1024,
                 "checkpoint_of": None if final else name,
             }
-    folder.mkdir(exist_ok=True)
-    for name in known:
-        (folder / f"{name}.safetensors").touch()
-    (folder / "facts.json").write_text(json.dumps({"models": known, "tokenizer": {"sha256": tokenizer}}))
+    (folder / "facts.json").write_text(json.dumps({"models": known, "tokenizer": {"sha256": "t" * 64}}))
     monkeypatch.setattr(place, "FACTS_FILE", folder / "facts.json")
     monkeypatch.setattr(place, "WEIGHTS_FOLDER", folder)
     models._specs.cache_clear()
@@ -67,6 +71,19 @@ def pretend(monkeypatch, folder: Path, names: tuple[str, ...] = tuple(FAMILY_MEM
         monkeypatch.delitem(MODELS, name)
     for name, spec in models.family_models().items():
         monkeypatch.setitem(MODELS, name, spec)
+
+
+def _write_weights(file: Path, member: FamilyMember, random_weights: bool) -> str:
+    """Hash of the file; of its name where it is empty."""
+    if not random_weights:
+        file.touch()
+        return hashlib.sha256(file.name.encode()).hexdigest()
+    from safetensors.torch import save_file
+
+    from repdiss_core.bundled.family.network import new_model
+
+    save_file(new_model(member.architecture, member.seed).state_dict(), file)
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)
