@@ -10,7 +10,7 @@ from repdiss_core.compose_scaling import words
 from repdiss_core.compose_scaling.loaded import Loaded, blocks
 from repdiss_core.figures.theme import Look
 from repdiss_core.paper import FigurePart, figure_parts
-from repdiss_core.studies.scaling import Params, pair_panel, short_name
+from repdiss_core.studies.scaling import pair_panel, short_name
 
 GRID_HEIGHT = 310
 
@@ -62,11 +62,6 @@ def outlined(loaded: Loaded, name: str) -> Blocks:
     """The blocks of a member, none where none were found or the question cannot be asked."""
     found = blocks(loaded, name)
     return () if isinstance(found, str) else found.segmentation.blocks
-
-
-def family_parts(params: Params) -> dict[str, tuple[FigurePart, ...]]:
-    """What Figures 3, 9 and 10 are made of."""
-    return {figure_id: figure_parts(figure_id, params) for figure_id in ("fig3", "fig9", "fig10")}
 
 
 def drawn(loaded: Loaded, figure: object, caption: object, forms: list[dict]) -> Drawn:
