@@ -100,9 +100,14 @@ def test_shared_massive_tokens_make_the_layer_look_alike_and_dropping_them_undoe
     np.testing.assert_allclose(kept[*others], dropped[*others], atol=0.05)
 
 
-def test_dropping_from_models_without_massive_tokens_gives_the_same_bytes(bench) -> None:
+def test_dropping_from_models_without_massive_tokens_gives_the_same_bytes_and_prepares_nothing_anew(bench, monkeypatch) -> None:
+    from repdiss_core.measures import cka
+
+    prepare, calls = cka.prepare, []
+    monkeypatch.setattr(cka, "prepare", lambda layers, **fields: calls.append(1) or prepare(layers, **fields))
     kept, dropped = bench.run([compared("d", "d", "kept"), compared("d", "d", "dropped")])
     assert all(getattr(kept, name).tobytes() == getattr(dropped, name).tobytes() for name in BatchHsic.ARRAYS)
+    assert len(calls) == 2, "once a batch"
     assert kept.massive == {} and set(dropped.massive) == set(BatchHsic.MASSIVE)
 
 

@@ -33,12 +33,17 @@ def test_within_a_model_the_mean_leaves_the_diagonal_out() -> None:
 
 
 def test_every_map_comes_back_whichever_way_its_pair_is_stored(store) -> None:
-    made = planted(BATCHES, params=PARAMS)
+    step = f"{MEMBERS[1]}-step1000"
+    made = planted(BATCHES, params=PARAMS, layers={(step, 1): -0.1})
     keep(store, made)
     maps = load(store, PARAMS).maps
+    assert maps.pairs.keys() == made.maps.pairs.keys()
+    assert {p.swapped for p in study.all_panels(PARAMS)} == {False, True}
+    for pair, found in maps.pairs.items():
+        np.testing.assert_allclose(found.values, made.maps.pairs[pair].values, atol=1e-12)
+    assert np.diff(maps.map(step, MEMBERS[1]).mean.mean(axis=1))[0] > 0.05, "the checkpoint's first layer is the odd row"
     assert maps.complete and maps.n_batches == BATCHES and maps.origin.name == "local"
     first, last = maps.members[0], maps.members[-1]
-    np.testing.assert_allclose(maps.map(first, last).values, made.maps.map(first, last).values, atol=1e-12)
     np.testing.assert_array_equal(maps.map(last, first).mean, maps.map(first, last).mean.T)
     means, (whole, error) = maps.means(), maps.whole()
     assert means[0, 2] == pytest.approx(maps.map(first, last).mean.mean()) and means[0, 0] == pytest.approx(
