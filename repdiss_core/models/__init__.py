@@ -107,9 +107,9 @@ def model_spec(name: str) -> ModelSpec:
     if name in MODELS:
         return MODELS[name]
     from repdiss_core.models.classifiers import classifiers
-    from repdiss_core.models.family import family_checkpoints
+    from repdiss_core.models.family import family_checkpoints, family_models
 
-    known = MODELS | family_checkpoints() | classifiers()
+    known = MODELS | family_models() | family_checkpoints() | classifiers()  # members may have been trained since the start
     if name not in known:
         raise unknown_name("model", name, list(known), "python -m repdiss_core list models")
     return known[name]
