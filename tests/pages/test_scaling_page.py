@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from neox_family import LARGEST, SUSPECT, TWIN, keep, planted, pretend
+from shown import specs
 from streamlit.testing.v1 import AppTest
 
 from repdiss_core.bundled.family.recipe import FAMILY_MEMBERS
@@ -50,11 +51,6 @@ def opened(**query: str) -> AppTest:
     for name, value in query.items():
         test.query_params[name] = value
     return test.run()
-
-
-def specs(test: AppTest) -> list[dict]:
-    """The figures as the browser gets them."""
-    return [json.loads(chart.proto.spec) for chart in test.get("plotly_chart")]
 
 
 def by_card(test: AppTest) -> dict[str, dict]:
