@@ -26,6 +26,8 @@ FLOORS = (
     ("repdiss_core.activations",),
     ("repdiss_core.models",),
     ("repdiss_core.data",),
+    ("repdiss_core.hub",),
+    ("repdiss_core.hub_download",),
     ("repdiss_core.cache",),
     ("repdiss_core.storage", "repdiss_core.reduction"),
     ("repdiss_core.results",),
