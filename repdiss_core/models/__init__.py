@@ -32,6 +32,9 @@ class ModelSpec:
         tokens_seen: in training.
         state: "final", or "intermediate" for a checkpoint of a training that went on.
         loader: "module:function", called with the spec and `resid_mean`.
+        repo, revision: where it stands on the hub ("" for what ships); `path` is a local folder's.
+        tokenizer_repo: the repository (or folder) whose tokenizer.json it reads with.
+        download_bytes: about what has to be fetched.
     """
 
     name: str
@@ -54,6 +57,10 @@ class ModelSpec:
     tokens_seen: int
     state: str
     loader: str
+    repo: str = ""
+    revision: str = ""
+    tokenizer_repo: str = ""
+    download_bytes: int = 0
 
 
 def _bundled_models() -> dict[str, ModelSpec]:
@@ -103,16 +110,24 @@ MODELS: dict[str, ModelSpec] = _bundled_models() | _family_models()
 
 
 def model_spec(name: str) -> ModelSpec:
-    """The model of that name, or a `UserError` with the nearest ones."""
+    """The model of that name, or a `UserError` with the nearest ones.
+
+    Beside what ships: the paper's models ("pythia-1b-deduped", "gelu-3l", "feather-bert-07"), these at a revision
+    ("pythia-1b-deduped@step1000"), any repository of the hub ("hub:org/name@revision") and a folder ("path:…").
+    """
     if name in MODELS:
         return MODELS[name]
+    from repdiss_core.models import paper_models
     from repdiss_core.models.classifiers import classifiers
     from repdiss_core.models.family import family_checkpoints
 
     known = MODELS | family_checkpoints() | classifiers()
-    if name not in known:
-        raise unknown_name("model", name, list(known), "python -m repdiss_core list models")
-    return known[name]
+    if name in known:
+        return known[name]
+    found = paper_models.find(name)
+    if found is None:
+        raise unknown_name("model", name, [*known, *paper_models.names()], "python -m repdiss_core list models")
+    return found
 
 
 def load_model(name: str, resid_mean: str = "removed") -> ResidualModel:

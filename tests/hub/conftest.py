@@ -14,7 +14,13 @@ def reach(monkeypatch, tmp_path):
     from repdiss_core import hub as client
 
     def to(address: str) -> None:
-        for name, value in {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_TELEMETRY": "1"}.items():
+        for name, value in {
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_OFFLINE": "0",
+            "REPDISS_CACHE": str(tmp_path / "cache"),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+        }.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(client, "_last_preflight", {})

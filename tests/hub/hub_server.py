@@ -33,6 +33,7 @@ class LoopbackHub:
     """
 
     repositories: dict[tuple[str, str], dict[str, Files]] = field(default_factory=dict)
+    commits: dict[str, Files] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
     hanging: bool = False
     break_after: dict[str, int] = field(default_factory=dict)
@@ -41,11 +42,11 @@ class LoopbackHub:
 
     def add(self, name: str, files: Files, kind: str = "model", revision: str = "main") -> None:
         self.repositories.setdefault((kind, name), {})[revision] = files
+        self.commits[commit_of(files)] = files
 
     def files(self, kind: str, name: str, revision: str) -> Files | None:
         """The files at a branch or a commit."""
-        known = self.repositories[(kind, name)]
-        return known.get(revision) or next((files for files in known.values() if commit_of(files) == revision), None)
+        return self.repositories[(kind, name)].get(revision) or self.commits.get(revision)
 
     def start(self) -> ThreadingHTTPServer:
         handler = type("Handler", (_Handler,), {"hub": self})

@@ -9,7 +9,7 @@ import pytest
 from repdiss_core import hub as client
 from repdiss_core.errors import UserError
 from repdiss_core.hub import Repo, fetch, has, pin, pinned
-from repdiss_core.hub_download import Cancelled, watched
+from repdiss_core.hub.download import Cancelled, watched
 
 BIG = bytes(range(256)) * 16384  # 4 MiB
 
@@ -130,7 +130,7 @@ def test_no_room(hub, monkeypatch):
     with pytest.raises(UserError, match=r"org/model needs 0\.00391 GiB; REPDISS_DOWNLOADS_GB allows 0\.001 GiB"):
         fetch(Repo("org/model"), ["weights.bin"])
     monkeypatch.delenv("REPDISS_DOWNLOADS_GB")
-    monkeypatch.setattr("repdiss_core.hub_download.RESERVE_BYTES", 2**60)
+    monkeypatch.setattr("repdiss_core.hub.download.RESERVE_BYTES", 2**60)
     with pytest.raises(UserError, match=r"org/model needs 0\.00 GiB and .* has 0\.00 GiB free\. Make room, or set HF_HOME"):
         fetch(Repo("org/model"), ["weights.bin"])
     assert not hub.downloads()

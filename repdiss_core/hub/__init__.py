@@ -136,9 +136,19 @@ def pin(repo: Repo) -> Pin:
     if found is None:
         require_network(str(repo))
         found = _from_hub(repo)
-    with filelock.FileLock(_pins_path().with_suffix(".lock"), timeout=10):
-        write_atomically(_pins_path(), json.dumps({**_read_pins(), _pin_key(repo): asdict(found)}, indent=1, sort_keys=True).encode())
+    remember(_pin_key(repo), asdict(found))
     return found
+
+
+def remember(key: str, value: Any) -> None:
+    """Keep a fact about a repository on this machine (JSON types), beside the pins."""
+    with filelock.FileLock(_pins_path().with_suffix(".lock"), timeout=10):
+        write_atomically(_pins_path(), json.dumps({**_read_pins(), key: value}, indent=1, sort_keys=True).encode())
+
+
+def recall(key: str) -> Any:
+    """What `remember` kept, or None."""
+    return _read_pins().get(key)
 
 
 def snapshot(repo: Repo) -> Path | None:
@@ -165,7 +175,7 @@ def fetch(repo: Repo, names: Iterable[str]) -> Path:
     folder = repository_folder(repo) / "snapshots" / known.commit
     missing = [name for name in names if not (folder / name).exists()]
     if missing:
-        from repdiss_core.hub_download import download
+        from repdiss_core.hub.download import download
 
         absent = [name for name in missing if name not in known.files]
         if absent:
