@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from repdiss_core import exports
 from repdiss_core.cache import ResultStore
+from repdiss_core.comparison import Comparison
 from repdiss_core.figures.caption import Caption
 from repdiss_core.models import model_spec
 from repdiss_core.panels import CurveView, LearningCurve, MatrixView, load_curve, load_learning, load_matrix
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 ESTIMATOR_LABELS = {"unbiased": "unbiased CKA", "biased": "biased CKA", "sequence_aware": "sequence-aware CKA"}
 REDUCTION_LABELS = {"mean_of_ratios": "mean of ratios", "ratio_of_means": "ratio of means"}
+Blocks = tuple[tuple[int, int], ...]
 FLATTEN_LABELS = {"token": "tokens as rows", "sample": "sequences as rows"}
 
 
@@ -53,40 +56,69 @@ def compose_heatmaps(
     store: ResultStore, part: FigurePart, look: Look, setting: Preset, reduction: str, n_batches: int,
     state: str = "not computed yet", height: int = 380,
 ) -> Drawn:  # fmt: skip
-    """A row of CKA maps on one colour scale.
+    """A row of CKA maps on one colour scale; `compose_grid` of one row."""
+    return compose_grid(store, (part,), look, setting, reduction, n_batches, state, height)
+
+
+def compose_grid(
+    store: ResultStore, rows: tuple[FigurePart, ...], look: Look, setting: Preset, reduction: str, n_batches: int,
+    state: str = "not computed yet", height: int = 380, blocks_of: Callable[[str], Blocks] = lambda name: (), relative: bool = False,
+) -> Drawn:  # fmt: skip
+    """Rows of CKA maps on one colour scale.
 
     Args:
+        rows: a part a row.
         state: what a map without values says, such as "computing".
+        height: of a row, in pixels.
+        blocks_of: the blocks of a model that its own map outlines.
+        relative: whether axes run over the fraction of the depth.
     """
-    from repdiss_core.figures.layer_heatmap import HeatmapPanel, heatmap_row
+    from repdiss_core.figures.layer_heatmap import heatmap_grid
 
-    views = [load_matrix(store, panel, reduction, n_batches) for panel in part.panels]
-    panels = [
-        HeatmapPanel(
-            v.panel.title, v.panel.row_name, v.panel.column_name,
-            model_spec(v.panel.row_name).n_layers, model_spec(v.panel.column_name).n_layers, v.matrix, state=state,
-        )
-        for v in views
-    ]  # fmt: skip
-    comparison = part.panels[0].comparison
-    least = min((v.n_batches for v in views), default=0)
-    estimator = comparison.setting("estimator", "unbiased")
-    caption = Caption(
-        models=_names([n for v in views for n in (v.panel.row_name, v.panel.column_name)]),
-        data=f"{comparison.data.name}, {comparison.data.split} split",
-        amount=_amount(least, comparison.data.sequences_per_batch, comparison.data.tokens_per_sequence),
-        estimator=", ".join((
-            ESTIMATOR_LABELS[estimator], FLATTEN_LABELS[comparison.setting("flatten", "token")], REDUCTION_LABELS[reduction],
-            f"{comparison.hook}, each token's mean over d_model {comparison.resid_mean}",
-        )),
-        interval="95 % jackknife-t interval over batches" if least > 1 else "",
-        departures=setting.departures,
-    )  # fmt: skip
+    loaded = [[load_matrix(store, panel, reduction, n_batches) for panel in part.panels] for part in rows]
+    views = [view for row in loaded for view in row]
+    panels = [[_panel(view, state, blocks_of, relative) for view in row] for row in loaded]
     notes = tuple(dict.fromkeys(note for v in views if v.matrix for note in v.matrix.notes))
     return Drawn(
-        heatmap_row(panels, look, height=height), caption, all(v.complete for v in views), _origin([v.origin for v in views]),
-        _newest([v.stored_at for v in views]), [exports.matrix_form(v) for v in views], notes, matrices=tuple(views),
+        heatmap_grid(panels, look, height=height), _map_caption(views, setting, reduction), all(v.complete for v in views),
+        _origin([v.origin for v in views]), _newest([v.stored_at for v in views]), [exports.matrix_form(v) for v in views], notes,
+        matrices=tuple(views),
     )  # fmt: skip
+
+
+def _panel(view: MatrixView, state: str, blocks_of: Callable[[str], Blocks], relative: bool) -> Any:
+    from repdiss_core.figures.layer_heatmap import HeatmapPanel
+
+    f, g = view.panel.row_name, view.panel.column_name
+    outlines = blocks_of(f) if f == g and view.matrix is not None else ()
+    return HeatmapPanel(
+        view.panel.title, f, g, model_spec(f).n_layers, model_spec(g).n_layers, view.matrix, state=state, outlines=outlines, relative=relative
+    )
+
+
+def _map_caption(views: list[MatrixView], setting: Preset, reduction: str) -> Caption:
+    comparison = views[0].panel.comparison
+    least = min(v.n_batches for v in views)
+    return Caption(
+        models=model_names([n for v in views for n in (v.panel.row_name, v.panel.column_name)]),
+        data=f"{comparison.data.name}, {comparison.data.split} split",
+        amount=amount(least, comparison.data.sequences_per_batch, comparison.data.tokens_per_sequence),
+        estimator=how_cka(comparison, reduction),
+        interval="95 % jackknife-t interval over batches" if least > 1 else "",
+        departures=setting.departures,
+    )
+
+
+def how_cka(comparison: Comparison, reduction: str) -> str:
+    """How CKA was read, for a caption."""
+    massive = {"kept": "", "normalised": "rows scaled to length 1"}.get(comparison.setting("massive", "kept"))
+    if massive is None:
+        massive = f"without tokens longer than {comparison.setting('massive_multiple'):g} times the median"
+    words = (
+        ESTIMATOR_LABELS[comparison.setting("estimator", "unbiased")], FLATTEN_LABELS[comparison.setting("flatten", "token")], massive,
+        REDUCTION_LABELS[reduction], f"{comparison.hook}, each token's mean over d_model {comparison.resid_mean}",
+    )  # fmt: skip
+    return ", ".join(word for word in words if word)
 
 
 def compose_curves(
@@ -147,6 +179,8 @@ def compose(
     """All cards of a figure, by its kind in `repdiss_core.paper.FIGURES`."""
     if kind == "heatmaps":
         return [compose_heatmaps(store, part, look, setting, reduction, n_batches, state) for part in parts]
+    if kind == "grid":
+        return [compose_grid(store, parts, look, setting, reduction, n_batches, state, height=310)]
     if kind == "curves":
         return [compose_curves(store, parts, look, setting, quantity, state)]
     return [compose_learning(store, part, look, setting, state=state) for part in parts]
@@ -159,20 +193,22 @@ def _stitch_caption(views: list[CurveView], setting: Preset) -> Caption:
     identity = first.measure == "identity_stitching"
     estimator = "identity stitching (phi = id)" if identity else f"phi = LayerNorm + affine, {ways[0].label if ways else 'own settings'}"
     return Caption(
-        models=_names([n for v in views for n in (v.spec.comparisons[0].f.name, v.spec.comparisons[0].g.name)]),
+        models=model_names([n for v in views for n in (v.spec.comparisons[0].f.name, v.spec.comparisons[0].g.name)]),
         data=f"{first.data.name}: evaluated on the {first.data.split} split" + ("" if identity else f", phi trained on the {first.setting('phi_split')} split"),
-        amount=_amount(eval_batches, first.data.sequences_per_batch, first.data.tokens_per_sequence),
+        amount=amount(eval_batches, first.data.sequences_per_batch, first.data.tokens_per_sequence),
         estimator=estimator,
         interval="95 % t interval over evaluation sequences",
         departures=((ways[0].note,) if ways and not identity else ()) + setting.departures[:2],
     )
 
 
-def _names(names: list[str]) -> str:
+def model_names(names: Iterable[str]) -> str:
+    """Models for a caption, once each."""
     return ", ".join(dict.fromkeys(names)) + " (small models trained by us)"
 
 
-def _amount(n_batches: int, sequences: int, tokens: int) -> str:
+def amount(n_batches: int, sequences: int, tokens: int) -> str:
+    """How much data, for a caption; empty for none."""
     thin = "\u2009"
     total = f"{n_batches * sequences * tokens:,}".replace(",", thin)
     return f"{n_batches} batches × {sequences} sequences × {tokens} tokens = {total} tokens" if n_batches else ""

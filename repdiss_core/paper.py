@@ -30,7 +30,7 @@ class FigureSpec:
     """A figure or table of the paper.
 
     Args:
-        kind: "curves", "learning", "heatmaps", "distribution" or "table".
+        kind: "curves", "learning", "heatmaps", "grid" (rows of maps), "population" or "table".
         shows: what the print shows, in our words.
         departures: where ours differs, beyond models and data.
         available: whether this version computes it.
@@ -82,6 +82,10 @@ STUDIES = {
 
 _STITCH = ("Adds two controls that the paper lacks: the same activation function with another seed.", "Adds the closed-form least-squares stitch.")
 _POPULATION = ("Adds a test that splits the models at random: the paper's intervals treat pairs that share models as independent.",)
+_SCALING = (
+    "The printed centring lacks 1/n and the printed ratio a square root; both are put right.",
+    "Adds the blocks found by an exact segmentation, as outlines, where a model has at least 6 layers.",
+)
 _CKA = ("The printed centring lacks 1/n and the printed ratio a square root; both are put right.",)
 
 FIGURES = {
@@ -91,8 +95,8 @@ FIGURES = {
                    "Validation loss after stitching 3- and 4-layer SoLU and GeLU models at each layer.", _STITCH, True),
         FigureSpec("fig2", "Fig 2", "generalization", "population", "Identity stitching and CKA by layer",
                    "Accuracy after identity stitching, and CKA, within and between two groups of fine-tuned BERTs.", _POPULATION, True),
-        FigureSpec("fig3", "Fig 3", "scaling", "heatmaps", "CKA of four Pythia models against pythia-6.9b",
-                   "Heatmaps of pythia-1b, 1.4b, 2.8b and 6.9b against pythia-6.9b."),
+        FigureSpec("fig3", "Fig 3", "scaling", "grid", "CKA of four members against the largest",
+                   "Heatmaps of pythia-1b, 1.4b, 2.8b and 6.9b against pythia-6.9b.", _SCALING, True),
         FigureSpec("fig4", "Fig 4", "asymmetry", "heatmaps", "CKA of 3-layer models",
                    "Heatmaps within GeLU, within SoLU, and between them.", _CKA, True),
         FigureSpec("fig5", "Fig 5", "asymmetry", "heatmaps", "CKA of 4-layer models",
@@ -103,12 +107,12 @@ FIGURES = {
                    "As Figure 2 left, on the lexical-overlap set.", _POPULATION, True),
         FigureSpec("fig8", "Fig 8", "generalization", "population", "Distances between models",
                    "Distribution of the CKA distance within and between the two groups.", _POPULATION, True),
-        FigureSpec("fig9", "Fig 9", "scaling", "heatmaps", "CKA of all pairs of three Pythia models",
-                   "Heatmaps of all pairs of pythia-1b, 1.4b and 2.8b."),
-        FigureSpec("fig10", "Fig 10", "scaling", "heatmaps", "CKA within small Pythia models",
-                   "Heatmaps within pythia-70m, 160m, 410m and 1b."),
-        FigureSpec("table1", "Table 1", "scaling", "table", "Head dimensions of the Pythia models",
-                   "d_head and rotary_dim of the eight Pythia models."),
+        FigureSpec("fig9", "Fig 9", "scaling", "grid", "CKA of all pairs of three members",
+                   "Heatmaps of all pairs of pythia-1b, 1.4b and 2.8b.", _SCALING, True),
+        FigureSpec("fig10", "Fig 10", "scaling", "grid", "CKA within small members",
+                   "Heatmaps within pythia-70m, 160m, 410m and 1b.", _SCALING, True),
+        FigureSpec("table1", "Table 1", "scaling", "table", "Head dimensions of the family",
+                   "d_head and rotary_dim of the eight Pythia models.", (), True),
     )
 }  # fmt: skip
 
@@ -178,4 +182,13 @@ def _generalization_parts(spec: FigureSpec, params: Any) -> tuple[FigurePart, ..
     )
 
 
-_PARTS = {"asymmetry": _asymmetry_parts, "generalization": _generalization_parts}
+def _scaling_parts(spec: FigureSpec, params: Any) -> tuple[FigurePart, ...]:
+    from repdiss_core.studies import scaling
+
+    if spec.kind == "table":
+        return ()
+    rows = scaling.figure_panels(params or scaling.Params(), spec.figure_id)
+    return tuple(FigurePart("", panels=row) for row in rows)
+
+
+_PARTS = {"scaling": _scaling_parts, "asymmetry": _asymmetry_parts, "generalization": _generalization_parts}

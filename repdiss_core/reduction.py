@@ -66,6 +66,26 @@ def reduce_hsic(batches: BatchHsic, reduction: str = "mean_of_ratios", confidenc
     )
 
 
+def pseudo_values(batches: BatchHsic, reduction: str = "mean_of_ratios") -> np.ndarray:
+    """(B, L_f, L_g) jackknife pseudo-values θ + (B−1)(θ_(·) − θ_(b)) of CKA (after Tukey): their mean and spread give value and error.
+
+    For "mean_of_ratios" they are the batches' own CKA values. Averages of cells, such as the mean of a map, have the same
+    averages of pseudo-values, so that one t interval over batches serves them all.
+
+    Raises:
+        UserError: for an unknown reduction, or no batches.
+    """
+    if reduction not in REDUCTIONS:
+        raise UserError(f"There is no reduction {reduction!r}; choose one of {', '.join(REDUCTIONS)}.")
+    if batches.n_batches == 0:
+        raise UserError("There are no batches to reduce: measure at least one.")
+    if reduction == "mean_of_ratios" or batches.n_batches == 1:
+        return cka_ratio(batches.cross, batches.self_f, batches.self_g)
+    sums = [a.sum(axis=0) for a in (batches.cross, batches.self_f, batches.self_g)]
+    without = cka_ratio(*(total - a for total, a in zip(sums, (batches.cross, batches.self_f, batches.self_g), strict=True)))
+    return cka_ratio(*sums) + (batches.n_batches - 1) * (without.mean(axis=0) - without)
+
+
 def cka_ratio(cross: np.ndarray, self_f: np.ndarray, self_g: np.ndarray) -> np.ndarray:
     """cross / sqrt(self_f · self_g), (…, L_f, L_g); NaN where a self-HSIC is not positive.
 

@@ -20,6 +20,8 @@ class BatchHsic:
         self_g: (n_batches, L_g) the same for g.
         n_tokens: (n_batches,) rows that entered each batch.
         notes: what a reader must know, such as why a layer has no value.
+        massive: what is known of massive tokens, by name, first axis the batches: peak_f (n_batches, L_f) and peak_g, the longest row
+            over the median row of each layer; tokens_f (n_batches, 8) and tokens_g, ids of the tokens dropped, -1 where fewer.
     """
 
     cross: np.ndarray
@@ -27,9 +29,15 @@ class BatchHsic:
     self_g: np.ndarray
     n_tokens: np.ndarray
     notes: tuple[str, ...] = ()
+    massive: dict[str, np.ndarray] = field(default_factory=dict)
+
+    ARRAYS = ("cross", "self_f", "self_g", "n_tokens")
+    MASSIVE = ("peak_f", "peak_g", "tokens_f", "tokens_g")
 
     def __post_init__(self) -> None:
         b, lf, lg = self.cross.shape
+        if any(len(a) != b for a in self.massive.values()):
+            raise UserError(f"BatchHsic holds {b} batches, but what it says of massive tokens has another number of them.")
         if self.self_f.shape != (b, lf) or self.self_g.shape != (b, lg) or self.n_tokens.shape != (b,):
             raise UserError(
                 f"BatchHsic shapes disagree: cross {self.cross.shape}, self_f {self.self_f.shape}, self_g {self.self_g.shape}, "
@@ -44,18 +52,30 @@ class BatchHsic:
     def first(self, n_batches: int) -> BatchHsic:
         """The first batches alone."""
         cut = slice(0, n_batches)
-        return BatchHsic(self.cross[cut], self.self_f[cut], self.self_g[cut], self.n_tokens[cut], self.notes)
+        massive = {name: a[cut] for name, a in self.massive.items()}
+        return BatchHsic(self.cross[cut], self.self_f[cut], self.self_g[cut], self.n_tokens[cut], self.notes, massive)
 
-    def extended(self, more: BatchHsic) -> BatchHsic:
-        """These batches followed by others."""
-        return BatchHsic(
-            *(np.concatenate([getattr(self, n), getattr(more, n)]) for n in ("cross", "self_f", "self_g", "n_tokens")),
-            notes=tuple(dict.fromkeys(self.notes + more.notes)),
-        )
+    @classmethod
+    def joined(cls, parts: list[BatchHsic]) -> BatchHsic:
+        """The batches of all parts, in their order."""
+        arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in cls.ARRAYS)
+        massive = {name: np.concatenate([part.massive[name] for part in parts]) for name in parts[0].massive}
+        return cls(*arrays, notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)), massive=massive)
 
     def transposed(self) -> BatchHsic:
         """The same comparison seen from g."""
-        return BatchHsic(self.cross.transpose(0, 2, 1), self.self_g, self.self_f, self.n_tokens, self.notes)
+        massive = {f"{name[:-1]}{'g' if name[-1] == 'f' else 'f'}": a for name, a in self.massive.items()}
+        return BatchHsic(self.cross.transpose(0, 2, 1), self.self_g, self.self_f, self.n_tokens, self.notes, massive)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """What the cache holds of it, beside the notes."""
+        return {name: getattr(self, name) for name in self.ARRAYS} | self.massive
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], notes: tuple[str, ...] = ()) -> BatchHsic:
+        """The result that `to_arrays` was called on."""
+        massive = {name: arrays[name] for name in cls.MASSIVE if name in arrays}
+        return cls(*(arrays[name] for name in cls.ARRAYS), notes=notes, massive=massive)
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,6 +102,35 @@ def _rank_test(a: np.ndarray, b: np.ndarray, seed: int) -> tuple[float, float]:
     return found, float((np.abs(orders @ ra) / scale >= abs(found) - 1e-9).mean())
 
 
+def over_shapes(values: np.ndarray, level: float = 0.95) -> tuple[float, np.ndarray]:
+    """(mean over pairs of different shapes, (2,) jackknife interval that leaves out one shape with all its pairs).
+
+    Pairs share models, so an interval that took them for independent would be too narrow.
+
+    Args:
+        values: (S, S) symmetric, one number for each pair of shapes; the diagonal is not read.
+
+    Raises:
+        UserError: under four shapes, or a pair without a value.
+    """
+    n = len(values)
+    off = ~np.eye(n, dtype=bool)
+    if n < 4:
+        raise UserError(f"An interval over shapes needs at least 4 of them; this family has {n}. Add members of other sizes.")
+    if not np.isfinite(values[off]).all():
+        raise UserError("Some pairs of the family have no similarity yet; compute them first.")
+    whole = float(values[off].mean())
+    parts = []
+    for left_out in range(n):
+        keep = np.arange(n) != left_out
+        rest = values[np.ix_(keep, keep)]
+        parts.append(rest[~np.eye(n - 1, dtype=bool)].mean())
+    spread = np.array(parts) - np.mean(parts)
+    error = math.sqrt((n - 1) / n * float(spread @ spread))
+    half = t_quantile(0.5 + level / 2, n - 2) * error
+    return whole, np.array([whole - half, whole + half])
+
+
 @dataclass(frozen=True)
 class Departure:
     """How far one shape's similarity to the others lies from what the rest of the family predicts.

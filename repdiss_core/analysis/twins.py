@@ -67,3 +67,29 @@ def value_at_loss(losses: Sequence[float], values: Sequence[float], target: floa
     if not x[0] <= target <= x[-1]:
         raise UserError(f"The checkpoints have losses from {x[0]:.3f} to {x[-1]:.3f}; {target:.3f} lies outside, and nothing is extrapolated.")
     return float(np.interp(target, x, y))
+
+
+def difference_at_loss(odd: Sequence[tuple[float, float]], twin: Sequence[tuple[float, float]], twin_ends: Sequence[float], level: float = 0.95) -> SeedDifference:
+    """Odd members minus their twin at the loss that each odd member has: is the difference more than that of worse models?
+
+    The twin's value at a loss is read off one training (`value_at_loss`). Another seed would have given another path; its standard
+    deviation is taken from the ends of all trainings of the twin, and since one path serves all odd members it does not shrink with
+    their number. The interval is a t interval with Welch and Satterthwaite's degrees of freedom.
+
+    Args:
+        odd: (loss, value) of each odd member, a seed each.
+        twin: (loss, value) of the checkpoints of one training of the twin.
+        twin_ends: values at the end of every training of the twin, a seed each.
+
+    Raises:
+        UserError: under two odd members or two trainings of the twin, or a loss outside the path.
+    """
+    if min(len(odd), len(twin_ends)) < 2:
+        raise UserError(f"A difference over seeds needs at least 2 of each; there are {len(odd)} and {len(twin_ends)}. Train more seeds.")
+    losses, values = zip(*twin, strict=True)
+    apart = np.array([value - value_at_loss(losses, values, loss) for loss, value in odd])
+    own, path = apart.var(ddof=1) / len(apart), float(np.var(twin_ends, ddof=1))
+    freedom = (own + path) ** 2 / max(own**2 / (len(apart) - 1) + path**2 / (len(twin_ends) - 1), 1e-300) if own + path > 0 else len(apart)
+    half = t_quantile(0.5 + level / 2, max(1, int(freedom))) * math.sqrt(own + path)
+    mean = float(apart.mean())
+    return SeedDifference(mean, np.array([mean - half, mean + half]), (len(odd), len(twin_ends)))

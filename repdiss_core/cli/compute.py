@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from repdiss_core.cli.generalization import is_population_figure, population_options, population_request, take_params
+from repdiss_core.cli.generalization import population_options, population_request, take_params
 from repdiss_core.cli.progress import TerminalProgress, stop_on_signal
+from repdiss_core.cli.scaling import family_options, family_params, family_request, take_family
 from repdiss_core.comparison import Request
 from repdiss_core.errors import UserError
 
@@ -24,6 +25,7 @@ def cka_options(command: Any) -> Any:
         click.option("--estimator", type=click.Choice(ESTIMATORS), default="unbiased", show_default=True),
         click.option("--reduction", type=click.Choice(REDUCTIONS), default="mean_of_ratios", show_default=True),
         click.option("--flatten", type=click.Choice(("token", "sample")), default="token", show_default=True),
+        click.option("--massive", type=click.Choice(("kept", "dropped", "normalised")), default="kept", show_default=True, help="Massive tokens, or rows of length 1."),
         click.option("--resid-mean", type=click.Choice(("removed", "kept")), default="removed", show_default=True),
         click.option("--batches", type=click.IntRange(min=1), default=None, help="Batches of a CKA map; evaluation batches of a stitch."),
     )):  # fmt: skip
@@ -39,6 +41,7 @@ def cka_options(command: Any) -> Any:
 @click.option("--seed-gelu", type=int, default=0, show_default=True)
 @click.option("--seed-solu", type=int, default=0, show_default=True)
 @population_options
+@family_options
 @cka_options
 def run(figures: tuple[str, ...], job_id: str | None, **choices: Any) -> None:
     """Compute FIGURE… (fig1, fig4, …) into the cache; what is there already is not computed again."""
@@ -46,15 +49,20 @@ def run(figures: tuple[str, ...], job_id: str | None, **choices: Any) -> None:
         from repdiss_core.cli.worker import work
 
         sys.exit(work(job_id))
+    from repdiss_core.paper import STUDIES, figure_spec
+
     if not figures:
         raise UserError("Name at least one figure, such as `run fig4`. `python -m repdiss_core list figures` shows them all.")
-    population = take_params(choices)
-    ours = tuple(f for f in figures if is_population_figure(f))
-    others = tuple(f for f in figures if f not in ours)
-    if ours:
-        compute(population_request(ours, population))
-    if others:
-        compute(figures_request(others, asymmetry_params(**choices)))
+    population, (family, _axes) = take_params(choices), take_family(choices)
+    of_study = {study: tuple(f for f in figures if figure_spec(f).study == study) for study in STUDIES}
+    common = asymmetry_params(**choices)
+    requests = [
+        population_request(of_study["generalization"], population) if of_study["generalization"] else None,
+        figures_request(of_study["asymmetry"], common) if of_study["asymmetry"] else None,
+        family_request(of_study["scaling"], family_params(family, common)) if of_study["scaling"] else None,
+    ]
+    for request in filter(None, requests):
+        compute(request)
     click.echo(f"{', '.join(figures)}: computed. Write it with `python -m repdiss_core figure {figures[0]} --out {figures[0]}.html`.")
 
 
@@ -90,7 +98,7 @@ def compare(model_f: str, model_g: str, **choices: Any) -> None:
 
 def asymmetry_params(
     preset_name: str, stitch: str | None, seed_gelu: int, seed_solu: int, estimator: str, reduction: str, flatten: str,
-    resid_mean: str, batches: int | None,
+    resid_mean: str, batches: int | None, massive: str,
 ) -> Any:  # fmt: skip
     """The study's parameters from command-line choices."""
     from repdiss_core.presets import preset, stitch_preset
@@ -98,7 +106,7 @@ def asymmetry_params(
     from repdiss_core.studies.common import CkaView
 
     chosen = preset(preset_name)
-    view = CkaView(estimator, flatten, resid_mean, reduction, batches or chosen.cka_batches)
+    view = CkaView(estimator, flatten, resid_mean, reduction, batches or chosen.cka_batches, massive)
     name = stitch or chosen.stitch
     stitch_preset(name)
     return Params(seed_gelu=seed_gelu, seed_solu=seed_solu, stitch=name, cka=view, preset=chosen)

@@ -9,6 +9,7 @@ import click
 
 from repdiss_core.cli.compute import asymmetry_params, check_out, cka_options
 from repdiss_core.cli.generalization import draw_population_figure, is_population_figure, population_options, take_params
+from repdiss_core.cli.scaling import TABLE_ENDINGS, draw_family_figure, family_options, family_params, take_family, table_forms, write_table
 from repdiss_core.errors import UserError
 
 ENDINGS = (".html", ".json", ".csv", ".svg", ".png")
@@ -23,6 +24,7 @@ ENDINGS = (".html", ".json", ".csv", ".svg", ".png")
 @click.option("--seed-gelu", type=int, default=0, show_default=True)
 @click.option("--seed-solu", type=int, default=0, show_default=True)
 @population_options
+@family_options
 @cka_options
 def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
     """Write a figure that is in the cache (shipped, or computed by `run`)."""
@@ -31,13 +33,19 @@ def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
     from repdiss_core.figures.theme import LOOKS
     from repdiss_core.paper import figure_parts, figure_spec
 
-    check_out(out, ENDINGS)
-    population = take_params(choices)
-    params = asymmetry_params(**choices)
     spec = figure_spec(figure_id)
+    check_out(out, TABLE_ENDINGS if spec.kind == "table" else ENDINGS)
+    population, (family, relative) = take_params(choices), take_family(choices)
+    params = asymmetry_params(**choices)
+    if spec.kind == "table":
+        write_table(out, table_forms(ResultStore.open(), family_params(family, params)))
+        click.echo(f"Wrote {out}.", err=True)
+        return
     if is_population_figure(figure_id):
         shown = "accuracy" if quantity == "loss" else quantity
         drawn = draw_population_figure(figure_id, ResultStore.open(), population, LOOKS["print"], shown)
+    elif spec.study == "scaling":
+        drawn = draw_family_figure(spec.figure_id, ResultStore.open(), family_params(family, params), LOOKS["print"], relative)
     else:
         drawn = compose.compose(
             ResultStore.open(), spec.kind, figure_parts(figure_id, params), LOOKS["print"], params.preset,

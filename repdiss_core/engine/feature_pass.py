@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from repdiss_core.activations import ActivationCache, batch_key, residual_streams
+from repdiss_core.activations import ActivationCache
 from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Comparison, ModelId
+from repdiss_core.comparison import Comparison
+from repdiss_core.engine.batch_features import BatchFeatures, ModelLoader
 from repdiss_core.engine.plan import FeatureGroup
 from repdiss_core.errors import UserError
 from repdiss_core.results import BatchHsic
@@ -18,7 +19,6 @@ from repdiss_core.results import BatchHsic
 STORE_EVERY_S = 2.0
 
 Progress = Callable[[float, str], None]
-ModelLoader = Callable[[ModelId, str], Any]
 
 
 class Stopped(Exception):
@@ -77,56 +77,40 @@ class FeaturePass:
     def _measure_batch(self, index: int, comparisons: list[Comparison]) -> None:
         from repdiss_core.measures.cka import hsic_cross
 
-        batch = self.stream.batch(index)
-        prepared: dict[tuple, Any] = {}
+        features = BatchFeatures(self.stream.batch(index), index, self.load, self.activations)
         for comparison in comparisons:
-            sides = [self._prepared(prepared, m, comparison, batch, index) for m in (comparison.f, comparison.g)]
-            cross = np.asarray(hsic_cross(*sides), dtype=np.float64)
+            sides, massive = features.sides(comparison)
+            names = (comparison.f.name, comparison.g.name)
             self._fresh[comparison.key].append(
                 BatchHsic(
-                    cross[None],
+                    np.asarray(hsic_cross(*sides), dtype=np.float64)[None],
                     np.asarray(sides[0].self_hsic, dtype=np.float64)[None],
                     np.asarray(sides[1].self_hsic, dtype=np.float64)[None],
                     np.array([sides[0].n_tokens]),
-                    notes=tuple(dict.fromkeys(f"{m.name}: {note}" for m, side in zip((comparison.f, comparison.g), sides) for note in side.notes)),
+                    notes=tuple(dict.fromkeys(f"{name}: {note}" for name, side in zip(names, sides, strict=True) for note in side.notes)),
+                    massive={name: a[None] for name, a in massive.items()},
                 )
             )
-
-    def _prepared(self, prepared: dict[tuple, Any], model: ModelId, comparison: Comparison, batch: Any, index: int) -> Any:
-        """The model's prepared layers for this batch: made once for all comparisons that read them alike."""
-        from repdiss_core.measures.cka import flatten, prepare
-
-        estimator, mode = comparison.setting("estimator", "unbiased"), comparison.setting("flatten", "token")
-        streams = ("streams", model, comparison.resid_mean)
-        if streams not in prepared:
-            key = batch_key(model, comparison.data, comparison.hook, comparison.resid_mean, comparison.dtype, index)
-            prepared[streams] = residual_streams(self.load(model, comparison.resid_mean), batch, key, self.activations)
-        wanted = ("prepared", model, comparison.resid_mean, estimator, mode)
-        if wanted not in prepared:
-            try:
-                layers = [flatten(h, mode, batch.mask) for h in prepared[streams]]
-                ids = sequence_ids(batch, mode) if estimator == "sequence_aware" else None
-                prepared[wanted] = prepare(layers, estimator=estimator, sequence_ids=ids)
-            except UserError as error:
-                raise UserError(f"{model.name}, batch {index + 1}: {error}") from error
-        return prepared[wanted]
 
     def _count(self, comparison: Comparison) -> int:
         kept = self._kept[comparison.key]
         return kept.n_batches if kept is not None else 0
 
     def _store_all(self) -> None:
+        if not any(self._fresh.values()):
+            return
+        with self.store.together():
+            self._store_each()
+
+    def _store_each(self) -> None:
         for comparison in self.group.comparisons:
             fresh = self._fresh[comparison.key]
             if not fresh:
                 continue
-            whole = self._kept[comparison.key]
-            whole = fresh[0] if whole is None else whole.extended(fresh[0])
-            for more in fresh[1:]:
-                whole = whole.extended(more)
-            arrays = {name: getattr(whole, name) for name in ("cross", "self_f", "self_g", "n_tokens")}
+            kept = self._kept[comparison.key]
+            whole = BatchHsic.joined([*([] if kept is None else [kept]), *fresh])
             meta = {"comparison": comparison.to_dict(), "notes": list(whole.notes), "provenance": self.provenance}
-            self.store.put(comparison.key, arrays, meta)
+            self.store.put(comparison.key, whole.to_arrays(), meta)
             self._kept[comparison.key], self._fresh[comparison.key] = whole, []
 
 
@@ -135,14 +119,4 @@ def stored_hsic(store: ResultStore, comparison: Comparison) -> BatchHsic | None:
     entry = store.get_local(comparison.key)
     if entry is None:
         return None
-    arrays = (entry.arrays[name] for name in ("cross", "self_f", "self_g", "n_tokens"))
-    return BatchHsic(*arrays, notes=tuple(entry.meta.get("notes", ())))
-
-
-def sequence_ids(batch: Any, mode: str) -> np.ndarray:
-    """(n,) which sequence each row of the flattened features belongs to."""
-    b, t = batch.tokens.shape
-    if mode == "sample":
-        return np.arange(b)
-    ids = np.repeat(np.arange(b), t)
-    return ids if batch.mask is None else ids[batch.mask.reshape(-1)]
+    return BatchHsic.from_arrays(entry.arrays, tuple(entry.meta.get("notes", ())))

@@ -1,4 +1,4 @@
-"""A row of layer-by-layer heatmaps on one colour scale (Figures 3, 4, 5, 9, 10): rows f upward, columns g rightward."""
+"""Rows of layer-by-layer heatmaps on one colour scale (Figures 3, 4, 5, 9, 10): rows f upward, columns g rightward."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ class HeatmapPanel:
         matrix: the values, or None while there are none.
         pending: (L_f, L_g) True where a value is still to come.
         state: what an empty panel says, such as "computing" or "not computed yet".
+        outlines: blocks of a map within one model that are outlined, each (first layer, layer after the last), counted from 0.
+        relative: whether axes run over the fraction of the depth, from 0 to 1, instead of layers.
     """
 
     title: str
@@ -35,6 +37,8 @@ class HeatmapPanel:
     matrix: LayerMatrix | None = None
     pending: np.ndarray | None = None
     state: str = "not computed yet"
+    outlines: tuple[tuple[int, int], ...] = ()
+    relative: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -72,30 +76,60 @@ LIGHT_FROM = 0.56  # of the colour scale: above it dark text reads better than w
 
 
 def heatmap_row(panels: Sequence[HeatmapPanel], look: Look, scale: Scale = CKA_SCALE, height: int = 360) -> go.Figure:
-    """The maps side by side with one colour bar.
+    """The maps side by side with one colour bar: `heatmap_grid` of one row."""
+    return heatmap_grid([panels], look, scale, height)
+
+
+def heatmap_grid(rows: Sequence[Sequence[HeatmapPanel]], look: Look, scale: Scale = CKA_SCALE, height: int = 360) -> go.Figure:
+    """Rows of maps with one colour bar, `height` pixels a row.
 
     Values are shown in the cells where they fit; NaN cells are hatched and give their reason on hover.
     """
-    slots = max(SLOTS, len(panels))  # one map alone is as large as one of three
-    domains = theme.panel_domains(slots, gap=0.065, right=ROOM_FOR_BAR)[: len(panels)]
+    panels = [panel for row in rows for panel in row]
+    slots = max(SLOTS, *(len(row) for row in rows))  # one map alone is as large as one of three
     limits = _limits(panels, scale)
+    columns = theme.panel_domains(slots, gap=0.065 if slots <= SLOTS else 0.05, right=ROOM_FOR_BAR)
+    margin = theme.fixed_margins(look, tick_characters=2)
+    right = columns[max(len(row) for row in rows) - 1][1]
     traces: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {"annotations": [], "shapes": [], "coloraxis": _color_axis(limits, scale, look, domains[-1][1])}
-    for number, (panel, domain) in enumerate(zip(panels, domains, strict=True), start=1):
-        suffix = "" if number == 1 else str(number)
-        layout |= _axes(panel, look, number, domain)
-        layout["annotations"].append(theme.panel_title(look, panel.title, number))
-        if panel.matrix is None or not np.isfinite(panel.matrix.values).any():
-            layout["shapes"].append(theme.quiet_frame(number))
-            layout["annotations"].append(theme.centred_note(look, panel.state, number))
-        traces.append(theme.axes_holder(number))
-        if panel.matrix is not None:
-            side = min(height - 110, 800 / slots)
-            traces += [trace | {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"} for trace in _traces(panel, scale, limits, side, look)]
+    layout: dict[str, Any] = {"annotations": [], "shapes": [], "coloraxis": _color_axis(limits, scale, look, right), "margin": margin}
+    number = 0
+    for row, y_domain in zip(rows, _row_domains(len(rows), height, margin), strict=True):
+        for panel, x_domain in zip(row, columns, strict=False):
+            number += 1
+            layout |= _axes(panel, look, number, x_domain, y_domain)
+            layout["annotations"].append(theme.panel_title(look, panel.title, number))
+            layout["shapes"] += [shape for block in panel.outlines for shape in _outline(panel, block, number)]
+            if panel.matrix is None or not np.isfinite(panel.matrix.values).any():
+                layout["shapes"].append(theme.quiet_frame(number))
+                layout["annotations"].append(theme.centred_note(look, panel.state, number))
+            traces.append(theme.axes_holder(number))
+            if panel.matrix is not None:
+                place = {"xaxis": _axis_name("x", number), "yaxis": _axis_name("y", number)}
+                traces += [trace | place for trace in _traces(panel, scale, limits, min(height - 110, 800 / slots), look)]
     if scale.lower is not None and not any(p.matrix is not None and np.isfinite(p.matrix.values).any() for p in panels):
         traces.append(_bar_holder())
-    layout["margin"] = theme.fixed_margins(look, tick_characters=2)
-    return theme.assemble(traces, layout, look, height)
+    return theme.assemble(traces, layout, look, height * len(rows))
+
+
+def _row_domains(n_rows: int, height: int, margin: dict[str, Any]) -> list[tuple[float, float]]:
+    """Vertical shares of each row, the first on top; between rows there is room for an axis title and a panel title."""
+    whole = height * n_rows - margin["t"] - margin["b"]
+    gap = (margin["t"] + margin["b"]) / whole
+    side = (1 - gap * (n_rows - 1)) / n_rows
+    return [(1 - i * (side + gap) - side, 1 - i * (side + gap)) for i in range(n_rows)]
+
+
+def _axis_name(axis: str, number: int) -> str:
+    return axis if number == 1 else f"{axis}{number}"
+
+
+def _outline(panel: HeatmapPanel, block: tuple[int, int], number: int) -> list[dict[str, Any]]:
+    """A frame around one block on the diagonal: a light line on a dark one, to be seen on any colour."""
+    n = panel.shape[0]
+    low, high = (at / n for at in block) if panel.relative else (at + 0.5 for at in block)
+    where = {"type": "rect", "xref": _axis_name("x", number), "yref": _axis_name("y", number), "x0": low, "x1": high, "y0": low, "y1": high}
+    return [where | {"line": {"color": color, "width": width}} for color, width in ((theme.INK, 4), ("#FFFFFF", 1.8))]
 
 
 def _limits(panels: Sequence[HeatmapPanel], scale: Scale) -> tuple[float, float]:
@@ -133,19 +167,25 @@ def _bar_holder() -> dict[str, Any]:
     return {"type": "heatmap", "name": "scale", "x": [-9], "y": [-9], "z": [[0]], "coloraxis": "coloraxis", "hoverinfo": "skip"}
 
 
-def _axes(panel: HeatmapPanel, look: Look, number: int, domain: tuple[float, float]) -> dict[str, Any]:
+def _axes(panel: HeatmapPanel, look: Look, number: int, x_domain: tuple[float, float], y_domain: tuple[float, float]) -> dict[str, Any]:
     rows, columns = panel.shape
-    suffix = "" if number == 1 else str(number)
     common: dict[str, Any] = {"showgrid": False, "constrain": "domain", "automargin": False}
-    x = theme.axis(look, theme.plain(panel.column_name), range=[0.5, columns + 0.5], domain=domain, anchor=f"y{suffix}", **common)
-    y = theme.axis(
-        look, theme.plain(panel.row_name), range=[0.5, rows + 0.5], anchor=f"x{suffix}", scaleanchor=f"x{suffix}", constraintoward="top", **common
-    )
+    x = theme.axis(look, theme.plain(panel.column_name), domain=x_domain, anchor=_axis_name("y", number), **common)
+    across = {"scaleanchor": _axis_name("x", number), "constraintoward": "top"}
+    y = theme.axis(look, theme.plain(panel.row_name), domain=y_domain, anchor=_axis_name("x", number), **across, **common)
     for side, count, labels in ((x, columns, "column_labels"), (y, rows, "row_labels")):
+        if panel.relative:
+            side |= {"range": [0, 1], "tickvals": [0, 0.25, 0.5, 0.75, 1], "ticktext": ["0", ".25", ".5", ".75", "1"]}
+            continue
         ticks = theme.layer_ticks(count)
         names = getattr(panel.matrix, labels) if panel.matrix else None
-        side |= {"tickvals": ticks, "ticktext": [theme.plain(names[t - 1]) if names else str(t) for t in ticks]}
-    return {f"xaxis{suffix}": x, f"yaxis{suffix}": y}
+        side |= {"range": [0.5, count + 0.5], "tickvals": ticks, "ticktext": [theme.plain(names[t - 1]) if names else str(t) for t in ticks]}
+    return {_axis_name("xaxis", number): x, _axis_name("yaxis", number): y}
+
+
+def _at(panel: HeatmapPanel, count: int) -> list[float]:
+    """Where the layers of a side with `count` layers stand on its axis."""
+    return [(layer - 0.5) / count if panel.relative else float(layer) for layer in range(1, count + 1)]
 
 
 def _traces(panel: HeatmapPanel, scale: Scale, limits: tuple[float, float], side: float, look: Look) -> list[dict[str, Any]]:
@@ -158,8 +198,8 @@ def _traces(panel: HeatmapPanel, scale: Scale, limits: tuple[float, float], side
     cell = side / max(rows, columns)
     shared = {
         "type": "heatmap",
-        "x": list(range(1, columns + 1)),
-        "y": list(range(1, rows + 1)),
+        "x": _at(panel, columns),
+        "y": _at(panel, rows),
         "hoverongaps": False,
         "xgap": 1 if cell > 14 else 0,
         "ygap": 1 if cell > 14 else 0,
@@ -175,9 +215,9 @@ def _traces(panel: HeatmapPanel, scale: Scale, limits: tuple[float, float], side
         reason = "<br>".join(theme.plain(note) for note in matrix.notes) or "no value"
         where = _only(np.zeros_like(matrix.values), missing)
         traces.append(shared | {"name": "no value", "z": where, "hovertemplate": reason + "<extra></extra>", **_one_color(theme.QUIET_FILL)})
-        traces.append(_hatching(missing))
+        traces.append(_hatching(missing, panel))
     if cell >= 8 * (scale.digits + 2) and np.isfinite(matrix.values).any():
-        traces.append(_numbers(matrix.values, scale, limits, look))
+        traces.append(_numbers(panel, matrix.values, scale, limits, look))
     return traces
 
 
@@ -202,16 +242,17 @@ def _hover(panel: HeatmapPanel, scale: Scale) -> str:
     )
 
 
-def _numbers(values: np.ndarray, scale: Scale, limits: tuple[float, float], look: Look) -> dict[str, Any]:
+def _numbers(panel: HeatmapPanel, values: np.ndarray, scale: Scale, limits: tuple[float, float], look: Look) -> dict[str, Any]:
     """The value of each cell, white on dark cells and dark on light ones."""
     known = [(row, column, values[row, column]) for row, column in np.argwhere(np.isfinite(values))]
+    y, x = (_at(panel, count) for count in values.shape)
     light_from = limits[0] + LIGHT_FROM * (limits[1] - limits[0])
     on_grey = scale.grey_below if scale.grey_below is not None else -np.inf
     return {
         "type": "scatter",
         "mode": "text",
-        "x": [int(column) + 1 for _, column, _ in known],
-        "y": [int(row) + 1 for row, _, _ in known],
+        "x": [x[column] for _, column, _ in known],
+        "y": [y[row] for row, _, _ in known],
         "text": [_number(value, scale) for *_, value in known],
         "textfont": {"size": look.small_size, "color": [theme.INK if v >= light_from or v < on_grey else "#FFFFFF" for *_, v in known]},
         "hoverinfo": "skip",
@@ -234,13 +275,16 @@ def _one_color(color: str) -> dict[str, Any]:
     return {"colorscale": [[0, color], [1, color]], "showscale": False}
 
 
-def _hatching(cells: np.ndarray) -> dict[str, Any]:
+def _hatching(cells: np.ndarray, panel: HeatmapPanel) -> dict[str, Any]:
     """Diagonal lines over the given cells, three to a cell."""
     x: list[float | None] = []
     y: list[float | None] = []
-    for row, column in np.argwhere(cells) + 1:
+    rows, columns = cells.shape
+    at_y, at_x = _at(panel, rows), _at(panel, columns)
+    tall, wide = (1 / rows, 1 / columns) if panel.relative else (1.0, 1.0)
+    for row, column in np.argwhere(cells):
         for start in (-0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75):
             low, high = max(-0.5, -0.5 + start), min(0.5, 0.5 + start)
-            x += [column + low, column + high, None]
-            y += [row + low - start, row + high - start, None]
+            x += [at_x[column] + low * wide, at_x[column] + high * wide, None]
+            y += [at_y[row] + (low - start) * tall, at_y[row] + (high - start) * tall, None]
     return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": {"color": theme.QUIET_LINE, "width": 1}, "hoverinfo": "skip"}

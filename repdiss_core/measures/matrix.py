@@ -68,16 +68,7 @@ def cka_matrix(
                 f"Batch {index} has {batches[-1].cross.shape[1]} × {batches[-1].cross.shape[2]} layers and batch 0 has "
                 f"{batches[0].cross.shape[1]} × {batches[0].cross.shape[2]}: every batch must hold the same layers."
             )
-    return reduce_hsic(_joined(batches), reduction)
-
-
-def _joined(batches: list[BatchHsic]) -> BatchHsic:
-    """One after the other, copied once."""
-    arrays = (
-        np.concatenate([getattr(batch, name) for batch in batches])
-        for name in ("cross", "self_f", "self_g", "n_tokens")
-    )
-    return BatchHsic(*arrays, notes=tuple(dict.fromkeys(note for batch in batches for note in batch.notes)))
+    return reduce_hsic(BatchHsic.joined(batches), reduction)
 
 
 def batch_hsic(

@@ -14,6 +14,7 @@ from repdiss_core.errors import UserError
 from repdiss_core.models import ModelSpec
 
 FAMILY = "mini-neox"
+ROTARY_FRACTION = NeoxArchitecture.rotary_fraction
 
 
 def family_models() -> dict[str, ModelSpec]:

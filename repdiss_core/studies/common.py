@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from repdiss_core.comparison import Comparison, DataId, ModelId, cka_comparison
+from repdiss_core.comparison import Comparison, DataId, ModelId, Setting, cka_comparison
 from repdiss_core.data import content_id
 from repdiss_core.errors import UserError
 from repdiss_core.measures import MEASURES, stitch_settings
+from repdiss_core.measures.massive import MULTIPLE, check_choice
 from repdiss_core.models import model_spec
 from repdiss_core.panels import CurveSpec, MatrixPanel
 from repdiss_core.presets import Preset, preset, stitch_preset
@@ -15,13 +16,27 @@ from repdiss_core.presets import Preset, preset, stitch_preset
 
 @dataclass(frozen=True)
 class CkaView:
-    """How CKA is read: estimator, flatten and resid_mean enter the key; reduction and n_batches are of the view."""
+    """How CKA is read: estimator, flatten, resid_mean and massive enter the key; reduction and n_batches are of the view.
+
+    `massive` says what becomes of massive tokens: "kept", "dropped" or "normalised" (see `measures.massive`).
+    """
 
     estimator: str = "unbiased"
     flatten: str = "token"
     resid_mean: str = "removed"
     reduction: str = "mean_of_ratios"
     n_batches: int = 100
+    massive: str = "kept"
+
+    @property
+    def settings(self) -> tuple[tuple[str, Setting], ...]:
+        """What enters the key of a comparison; maps with all tokens keep the key that they had before there was a choice."""
+        chosen: tuple[tuple[str, Setting], ...] = (("estimator", self.estimator), ("flatten", self.flatten))
+        if self.massive == "kept":
+            return chosen
+        check_choice(self.massive, self.flatten)
+        chosen += (("massive", self.massive),)
+        return (*chosen, ("massive_multiple", MULTIPLE)) if self.massive == "dropped" else chosen
 
 
 def model_id(name: str) -> ModelId:
@@ -43,7 +58,7 @@ def cka_panel(name_f: str, name_g: str, view: CkaView, data: DataId, title: str 
         data,
         resid_mean=view.resid_mean,
         measure_version=MEASURES["cka"].version,
-        settings=(("estimator", view.estimator), ("flatten", view.flatten)),
+        settings=view.settings,
     )
     return MatrixPanel(title or f"{name_f} × {name_g}", comparison, swapped, name_f, name_g)
 

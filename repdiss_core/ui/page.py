@@ -19,6 +19,7 @@ PAGES = {
     "app.py": "The paper’s map",
     "pages/1_Activation_asymmetry.py": "Activation asymmetry",
     "pages/2_Generalization.py": "Generalization",
+    "pages/3_Scaling_families.py": "Scaling families",
     "pages/4_Compare_models.py": "Compare models",
     "pages/7_Runs.py": "Runs",
 }

@@ -43,6 +43,8 @@ def figure_state(spec: FigureSpec, parts: tuple[FigurePart, ...], stored: set[st
     """Where a figure stands at the settings that ship."""
     if not spec.available:
         return "not yet"
+    if spec.kind == "table":
+        return "shown"
     keys = {c.key for part in parts for c in part.comparisons}
     found = len(keys & stored)
     if keys and found == len(keys):
@@ -80,9 +82,9 @@ def _parts(spec: FigureSpec) -> tuple[tuple[FigurePart, ...], str]:
 
 def _picture(store: ResultStore, spec: FigureSpec, parts: tuple[FigurePart, ...]) -> str:
     """The stored values in small; an empty frame where there are none."""
-    if spec.kind == "heatmaps":
+    if spec.kind in ("heatmaps", "grid"):
         n_batches = bundled_preset().cka_batches
-        return heatmaps_svg([load_matrix(store, panel, "mean_of_ratios", n_batches).matrix for part in parts for panel in part.panels])
+        return heatmaps_svg([load_matrix(store, panel, "mean_of_ratios", n_batches).matrix for panel in parts[0].panels])
     if spec.kind == "curves":
         views = [[load_curve(store, curve).curve for curve in part.curves] for part in parts]
         return lines_svg([[curve_line(c) for c in panel if c is not None] for panel in views])

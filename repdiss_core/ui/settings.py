@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from repdiss_core.compose import FLATTEN_LABELS, REDUCTION_LABELS
+from repdiss_core.measures.massive import MULTIPLE
 from repdiss_core.presets import STITCH_PRESETS
 from repdiss_core.studies.common import CkaView
 from repdiss_core.ui.pickers import choose
@@ -13,6 +14,7 @@ BATCHES = (10, 20, 50, 100, 200)
 DEFAULT_BATCHES = 100
 ESTIMATORS = {"unbiased": "unbiased", "biased": "biased", "sequence_aware": "sequence-aware"}
 RESID_MEANS = {"removed": "mean removed", "kept": "mean kept"}
+MASSIVES = {"kept": "massive tokens kept", "dropped": "without massive tokens", "normalised": "rows of length 1"}
 STITCHES = {name: preset.label for name, preset in STITCH_PRESETS.items() if name != "tiny"}
 
 
@@ -43,6 +45,10 @@ def _cka() -> CkaView:
             "Mean over d_model", RESID_MEANS, "mean", "Whether each token’s mean over features is removed, as the paper’s library did."
         ),
         n_batches=choose("Batches", BATCHES, "batches", DEFAULT_BATCHES, help="More batches extend a result that is there already."),
+        massive=_named(
+            "Massive tokens", MASSIVES, "massive",
+            f"Tokens longer than {MULTIPLE:g} times the median of a layer. Two of them that two models share can drive CKA to 1 alone.",
+        ),
     )
 
 
@@ -58,6 +64,7 @@ def _summary(cka: bool, stitching: bool) -> str:
         words += [ESTIMATORS[state.get("estimator", "unbiased")], REDUCTION_LABELS[state.get("reduction", "mean_of_ratios")]]
         words += [FLATTEN_LABELS["sample"]] if state.get("flatten") == "sample" else []
         words += [RESID_MEANS["kept"]] if state.get("mean") == "kept" else []
+        words += [MASSIVES[state["massive"]]] if state.get("massive", "kept") != "kept" else []
         words.append(f"{state.get('batches', DEFAULT_BATCHES)} batches")
     if stitching:
         words.append(STITCHES[state.get("stitch", "quick")].split(":")[0] + " stitch")

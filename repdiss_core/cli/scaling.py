@@ -1,0 +1,84 @@
+"""The figures of section 5 on the command line: their options, their request, their drawings, and Table 1."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from repdiss_core.comparison import Request
+
+if TYPE_CHECKING:
+    from repdiss_core.cache import ResultStore
+    from repdiss_core.compose import Drawn
+    from repdiss_core.figures.theme import Look
+    from repdiss_core.studies.scaling import Params
+
+TABLE_ENDINGS = (".json", ".csv", ".html")
+
+
+def family_options(command: Any) -> Any:
+    """--family and --axes: for Figures 3, 9, 10 and Table 1 alone."""
+    for option in reversed((
+        click.option("--family", default="mini-neox", show_default=True, help="Figures 3, 9, 10, Table 1: which family."),
+        click.option("--axes", type=click.Choice(("layers", "relative")), default="layers", show_default=True, help="Figures 3, 9, 10: layers, or fraction of the depth."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def take_family(choices: dict[str, Any]) -> tuple[str, bool]:
+    """Removes the family's options from the command's choices: (family, whether axes run over the fraction of the depth)."""
+    return choices.pop("family"), choices.pop("axes") == "relative"
+
+
+def family_params(family: str, asymmetry: Any) -> Params:
+    """The study's parameters, with data and CKA read as the other options say."""
+    from repdiss_core.studies.scaling import Params
+
+    return Params(family, asymmetry.cka, asymmetry.preset)
+
+
+def family_request(figures: tuple[str, ...], params: Params) -> Request | None:
+    """One request for several of these figures; None where they need nothing computed."""
+    from repdiss_core.panels import request_for
+    from repdiss_core.paper import figure_parts
+
+    comparisons = [c for figure_id in figures for part in figure_parts(figure_id, params) for c in part.comparisons]
+    return request_for(comparisons, params.cka.n_batches) if comparisons else None
+
+
+def draw_family_figure(figure_id: str, store: ResultStore, params: Params, look: Look, relative: bool) -> list[Drawn]:
+    """The card of one of these figures, from the cache: the numbers are those of the page."""
+    from repdiss_core.compose_scaling.loaded import load
+    from repdiss_core.compose_scaling.maps import compose_figure
+
+    return [compose_figure(store, load(store, params), figure_id, look, relative)]
+
+
+def table_forms(store: ResultStore, params: Params) -> list[dict[str, Any]]:
+    """Table 1 as plain JSON types: the family's, with what the analysis says, and the print's."""
+    from repdiss_core.claims_scaling import suspect_marked
+    from repdiss_core.compose_scaling.loaded import load
+    from repdiss_core.studies.head_dimensions import as_form, family_rows, pythia_rows
+
+    return [as_form(params.family, family_rows(params.family), suspect_marked(load(store, params))), as_form("pythia", pythia_rows(), {})]
+
+
+def write_table(out: Path, forms: list[dict[str, Any]]) -> None:
+    """JSON, CSV or HTML."""
+    from repdiss_core import exports
+
+    columns = ["family", "name", *forms[0]["columns"], "analysis"]
+    rows = [[form["title"], row["name"], *(row[c] for c in form["columns"]), row["analysis"] or ""] for form in forms for row in form["rows"]]
+    if out.suffix == ".json":
+        out.write_text(exports.to_json({"figure": "table1", "title": "Head dimensions", "panels": forms}), encoding="utf-8")
+    elif out.suffix == ".csv":
+        text = io.StringIO()
+        csv.writer(text).writerows([columns, *rows])
+        out.write_text(text.getvalue(), encoding="utf-8")
+    else:
+        out.write_text(exports.table_page("Table 1: head dimensions", columns, rows), encoding="utf-8")

@@ -1,0 +1,81 @@
+"""The maps of section 5: the family at a glance, all its layers, a chosen pair, and Figures 3, 9 and 10."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from repdiss_core.cache import ResultStore
+from repdiss_core.compose import Blocks, Drawn, compose_grid
+from repdiss_core.compose_scaling import words
+from repdiss_core.compose_scaling.loaded import Loaded, blocks
+from repdiss_core.figures.theme import Look
+from repdiss_core.paper import FigurePart, figure_parts
+from repdiss_core.studies.scaling import Params, pair_panel, short_name
+
+GRID_HEIGHT = 310
+
+
+def compose_overview(loaded: Loaded, look: Look, state: str) -> Drawn:
+    """Model × model, each cell the mean of a map."""
+    from repdiss_core.figures.family_matrix import overview
+
+    names = [short_name(name) for name in loaded.maps.members]
+    means = loaded.maps.means()
+    caption = words.caption(loaded, f"{len(names)} members", "mean of the map of two models; within a model over pairs of different layers")
+    return drawn(loaded, overview(names, means, look, state=state), caption, [words.matrix_form(loaded, "mean CKA of two models", names, means)])
+
+
+def compose_all_layers(loaded: Loaded, look: Look) -> Drawn:
+    """Every layer of every member against every other."""
+    from repdiss_core.figures.family_matrix import all_layers
+
+    maps = loaded.maps
+    values, error = maps.whole()
+    names = [short_name(name) for name in maps.members]
+    layers = [f"{name}:{layer}" for name, depth in zip(names, maps.depths, strict=True) for layer in range(1, depth + 1)]
+    caption = words.caption(loaded, f"{len(names)} members", f"{len(layers)} layers, each against all", "standard errors over batches on hover")
+    return drawn(loaded, all_layers(names, maps.depths, values, error, look), caption, [words.matrix_form(loaded, "CKA of all layers", layers, values, error)])
+
+
+def compose_pair(store: ResultStore, loaded: Loaded, f: str, g: str, look: Look, relative: bool, state: str, height: int = 400) -> Drawn:
+    """Within f, within g and between (rows f, columns g); one map alone where f is g."""
+    params = loaded.params
+    pairs = ((f, f),) if f == g else ((f, f), (g, g), (f, g))
+    part = FigurePart("", panels=tuple(pair_panel(params, *pair) for pair in pairs))
+    return _grid(store, loaded, (part,), look, relative, state, height)
+
+
+def compose_figure(store: ResultStore, loaded: Loaded, figure_id: str, look: Look, relative: bool = False, state: str = "not computed yet") -> Drawn:
+    """Figure 3, 9 or 10 for the chosen family."""
+    return _grid(store, loaded, figure_parts(figure_id, loaded.params), look, relative, state, GRID_HEIGHT)
+
+
+def _grid(store: ResultStore, loaded: Loaded, parts: tuple[FigurePart, ...], look: Look, relative: bool, state: str, height: int) -> Drawn:
+    view = loaded.params.cka
+    setting = loaded.params.preset
+    return compose_grid(
+        store, parts, look, setting, view.reduction, view.n_batches, state, height, blocks_of=lambda name: outlined(loaded, name), relative=relative
+    )
+
+
+def outlined(loaded: Loaded, name: str) -> Blocks:
+    """The blocks of a member, none where none were found or the question cannot be asked."""
+    found = blocks(loaded, name)
+    return () if isinstance(found, str) else found.segmentation.blocks
+
+
+def family_parts(params: Params) -> dict[str, tuple[FigurePart, ...]]:
+    """What Figures 3, 9 and 10 are made of."""
+    return {figure_id: figure_parts(figure_id, params) for figure_id in ("fig3", "fig9", "fig10")}
+
+
+def drawn(loaded: Loaded, figure: object, caption: object, forms: list[dict]) -> Drawn:
+    """A figure that rests on the whole family."""
+    origin = loaded.maps.origin
+    return Drawn(figure, caption, loaded.maps.complete, origin.name, origin.stored_at, forms)
+
+
+def changed_cells(kept: Loaded, other: Loaded) -> float:
+    """The largest change of any cell of any map of two treatments of massive tokens; NaN where no map is in both."""
+    found = [np.abs(one.mean - other.maps.pairs[pair].mean).max() for pair, one in kept.maps.pairs.items() if pair in other.maps.pairs]
+    return float(max(found)) if found else float("nan")

@@ -1,0 +1,102 @@
+"""A whole family as one map: model against model, or every layer of every member against every other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from repdiss_core.figures import theme
+from repdiss_core.figures.theme import Look
+
+LABEL_WIDTH = 0.56  # of the font size, a character
+
+
+def overview(names: Sequence[str], means: np.ndarray, look: Look, height: int = 470, state: str = "not computed yet") -> go.Figure:
+    """Model × model; a cell is the mean of the map of the two, on the diagonal over pairs of different layers.
+
+    Args:
+        names: (M,) short names, the first at the top left.
+        means: (M, M); NaN where a map is missing.
+    """
+    n = len(names)
+    known = np.isfinite(means)
+    text = [[f"{v:.2f}".replace("-", "\u2212") if k else "" for v, k in zip(row, keep, strict=True)] for row, keep in zip(means, known, strict=True)]
+    trace = _heatmap(means) | {
+        "name": "family",
+        "text": text,
+        "texttemplate": "%{text}" if n <= 16 else "",
+        "textfont": {"size": look.small_size - (1 if n <= 12 else 3)},
+        "customdata": [[[theme.plain(f), theme.plain(g)] for g in names] for f in names],
+        "hovertemplate": "%{customdata[0]} × %{customdata[1]}<br><b>mean CKA %{z:.3f}</b><extra></extra>",
+        "xgap": 1,
+        "ygap": 1,
+    }
+    ticks = {"tickvals": list(range(n)), "ticktext": [theme.plain(name) for name in names]}
+    layout = _layout(n, look, names, ticks)
+    if not known.any():
+        layout["annotations"] = [theme.centred_note(look, state, 1)]
+    return theme.assemble([trace], layout, look, height)
+
+
+def all_layers(names: Sequence[str], depths: Sequence[int], values: np.ndarray, error: np.ndarray, look: Look, height: int = 720) -> go.Figure:
+    """Every layer of every member against every other, with lines between members.
+
+    Args:
+        depths: (M,) layers of each member.
+        values, error: (N, N) CKA and its standard error, N the sum of the depths.
+    """
+    ends = np.cumsum((0, *depths))
+    middle = ((ends[1:] + ends[:-1] - 1) / 2).tolist()
+    owner = [f"{theme.plain(name)}, layer {layer}" for name, depth in zip(names, depths, strict=True) for layer in range(1, depth + 1)]
+    trace = _heatmap(values) | {
+        "name": "layers",
+        "x": owner,
+        "y": owner,
+        "customdata": error.astype(np.float32),
+        "hovertemplate": "%{y}<br>%{x}<br><b>CKA %{z:.3f}</b> ± %{customdata:.3f} (standard error)<extra></extra>",
+    }
+    ticks = {"tickvals": middle, "ticktext": [theme.plain(name) for name in names]}
+    layout = _layout(int(ends[-1]), look, names, ticks)
+    lines = [at - 0.5 for at in ends[1:-1]]
+    layout["shapes"] = [_line(at, int(ends[-1]), across) for at in lines for across in (False, True)]
+    return theme.assemble([trace], layout, look, height)
+
+
+def _heatmap(values: np.ndarray) -> dict[str, Any]:
+    """Values from 0 to 1 by colour; those below 0 are told on hover and take the colour of 0."""
+    return {"type": "heatmap", "z": values.astype(np.float32), "coloraxis": "coloraxis", "hoverongaps": False}
+
+
+def _layout(n: int, look: Look, names: Sequence[str], ticks: dict[str, Any]) -> dict[str, Any]:
+    common = {"showgrid": False, "constrain": "domain", "automargin": False, "range": [-0.5, n - 0.5], **ticks}
+    room = round(max(len(name) for name in names) * LABEL_WIDTH * look.small_size) + 14
+    x = theme.axis(look, "", anchor="y", tickangle=-45, constraintoward="left", **common)
+    y = theme.axis(look, "", anchor="x", scaleanchor="x", constraintoward="top", **common) | {"range": [n - 0.5, -0.5]}
+    bar = {
+        "title": {"text": "CKA", "side": "top", "font": {"size": look.font_size}},
+        "tickvals": [0, 0.25, 0.5, 0.75, 1],
+        "ticktext": ["0", ".25", ".5", ".75", "1"],
+        "tickfont": {"size": look.small_size},
+        "thickness": 12,
+        "lenmode": "pixels",
+        "len": 235,
+        "y": 1.0,
+        "yanchor": "top",
+        "outlinewidth": 0,
+        "ticks": "",
+    }
+    return {
+        "xaxis": x,
+        "yaxis": y,
+        "coloraxis": {"cmin": 0, "cmax": 1, "colorscale": "Viridis", "colorbar": bar},
+        "margin": {"l": room, "r": 8, "t": 10, "b": round(room * 0.75) + 6, "pad": 0},
+    }
+
+
+def _line(at: float, n: int, across: bool) -> dict[str, Any]:
+    """A thin line between two members."""
+    ends = {"x0": -0.5, "x1": n - 0.5, "y0": at, "y1": at} if across else {"x0": at, "x1": at, "y0": -0.5, "y1": n - 0.5}
+    return {"type": "line", "xref": "x", "yref": "y", **ends, "line": {"color": "#FFFFFF", "width": 1}}

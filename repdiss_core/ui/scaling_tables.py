@@ -1,0 +1,101 @@
+"""The tables of the page Scaling families: Table 1, and what massive tokens do."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import streamlit as st
+
+from repdiss_core import bundled
+from repdiss_core.claims_scaling import suspect_marked
+from repdiss_core.compose_scaling.loaded import Loaded, MassiveRow, massive_rows, with_massive
+from repdiss_core.measures.massive import MULTIPLE
+from repdiss_core.studies.head_dimensions import HeadRow, family_rows, pythia_rows
+from repdiss_core.ui.scaling_cards import loaded as load_choice
+from repdiss_core.ui.text import as_text, count
+
+HEAD = ("model", "layers", "d_model", "heads", "d_head", "rotary_dim", "analysis")
+
+
+def table1(found: Loaded) -> None:
+    """Table 1 for the eight Pythia models, and the same for the family on the page; the odd row is marked by the analysis."""
+    with st.container(border=True, key="card-table1", gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.badge("Table 1", color="gray")
+            st.subheader("Head dimensions", anchor="table1", width="content")
+        left, right = st.columns(2, gap="large")
+        with left:
+            st.markdown(f"**{as_text(found.params.family)}**")
+            st.markdown(_head_table(family_rows(found.params.family), suspect_marked(found), "regular" if found.maps.complete else "not computed"))
+        with right:
+            st.markdown("**The paper’s Pythia models**")
+            st.markdown(_head_table(pythia_rows(), {}, "not computed"))
+        st.caption(
+            "d\\_head is d\\_model over heads; rotary\\_dim is a quarter of it. From the models’ configurations. A row is marked where the analysis of the maps above names its "
+            "shape odd; the Pythia models’ maps are not computed on this machine, so none is marked there."
+        )
+
+
+def _head_table(rows: tuple[HeadRow, ...], marks: dict[str, str], otherwise: str) -> str:
+    head = f"| {' | '.join(as_text(word) for word in HEAD)} |\n|:--|{'--:|' * 5}:--|"
+    body = []
+    for row in rows:
+        mark = f":orange-badge[:material/flag: odd]  {as_text(marks[row.shape])}" if row.shape in marks else otherwise
+        numbers = (row.n_layers, row.d_model, row.n_heads, row.d_head, row.rotary_dim)
+        body.append(f"| {as_text(row.name)} | {' | '.join(map(str, numbers))} | {mark} |")
+    return "\n".join([head, *body])
+
+
+def massive_table(found: Loaded) -> None:
+    """How many tokens are massive in each member, which, and how much its map and blocks change without them."""
+    params = found.params
+    rows = massive_rows(*(load_choice(with_massive(params, way)) for way in ("kept", "dropped", "normalised")))
+    st.header("Massive tokens", anchor="massive")
+    if not rows:
+        st.markdown("The maps without massive tokens are not computed at this setting. Choose “without massive tokens” under Settings, then *Compute here*.")
+        return
+    st.markdown(_massive_sentence(rows))
+    head = "| model | rows left out | longest row, × median | in layer | tokens left out | largest change without them | with rows of length 1 | blocks |"
+    st.markdown("\n".join([head, "|:--|--:|--:|--:|:--|--:|--:|:--|", *(_massive_row(row) for row in rows)]))
+    st.caption(
+        f"Within-model maps. A row is left out where its length exceeds {MULTIPLE:g} times the median row of any layer. Changes are the largest of any cell, in CKA. "
+        "Blocks: whether the segmentation is the same with all tokens, without massive ones, and with rows of length 1."
+    )
+
+
+def _massive_sentence(rows: list[MassiveRow]) -> str:
+    massive = [row for row in rows if row.dropped]
+    longest = max(rows, key=lambda row: row.peak)
+    if not massive:
+        return (
+            f"No member has a massive token: the longest row of {count(longest.rows)} is {longest.peak:.1f} times the median "
+            f"({as_text(longest.name)}, layer {longest.layer}). The maps above owe nothing to such tokens."
+        )
+    return f"{len(massive)} of {len(rows)} members have massive tokens, up to {longest.peak:.0f} times the median ({as_text(longest.name)}, layer {longest.layer})."
+
+
+def _massive_row(row: MassiveRow) -> str:
+    tokens = ", ".join(f"{_token(i)} ({n})" for i, n in list(row.tokens.items())[:4]) or "none"
+    if any(starts is None for starts in row.blocks):
+        blocks = "too shallow to tell"
+    else:
+        blocks = "the same" if len(set(row.blocks)) == 1 else "differ"
+    cells = (f"{count(row.dropped)} of {count(row.rows)}", f"{row.peak:.1f}", str(row.layer), tokens, _change(row.change), _change(row.change_normalised), blocks)
+    return f"| {as_text(row.name)} | {' | '.join(cells)} |"
+
+
+def _change(value: float) -> str:
+    return "not computed" if value != value else f"{value:.3f}"
+
+
+def _token(token_id: int) -> str:
+    return f"“{as_text(_vocabulary().get(token_id, str(token_id)))}”"
+
+
+@lru_cache(maxsize=1)
+def _vocabulary() -> dict[int, str]:
+    """The pieces of the bundled tokenizer by id."""
+    import json
+
+    known = json.loads(bundled.TOKENIZER_FILE.read_text("utf-8"))["model"]["vocab"]
+    return {number: piece for piece, number in known.items()}
