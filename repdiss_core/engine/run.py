@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import platform
@@ -40,7 +41,7 @@ class Engine:
         self.store = store
         self.activations = activations or ActivationCache()
         self.report = report
-        self._models: dict[tuple[str, str], Any] = {}
+        self._models: dict[tuple[str, str, str], Any] = {}
         self._streams: dict[DataId, Any] = {}
 
     def run(self, request: Request, progress: Progress, should_stop: Callable[[], bool] = lambda: False) -> None:
@@ -81,7 +82,7 @@ class Engine:
         entry = self.store.get_local(comparison.key)
         return entry is not None and StitchResult.from_arrays(entry.arrays, entry.meta).complete
 
-    def load(self, model: ModelId, resid_mean: str) -> Any:
+    def load(self, model: ModelId, resid_mean: str, dtype: str = "float32") -> Any:
         """The model, loaded once; its weights must be those that the comparison names."""
         from repdiss_core.models import load_model, model_spec
 
@@ -90,9 +91,9 @@ class Engine:
                 f"{model.name} has other weights here ({model_spec(model.name).weights[:12]}) than the comparison names ({model.weights[:12]}). "
                 "Open the page anew, or run the command again without the old key."
             )
-        key = (model.name, resid_mean)
+        key = (model.name, resid_mean, dtype)
         if key not in self._models:
-            self._models[key] = load_model(model.name, resid_mean=resid_mean)
+            self._models[key] = load_model(model.name, resid_mean, dtype)
         return self._models[key]
 
     def stream(self, data: DataId) -> Any:
@@ -115,7 +116,8 @@ class Engine:
         progress(0.0, "loading models and data")
         if isinstance(group, FeatureGroup):
             stream = self.stream(group.data)
-            FeaturePass(group, n_batches, self.store, self.activations, self.load, stream, provenance()).run(progress, should_stop)
+            load = functools.partial(self.load, dtype=group.comparisons[0].dtype)
+            FeaturePass(group, n_batches, self.store, self.activations, load, stream, provenance()).run(progress, should_stop)
         elif isinstance(group, PopulationGroup):
             run_population(group, n_batches, self.store, self.load, self.stream(group.data), provenance(), progress, should_stop)
         else:

@@ -247,6 +247,12 @@ def _pins_path() -> Path:
     return folder / "pins.json"
 
 
+def stamp() -> int:
+    """A number that changes whenever something is pinned or remembered."""
+    path = local_root() / "hub" / "pins.json"
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
 def _read_pins() -> dict[str, Any]:
     path = local_root() / "hub" / "pins.json"
     return _parsed(path, path.stat().st_mtime_ns) if path.exists() else {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from repdiss_core import bundled
 from repdiss_core.bundled.recipe import BUNDLED_MODELS
-from repdiss_core.errors import unknown_name
+from repdiss_core.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from repdiss_core.models.protocol import ResidualModel
@@ -130,8 +130,15 @@ def model_spec(name: str) -> ModelSpec:
     return found
 
 
-def load_model(name: str, resid_mean: str = "removed") -> ResidualModel:
-    """The model of that name, frozen and in float32; imports torch (seconds) and reads the weights."""
+def load_model(name: str, resid_mean: str = "removed", dtype: str = "float32", device: str = "cpu") -> ResidualModel:
+    """The model of that name, frozen; imports torch (seconds) and reads the weights, which are fetched where they have to be.
+
+    Raises:
+        UserError: missing, damaged or foreign weights; a bundled model in another dtype than float32 or on another device.
+    """
     spec = model_spec(name)
     module, function = spec.loader.split(":")
-    return getattr(importlib.import_module(module), function)(spec, resid_mean=resid_mean)
+    where = {} if not spec.repo and not name.startswith("path:") else {"dtype": dtype, "device": device}
+    if not where and dtype != "float32":
+        raise UserError(f"{name} runs in float32; {dtype} was asked for. Leave it out: the model is small.")
+    return getattr(importlib.import_module(module), function)(spec, resid_mean=resid_mean, **where)

@@ -15,21 +15,12 @@ from repdiss_core import hub
 from repdiss_core.data import tokenizer
 from repdiss_core.hub import Repo
 from repdiss_core.models import ModelSpec
+from repdiss_core.models.pythia_table import PYTHIA_CONFIGS
 
 UNPINNED = "unpinned:"
 FEATHER_FACTS = Path(__file__).with_name("feather_berts.json")
-# (layers, d_model, heads, vocabulary): Biderman et al. 2023 and the models' public configurations; rotary positions on a quarter.
-PYTHIA = {
-    "70m": (6, 512, 8, 50304),
-    "160m": (12, 768, 12, 50304),
-    "410m": (24, 1024, 16, 50304),
-    "1b": (16, 2048, 8, 50304),
-    "1.4b": (24, 2048, 16, 50304),
-    "2.8b": (32, 2560, 32, 50304),
-    "6.9b": (32, 4096, 32, 50432),
-    "12b": (36, 5120, 40, 50688),
-}
-ROTARY_FRACTION = 0.25
+# Embeddings are padded to a multiple of 128 times the number of devices that a model was trained on.
+PYTHIA_VOCABULARY, PYTHIA_LARGE = 50304, {"pythia-6.9b": 50432, "pythia-12b": 50688}
 PYTHIA_TOKENS = 299_892_736_000
 # (layers, width): the suite of Nanda 2022 on C4 and code; heads of 64.
 _SMALL = ((1, 512), (2, 512), (3, 512), (4, 512))
@@ -135,21 +126,22 @@ def _pinned(spec: ModelSpec) -> ModelSpec:
 @functools.lru_cache(maxsize=1)
 def unpinned() -> dict[str, ModelSpec]:
     """Every model at its final state, before anything is known of this machine."""
-    pythia = [_pythia(size, suffix) for suffix in ("-deduped", "") for size in PYTHIA]
+    pythia = [_pythia(name, suffix) for suffix in ("-deduped", "") for name in PYTHIA_CONFIGS]
     nanda = [_nanda(kind, *shape) for kind, shapes in NANDA.items() for shape in shapes]
     return {spec.name: spec for spec in (*nanda, *pythia, *(_feather(run) for run in range(N_FEATHERS)))}
 
 
-def _pythia(scale: str, suffix: str) -> ModelSpec:
-    n_layers, d, n_heads, vocabulary = PYTHIA[scale]
+def _pythia(base: str, suffix: str) -> ModelSpec:
+    config, vocabulary = PYTHIA_CONFIGS[base], PYTHIA_LARGE.get(base, PYTHIA_VOCABULARY)
+    n_layers, d, n_heads = (int(config[key]) for key in ("num_hidden_layers", "hidden_size", "num_attention_heads"))
     d_head, n = d // n_heads, 2 * vocabulary * d + n_layers * (12 * d * d + 13 * d) + 2 * d
     return ModelSpec(
-        name=f"pythia-{scale}{suffix}", source="hub",
-        architecture=f"GPT-NeoX: attention and MLP in parallel, rotary positions on {int(d_head * ROTARY_FRACTION)} of {d_head} dimensions",
+        name=f"{base}{suffix}", source="hub",
+        architecture=f"GPT-NeoX: attention and MLP in parallel, rotary positions on {int(d_head * config['rotary_pct'])} of {d_head} dimensions",
         n_layers=n_layers, d_model=d, n_heads=n_heads, d_head=d_head, n_ctx=2048, activation="gelu", seed=1234,
-        weights=f"{UNPINNED}main", tokenizer=PYTHIA_TOKENIZER, vocab_size=vocabulary, n_parameters=n, family="pythia", group=f"pythia{suffix}",
+        weights=f"{UNPINNED}main", tokenizer=PYTHIA_TOKENIZER, vocab_size=vocabulary, n_parameters=n, family="pythia", group=f"{base}{suffix}",
         validation_loss=float("nan"), tokens_seen=PYTHIA_TOKENS, state="final", loader="repdiss_core.models.neox:load_hub",
-        repo=f"EleutherAI/pythia-{scale}{suffix}", revision="main", tokenizer_repo=PYTHIA_TOKENIZER,
+        repo=f"EleutherAI/{base}{suffix}", revision="main", tokenizer_repo=PYTHIA_TOKENIZER,
         download_bytes=2 * n + n_layers * 2048 * 2048,  # float16, and the causal masks that the checkpoints carry
     )  # fmt: skip
 
