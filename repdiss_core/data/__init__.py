@@ -85,8 +85,8 @@ DATASETS: dict[str, DatasetSpec] = {
 }
 TYPED = ("hub:", "path:")  # "hub:org/name:column", "path:file"
 BY = " by "
-# Labelled pairs for the NLI classifiers alone: no data for a language model, so that no picker of language models offers it.
-NLI = "nli"
+# Labelled pairs for classifiers alone: no data for a language model, so that no picker of language models offers it.
+NLI, ENTAILMENT = "nli", "mnli-hans"
 
 
 def bound(name: str, tokenizer_source: str) -> str:
@@ -126,6 +126,10 @@ def content_id(name: str, split: str) -> str:
         from repdiss_core.data import nli
 
         return nli.content_id(split)
+    if name == ENTAILMENT:
+        from repdiss_core.data import entailment
+
+        return entailment.content_id(split)
     spec = _checked(name, split)
     if spec.text is not None:
         from repdiss_core.data import packed_text
@@ -143,7 +147,11 @@ def versions_differ(name: str) -> tuple[str, ...]:
 
 def prepare(name: str) -> None:
     """Ask the hub for what a set under a bound name stands for, and fetch its tokenizer: its content id is then known."""
-    spec = dataset_spec(name) if name != NLI else None
+    if name == ENTAILMENT:
+        from repdiss_core.data import entailment
+
+        entailment.prepare()
+    spec = None if name in (NLI, ENTAILMENT) else dataset_spec(name)
     if spec is not None and spec.text is not None:
         from repdiss_core.data import text_sources, tokenizer
 
@@ -163,6 +171,10 @@ def open_stream(
         from repdiss_core.data import nli
 
         return nli.open_nli(split, sequences_per_batch, tokens_per_sequence, seed)
+    if name == ENTAILMENT:
+        from repdiss_core.data import entailment
+
+        return entailment.open_entailment(split, sequences_per_batch, tokens_per_sequence, seed)
     spec = _checked(name, split)
     if spec.text is not None:
         from repdiss_core.data import packed_text

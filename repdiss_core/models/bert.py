@@ -151,8 +151,9 @@ def load_feather(spec: ModelSpec, resid_mean: str = "kept", dtype: str = "float3
         UserError: another architecture, missing or foreign weights, other labels.
     """
     from repdiss_core import hub
+    from repdiss_core.data.entailment import special_ids
     from repdiss_core.data.nli_sets import LABELS
-    from repdiss_core.data.pairs import separator_of
+    from repdiss_core.data.tokenizer import check_size
     from repdiss_core.models.paper_models import repo_of, weight_files
     from repdiss_core.models.typed import read_config
 
@@ -164,13 +165,14 @@ def load_feather(spec: ModelSpec, resid_mean: str = "kept", dtype: str = "float3
         raise UserError(f"{spec.name} is a {config['model_type']} model; this loader reads BERT classifiers.")
     network = classifier_of(spec.name, config, read_tensors(spec.name, folder, files))
     check_depth(spec, int(network.config.num_hidden_layers))
+    check_size(spec.name, spec.tokenizer_repo, int(network.config.vocab_size))
     named = tuple(str(label).lower() for label in network.config.id2label.values())
     order = named if set(named) == set(LABELS) else FEATHER_LABELS
     with torch.no_grad():
         at = [order.index(label) for label in LABELS]
         network.classifier.weight.copy_(network.classifier.weight[at].clone())
         network.classifier.bias.copy_(network.classifier.bias[at].clone())
-    return BertResidualModel(network.to(device, getattr(torch, dtype)), spec.name, LABELS, separator_of(spec), resid_mean)
+    return BertResidualModel(network.to(device, getattr(torch, dtype)), spec.name, LABELS, special_ids()[1], resid_mean)
 
 
 def classifier_of(name: str, config: dict[str, Any], tensors: dict[str, Tensor]) -> Any:

@@ -191,7 +191,7 @@ def pairs(n: int, seed: int) -> dict[str, list]:
     return {"premise": sentences[:n], "hypothesis": sentences[n:]}
 
 
-def fill_pairs(hub: LoopbackHub, n: int = 40) -> None:
+def fill_pairs(hub: LoopbackHub, n: int = 240) -> None:
     """MNLI and HANS."""
     labels = [i % 3 for i in range(n)]
     hub.add(
