@@ -6,6 +6,7 @@ question that cannot be asked here (blocks of models of under six layers) is und
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +19,7 @@ from repdiss_core.errors import UserError
 from repdiss_core.studies.scaling import first_of, short_name
 
 SCOPE = "this family"
+MINUS = re.compile(r"(?<![\w.])-(?=[\d.])")  # of a number, not the hyphen of a name
 SHARED = 0.5  # CKA from which early layers of two models count as shared
 SAME = 0.02  # a difference in CKA that would not matter
 PREDICTED_LAYER = 2  # where a pilot saw the head dimension, before these models were trained
@@ -46,7 +48,7 @@ def headline(loaded: Loaded) -> str:
 
 
 def _claim(loaded: Loaded, sentence: str, verdict: str, found: str, rests: str, figure: str, ours: bool = False) -> Claim:
-    return Claim(sentence, SCOPE, verdict, found.replace("-", "\u2212") if verdict != MISSING else found, rests, figure, ours)
+    return Claim(sentence, SCOPE, verdict, MINUS.sub("\u2212", found), rests, figure, ours)
 
 
 def _missing(sentence: str, why: str, figure: str, ours: bool = False) -> Claim:

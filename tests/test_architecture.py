@@ -18,7 +18,7 @@ FLOORS = (
     ("repdiss_core.bench",),
     ("repdiss_core.claims_generalization", "repdiss_core.claims_scaling"),
     ("repdiss_core.compose_generalization", "repdiss_core.compose_scaling"),
-    ("repdiss_core.compose", "repdiss_core.claims", "repdiss_core.pruning"),
+    ("repdiss_core.compose", "repdiss_core.claims", "repdiss_core.pruning", "repdiss_core.bundle"),
     ("repdiss_core.paper", "repdiss_core.exports"),
     ("repdiss_core.studies", "repdiss_core.figures", "repdiss_core.analysis", "repdiss_core.jobs"),
     ("repdiss_core.engine", "repdiss_core.panels", "repdiss_core.presets"),

@@ -1,4 +1,4 @@
-"""`bench cka|engine|localization|app`: every claim of speed, measured again on the machine at hand."""
+"""`bench cka|engine|localization|family|app`: every claim of speed, measured again on the machine at hand."""
 
 from __future__ import annotations
 
@@ -41,6 +41,15 @@ def engine(batches: int, json_path: str | None) -> None:
 def localization(json_path: str | None) -> None:
     """CKA of all pairs of the bundled classifiers, and identity stitching between the groups, from an empty cache."""
     from repdiss_core.bench.localization import run
+
+    sys.exit(run(json_path))
+
+
+@bench.command()
+@_JSON
+def family(json_path: str | None) -> None:
+    """CKA of the whole bundled family from an empty cache, growth from 2 to 8 members, a redraw of 182 × 182 layers."""
+    from repdiss_core.bench.family import run
 
     sys.exit(run(json_path))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,21 +62,9 @@ def run(figures: tuple[str, ...], job_id: str | None, **choices: Any) -> None:
         from repdiss_core.cli.worker import work
 
         sys.exit(work(job_id))
-    from repdiss_core.paper import STUDIES, figure_spec
-
     if not figures:
         raise UserError("Name at least one figure, such as `run fig4`. `python -m repdiss_core list figures` shows them all.")
-    population, (family, _axes) = take_params(choices), take_family(choices)
-    of_study = {study: tuple(f for f in figures if figure_spec(f).study == study) for study in STUDIES}
-    common = asymmetry_params(**choices)
-    builders = []
-    if of_study["generalization"]:
-        builders.append(lambda: population_request(of_study["generalization"], population))
-    if of_study["asymmetry"]:
-        builders.append(lambda: figures_request(of_study["asymmetry"], common))
-    if of_study["scaling"]:
-        builders.append(lambda: family_request(of_study["scaling"], family_params(family, common, choices["dtype"])))
-    for build in builders:
+    for build in requests_of(figures, choices):
         compute(built_pinned(build))
     click.echo(f"{', '.join(figures)}: computed. Write it with `python -m repdiss_core figure {figures[0]} --out {figures[0]}.html`.")
 
@@ -110,6 +99,23 @@ def compare(model_f: str, model_g: str, **choices: Any) -> None:
     else:
         out.write_text(text, encoding="utf-8")
         click.echo(f"Wrote {out}.", err=True)
+
+
+def requests_of(figures: tuple[str, ...], choices: dict[str, Any]) -> list[Callable[[], Request]]:
+    """What figures need at these options: one builder of a request a study, to be called again once what it names is pinned."""
+    from repdiss_core.paper import STUDIES, figure_spec
+
+    population, (family, _axes) = take_params(choices), take_family(choices)
+    of_study = {study: tuple(f for f in figures if figure_spec(f).study == study) for study in STUDIES}
+    common = asymmetry_params(**choices)
+    builders = []
+    if of_study["generalization"]:
+        builders.append(lambda: population_request(of_study["generalization"], population))
+    if of_study["asymmetry"]:
+        builders.append(lambda: figures_request(of_study["asymmetry"], common))
+    if of_study["scaling"]:
+        builders.append(lambda: family_request(of_study["scaling"], family_params(family, common, choices["dtype"])))
+    return [build for build in builders if build() is not None]  # Table 1 needs nothing computed
 
 
 def asymmetry_params(

@@ -9,7 +9,7 @@ import click
 
 from repdiss_core.cli.compute import asymmetry_params, check_out, cka_options, setting_options
 from repdiss_core.cli.generalization import draw_population_figure, is_population_figure, population_options, take_params
-from repdiss_core.cli.scaling import TABLE_ENDINGS, draw_family_figure, family_options, family_params, take_family, table_forms, write_table
+from repdiss_core.cli.scaling import TABLE_ENDINGS, draw_family_figure, family_options, family_params, table_forms, take_family, write_table
 from repdiss_core.errors import UserError
 
 ENDINGS = (".html", ".json", ".csv", ".svg", ".png")

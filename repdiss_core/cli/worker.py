@@ -14,7 +14,6 @@ from repdiss_core.cli.progress import stop_on_signal
 from repdiss_core.comparison import Request
 from repdiss_core.errors import UserError
 
-
 LOG_EVERY_S = 5.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +48,7 @@ def compose_trends(loaded: Loaded, look: Look, state: str, height: int = 380) ->
             panels.append(SeriesPanel(title, x_title, "CKA within a model", state=state))
             continue
         line = within_trend(loaded, against)
-        ticks = {float(at): _count(at) for at in (5.5, 6.0, 6.5, 7.0)} if against == "size" else {}
+        ticks = _size_ticks(loaded) if against == "size" else {}
         panels.append(
             SeriesPanel(f"{title}: {trend_words(line)}", x_title, "CKA within a model", (*_points(loaded, x, found, look), *_line(loaded, x, found, line)), ticks)
         )
@@ -62,6 +63,13 @@ def compose_trends(loaded: Loaded, look: Look, state: str, height: int = 380) ->
         ("The paper reads the trend off its heatmaps by eye.",),
     )
     return drawn(loaded, figure, caption, [form])
+
+
+def _size_ticks(loaded: Loaded) -> dict[float, str]:
+    """1, 2 and 5 of each power of ten that the family spans."""
+    low, high = loaded.size.min() - 0.2, loaded.size.max() + 0.2
+    at = [power + math.log10(digit) for power in range(int(low), int(high) + 1) for digit in (1, 2, 5)]
+    return {where: _count(where) for where in at if low <= where <= high}
 
 
 def _points(loaded: Loaded, x: np.ndarray, found: np.ndarray, look: Look) -> list[Series]:
@@ -95,7 +103,12 @@ def trend_words(line: Trend | str) -> str:
     if isinstance(line, str):
         return "no trend to be told"
     told = {"rises": "rises", "falls": "falls", "undecided": "undecided"}[line.verdict]
-    return f"{told}, rank correlation {line.rank_correlation:+.2f}, p {p_words(line.p)}".replace("-", "\u2212")
+    return f"{told}, rank correlation {signed(line.rank_correlation, 2)}, p {p_words(line.p)}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A number with its sign, a true minus where it is below 0."""
+    return f"{value:+.{digits}f}".replace("-", "\u2212")
 
 
 def p_words(p: float) -> str:
@@ -181,10 +194,11 @@ def odd_words(loaded: Loaded) -> str:
         return report
     if not report.odd:
         return "No shape departs by more than seeds and prediction explain"
-    return "Odd: " + ", ".join(f"{d.shape} ({d.effect:+.3f}, {d.ratio:.1f} times the reach)" for d in report.odd).replace("-0", "\u22120")
+    return "Odd: " + ", ".join(f"{d.shape} ({signed(d.effect)}, {d.ratio:.1f} times the reach)" for d in report.odd)
 
 
 def _count(log10: float) -> str:
     """Parameters in words: "1M", "320k"."""
     n = 10**log10
-    return f"{n / 1e9:.3g}B" if n >= 1e9 else f"{n / 1e6:.2g}M" if n >= 1e6 else f"{n / 1e3:.2g}k"
+    scale, unit = next((scale, unit) for scale, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, "")) if n >= 0.995 * scale)
+    return f"{n / scale:.3g}{unit}" if n / scale < 10 else f"{round(n / scale, -1 if n / scale >= 100 else 0):.0f}{unit}"

@@ -53,6 +53,10 @@ class BatchFeatures:
         known = {f"peak_{side}": one.peak for side, one in zip("fg", found, strict=True)}
         return (f, g), known | {f"tokens_{side}": one.tokens(ids) for side, one in zip("fg", found, strict=True)}
 
+    def layers(self, model: ModelId, comparison: Comparison) -> list[Tensor]:
+        """[(n, d)] features of each layer of a model, a row a token."""
+        return self._features(model, comparison, "token")
+
     def _side(self, model: ModelId, comparison: Comparison, treatment: str, drop: np.ndarray | None) -> Prepared:
         from repdiss_core.measures.cka import prepare
 

@@ -17,8 +17,9 @@ from repdiss_core.cache import ResultStore
 from repdiss_core.comparison import Comparison, DataId, ModelId, Request
 from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.engine.feature_pass import FeaturePass, Progress, Stopped, stored_hsic
-from repdiss_core.engine.plan import FeatureGroup, Group, PopulationGroup, StitchGroup, plan
+from repdiss_core.engine.plan import TOKENS, FeatureGroup, Group, PopulationGroup, StitchGroup, TokenGroup, plan
 from repdiss_core.engine.population_pass import run_population, stored_same_layers
+from repdiss_core.engine.token_pass import run_tokens
 from repdiss_core.errors import UserError
 from repdiss_core.paths import local_root
 from repdiss_core.results import StitchResult
@@ -71,7 +72,7 @@ class Engine:
 
     def is_complete(self, comparison: Comparison, n_batches: int) -> bool:
         """Whether the local cache holds all of a comparison."""
-        if comparison.layer_pairs == "cuts":
+        if comparison.layer_pairs == "cuts" or comparison.measure == TOKENS:
             return self.store.get_local(comparison.key) is not None
         if comparison.layer_pairs == "same":
             measured = stored_same_layers(self.store, comparison)
@@ -118,6 +119,9 @@ class Engine:
             stream = self.stream(group.data)
             load = functools.partial(self.load, dtype=group.comparisons[0].dtype)
             FeaturePass(group, n_batches, self.store, self.activations, load, stream, provenance()).run(progress, should_stop)
+        elif isinstance(group, TokenGroup):
+            load = functools.partial(self.load, dtype=group.comparisons[0].dtype)
+            run_tokens(group, self.store, self.activations, load, self.stream(group.data), provenance(), progress)
         elif isinstance(group, PopulationGroup):
             run_population(group, n_batches, self.store, self.load, self.stream(group.data), provenance(), progress, should_stop)
         else:
@@ -198,10 +202,12 @@ def _weight(group: Group, n_batches: int) -> float:
         return 1.0 + 0.05 * n_batches * len(group.models)
     if isinstance(group, PopulationGroup):
         return 1.0 + (0.05 * n_batches * len(group.models) if group.measure == "cka" else 0.3 * len(group.comparisons))
+    if isinstance(group, TokenGroup):
+        return 1.0
     steps = int(group.comparisons[0].setting("steps", 0))
     return 1.0 + len(group.comparisons) * (2.0 + 0.05 * steps)
 
 
 def _replaced(group: Group, comparisons: list[Comparison]) -> dict[str, Any]:
     fields: dict[str, Any] = {"comparisons": tuple(comparisons)}
-    return fields | ({"data": group.data} if isinstance(group, FeatureGroup | PopulationGroup) else {})
+    return fields | ({"data": group.data} if isinstance(group, FeatureGroup | PopulationGroup | TokenGroup) else {})

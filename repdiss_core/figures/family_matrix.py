@@ -14,7 +14,7 @@ from repdiss_core.figures.theme import Look
 LABEL_WIDTH = 0.56  # of the font size, a character
 
 
-def overview(names: Sequence[str], means: np.ndarray, look: Look, height: int = 470, state: str = "not computed yet") -> go.Figure:
+def overview(names: Sequence[str], means: np.ndarray, look: Look, height: int = 560, state: str = "not computed yet") -> go.Figure:
     """Model × model; a cell is the mean of the map of the two, on the diagonal over pairs of different layers.
 
     Args:
@@ -35,7 +35,7 @@ def overview(names: Sequence[str], means: np.ndarray, look: Look, height: int = 
         "ygap": 1,
     }
     ticks = {"tickvals": list(range(n)), "ticktext": [theme.plain(name) for name in names]}
-    layout = _layout(n, look, names, ticks)
+    layout = _layout(n, look, names, ticks, share=0.56)
     if not known.any():
         layout["annotations"] = [theme.centred_note(look, state, 1)]
     return theme.assemble([trace], layout, look, height)
@@ -59,7 +59,7 @@ def all_layers(names: Sequence[str], depths: Sequence[int], values: np.ndarray, 
         "hovertemplate": "%{y}<br>%{x}<br><b>CKA %{z:.3f}</b> ± %{customdata:.3f} (standard error)<extra></extra>",
     }
     ticks = {"tickvals": middle, "ticktext": [theme.plain(name) for name in names]}
-    layout = _layout(int(ends[-1]), look, names, ticks)
+    layout = _layout(int(ends[-1]), look, names, ticks, share=0.8)
     lines = [at - 0.5 for at in ends[1:-1]]
     layout["shapes"] = [_line(at, int(ends[-1]), across) for at in lines for across in (False, True)]
     return theme.assemble([trace], layout, look, height)
@@ -70,10 +70,11 @@ def _heatmap(values: np.ndarray) -> dict[str, Any]:
     return {"type": "heatmap", "z": values.astype(np.float32), "coloraxis": "coloraxis", "hoverongaps": False}
 
 
-def _layout(n: int, look: Look, names: Sequence[str], ticks: dict[str, Any]) -> dict[str, Any]:
+def _layout(n: int, look: Look, names: Sequence[str], ticks: dict[str, Any], share: float) -> dict[str, Any]:
+    """Axes, colour bar and margins; the map takes at most `share` of the width, and the bar stands beside it."""
     common = {"showgrid": False, "constrain": "domain", "automargin": False, "range": [-0.5, n - 0.5], **ticks}
     room = round(max(len(name) for name in names) * LABEL_WIDTH * look.small_size) + 14
-    x = theme.axis(look, "", anchor="y", tickangle=-45, constraintoward="left", **common)
+    x = theme.axis(look, "", anchor="y", tickangle=-45, constraintoward="right", domain=[0, share], **common)
     y = theme.axis(look, "", anchor="x", scaleanchor="x", constraintoward="top", **common) | {"range": [n - 0.5, -0.5]}
     bar = {
         "title": {"text": "CKA", "side": "top", "font": {"size": look.font_size}},
@@ -85,6 +86,8 @@ def _layout(n: int, look: Look, names: Sequence[str], ticks: dict[str, Any]) -> 
         "len": 235,
         "y": 1.0,
         "yanchor": "top",
+        "x": share + 0.01,
+        "xanchor": "left",
         "outlinewidth": 0,
         "ticks": "",
     }

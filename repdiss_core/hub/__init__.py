@@ -247,6 +247,11 @@ def _pins_path() -> Path:
     return folder / "pins.json"
 
 
+def everything() -> dict[str, Any]:
+    """All pins and facts that are kept here."""
+    return dict(_read_pins())
+
+
 def stamp() -> int:
     """A number that changes whenever something is pinned or remembered."""
     path = local_root() / "hub" / "pins.json"

@@ -17,15 +17,16 @@ from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.cache import Entry, ResultStore, write_pack
 from repdiss_core.comparison import Comparison, Request
 from repdiss_core.engine.run import Engine
+from repdiss_core.measures.massive import CHOICES
 from repdiss_core.models import MODELS, model_spec
 from repdiss_core.paths import bundled_root
 from repdiss_core.presets import preset
-from repdiss_core.studies import generalization
+from repdiss_core.studies import generalization, scaling
 from repdiss_core.studies.asymmetry import DEPTHS, Params, all_curves, paper_curves
 from repdiss_core.studies.common import CkaView, cka_panel, data_id
 
 ASYMMETRY = ("cka", *(f"{stitch}-{depth}l" for stitch in ("quick", "reference") for depth in DEPTHS))
-KINDS = (*ASYMMETRY, *POPULATIONS)
+KINDS = (*ASYMMETRY, *POPULATIONS, scaling.MINI)
 # How features of section 4 are read in what ships: without padding, with it, [CLS] alone, and after the residual addition.
 READINGS = (("tokens", "mlp_out"), ("padded", "mlp_out"), ("cls", "mlp_out"), ("tokens", "resid_post"))
 VIEWS = (CkaView(), CkaView(flatten="sample"), CkaView(estimator="sequence_aware"), CkaView(estimator="biased"))
@@ -38,7 +39,8 @@ def comparisons(kind: str) -> list[Comparison]:
 
     "cka": maps of all pairs of models in four views. "quick-3l", "quick-4l": stitches of every ordered pair of that depth. "reference-3l",
     "reference-4l": the paper's four curves at the paper's 2000 steps, for the models of seed 0. "natural", "constructed": CKA of all pairs of
-    that population in four readings, and stitched accuracies between the default groups.
+    that population in four readings, and stitched accuracies between the default groups. "mini-neox": maps of all pairs of the family, with all
+    tokens, without massive ones, and with rows of length 1; those of its checkpoints with all tokens.
     """
     return [c for group, _ in groups(kind).values() for c in group]
 
@@ -47,6 +49,8 @@ def groups(kind: str) -> dict[str, tuple[list[Comparison], int]]:
     """{name: (comparisons that one process computes together, batches of each)}."""
     if kind in POPULATIONS:
         return _population_groups(kind)
+    if kind == scaling.MINI:
+        return _family_groups()
     found: dict[str, tuple[list[Comparison], int]] = {}
     for c in _asymmetry(kind):
         found.setdefault("all" if kind == "cka" else f"{c.f.name}-{c.g.name}", ([], preset("bundled").cka_batches))[0].append(c)
@@ -63,6 +67,16 @@ def _population_groups(population: str) -> dict[str, tuple[list[Comparison], int
     models = generalization.group_models(params)
     for name in params.sets:
         found[f"{name}-stitched"] = (list(generalization.stitched_pairs(params, name, models).values()), params.chunks)
+    return found
+
+
+def _family_groups() -> dict[str, tuple[list[Comparison], int]]:
+    found = {}
+    for massive in CHOICES:
+        params = scaling.Params(cka=CkaView(massive=massive))
+        pairs = scaling.family_pairs(scaling.members(scaling.MINI))
+        panels = scaling.all_panels(params) if massive == "kept" else [scaling.pair_panel(params, f, g) for f, g in pairs]
+        found[massive] = ([panel.comparison for panel in panels], params.preset.cka_batches)
     return found
 
 
@@ -132,7 +146,8 @@ def _pack(kind: str) -> None:
             entries.append(Entry(entry.key, arrays, entry.meta, "shipped", entry.stored_at))
     if missing:
         raise SystemExit(f"{missing} results of kind {kind} are not complete; the pack was not written. Run the command again.")
-    path = bundled_root() / f"{'generalization' if kind in POPULATIONS else 'asymmetry'}-{kind}.safetensors"
+    study = "generalization" if kind in POPULATIONS else "scaling" if kind == scaling.MINI else "asymmetry"
+    path = bundled_root() / f"{study}-{kind}.safetensors"
     write_pack(path, entries)
     print(f"{path.name}: {len(entries)} results, {path.stat().st_size / 2**20:.1f} MiB, of {len({model_spec(c.f.name).name for c in comparisons(kind)})} models")
 

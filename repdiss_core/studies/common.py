@@ -73,6 +73,29 @@ def cka_panel(name_f: str, name_g: str, view: CkaView, data: DataId, title: str 
     return MatrixPanel(title or f"{name_f} × {name_g}", comparison, swapped, name_f, name_g)
 
 
+def token_comparison(f: tuple[str, int], g: tuple[str, int], view: CkaView, data: DataId, batch: int = 0) -> tuple[Comparison, bool]:
+    """The alignment of the tokens of one batch between two layers, and whether the two sides were exchanged to reach canonical order.
+
+    Args:
+        f, g: (model, layer counted from 1).
+        batch: counted from 0.
+
+    Raises:
+        UserError: a layer out of range.
+    """
+    for name, layer in (f, g):
+        n_layers = model_spec(name).n_layers
+        if not 1 <= layer <= n_layers:
+            raise UserError(f"{name} has layers 1 to {n_layers}; layer {layer} was asked for. Choose one in that range.")
+    swapped = g < f
+    first, second = (g, f) if swapped else (f, g)
+    made = Comparison(
+        "token_alignment", model_id(first[0]), model_id(second[0]), data, f"{first[1]}:{second[1]}",
+        resid_mean=view.resid_mean, measure_version=MEASURES["token_alignment"].version, settings=(("batch", batch),),
+    )  # fmt: skip
+    return made, swapped
+
+
 def stitch_comparison(
     name_f: str, name_g: str, pair: tuple[int, int], setting: Preset, stitch: str, measure: str = "stitching"
 ) -> Comparison:

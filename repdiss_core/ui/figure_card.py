@@ -24,7 +24,7 @@ from repdiss_core.ui.text import age, as_text, duration
 POLL_S = 1.0
 KEPT_FIGURES = 64
 _DRAWN: dict[tuple[Hashable, ...], Drawn] = {}
-ORIGINS = {"shipped": "shipped result", "mixed": "shipped and computed here", "local": "computed here"}
+ORIGINS = {"shipped": "shipped result", "mixed": "shipped and computed here", "local": "computed here", "imported": "brought from another machine"}
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ STYLE = f"""<style>
 [class*="st-key-tile-"] img {{ border-radius: 0; }}
 [class*="st-key-claim-"] td:nth-child(1) {{ min-width: 12.5rem; }}
 [class*="st-key-claim-"] td:nth-child(2) {{ min-width: 9rem; }}
+:is(.st-key-card-table1, .st-key-massive-tokens) td:first-child {{ white-space: nowrap; }}
 .st-key-headline {{ min-height: 6.2rem; }}
 .stElementContainer:has(> .stHtml > script) {{ display: none; }}
 {PAGE_CSS}</style>"""

@@ -11,6 +11,7 @@ from repdiss_core.claims_scaling import suspect_marked
 from repdiss_core.compose_scaling.loaded import Loaded, MassiveRow, massive_rows, with_massive
 from repdiss_core.measures.massive import MULTIPLE
 from repdiss_core.studies.head_dimensions import HeadRow, family_rows, pythia_rows
+from repdiss_core.studies.scaling import short_name
 from repdiss_core.ui.scaling_cards import loaded as load_choice
 from repdiss_core.ui.text import as_text, count
 
@@ -56,7 +57,8 @@ def massive_table(found: Loaded) -> None:
         return
     st.markdown(_massive_sentence(rows))
     head = "| model | rows left out | longest row, × median | in layer | tokens left out | largest change without them | with rows of length 1 | blocks |"
-    st.markdown("\n".join([head, "|:--|--:|--:|--:|:--|--:|--:|:--|", *(_massive_row(row) for row in rows)]))
+    with st.container(key="massive-tokens"):
+        st.markdown("\n".join([head, "|:--|--:|--:|--:|:--|--:|--:|:--|", *(_massive_row(row) for row in rows)]))
     st.caption(
         f"Within-model maps. A row is left out where its length exceeds {MULTIPLE:g} times the median row of any layer. Changes are the largest of any cell, in CKA. "
         "Blocks: whether the segmentation is the same with all tokens, without massive ones, and with rows of length 1."
@@ -69,19 +71,19 @@ def _massive_sentence(rows: list[MassiveRow]) -> str:
     if not massive:
         return (
             f"No member has a massive token: the longest row of {count(longest.rows)} is {longest.peak:.1f} times the median "
-            f"({as_text(longest.name)}, layer {longest.layer}). The maps above owe nothing to such tokens."
+            f"({as_text(short_name(longest.name))}, layer {longest.layer}). The maps above owe nothing to such tokens."
         )
-    return f"{len(massive)} of {len(rows)} members have massive tokens, up to {longest.peak:.0f} times the median ({as_text(longest.name)}, layer {longest.layer})."
+    return f"{len(massive)} of {len(rows)} members have massive tokens, up to {longest.peak:.0f} times the median ({as_text(short_name(longest.name))}, layer {longest.layer})."
 
 
 def _massive_row(row: MassiveRow) -> str:
     tokens = ", ".join(f"{_token(i)} ({n})" for i, n in list(row.tokens.items())[:4]) or "none"
     if any(starts is None for starts in row.blocks):
-        blocks = "too shallow to tell"
+        blocks = "too shallow"
     else:
         blocks = "the same" if len(set(row.blocks)) == 1 else "differ"
     cells = (f"{count(row.dropped)} of {count(row.rows)}", f"{row.peak:.1f}", str(row.layer), tokens, _change(row.change), _change(row.change_normalised), blocks)
-    return f"| {as_text(row.name)} | {' | '.join(cells)} |"
+    return f"| {as_text(short_name(row.name))} | {' | '.join(cells)} |"
 
 
 def _change(value: float) -> str:
