@@ -23,7 +23,7 @@ FLOORS = (
     ("repdiss_core.studies", "repdiss_core.figures", "repdiss_core.analysis", "repdiss_core.jobs"),
     ("repdiss_core.engine", "repdiss_core.panels", "repdiss_core.presets"),
     ("repdiss_core.measures",),
-    ("repdiss_core.resolve",),
+    ("repdiss_core.resolve", "repdiss_core.estimates"),
     ("repdiss_core.activations",),
     ("repdiss_core.models",),
     ("repdiss_core.data",),

@@ -43,6 +43,13 @@ def spec(name: str) -> ModelSpec:
     return replace(found, source="hub", loader="repdiss_core.models.neox:load_hub", download_bytes=n_bytes, **place)
 
 
+def is_known(name: str) -> bool:
+    """Whether the facts about "hub:…" are on this machine."""
+    repo_name, _, revision = name.removeprefix("hub:").partition("@")
+    ours = any(spec.repo == repo_name for spec in paper_models.unpinned().values())
+    return ours or hub.recall(f"config:{Repo(repo_name, revision or 'main')}") is not None
+
+
 def prepare(repo: Repo) -> None:
     """Fetch what tells the architecture and the tokenizer: two small files.
 

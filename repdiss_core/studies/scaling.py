@@ -11,7 +11,7 @@ from repdiss_core.errors import UserError, unknown_name
 from repdiss_core.models import ModelSpec, model_spec
 from repdiss_core.models.family import checkpoint_of, family_checkpoints, family_models
 from repdiss_core.panels import MatrixPanel
-from repdiss_core.presets import Preset
+from repdiss_core.presets import Preset, preset
 from repdiss_core.studies.common import CkaView, bundled_preset, cka_panel, data_id
 
 
@@ -91,6 +91,11 @@ class Params:
     def spec(self) -> FamilySpec:
         """The chosen family."""
         return FAMILIES[self.family]
+
+
+def preset_of(family: str) -> Preset:
+    """The setting at which a family is shown at first."""
+    return bundled_preset() if family == MINI else preset("paper")
 
 
 def members(family: str) -> tuple[str, ...]:
