@@ -51,7 +51,8 @@ def words(request: Request) -> str:
     device, rate = rate_here()
     fetched = f"{paper_models.size(needs.download_bytes)} to download first" if needs.download_bytes else "everything is on this machine"
     took = _duration(needs.flops / (SHARE_OF_RATE * rate))
-    return f"From nothing about {took} on {device} ({rate / 1e9:,.0f} GFLOP/s), {paper_models.size(needs.memory_bytes)} of memory for the weights; {fetched}."
+    memory = paper_models.size(needs.memory_bytes)
+    return f"From nothing about {took} on {device} ({rate / 1e9:,.0f} GFLOP/s), {memory} of memory for the weights; {fetched}."
 
 
 def rate_here() -> tuple[str, float]:

@@ -27,7 +27,9 @@ def ask_the_hub(name: str) -> None:
     if readonly():
         st.info("This is a read-only demo: models of your own are compared on your own machine.", icon=":material/info:")
         st.stop()
-    st.info(as_text(f"Nothing is known of {name} yet. Its configuration and its tokenizer, two small files, tell what it is."), icon=":material/info:")
+    st.info(
+        as_text(f"Nothing is known of {name} yet. Its configuration and its tokenizer, two small files, tell what it is."), icon=":material/info:"
+    )
     show_refusal("typed")
     st.button("Ask the hub", icon=":material/cloud_download:", on_click=attempt, args=("typed", prepare_models, [name]))
     st.stop()
