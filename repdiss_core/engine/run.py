@@ -189,10 +189,16 @@ class Engine:
                 self._run_features(FeatureGroup(group.data, tuple(part)), n_batches, stream, progress, should_stop)
                 self.forget_models()
             return
+        alone = f"does not fit into the memory of {self.devices[0]} even alone. Use a larger one, or dtype bfloat16"
         if len(group.models) == 1:
-            raise UserError(f"{group.models[0].name} alone does not fit into the memory of {self.devices[0]}. Use a larger one, or dtype bfloat16.")
+            raise UserError(f"{group.models[0].name} {alone}.")
         self.report(f"{told}; one runs after the other, and the first one's features wait on the disk.")
-        one_after_another(group, n_batches, self.store, self.activations, self, stream, progress, should_stop)
+        try:
+            one_after_another(group, n_batches, self.store, self.activations, self, stream, progress, should_stop)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise UserError(f"One of {names} {alone}.") from error
+            raise
 
     def forget_models(self) -> None:
         """Drop all models, so that others find room."""

@@ -44,7 +44,9 @@ def load_hub(spec: ModelSpec, resid_mean: str = "removed", dtype: str = "float32
     with torch.random.fork_rng(devices=[]):
         bridge = TransformerBridge.boot_native(config, model_name=spec.name)
     fill(bridge, spec.name, read_tensors(spec.name, folder, files))
-    return HookedResidualModel(bridge.to(device=device, dtype=getattr(torch, dtype)), spec.name, resid_mean)
+    torch.nn.Module.to(bridge, device=device, dtype=getattr(torch, dtype))  # the bridge's own `to` prints
+    bridge.cfg.device = device
+    return HookedResidualModel(bridge, spec.name, resid_mean)
 
 
 def bridge_config(name: str, form: dict[str, Any]) -> TransformerBridgeConfig:

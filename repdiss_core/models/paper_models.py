@@ -30,6 +30,7 @@ PYTHIA_TOKENIZER = "EleutherAI/pythia-70m-deduped"
 NANDA_TOKENIZER = "NeelNanda/gpt-neox-tokenizer-digits"
 BERT_TOKENIZER = "google-bert/bert-base-uncased"
 N_FEATHERS = 100
+FILE_BYTES = {"pythia": 2, "nanda": 4, "feather": 4}  # of a parameter in the published files
 
 
 def names() -> tuple[str, ...]:
@@ -102,8 +103,13 @@ def size(n_bytes: int) -> str:
 
 
 def memory_bytes(spec: ModelSpec, dtype: str = "float32") -> int:
-    """What the weights take in memory."""
-    return spec.n_parameters * (2 if dtype == "bfloat16" else 4)
+    """What the weights take in memory: as large as their files once these are known, else by the number of parameters."""
+    known = hub.pinned(repo_of(spec)) if spec.family in FILE_BYTES else None
+    files = weight_files(known.files) if known is not None else []
+    size_of = 2 if dtype == "bfloat16" else 4
+    if known is None or not files:
+        return spec.n_parameters * size_of
+    return sum(known.files[name] for name in files) * size_of // FILE_BYTES[spec.family]
 
 
 def feather_accuracies(column: str) -> dict[str, float]:

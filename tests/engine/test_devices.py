@@ -146,5 +146,5 @@ def test_a_disk_budget_too_small_for_one_after_the_other_is_told(tmp_path):
 
 
 def test_a_model_that_fits_nowhere_is_told(tmp_path):
-    with pytest.raises(UserError, match=r"mini-gelu-3l-s0 alone does not fit into the memory of cpu\. Use a larger one, or dtype bfloat16"):
+    with pytest.raises(UserError, match=r"mini-gelu-3l-s0 does not fit into the memory of cpu even alone\. Use a larger one, or dtype bfloat16"):
         computed(tmp_path, 0, EVERY[:1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 import tiny_repositories as tiny
@@ -28,3 +29,43 @@ def test_stitches_and_maps_at_the_papers_names(whole, tmp_path, capsys, monkeypa
     form = json.loads((tmp_path / "fig3.json").read_text())
     assert [len(panel["values"]) for panel in form["panels"]] == [16, 24, 32, 32] and "pythia-6.9b-deduped" in form["captions"][0]
     assert "small models trained by us" not in form["captions"][0]
+
+
+@pytest.mark.slow
+def test_a_pages_job_fetches_computes_and_is_found_again(hub):
+    """A worker process of its own, through the same hub; its progress tells what it fetches."""
+    from repdiss_core import jobs
+    from repdiss_core.cache import ResultStore
+    from repdiss_core.panels import request_for
+    from repdiss_core.presets import preset
+    from repdiss_core.studies.common import CkaView
+    from repdiss_core.studies.pair import pair_panels
+
+    tiny.fill_models(hub, ("70m", "160m"), ())
+    tiny.fill_texts(hub)
+
+    def request():
+        panels = pair_panels("pythia-70m-deduped", "pythia-160m-deduped", CkaView(n_batches=2), preset("paper-tiny"))
+        return request_for((panel.comparison for panel in panels), 2)
+
+    before = request()
+    job_id = jobs.start(before, "two Pythias")
+    assert request().key == job_id != before.key
+    end = time.monotonic() + 120
+    while (status := jobs.status(job_id)).alive and time.monotonic() < end:
+        time.sleep(0.1)
+    assert status.state == "done", (status, jobs.log_tail(job_id))
+    assert {c.key for c in request().comparisons} <= set(ResultStore.open().keys("local"))
+
+
+def test_fetch_brings_models_and_texts_ahead(whole, capsys, monkeypatch):
+    assert main(["fetch", "pythia-70m-deduped", "data:pile-10k"]) == 0
+    told = capsys.readouterr().out
+    assert "pythia-70m-deduped: 6 layers, d_model 512" in told and "cached" in told and "pile-10k: 60 documents" in told
+    assert main(["fetch", "data:docstrings"]) == 2 and "is on this machine already" in capsys.readouterr().err
+    assert main(["list", "models"]) == 0
+    listed = capsys.readouterr().out
+    assert "feather-bert-99" in listed and "to download: about 13.8 GB" in listed
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert main(["fetch", "pythia-160m-deduped"]) == 2
+    assert "EleutherAI/pythia-160m-deduped is not on this machine and the hub" in capsys.readouterr().err

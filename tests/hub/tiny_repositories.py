@@ -129,7 +129,8 @@ def bert(seed: int, n_layers: int = 12, id2label: tuple[str, ...] = ("LABEL_0", 
 
     config = {
         "model_type": "bert", "vocab_size": vocabulary(word_tokenizer()), "hidden_size": D,
-        "num_hidden_layers": n_layers, "num_attention_heads": HEADS, "intermediate_size": 2 * D, "max_position_embeddings": 512, "id2label": {str(i): label for i, label in enumerate(id2label)},
+        "num_hidden_layers": n_layers, "num_attention_heads": HEADS, "intermediate_size": 2 * D, "max_position_embeddings": 512,
+        "id2label": {str(i): label for i, label in enumerate(id2label)},
     }  # fmt: skip
     torch.manual_seed(seed)
     network = BertForSequenceClassification(BertConfig(**{**config, "initializer_range": 0.3}))
