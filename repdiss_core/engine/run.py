@@ -16,8 +16,8 @@ from repdiss_core.activations import ActivationCache
 from repdiss_core.cache import ResultStore
 from repdiss_core.comparison import Comparison, DataId, ModelId, Request
 from repdiss_core.engine.checkpoint import CheckpointDir
-from repdiss_core.engine.feature_pass import FeaturePass, Progress, Stopped, stored_hsic
-from repdiss_core.engine.one_after_another import one_after_another
+from repdiss_core.engine.feature_pass import Progress, Stopped, stored_hsic
+from repdiss_core.engine.in_parts import run_features
 from repdiss_core.engine.plan import TOKENS, FeatureGroup, Group, PopulationGroup, StitchGroup, TokenGroup, plan
 from repdiss_core.engine.population_pass import run_population, stored_same_layers
 from repdiss_core.engine.token_pass import run_tokens
@@ -149,16 +149,17 @@ class Engine:
                 raise
             self.forget_models()
             names = sorted({m.name for c in group.comparisons for m in (c.f, c.g)})
+            named = ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
             raise UserError(
-                f"{len(names)} models ({', '.join(names[:4])}{' …' if len(names) > 4 else ''}) do not fit into the memory of {', '.join(self.devices)} "
-                "together, and this measure needs them at once. Choose fewer or smaller models, or a larger device."
+                f"{len(names)} models ({named}) do not fit into the memory of {', '.join(self.devices)} together, "
+                "and this measure needs them at once. Choose fewer or smaller models, or a larger device."
             ) from error
 
     def _run_group(self, group: Group, n_batches: int, progress: Progress, should_stop: Callable[[], bool]) -> None:
         progress(0.0, "loading models and data")
         if isinstance(group, FeatureGroup):
             stream = self.stream(group.data)
-            self._run_features(group, n_batches, stream, progress, should_stop)
+            run_features(self, group, n_batches, stream, progress, should_stop)
         elif isinstance(group, TokenGroup):
             load = functools.partial(self.load, dtype=group.comparisons[0].dtype)
             run_tokens(group, self.store, self.activations, load, self.stream(group.data), provenance(), progress)
@@ -167,38 +168,6 @@ class Engine:
             run_population(group, n_batches, self.store, load, self.stream(group.data), provenance(), progress, should_stop)
         else:
             self._run_stitches(group, progress, should_stop)
-
-    def _run_features(self, group: FeatureGroup, n_batches: int, stream: Any, progress: Progress, should_stop: Callable[[], bool]) -> None:
-        """All models of a group together where they fit; else half of the pairs after the other; at last one model after the other."""
-        from repdiss_core.engine.device import is_out_of_memory
-
-        load = functools.partial(self.load, dtype=group.comparisons[0].dtype)
-        try:
-            FeaturePass(group, n_batches, self.store, self.activations, load, stream, self.provenance()).run(progress, should_stop)
-            return
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            names = ", ".join(m.name for m in group.models)
-            told = f"{len(group.models)} models ({names}) do not fit into the memory of {self.devices[0]} together"
-        self.forget_models()
-        if len(group.comparisons) > 1:
-            self.report(f"{told}; half of the pairs are computed after the other.")
-            ordered = sorted(group.comparisons, key=lambda c: (c.f, c.g))
-            for part in (ordered[: len(ordered) // 2], ordered[len(ordered) // 2 :]):
-                self._run_features(FeatureGroup(group.data, tuple(part)), n_batches, stream, progress, should_stop)
-                self.forget_models()
-            return
-        alone = f"does not fit into the memory of {self.devices[0]} even alone. Use a larger one, or dtype bfloat16"
-        if len(group.models) == 1:
-            raise UserError(f"{group.models[0].name} {alone}.")
-        self.report(f"{told}; one runs after the other, and the first one's features wait on the disk.")
-        try:
-            one_after_another(group, n_batches, self.store, self.activations, self, stream, progress, should_stop)
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise UserError(f"One of {names} {alone}.") from error
-            raise
 
     def forget_models(self) -> None:
         """Drop all models, so that others find room."""

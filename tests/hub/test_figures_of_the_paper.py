@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -69,3 +70,19 @@ def test_fetch_brings_models_and_texts_ahead(whole, capsys, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert main(["fetch", "pythia-160m-deduped"]) == 2
     assert "EleutherAI/pythia-160m-deduped is not on this machine and the hub" in capsys.readouterr().err
+
+
+def test_two_models_are_compared_on_a_text_of_the_users_own(whole, tmp_path, capsys):
+    book = tmp_path / "book.txt"
+    book.write_text("\n\n".join(tiny.text(i, 80) for i in range(20)), encoding="utf-8")
+    sizes = ["--tokens-per-sequence", "64", "--tokens-per-batch", "64", "--batches", "2"]
+    for data in ("pile-10k", "hub:org/essays:body", f"path:{book}"):
+        assert main(["compare", "pythia-70m-deduped", "pythia-160m-deduped", "--data", data, *sizes]) == 0, capsys.readouterr()
+        form = json.loads(capsys.readouterr().out)
+        assert (len(form["values"]), len(form["values"][0])) == (6, 12) and data in json.dumps(form)
+    assert main(["compare", "pythia-70m-deduped", "gelu-3l", "--data", "pile-10k", *sizes]) == 2
+    assert "have different tokenizers" in capsys.readouterr().err
+    assert main(["compare", "pythia-70m-deduped", "pythia-160m-deduped"]) == 2
+    assert "docstrings holds tokens of the bundled tokenizer" in capsys.readouterr().err
+    assert main(["compare", "pythia-70m-deduped", "pythia-160m-deduped", "--data", "pile-10k", *sizes[:-1], "9999"]) == 2
+    assert re.search(r"holds \d+ batches of 64 tokens; 9999 were asked for", capsys.readouterr().err)

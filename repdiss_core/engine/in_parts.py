@@ -1,12 +1,15 @@
-"""Two models that do not fit into memory together: one runs ahead by as many batches as the disk budget holds, then the other."""
+"""A group of models that may not fit into memory together: all at once, else in halves, at last one model after the other.
+
+In the last case one model runs ahead by as many batches as the disk budget of activations holds, then the other.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from repdiss_core.activations import LARGEST_SHARE, ActivationCache, batch_key, residual_streams
-from repdiss_core.cache import ResultStore
 from repdiss_core.engine.feature_pass import FeaturePass, Progress, Stopped, stored_hsic
 from repdiss_core.engine.plan import FeatureGroup
 from repdiss_core.errors import UserError
@@ -15,10 +18,44 @@ if TYPE_CHECKING:
     from repdiss_core.engine.run import Engine
 
 
-def one_after_another(
-    group: FeatureGroup, n_batches: int, store: ResultStore, activations: ActivationCache, engine: Engine, stream: Any,
-    progress: Progress, should_stop: Callable[[], bool],
-) -> None:  # fmt: skip
+def run_features(engine: Engine, group: FeatureGroup, n_batches: int, stream: Any, progress: Progress, should_stop: Callable[[], bool]) -> None:
+    """Measure a group; what does not fit is told in the log, and the numbers are the same.
+
+    Raises:
+        Stopped: after storing what was finished.
+        UserError: a model that does not fit even alone, or no room on the disk for the features of one batch.
+    """
+    from repdiss_core.engine.device import is_out_of_memory
+
+    load = functools.partial(engine.load, dtype=group.comparisons[0].dtype)
+    try:
+        FeaturePass(group, n_batches, engine.store, engine.activations, load, stream, engine.provenance()).run(progress, should_stop)
+        return
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    engine.forget_models()  # outside of the except clause: the exception's frames hold tensors
+    names, device = ", ".join(m.name for m in group.models), engine.devices[0]
+    told = f"{len(group.models)} models ({names}) do not fit into the memory of {device} together"
+    if len(group.comparisons) > 1:
+        engine.report(f"{told}; half of the pairs are computed after the other.")
+        ordered = sorted(group.comparisons, key=lambda c: (c.f, c.g))
+        for part in (ordered[: len(ordered) // 2], ordered[len(ordered) // 2 :]):
+            run_features(engine, FeatureGroup(group.data, tuple(part)), n_batches, stream, progress, should_stop)
+            engine.forget_models()
+        return
+    if len(group.models) == 1:
+        raise UserError(f"{names} does not fit into the memory of {device} even alone. Use a larger one, or dtype bfloat16.")
+    engine.report(f"{told}; one runs after the other, and the first one's features wait on the disk.")
+    try:
+        _one_after_another(group, n_batches, engine, stream, progress, should_stop)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(f"One of {names} does not fit into the memory of {device} even alone. Use a larger one, or dtype bfloat16.") from error
+
+
+def _one_after_another(group: FeatureGroup, n_batches: int, engine: Engine, stream: Any, progress: Progress, should_stop: Callable[[], bool]) -> None:
     """Measure the one comparison of a group of two models.
 
     Raises:
@@ -26,6 +63,7 @@ def one_after_another(
         UserError: the disk budget does not hold a few batches of the first model.
     """
     (comparison,) = group.comparisons
+    store, activations = engine.store, engine.activations
     kept = stored_hsic(store, comparison)
     done = kept.n_batches if kept is not None else 0
     while done < n_batches:
