@@ -19,7 +19,8 @@ from repdiss_core.models import ModelSpec, model_spec, paper_models
 from repdiss_core.paths import local_root
 
 SHARE_OF_RATE = 0.5
-MATRIX = 1024
+MATRIX, ROUNDS = 1024, 4
+PAIR_TOKENS = 64  # of a pair of sentences, about
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def needs_of(request: Request) -> Needs:
     download = sum(_missing_bytes(spec) for spec in specs.values())
     memory = sum(paper_models.memory_bytes(spec, dtypes[name]) for name, spec in specs.items())
     passes = {(m.name, c.data): specs[m.name] for c in request.comparisons if "all" in c.layer_pairs or c.layer_pairs == "same" for m in (c.f, c.g)}
-    flops = sum(2.0 * spec.n_parameters * data.tokens_per_batch * request.n_batches for (_, data), spec in passes.items())
+    flops = sum(block_flops(spec, spec.n_layers) * data.tokens_per_batch * request.n_batches for (_, data), spec in passes.items())
     flops += sum(_stitch_flops(c, specs) for c in request.comparisons if ":" in c.layer_pairs or c.layer_pairs == "cuts")
     return Needs(download, memory, flops)
 
@@ -52,7 +53,8 @@ def words(request: Request) -> str:
     fetched = f"{paper_models.size(needs.download_bytes)} to download first" if needs.download_bytes else "everything is on this machine"
     took = _duration(needs.flops / (SHARE_OF_RATE * rate))
     memory = paper_models.size(needs.memory_bytes)
-    return f"From nothing about {took} on {device} ({rate / 1e9:,.0f} GFLOP/s), {memory} of memory for the weights; {fetched}."
+    work = f"{needs.flops / 1e15:,.2g} PFLOP" if needs.flops >= 1e13 else f"{needs.flops / 1e12:,.2g} TFLOP"
+    return f"From nothing {work}, about {took} on {device} ({rate / 1e9:,.0f} GFLOP/s), {memory} of memory for the weights; {fetched}."
 
 
 def rate_here() -> tuple[str, float]:
@@ -67,10 +69,12 @@ def rate_here() -> tuple[str, float]:
 @functools.lru_cache(maxsize=1)
 def _processor_rate() -> float:
     a = np.ones((MATRIX, MATRIX), dtype=np.float32)
-    a @ a
-    begun = time.perf_counter()
-    a @ a
-    return 2.0 * MATRIX**3 / max(1e-6, time.perf_counter() - begun)
+    seconds = []
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        a @ a
+        seconds.append(time.perf_counter() - begun)
+    return 2.0 * MATRIX**3 / max(1e-6, min(seconds))
 
 
 def _missing_bytes(spec: ModelSpec) -> int:
@@ -84,10 +88,16 @@ def _stitch_flops(c: Comparison, specs: dict[str, ModelSpec]) -> float:
     """Lower part of f once, upper part of g forward and (where phi is trained) backward, a batch."""
     f, g = specs[c.f.name], specs[c.g.name]
     if c.layer_pairs == "cuts":
-        return 2.0 * g.n_parameters * int(c.setting("items", 1)) * 64 * (g.n_layers + 1) / 2  # pairs of about 64 tokens
+        return block_flops(g, g.n_layers) * int(c.setting("items", 1)) * PAIR_TOKENS * (g.n_layers + 1) / 2
     layer_f, layer_g = c.layer_pair
-    forward = 2.0 * (f.n_parameters * layer_f / f.n_layers + g.n_parameters * (1 - layer_g / g.n_layers) + g.d_model * g.vocab_size)
-    return c.data.tokens_per_batch * forward * (2 * int(c.setting("steps", 0)) + int(c.setting("eval_batches", 1)))
+    lower, upper = block_flops(f, layer_f), block_flops(g, g.n_layers - layer_g) + 2.0 * g.d_model * g.vocab_size
+    # A step of training runs the upper part forward and, for its inputs' gradient alone, once backward.
+    return c.data.tokens_per_batch * ((lower + 2 * upper) * int(c.setting("steps", 0)) + (lower + upper) * int(c.setting("eval_batches", 1)))
+
+
+def block_flops(spec: ModelSpec, n_layers: int) -> float:
+    """Multiplications and additions a token in so many blocks of 12 d² weights; attention over positions is left out."""
+    return 2.0 * 12 * spec.d_model**2 * n_layers
 
 
 def _duration(seconds: float) -> str:

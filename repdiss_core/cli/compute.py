@@ -14,6 +14,7 @@ from repdiss_core.cli.progress import TerminalProgress, stop_on_signal
 from repdiss_core.cli.scaling import family_options, family_params, family_request, take_family
 from repdiss_core.comparison import Request
 from repdiss_core.errors import UserError
+from repdiss_core.estimates import words
 from repdiss_core.resolve import built_pinned, prepare_models
 
 ESTIMATORS = ("unbiased", "biased", "sequence_aware")
@@ -49,6 +50,7 @@ def setting_options(command: Any) -> Any:
 @click.command()
 @click.argument("figures", nargs=-1)
 @click.option("--job", "job_id", default=None, hidden=True, help="Be the worker of a page's job.")
+@click.option("--dry-run", is_flag=True, help="Say what it takes, time, memory and download, and stop.")
 @setting_options
 @click.option("--stitch", default=None, help="Stitching preset: quick, reference, reference-lr0.1 or tiny (default: the preset's).")
 @click.option("--seed-gelu", type=int, default=0, show_default=True)
@@ -64,8 +66,14 @@ def run(figures: tuple[str, ...], job_id: str | None, **choices: Any) -> None:
         sys.exit(work(job_id))
     if not figures:
         raise UserError("Name at least one figure, such as `run fig4`. `python -m repdiss_core list figures` shows them all.")
+    dry_run = choices.pop("dry_run")
     for build in requests_of(figures, choices):
-        compute(built_pinned(build))
+        if dry_run:
+            click.echo(words(build()) or "Its models ship, and so do its results at the default settings.")
+        else:
+            compute(built_pinned(build))
+    if dry_run:
+        return
     click.echo(f"{', '.join(figures)}: computed. Write it with `python -m repdiss_core figure {figures[0]} --out {figures[0]}.html`.")
 
 
@@ -151,6 +159,8 @@ def compute(request: Request) -> None:
     from repdiss_core.hub.download import Cancelled, watched
 
     use_all_cores()
+    if sentence := words(request):
+        click.echo(sentence, err=True)
     engine = Engine(ResultStore.open(), report=lambda line: click.echo(line, err=True))
     stop = stop_on_signal()
     reporter = TerminalProgress()

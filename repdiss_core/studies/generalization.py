@@ -149,7 +149,7 @@ def cka_pairs(params: Params, set_name: str, models: tuple[str, ...] | None = No
     Raises:
         UserError: models of different depth.
     """
-    names = models or models_of(params.population)
+    names = models or (group_models(params) if params.population == FEATHER else models_of(params.population))
     check_depths(names)
     data = cka_data(params, set_name)
     fields = {"layer_pairs": "same", "hook": params.hook, "resid_mean": "kept", "measure_version": MEASURES["cka"].version}
