@@ -73,11 +73,11 @@ def pick() -> Choice:
         with quantity_column:
             quantity = "CKA" if measure == "cka" else switch("Show", ("loss", "penalty"), "show")
         with settings_column:
-            view, stitch = (
-                cka_settings(cka=measure == "cka", stitching=measure == "stitching") if measure != "identity_stitching" else (CkaView(), "quick")
-            )
+            setting = preset("paper-quick") if _spec(f).tokenizer_repo else bundled_preset()
+            view, stitch = CkaView(n_batches=setting.cka_batches), "quick"
+            if measure != "identity_stitching":
+                view, stitch = cka_settings(cka=measure == "cka", stitching=measure == "stitching", setting=setting)
     show_unknown()
-    setting = preset("paper-quick") if _spec(f).tokenizer_repo else bundled_preset()
     return Choice(f, g, measure, layers, quantity, view, stitch, replace(setting, data=data), hub.stamp())
 
 
