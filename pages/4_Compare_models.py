@@ -4,6 +4,7 @@ import streamlit as st
 
 from repdiss_core.ui import pair_cards as cards
 from repdiss_core.ui.figure_card import figure_card
+from repdiss_core.ui.hub_notes import tell_what_it_takes
 from repdiss_core.ui.page import begin_page, end_page, result_store, told_in_a_sentence
 from repdiss_core.ui.text import as_text
 
@@ -12,6 +13,8 @@ found = st.container()
 with told_in_a_sentence():
     choice = cards.pick()
     found.markdown(as_text(cards.sentence(result_store(), choice)))
-    figure_card(cards.card(choice))
+    card = cards.card(choice)
+    tell_what_it_takes([card.request])
+    figure_card(card)
     cards.facts(choice)
 end_page()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import streamlit as st
@@ -78,9 +78,11 @@ def pick() -> Choice:
         with axes_column:
             axes = switch("Axes", AXES, "axes", "Relative depth lets models of different depth be laid over each other.")
         with settings_column:
-            view, _ = cka_settings()
+            setting = study.preset_of(family)
+            view, _ = cka_settings(setting=setting)
     show_unknown()
-    return Choice(Params(family, view), f, g, axes == AXES[1])
+    view = replace(view, dtype=setting.dtype)
+    return Choice(Params(family, view, setting), f, g, axes == AXES[1])
 
 
 def loaded(params: Params) -> Loaded:

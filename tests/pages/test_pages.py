@@ -12,6 +12,7 @@ from synthetic import fill
 from repdiss_core.cache import ResultStore
 from repdiss_core.measures import MEASURES
 from repdiss_core.models import MODELS
+from repdiss_core.models.paper_models import language_models
 from repdiss_core.studies import asymmetry
 from repdiss_core.ui import figure_card
 
@@ -183,7 +184,7 @@ def test_compare_says_what_was_found_in_a_sentence(measure, said):
 
 def test_compare_offers_every_model_and_measure():
     test = opened(COMPARE)
-    assert test.selectbox(key="f").options == list(MODELS)
+    assert test.selectbox(key="f").options == [*MODELS, *language_models()]
     assert len(test.selectbox(key="measure").options) == len([m for m in ("cka", "stitching", "identity_stitching") if m in MEASURES])
 
 
