@@ -18,8 +18,9 @@ from repdiss_core.figures.theme import Look, chart_config
 from repdiss_core.jobs import JobStatus
 from repdiss_core.paths import readonly
 from repdiss_core.ui.attempts import attempt, show_refusal
+from repdiss_core.ui.cell_panel import cell_panel
 from repdiss_core.ui.chart import chart
-from repdiss_core.ui.chosen_cell import chosen_cell, take, tell_cell
+from repdiss_core.ui.chosen_cell import chosen_cell, first_cell, put, take
 from repdiss_core.ui.page import current_look, result_store, stored_version
 from repdiss_core.ui.text import age, as_text, duration
 
@@ -106,7 +107,7 @@ def _figure(card: Card, drawn: Drawn) -> None:
         chosen=cell,
     )
     if cell:
-        tell_cell(card.card_id, drawn.forms, cell)
+        cell_panel(card.card_id, drawn, cell)
 
 
 def drawn_card(card: Card, look: Look, state: str = NOT_COMPUTED) -> Drawn:
@@ -157,6 +158,8 @@ def _caption(drawn: Drawn) -> None:
 def _tools(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
     with st.container(horizontal=True, key=f"tools-{card.card_id}", gap="small", vertical_alignment="center"):
         _popover(card, "Explain", ":material/help:", lambda: _explain(card, drawn))
+        if card.link:
+            _cell_button(card, drawn)
         if not readonly():
             _compute_buttons(card, drawn, job)
         _popover(card, "Link", ":material/link:", lambda: _link(card))
@@ -170,6 +173,13 @@ def _popover(card: Card, label: str, icon: str, fill: Callable[[], None]) -> Non
     with st.popover(label, type="tertiary", icon=icon, key=f"{label.lower()}-{card.card_id}", on_change="rerun") as popover:
         if popover.open:
             fill()
+
+
+def _cell_button(card: Card, drawn: Drawn) -> None:
+    """Opens the panel of a cell for those who do not click on the map; its lists then choose another cell."""
+    cell = first_cell(drawn.forms)
+    if cell is not None and chosen_cell(card.card_id, drawn.forms) is None:
+        st.button("Cell", type="tertiary", icon=":material/grid_on:", key=f"cell-of-{card.card_id}", help="What one cell rests on", on_click=put, args=(card.card_id, cell))
 
 
 def _explain(card: Card, drawn: Drawn) -> None:
