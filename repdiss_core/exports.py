@@ -132,9 +132,16 @@ def to_html(title: str, cards: list[tuple[Any, str]]) -> str:
     Args:
         cards: (Plotly figure, caption) pairs.
     """
+<<<<<<< HEAD
+=======
+    import html
+
+    from repdiss_core.figures.theme import LOCAL
+
+>>>>>>> chart
     body = []
     for number, (figure, caption) in enumerate(cards):
-        chart = figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"responsive": True, "displaylogo": False})
+        chart = figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"responsive": True, **LOCAL})
         body.append(f"<section>{chart}<p>{html.escape(caption)}</p></section>")
     return _page(title, "".join(body))
 

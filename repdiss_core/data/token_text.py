@@ -21,7 +21,8 @@ def token_texts(tokenizer: str, ids: Iterable[int]) -> list[str]:
     """
     if tokenizer != bundled.file_hash(bundled.TOKENIZER_FILE):
         raise UserError(
-            f"The text of these tokens cannot be shown: their tokenizer ({tokenizer[:12]}) does not ship with RepDiss. The numbers of the tokens stand in its place."
+            f"The text of these tokens cannot be shown: their tokenizer ({tokenizer[:12]}) does not ship with RepDiss. "
+            "The numbers of the tokens stand in its place."
         )
     opened = _tokenizer()
     return [opened.decode([int(i)], skip_special_tokens=False) for i in ids]

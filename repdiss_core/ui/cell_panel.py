@@ -12,7 +12,7 @@ from repdiss_core import jobs
 from repdiss_core.compose import Drawn
 from repdiss_core.compose_cell import CellFacts, by_estimator, form_cell, places
 from repdiss_core.errors import UserError
-from repdiss_core.figures.theme import chart_config, spec_of
+from repdiss_core.figures.theme import chart_config, count, spec_of
 from repdiss_core.panels import MatrixPanel, request_for
 from repdiss_core.paths import readonly
 from repdiss_core.ui.attempts import attempt, show_refusal
@@ -23,11 +23,11 @@ from repdiss_core.ui.pickers import switch
 from repdiss_core.ui.settings import ESTIMATORS
 from repdiss_core.ui.text import age, as_text
 from repdiss_core.ui.token_panel import token_panel
+from repdiss_core.ui.watched import wait_for
 
-POLL_S = 1.0
 ABOUT = ("what it rests on", "which tokens differ")
 CELL_CSS = """
-.repdiss-facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem .9rem; margin: 0; font-size: .875rem; line-height: 1.45; }
+.repdiss-facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem .9rem; margin: 0; padding: 0; font-size: .875rem; line-height: 1.45; }
 .repdiss-facts dt { opacity: .65; }
 .repdiss-facts dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 """
@@ -123,7 +123,7 @@ def definitions_html(facts: CellFacts) -> str:
     """What the value rests on, as a list of definitions; every text is escaped."""
     row, column = places(facts)
     data, made = facts.comparison.data, facts.provenance
-    threads = f"{made['threads']} threads" if "threads" in made else None
+    threads = count(made["threads"], "thread") if "threads" in made else None
     stored = "shipped with RepDiss" if facts.entry.origin == "shipped" else "computed here"
     rows = (
         ("Row", row),
@@ -149,14 +149,9 @@ def _estimators(card_id: str, facts: CellFacts) -> None:
         return
     missing = [name for name, (_, cells) in found.items() if not any(cells.values())]
     requests = {name: request_for([found[name][0].comparison], len(facts.sample)) for name in missing}
-    alive = any(job is not None and job.alive for job in (jobs.status(r.key) for r in requests.values()))
-    st.fragment(_by_estimator, run_every=POLL_S if alive else None)(card_id, facts, found, requests, alive)
-
-
-def _by_estimator(card_id: str, facts: CellFacts, found: dict[str, Any], requests: dict[str, Any], was_alive: bool) -> None:
-    known = {name: jobs.status(request.key) for name, request in requests.items()}
-    if was_alive and not any(job is not None and job.alive for job in known.values()):
-        st.rerun()
+    known = {name: job for name, request in requests.items() if (job := jobs.status(request.key)) is not None}
+    for job in known.values():
+        wait_for(card_id, job)
     lines = ["| | mean of ratios | ratio of means |", "|:--|--:|--:|"]
     for name, (_, cells) in found.items():
         words = [_short(cells["mean_of_ratios"]), _short(cells["ratio_of_means"])]
@@ -171,7 +166,7 @@ def _by_estimator(card_id: str, facts: CellFacts, found: dict[str, Any], request
         return
     with st.container(horizontal=True, gap="small"):
         for name, request in requests.items():
-            if not (known[name] and known[name].alive):
+            if name not in known or not known[name].alive:
                 _recompute(card_id, name, found[name][0], request)
     show_refusal(f"estimator-{card_id}")
 
@@ -181,8 +176,6 @@ def _recompute(card_id: str, estimator: str, panel: MatrixPanel, request: Any) -
     title = f"CKA ({ESTIMATORS[estimator]}): {panel.row_name}, {panel.column_name}"
     arguments = (f"estimator-{card_id}", jobs.start, request, title)
     st.button(f"Recompute with {ESTIMATORS[estimator]}", key=key, type="tertiary", icon=":material/refresh:", on_click=attempt, args=arguments)
-    if st.session_state.get(key):
-        st.rerun()
 
 
 def _short(facts: CellFacts | None) -> str:

@@ -63,6 +63,8 @@ function approach(chart, entry) {
 async function draw(chart) {
   const Plotly = await loadPlotly();
   if (!chart.mounted || !chart.stale) return;
+  chart.starved = !chart.host.clientWidth;
+  if (chart.starved) return; // not laid out yet: `fit` comes back
   if (Plotly) drawNow(chart, Plotly);
   else say(chart, UNREACHABLE);
 }
@@ -93,6 +95,7 @@ function say(chart, sentence) {
 
 function fit(chart) {
   const width = chart.host.clientWidth;
+  if (chart.starved && width) draw(chart);
   if (chart.stale || !width || width === chart.width || chart.host.dataset.state !== "drawn") return;
   chart.width = width;
   globalThis.Plotly.relayout(chart.plot, { width }).then(() => outlineChosen(chart));
@@ -153,13 +156,24 @@ function hideOutlines(boxes) {
   for (const box of boxes) box.style.display = "none";
 }
 
-// The box of the cell at (x, y) in pixels of the chart; undefined where the map has no such cell.
+// The box of the cell that (x, y) lies in, in pixels of the chart; undefined where the map has no such cell.
 function cell(layout, map, x, y) {
-  if (![...map.x].includes(x) || ![...map.y].includes(y)) return undefined;
-  const across = layout[map.xaxis.replace("x", "xaxis")], up = layout[map.yaxis.replace("y", "yaxis")];
-  const [left, right] = [x - 0.5, x + 0.5].map((at) => across._offset + across.l2p(at)).sort((a, b) => a - b);
-  const [top, bottom] = [y - 0.5, y + 0.5].map((at) => up._offset + up.l2p(at)).sort((a, b) => a - b);
+  const [across, up] = [around(map.x, x), around(map.y, y)];
+  if (!across || !up) return undefined;
+  const [left, right] = pixels(layout[map.xaxis.replace("x", "xaxis")], across);
+  const [top, bottom] = pixels(layout[map.yaxis.replace("y", "yaxis")], up);
   return { left: `${left}px`, top: `${top}px`, width: `${right - left}px`, height: `${bottom - top}px` };
+}
+
+// Both ends of the cell that `at` lies in, on an axis whose cells have these equidistant middles.
+function around(middles, at) {
+  const half = middles.length > 1 ? (middles[1] - middles[0]) / 2 : 0.5;
+  const middle = [...middles].find((one) => Math.abs(one - at) < half);
+  return middle === undefined ? undefined : [middle - half, middle + half];
+}
+
+function pixels(axis, ends) {
+  return ends.map((end) => axis._offset + axis.l2p(end)).sort((a, b) => a - b);
 }
 
 window.addEventListener("beforeprint", () => {

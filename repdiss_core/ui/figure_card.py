@@ -23,6 +23,7 @@ from repdiss_core.ui.chart import chart
 from repdiss_core.ui.chosen_cell import chosen_cell, first_cell, put, take
 from repdiss_core.ui.page import current_look, result_store, stored_version
 from repdiss_core.ui.text import age, as_text, duration
+from repdiss_core.ui.watched import any_alive
 
 POLL_S = 1.0
 KEPT_FIGURES = 64
@@ -73,17 +74,18 @@ class Card:
 def figure_card(card: Card) -> None:
     """Draw the card; it repaints itself every second while its job runs."""
     job = jobs.status(card.job_id)
-    alive = job is not None and job.alive
+    alive = (job is not None and job.alive) or any_alive(card.card_id)
     st.fragment(_card, run_every=POLL_S if alive else None)(card, alive)
 
 
 def _card(card: Card, was_alive: bool) -> None:
     job = jobs.status(card.job_id)
-    if was_alive and not (job and job.alive):
+    computing = job is not None and job.alive
+    if was_alive and not (computing or any_alive(card.card_id)):
         st.rerun()  # the whole page: sentences and claims rest on what the job found, and polling ends
     with st.container(border=True, key=f"card-{card.card_id}", gap="small"):
         try:
-            drawn = drawn_card(card, current_look(), "computing" if was_alive else NOT_COMPUTED)
+            drawn = drawn_card(card, current_look(), "computing" if computing else NOT_COMPUTED)
         except UserError as error:
             st.subheader(card.title, anchor=card.card_id)
             st.info(as_text(error), icon=":material/info:")
@@ -179,7 +181,8 @@ def _cell_button(card: Card, drawn: Drawn) -> None:
     """Opens the panel of a cell for those who do not click on the map; its lists then choose another cell."""
     cell = first_cell(drawn.forms)
     if cell is not None and chosen_cell(card.card_id, drawn.forms) is None:
-        st.button("Cell", type="tertiary", icon=":material/grid_on:", key=f"cell-of-{card.card_id}", help="What one cell rests on", on_click=put, args=(card.card_id, cell))
+        look = {"type": "tertiary", "icon": ":material/grid_on:", "help": "What one cell of the map rests on"}
+        st.button("Cell", key=f"cell-of-{card.card_id}", on_click=put, args=(card.card_id, cell), **look)
 
 
 def _explain(card: Card, drawn: Drawn) -> None:

@@ -14,7 +14,7 @@ from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import LOOKS, PAGE_CSS, Look
 from repdiss_core.ui.chart import CHART_CSS
 from repdiss_core.ui.text import as_text
-from repdiss_core.ui.warm_up import load_components, prepare
+from repdiss_core.ui.warm_up import a_page_runs, load_components, prepare
 
 PAGES = {
     "app.py": "The paper’s map",
@@ -36,7 +36,7 @@ STYLE = f"""<style>
 }}
 [class*="st-key-card-"] {{ content-visibility: auto; contain-intrinsic-height: auto 520px; }}
 [class*="st-key-card-"] h3 {{ padding: 0; }}
-[class*="st-key-card-"] h3 .stMarkdownBadge {{ font: 400 .875rem "Source Sans", sans-serif; vertical-align: .12em; margin-right: .5rem; }}
+[class*="st-key-card-"] h3 .stMarkdownBadge {{ font: 400 .875rem "Source Sans", sans-serif; vertical-align: middle; margin-right: .5rem; }}
 [class*="st-key-tools-"] button {{ padding: 0 .35rem; min-height: 1.8rem; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] {{ padding: 0; background: none; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] p {{ font-size: 1rem; line-height: 1.45; white-space: normal; overflow: visible; }}
@@ -58,6 +58,7 @@ def begin_page(path: str, title: str, lead: str = "", figures: bool = False) -> 
         lead: one sentence under the title.
         figures: whether charts follow, so that the browser may fetch what draws them.
     """
+    a_page_runs()
     st.set_page_config(page_title=f"{PAGES[path]} · RepDiss", page_icon=str(ICON), layout="wide", initial_sidebar_state="collapsed")
     st.html(STYLE)
     _navigation(path)
