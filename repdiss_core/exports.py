@@ -132,13 +132,8 @@ def to_html(title: str, cards: list[tuple[Any, str]]) -> str:
     Args:
         cards: (Plotly figure, caption) pairs.
     """
-<<<<<<< HEAD
-=======
-    import html
-
     from repdiss_core.figures.theme import LOCAL
 
->>>>>>> chart
     body = []
     for number, (figure, caption) in enumerate(cards):
         chart = figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"responsive": True, **LOCAL})
