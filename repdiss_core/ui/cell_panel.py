@@ -27,9 +27,10 @@ from repdiss_core.ui.watched import wait_for
 
 ABOUT = ("what it rests on", "which tokens differ")
 CELL_CSS = """
-.repdiss-facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem .9rem; margin: 0; padding: 0; font-size: .875rem; line-height: 1.45; }
+.stHtml dl.repdiss-facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem .9rem; margin: 0; padding: 0; font-size: .875rem; line-height: 1.45; }
 .repdiss-facts dt { opacity: .65; }
-.repdiss-facts dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+.stHtml .repdiss-facts dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+[class*="st-key-estimators-"] :is(th, td) { font-size: .875rem; padding: .25rem .6rem .25rem 0 !important; }
 """
 SPREAD_HELP = {
     "batch": "A dot is the value of one batch (for a ratio of means: its jackknife pseudo-value); the diamond is the value with its 95 % interval.",
@@ -42,13 +43,15 @@ def cell_panel(card_id: str, drawn: Drawn, cell: Cell) -> None:
     panel, row, column = cell
     form = drawn.forms[panel - 1]
     with st.container(key=f"panel-{card_id}", gap="small"):
+        with st.container(key=f"cell-{card_id}", horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(f"**{as_text(cell_line(form, row, column))}**", width="content")
+            st.button("Close", key=f"close-{card_id}", type="tertiary", icon=":material/close:", on_click=put, args=(card_id, None))
         place = _pickers(card_id, drawn, cell)
         facts = form_cell(result_store(), form, row, column)
         if facts is None:
-            st.markdown(as_text(cell_line(form, row, column)))
             return
         with place:
-            told = switch("Show of it", ABOUT, f"about-{card_id}") if facts.quantity == "CKA" else ABOUT[0]
+            told = switch("Show", ABOUT, f"about-{card_id}") if facts.quantity == "CKA" else ABOUT[0]
         if told == ABOUT[1]:
             token_panel(card_id, facts)
         else:
@@ -56,7 +59,7 @@ def cell_panel(card_id: str, drawn: Drawn, cell: Cell) -> None:
 
 
 def _pickers(card_id: str, drawn: Drawn, cell: Cell) -> Any:
-    """The cell as lists of its map and of both layers, for those who do not click, and a way to close the panel; returns room for one thing more."""
+    """The cell as lists of its map and of both layers, for those who do not click; returns room for one thing more."""
     panel, row, column = cell
     form = drawn.forms[panel - 1]
     maps = [number for number, one in enumerate(drawn.forms, start=1) if one["values"]]
@@ -64,15 +67,13 @@ def _pickers(card_id: str, drawn: Drawn, cell: Cell) -> Any:
     state = st.session_state
     state[keys[0]], state[keys[1]], state[keys[2]] = panel, row, column
     read = partial(_read, card_id, keys, drawn.forms)
-    across = st.columns([1.4, 1, 1, 1.5, 0.5], vertical_alignment="bottom")
+    across = st.columns([1.3, 1, 1, 1.7], vertical_alignment="bottom")
     with across[0]:
         st.selectbox("Map", maps, format_func=lambda n: drawn.forms[n - 1]["title"], key=keys[0], on_change=read, disabled=len(maps) == 1)
     for column_of_page, key, labels, name in ((across[1], keys[1], "row_labels", "rows"), (across[2], keys[2], "column_labels", "columns")):
         with column_of_page:
             options = list(range(len(form[labels])))
             st.selectbox(f"Layer of {form[name]}" if form[name] else "Layer", options, format_func=form[labels].__getitem__, key=key, on_change=read)
-    with across[4]:
-        st.button("Close", key=f"close-{card_id}", type="tertiary", icon=":material/close:", on_click=put, args=(card_id, None))
     return across[3]
 
 
@@ -86,7 +87,6 @@ def _read(card_id: str, keys: list[str], forms: list[dict[str, Any]]) -> None:
 def _rests_on(card_id: str, form: dict[str, Any], facts: CellFacts, row: int, column: int) -> None:
     left, right = st.columns([1.15, 1], gap="medium")
     with left:
-        st.markdown(f"**{as_text(value_words(facts))}**")
         st.html(f"<style>{CELL_CSS}</style>{definitions_html(facts)}")
     with right:
         over = "batches" if facts.unit == "batch" else "sequences"
@@ -102,15 +102,13 @@ def _rests_on(card_id: str, form: dict[str, Any], facts: CellFacts, row: int, co
 
 
 def value_words(facts: CellFacts) -> str:
-    """Value, interval, standard error and the size of the sample in one line."""
+    """Value, interval and standard error."""
     value, error, low, high = facts.statistics
-    n = len(facts.sample)
-    units = f"{n} {facts.unit}" + ("" if n == 1 else "es" if facts.unit == "batch" else "s")
     unit = "" if facts.quantity == "CKA" else " nats a token"
     if value != value:
-        return f"{facts.quantity}: no value over {units}"
-    reach = f" [{low:.3f}, {high:.3f}], standard error {error:.4f}" if low == low else ", without an interval"
-    return f"{facts.quantity} {value:.3f}{unit}{reach}, over {units}".replace("-0.", "\u22120.")
+        return "none"
+    reach = f", 95 % [{low:.4f}, {high:.4f}], standard error {error:.4f}" if low == low else ", one batch has no interval"
+    return f"{value:.4f}{unit}{reach}".replace("-0.", "\u22120.")
 
 
 def _strip(facts: CellFacts):
@@ -128,6 +126,7 @@ def definitions_html(facts: CellFacts) -> str:
     rows = (
         ("Row", row),
         ("Column", column),
+        ("Value", value_words(facts)),
         ("Method", facts.how),
         ("Tokens", facts.tokens),
         ("Data", f"{data.name}, {data.split} split, content {data.content[:12]}, seed {data.seed}"),
@@ -161,7 +160,8 @@ def _estimators(card_id: str, facts: CellFacts) -> None:
         elif job is not None and job.state == "failed":
             words[0] = as_text(job.error)
         lines.append(f"| {ESTIMATORS[name]} | " + " | ".join(words) + " |")
-    st.markdown("\n".join(lines))
+    with st.container(key=f"estimators-{card_id}"):
+        st.markdown("\n".join(lines))
     if readonly():
         return
     with st.container(horizontal=True, gap="small"):

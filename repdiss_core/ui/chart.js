@@ -3,6 +3,7 @@
 
 const AHEAD = "100%";      // of the page's height: a chart this far off is drawn before it is reached …
 const READING_MS = 400;    // … once the reader looks at what is in sight and the browser rests
+const NARROWEST = 80;      // pixels: a column that is being laid out passes through widths in which no axis fits
 const UNREACHABLE = "The figure could not be drawn: its drawing library did not load. Reload the page to try again.";
 const UNDRAWABLE = "The figure could not be drawn. The numbers are under Export.";
 const charts = new Map();  // by the element that Streamlit gives: what stands in it
@@ -63,8 +64,8 @@ function approach(chart, entry) {
 async function draw(chart) {
   const Plotly = await loadPlotly();
   if (!chart.mounted || !chart.stale) return;
-  chart.starved = !chart.host.clientWidth;
-  if (chart.starved) return; // not laid out yet: `fit` comes back
+  chart.starved = chart.host.clientWidth < NARROWEST;
+  if (chart.starved) return; // `fit` comes back
   if (Plotly) drawNow(chart, Plotly);
   else say(chart, UNREACHABLE);
 }
@@ -95,8 +96,9 @@ function say(chart, sentence) {
 
 function fit(chart) {
   const width = chart.host.clientWidth;
-  if (chart.starved && width) draw(chart);
-  if (chart.stale || !width || width === chart.width || chart.host.dataset.state !== "drawn") return;
+  if (width < NARROWEST) return;
+  if (chart.starved) draw(chart);
+  if (chart.stale || width === chart.width || chart.host.dataset.state !== "drawn") return;
   chart.width = width;
   globalThis.Plotly.relayout(chart.plot, { width }).then(() => outlineChosen(chart));
 }
