@@ -217,7 +217,7 @@ def chart_config(file_name: str, image_format: str = "svg") -> dict[str, Any]:
         **LOCAL,
         "displayModeBar": "hover",
         "scrollZoom": False,
-        "doubleClick": False,
+        "doubleClick": "reset",  # undoes a zoom; most axes are fixed and have none
         "modeBarButtonsToRemove": ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"],
         "toImageButtonOptions": {"format": image_format, "filename": safe, "scale": 2 if image_format == "png" else 1},
     }

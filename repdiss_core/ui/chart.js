@@ -112,6 +112,7 @@ function listen(chart) {
     const [point] = points;
     if (chart.link && point?.fullData.type === "heatmap") mirror(chart.link, point.x, point.y);
   });
+  chart.plot.on("plotly_relayout", () => outlineChosen(chart));
   chart.plot.on("plotly_unhover", () => mirror(chart.link));
 }
 
@@ -162,8 +163,10 @@ function hideOutlines(boxes) {
 function cell(layout, map, x, y) {
   const [across, up] = [around(map.x, x), around(map.y, y)];
   if (!across || !up) return undefined;
-  const [left, right] = pixels(layout[map.xaxis.replace("x", "xaxis")], across);
-  const [top, bottom] = pixels(layout[map.yaxis.replace("y", "yaxis")], up);
+  const [xAxis, yAxis] = [layout[map.xaxis.replace("x", "xaxis")], layout[map.yaxis.replace("y", "yaxis")]];
+  if (!inSight(xAxis, x) || !inSight(yAxis, y)) return undefined;
+  const [left, right] = pixels(xAxis, across);
+  const [top, bottom] = pixels(yAxis, up);
   return { left: `${left}px`, top: `${top}px`, width: `${right - left}px`, height: `${bottom - top}px` };
 }
 
@@ -172,6 +175,12 @@ function around(middles, at) {
   const half = middles.length > 1 ? (middles[1] - middles[0]) / 2 : 0.5;
   const middle = [...middles].find((one) => Math.abs(one - at) < half);
   return middle === undefined ? undefined : [middle - half, middle + half];
+}
+
+// Whether a zoomed axis still shows the place.
+function inSight(axis, at) {
+  const [low, high] = [...axis.range].sort((a, b) => a - b);
+  return at >= low && at <= high;
 }
 
 function pixels(axis, ends) {

@@ -19,7 +19,7 @@ from repdiss_core.jobs import JobStatus
 from repdiss_core.paths import readonly
 from repdiss_core.ui.attempts import attempt, show_refusal
 from repdiss_core.ui.cell_panel import cell_panel
-from repdiss_core.ui.chart import chart
+from repdiss_core.ui.chart import Click, chart
 from repdiss_core.ui.chosen_cell import chosen_cell, first_cell, put, take
 from repdiss_core.ui.page import current_look, result_store, stored_version
 from repdiss_core.ui.text import age, as_text, duration
@@ -46,6 +46,7 @@ class Card:
         departures: where it differs from the print, beyond what its caption tells.
         shows: what `draw` depends on beside the request, so that a drawn figure can be shown again; None draws it each time.
         link: for maps of layers, whose cells can be clicked: cards of one name outline the cell under the pointer in all their maps.
+        pick: for other figures: what a click on a point chooses on the page, which then runs anew.
     """
 
     card_id: str
@@ -57,6 +58,7 @@ class Card:
     departures: tuple[str, ...] = ()
     shows: Hashable = None
     link: str = ""
+    pick: Callable[[Click], None] | None = None
 
     @cached_property
     def job_id(self) -> str:
@@ -99,15 +101,18 @@ def _card(card: Card, was_alive: bool) -> None:
 
 def _figure(card: Card, drawn: Drawn) -> None:
     cell = chosen_cell(card.card_id, drawn.forms) if card.link else None
-    chart(
+    take_click = partial(take, card.card_id) if card.link else card.pick
+    click = chart(
         drawn.spec,
         key=f"chart-{card.card_id}",
         alt=f"{card.title}. {drawn.caption.text}",
         config=chart_config(f"repdiss-{card.card_id}"),
         link=card.link,
-        on_click=partial(take, card.card_id) if card.link else None,
+        on_click=take_click,
         chosen=cell,
     )
+    if click and card.pick:
+        st.rerun()
     if cell:
         cell_panel(card.card_id, drawn, cell)
 

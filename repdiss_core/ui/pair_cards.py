@@ -9,6 +9,7 @@ import streamlit as st
 from repdiss_core.cache import ResultStore
 from repdiss_core.compose import compose_curves, compose_heatmaps
 from repdiss_core.data import DATASETS
+from repdiss_core.figures.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.measures import MEASURES
 from repdiss_core.models import MODELS, model_spec
 from repdiss_core.panels import load_curve, load_matrix, request_for
@@ -20,7 +21,7 @@ from repdiss_core.ui.asymmetry_cards import CURVE_HEIGHT, HEATMAP_HEIGHT, HOW_CK
 from repdiss_core.ui.cka_curve import compose_cka_by_layer
 from repdiss_core.ui.figure_card import Card
 from repdiss_core.ui.pickers import choose, show_unknown, switch
-from repdiss_core.ui.settings import cka_settings
+from repdiss_core.ui.settings import cka_settings, map_style
 from repdiss_core.ui.stitch_map import compose_stitch_maps, pair_maps
 from repdiss_core.ui.text import count
 
@@ -44,6 +45,8 @@ class Choice:
     view: CkaView
     stitch: str
     setting: Preset
+    style: MapStyle = USUAL_STYLE
+    relative: bool = False
 
 
 def pick() -> Choice:
@@ -52,9 +55,9 @@ def pick() -> Choice:
     with st.container(key="controls"):
         left, right, data_column, measure_column = st.columns([1.3, 1.3, 1, 1.2], vertical_alignment="bottom")
         with left:
-            f = choose("Model f (rows, bottom of a stitch)", names, "f", _first("gelu"))
+            f = choose("Model f (rows, bottom of a stitch)", names, "f", first_of("gelu"))
         with right:
-            g = choose("Model g (columns, top of a stitch)", names, "g", _first("solu"))
+            g = choose("Model g (columns, top of a stitch)", names, "g", first_of("solu"))
         with data_column:
             data = choose("Data", list(DATASETS), "data")
         with measure_column:
@@ -66,10 +69,10 @@ def pick() -> Choice:
             quantity = "CKA" if measure == "cka" else switch("Show", ("loss", "penalty"), "show")
         with settings_column:
             view, stitch = (
-                cka_settings(cka=measure == "cka", stitching=measure == "stitching") if measure != "identity_stitching" else (CkaView(), "quick")
+                cka_settings(cka=measure == "cka", stitching=measure == "stitching", axes=True) if measure != "identity_stitching" else (CkaView(), "quick")
             )
     show_unknown()
-    return Choice(f, g, measure, layers, quantity, view, stitch, replace(bundled_preset(), data=data))
+    return Choice(f, g, measure, layers, quantity, view, stitch, replace(bundled_preset(), data=data), *map_style())
 
 
 def card(choice: Choice) -> Card:
@@ -84,7 +87,7 @@ def card(choice: Choice) -> Card:
             "",
             request_for(part.comparisons, choice.view.n_batches),
             lambda store, look, state: compose_heatmaps(
-                store, part, look, choice.setting, choice.view.reduction, choice.view.n_batches, state, HEATMAP_HEIGHT
+                store, part, look, choice.setting, choice.view.reduction, choice.view.n_batches, state, HEATMAP_HEIGHT, choice.relative, choice.style
             ),
             HOW_CKA_READS,
             link=LINK,
@@ -171,5 +174,5 @@ def facts(choice: Choice) -> None:
     st.markdown(head + "".join(f"\n| {name} | " + " | ".join(str(value(s)) for s in specs) + " |" for name, value in rows))
 
 
-def _first(activation: str) -> str | None:
+def first_of(activation: str) -> str | None:
     return next((name for name, spec in MODELS.items() if spec.activation.startswith(activation)), None)

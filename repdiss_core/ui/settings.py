@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from repdiss_core.compose import FLATTEN_LABELS, REDUCTION_LABELS
+from repdiss_core.figures.map_scale import MapStyle
 from repdiss_core.measures.massive import MULTIPLE
 from repdiss_core.presets import STITCH_PRESETS
 from repdiss_core.studies.common import CkaView
@@ -15,15 +16,23 @@ DEFAULT_BATCHES = 100
 ESTIMATORS = {"unbiased": "unbiased", "biased": "biased", "sequence_aware": "sequence-aware"}
 RESID_MEANS = {"removed": "mean removed", "kept": "mean kept"}
 MASSIVES = {"kept": "massive tokens kept", "dropped": "without massive tokens", "normalised": "rows of length 1"}
+RANGES = ("0 to 1", "range of the values")
+NUMBERS = ("shown", "hidden")
+AXES = ("layers", "relative depth")
 STITCHES = {name: preset.label for name, preset in STITCH_PRESETS.items() if name != "tiny"}
 
 
-def cka_settings(cka: bool = True, stitching: bool = False) -> tuple[CkaView, str]:
-    """The popover; returns how CKA is read and the name of the stitching preset."""
+def cka_settings(cka: bool = True, stitching: bool = False, axes: bool = False) -> tuple[CkaView, str]:
+    """The popover; returns how CKA is read and the name of the stitching preset. `map_style` tells how maps are drawn.
+
+    Args:
+        axes: whether the popover also has the choice of the maps' axes.
+    """
     with st.popover(_summary(cka, stitching), icon=":material/tune:", width="stretch", help="Settings"):
         view, stitch = CkaView(), "quick"
         if cka:
             view = _cka()
+            _maps(axes)
         if stitching:
             st.markdown("**Stitching**")
             stitch = _named("Training of the stitching layer", STITCHES, "stitch", "How phi starts and how long it is trained.")
@@ -52,6 +61,20 @@ def _cka() -> CkaView:
     )
 
 
+def _maps(axes: bool) -> None:
+    st.markdown("**Maps**")
+    choose("Range of the colours", RANGES, "range", help="0 to 1 lets maps be compared; the range of a row’s values shows small differences.")
+    choose("Numbers in the cells", NUMBERS, "numbers", help="They are left out where cells are small.")
+    if axes:
+        choose("Axes", AXES, "axes", help="Relative depth lets models of different depth be laid over each other.")
+
+
+def map_style() -> tuple[MapStyle, bool]:
+    """How maps are drawn, and whether their axes run over relative depth, as the popover that was drawn before says."""
+    state = st.session_state
+    return MapStyle(state.get("range") == RANGES[1], state.get("numbers") != NUMBERS[1]), state.get("axes") == AXES[1]
+
+
 def _named(label: str, names: dict[str, str], key: str, help: str) -> str:
     return choose(label, list(names), key, names=names.__getitem__, help=help)
 
@@ -65,6 +88,7 @@ def _summary(cka: bool, stitching: bool) -> str:
         words += [FLATTEN_LABELS["sample"]] if state.get("flatten") == "sample" else []
         words += [RESID_MEANS["kept"]] if state.get("mean") == "kept" else []
         words += [MASSIVES[state["massive"]]] if state.get("massive", "kept") != "kept" else []
+        words += ["colours over the values"] if state.get("range") == RANGES[1] else []
         words.append(f"{state.get('batches', DEFAULT_BATCHES)} batches")
     if stitching:
         words.append(STITCHES[state.get("stitch", "quick")].split(":")[0] + " stitch")
