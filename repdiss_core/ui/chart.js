@@ -173,7 +173,7 @@ function cell(layout, map, x, y) {
 // Both ends of the cell that `at` lies in, on an axis whose cells have these equidistant middles.
 function around(middles, at) {
   const half = middles.length > 1 ? (middles[1] - middles[0]) / 2 : 0.5;
-  const middle = [...middles].find((one) => Math.abs(one - at) < half);
+  const middle = [...middles].find((one) => Math.abs(one - at) < half + 1e-9);
   return middle === undefined ? undefined : [middle - half, middle + half];
 }
 

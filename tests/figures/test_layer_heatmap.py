@@ -151,5 +151,6 @@ def test_a_difference_has_a_scale_of_its_own_centred_on_zero():
 
 
 def test_differences_of_nothing_stay_pale():
-    figure = heatmap_grid([[panel(matrix(2, 2)), panel(changed(matrix(2, 2), {(i, j): 0.0 for i in (0, 1) for j in (0, 1)}), scale=DIFFERENCE_SCALE)]], LOOK)
+    nothing = changed(matrix(2, 2), {(i, j): 0.0 for i in (0, 1) for j in (0, 1)})
+    figure = heatmap_grid([[panel(matrix(2, 2)), panel(nothing, scale=DIFFERENCE_SCALE)]], LOOK)
     assert (figure.layout.coloraxis2.cmin, figure.layout.coloraxis2.cmax) == (-0.01, 0.01)
