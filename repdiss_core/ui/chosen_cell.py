@@ -9,6 +9,7 @@ import streamlit as st
 
 from repdiss_core.figures.theme import count
 from repdiss_core.ui.chart import Click
+from repdiss_core.ui.page import remember_choices
 
 Cell = tuple[int, int, int]
 
@@ -27,6 +28,7 @@ def put(card_id: str, cell: Cell | None) -> None:
     else:
         panel, row, column = cell
         st.query_params[name] = f"{panel}.{row + 1}.{column + 1}"
+    remember_choices()
 
 
 def chosen_cell(card_id: str, forms: Sequence[dict[str, Any]]) -> Cell | None:

@@ -78,7 +78,7 @@ def difference_card(a: Choice, b: Choice, style: MapStyle, relative: bool) -> Ca
     def draw(store: ResultStore, look: Look, state: str) -> Drawn:
         return compose_difference(measured(store, a), measured(store, b), look, style, relative, state)
 
-    return Card("difference", "Two results and their difference", "", _request(a, b), draw, HOW_DIFFERENCES_READ, link=LINK)
+    return Card("difference", "Two results and their difference", "", _request(a, b), draw, HOW_DIFFERENCES_READ, shows=(a, b, style, relative), link=LINK)
 
 
 def measured(store: ResultStore, choice: Choice) -> Measured:

@@ -90,6 +90,7 @@ def card(choice: Choice) -> Card:
                 store, part, look, choice.setting, choice.view.reduction, choice.view.n_batches, state, HEATMAP_HEIGHT, choice.relative, choice.style
             ),
             HOW_CKA_READS,
+            shows=choice,
             link=LINK,
         )
     title = f"{MEASURE_NAMES[choice.measure].capitalize()} {choice.quantity}"
@@ -111,6 +112,7 @@ def card(choice: Choice) -> Card:
         request_for((c for one in maps for row in one.comparisons for c in row), choice.view.n_batches),
         lambda store, look, state: compose_stitch_maps(store, maps, look, choice.setting, choice.quantity, state),
         HOW_MAPS_READ,
+        shows=choice,
         link=LINK,
     )
 

@@ -54,6 +54,7 @@ def test_a_click_explains_the_cell_with_the_stored_value_and_the_address_keeps_i
     tab.reload()
     settle(tab)
     assert facts_of(tab) == told
+    bring(tab, "chart-fig4")
     assert tab.locator(".st-key-chart-fig4 .repdiss-chosen:visible").count() == 1
     tab.get_by_role("combobox", name=re.compile("Layer of mini-solu-3l-s0")).click()
     tab.get_by_role("option", name="1", exact=True).click()

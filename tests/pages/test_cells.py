@@ -193,6 +193,7 @@ def test_a_click_on_the_family_s_map_chooses_the_pair(monkeypatch):
     state, address = {}, {}
     monkeypatch.setattr("repdiss_core.ui.scaling_cards.st.session_state", state)
     monkeypatch.setattr("repdiss_core.ui.chosen_cell.st.query_params", address)
+    monkeypatch.setattr("repdiss_core.ui.chosen_cell.remember_choices", lambda: None)
     params = scaling.Params()
     names = scaling.members(params.family)
     take_pair(params, VIEWS[0], Click(0, 1, 2, 0, 0.5, ()))
@@ -206,3 +207,12 @@ def test_a_click_on_the_family_s_map_chooses_the_pair(monkeypatch):
     assert address == {"cell-pair": "1.1.2"}
     depths = [model_spec(name).n_layers for name in names]
     assert owner_of(params.family, sum(depths) - 1) == (names[-1], depths[-1] - 1)
+
+
+def test_a_chosen_cell_is_remembered_when_the_page_is_seen_again():
+    between()
+    test = opened(COMPARE)
+    test.button(key="cell-of-pair").click().run()
+    test.switch_page("pages/7_Runs.py").run()
+    links = {link.proto.page: link.proto.query_string for link in test.get("page_link")}
+    assert "cell-pair=3.3.3" in links["Compare_models"]

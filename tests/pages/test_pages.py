@@ -111,6 +111,7 @@ def test_a_chosen_cell_is_told_marked_and_let_go():
     address = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("repdiss_core.ui.chosen_cell.st.query_params", address)
+        patch.setattr("repdiss_core.ui.chosen_cell.remember_choices", lambda: None)
         take("fig4", Click(0, 3, 1, 0, None, ()))
         assert address == {"cell-fig4": "3.2.1"}
         take("fig4", Click(0, 3, 1, 0, None, ()))
