@@ -21,10 +21,12 @@ from repdiss_core.errors import UserError
 FIRST, SWITCH, REDRAW = "first page interactive, from `streamlit run`", "page switch", "figure redrawn after a choice"
 CLICK = "a clicked cell explained"
 DEEP = "first page by a link to Activation asymmetry (no target)"
-LINKS = ("Runs", "Compare models", "RepDiss", "Activation asymmetry", "Generalization", "Compare models", "RepDiss", "Generalization", "Activation asymmetry", "Runs")
+ROUND_TRIP = ("Runs", "Compare models", "RepDiss", "Activation asymmetry", "Generalization")
+LINKS = (*ROUND_TRIP, "Compare models", "RepDiss", "Generalization", "Activation asymmetry", "Runs")
 TO_PAGE = {label: f"  … of it, to {'Home' if label == 'RepDiss' else label}" for label in dict.fromkeys(LINKS)}
 TARGETS = {
-    FIRST: (4.0, 5.0), SWITCH: (0.5, None), **dict.fromkeys(TO_PAGE.values(), (None, None)), REDRAW: (0.5, None), CLICK: (0.3, None), DEEP: (None, None),
+    FIRST: (4.0, 5.0), SWITCH: (0.5, None), **dict.fromkeys(TO_PAGE.values(), (0.5, None)),
+    REDRAW: (0.5, None), CLICK: (0.3, None), DEEP: (None, None),
 }  # fmt: skip
 READING_S = 2.0  # a reader's first look at the first page; meanwhile the browser fetches what figures need
 FIGURE = "document.querySelector('.st-key-chart-fig1 .js-plotly-plot')"
@@ -159,7 +161,7 @@ def _point_at_cell(tab: Any, row: int) -> None:
     box = chart.locator(".heatmaplayer").nth(2).bounding_box()
     tab.mouse.move(box["x"] - 5, box["y"] - 5)
     tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * (2.5 - row) / 3, steps=6)
-    chart.locator(".hoverlayer .hovertext").wait_for()
+    chart.locator(".hoverlayer .hovertext").filter(has_text=f"solu-3l-s0, layer {row + 1}").wait_for()
 
 
 def _click(tab: Any, row: int) -> None:

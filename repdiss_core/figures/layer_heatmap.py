@@ -79,7 +79,7 @@ def heatmap_grid(
     """Rows of maps with one colour bar, `height` pixels a row.
 
     Values are shown in the cells where they fit; NaN cells are hatched and give their reason on hover. Large maps can be zoomed: drag
-    over a part, and click twice for the whole.
+    over a part; the house in the mode bar shows the whole again.
     """
     panels = [panel for row in rows for panel in row]
     slots = max(SLOTS, *(len(row) for row in rows))  # one map alone is as large as one of three

@@ -35,7 +35,7 @@ HOW_OVERVIEW_READS = (
 )
 HOW_ALL_READS = (
     "Every layer of every member against every other, members from small to large, layers from first to last; white lines part the members. "
-    "Drag over a part to zoom, click twice for the whole, and click on a cell to choose its two models and layers below."
+    "Drag over a part to zoom, undo it with the house above the map, and click on a cell to choose its two models and layers below."
 )
 HOW_BLOCKS_READ = (
     HOW_CKA_READS + " White frames are blocks: contiguous layers that are more alike than layers of their distance are on average, by an exact "

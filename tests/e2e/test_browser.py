@@ -115,7 +115,8 @@ def test_a_clicked_cell_is_told_in_a_line_with_the_stored_value(shown, site_cach
     shown.mouse.up()
     line = shown.locator(".st-key-cell-fig4")
     line.wait_for()
-    told = re.search(r"Layer 3 of mini-solu-3l-s0 × layer 2 of mini-gelu-3l-s0: CKA (0\.\d{3}) \[0\.\d{3}, 0\.\d{3}\] over 100 batches", line.inner_text())
+    words = r"Layer 3 of mini-solu-3l-s0 × layer 2 of mini-gelu-3l-s0: CKA (0\.\d{3}) \[0\.\d{3}, 0\.\d{3}\] over 100 batches"
+    told = re.search(words, line.inner_text())
     assert float(told[1]) == pytest.approx(stored(site_cache, 2, depth=3)[2, 1], abs=5e-4)
     assert shown.locator(".st-key-chart-fig4 .repdiss-chosen:visible").count() == 1
     settle(shown)
@@ -164,6 +165,8 @@ def test_the_numbers_of_a_card_can_be_saved(shown, site_cache):
     with shown.expect_download() as saved:
         shown.get_by_role("button", name="Numbers as CSV").click()
     shown.locator("h1").click()  # closes the popover
+    shown.get_by_role("button", name="Numbers as CSV").wait_for(state="hidden")
+    settle(shown)
     lines = Path(saved.value.path()).read_text(encoding="utf-8").splitlines()
     cells = [line.split(",") for line in lines if line.startswith("Within GeLU,")]
     assert len(cells) == 9
