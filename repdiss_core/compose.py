@@ -129,6 +129,7 @@ def how_cka(comparison: Comparison, reduction: str) -> str:
     words = (
         ESTIMATOR_LABELS[comparison.setting("estimator", "unbiased")], FLATTEN_LABELS[comparison.setting("flatten", "token")], massive,
         REDUCTION_LABELS[reduction], f"{comparison.hook}, each token's mean over d_model {comparison.resid_mean}",
+        "" if comparison.dtype == "float32" else f"forward pass in {comparison.dtype}",
     )  # fmt: skip
     return ", ".join(word for word in words if word)
 
@@ -216,7 +217,9 @@ def _stitch_caption(views: list[CurveView], setting: Preset) -> Caption:
 
 def model_names(names: Iterable[str]) -> str:
     """Models for a caption, once each."""
-    return ", ".join(dict.fromkeys(names)) + " (small models trained by us)"
+    once = list(dict.fromkeys(names))
+    ours = all(model_spec(name).source == "bundled" for name in once)
+    return ", ".join(once) + (" (small models trained by us)" if ours else "")
 
 
 def amount(n_batches: int, sequences: int, tokens: int) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from repdiss_core.cache import Entry, ResultStore
 from repdiss_core.comparison import Comparison
 from repdiss_core.compose import amount, how_cka
+from repdiss_core.data import BY, TYPED
 from repdiss_core.models import model_spec
 from repdiss_core.panels import MatrixPanel, load_hsic, load_stitch
 from repdiss_core.presets import STITCH_PRESETS
@@ -133,6 +134,7 @@ def form_cell(store: ResultStore, form: Mapping[str, Any], row: int, column: int
 def cka_command(panel: MatrixPanel, reduction: str, n_batches: int) -> str:
     """The command that computes a map's cells anew, from what its key holds."""
     comparison = panel.comparison
+    dtype = {} if comparison.dtype == "float32" else {"dtype": comparison.dtype}
     options = {
         "measure": "cka",
         **_data_options(comparison),
@@ -141,6 +143,7 @@ def cka_command(panel: MatrixPanel, reduction: str, n_batches: int) -> str:
         "flatten": comparison.setting("flatten", "token"),
         "massive": comparison.setting("massive", "kept"),
         "resid-mean": comparison.resid_mean,
+        **dtype,
         "batches": n_batches,
     }
     return _command(panel.row_name, panel.column_name, options)
@@ -156,7 +159,9 @@ def stitch_command(comparison: Comparison) -> str:
 
 def _data_options(comparison: Comparison) -> dict[str, Any]:
     data = comparison.data
-    return {"data": f"{data.name}/{data.split}", "tokens-per-batch": data.tokens_per_batch, "tokens-per-sequence": data.tokens_per_sequence}
+    name = data.name.rpartition(BY)[0] or data.name
+    named = name if name.startswith(TYPED) else f"{name}/{data.split}"
+    return {"data": named, "tokens-per-batch": data.tokens_per_batch, "tokens-per-sequence": data.tokens_per_sequence}
 
 
 def _command(f: str, g: str, options: Mapping[str, Any]) -> str:
@@ -176,6 +181,7 @@ def view_of(comparison: Comparison, n_batches: int) -> CkaView:
         comparison.setting("flatten", "token"),
         comparison.resid_mean,
         n_batches=n_batches,
+        dtype=comparison.dtype,
         massive=comparison.setting("massive", "kept"),
     )
 

@@ -76,7 +76,7 @@ def token_table(store: ResultStore, comparison: Comparison) -> TokenTable | None
         return None
     ids = entry.arrays["tokens"]
     try:
-        flat = token_texts(model_spec(comparison.f.name).tokenizer, ids.ravel())
+        flat = token_texts(model_spec(comparison.f.name).tokenizer_repo, ids.ravel())
         texts, untold = [flat[at : at + ids.shape[1]] for at in range(0, len(flat), ids.shape[1])], ""
     except UserError as error:
         texts, untold = None, str(error)

@@ -1,35 +1,27 @@
-"""The text of token ids, for the tokenizers that are at hand. No torch."""
+"""The text of token ids, for the tokenizers that are on this machine. No torch, no network."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
-from typing import Any
 
-from repdiss_core import bundled
+from repdiss_core.data import tokenizer
 from repdiss_core.errors import UserError
 
 
-def token_texts(tokenizer: str, ids: Iterable[int]) -> list[str]:
+def token_texts(source: str, ids: Iterable[int]) -> list[str]:
     """The text of each id by itself; "\ufffd" where an id is a part of a character.
 
     Args:
-        tokenizer: sha256 of the tokenizer file, as models name it.
+        source: where the tokenizer comes from, as `ModelSpec.tokenizer_repo` has it; "" for the bundled one.
 
     Raises:
-        UserError: this tokenizer does not ship with RepDiss.
+        UserError: the tokenizer is not on this machine.
     """
-    if tokenizer != bundled.file_hash(bundled.TOKENIZER_FILE):
+    source = source or tokenizer.BUNDLED
+    if tokenizer.fingerprint(source) == tokenizer.UNKNOWN:
         raise UserError(
-            f"The text of these tokens cannot be shown: their tokenizer ({tokenizer[:12]}) does not ship with RepDiss. "
-            "The numbers of the tokens stand in its place."
+            f"The text of these tokens cannot be shown: the tokenizer of {source} is not on this machine. "
+            "The numbers of the tokens stand in its place; a computation with one of its models fetches it."
         )
-    opened = _tokenizer()
-    return [opened.decode([int(i)], skip_special_tokens=False) for i in ids]
-
-
-@functools.lru_cache(maxsize=1)
-def _tokenizer() -> Any:
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_file(str(bundled.TOKENIZER_FILE))
+    encoder = tokenizer.load(source).encoder
+    return [encoder.decode([int(i)], skip_special_tokens=False) for i in ids]

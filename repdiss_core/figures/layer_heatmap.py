@@ -112,7 +112,7 @@ def heatmap_grid(
                     drawn = [trace | {"coloraxis": "coloraxis2"} if "coloraxis" in trace else trace for trace in drawn]
                 traces += [trace | place for trace in drawn if style.numbers or trace.get("mode") != "text"]
     if scale.lower is not None and not any(p.matrix is not None and np.isfinite(p.matrix.values).any() for p in panels):
-        traces.append(_bar_holder())
+        traces.append(theme.bar_holder())
     return theme.assemble(traces, layout, look, height * len(rows))
 
 
@@ -121,7 +121,7 @@ def _row_domains(n_rows: int, height: int, margin: dict[str, Any]) -> list[tuple
     whole = height * n_rows - margin["t"] - margin["b"]
     gap = (margin["t"] + margin["b"]) / whole
     side = (1 - gap * (n_rows - 1)) / n_rows
-    return [(1 - i * (side + gap) - side, 1 - i * (side + gap)) for i in range(n_rows)]
+    return [(max(0.0, 1 - i * (side + gap) - side), 1 - i * (side + gap)) for i in range(n_rows)]  # rounding may reach below 0
 
 
 def _axis_name(axis: str, number: int) -> str:
@@ -136,9 +136,6 @@ def _outline(panel: HeatmapPanel, block: tuple[int, int], number: int) -> list[d
     return [where | {"line": {"color": color, "width": width}} for color, width in ((theme.INK, 4), ("#FFFFFF", 1.8))]
 
 
-def _bar_holder() -> dict[str, Any]:
-    """A cell outside of the map: Plotly draws the colour bar only for a trace with a value."""
-    return {"type": "heatmap", "name": "scale", "x": [-9], "y": [-9], "z": [[0]], "coloraxis": "coloraxis", "hoverinfo": "skip"}
 
 
 def _axes(panel: HeatmapPanel, look: Look, number: int, x_domain: tuple[float, float], y_domain: tuple[float, float]) -> dict[str, Any]:

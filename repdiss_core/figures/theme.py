@@ -24,6 +24,7 @@ NEGATIVE_COLOR = "#C9C9C9"
 QUIET_FILL = "rgba(128,128,128,0.10)"
 QUIET_LINE = "rgba(128,128,128,0.45)"
 GRID_COLOR = "rgba(128,128,128,0.18)"
+LIGHT_FROM = 0.56  # of Viridis: above it dark text reads better than white
 INK, PAPER = "#1F2328", "#FFFFFF"
 CHALK, NIGHT = "#E6E8EB", "#14171C"
 PAGE_CSS = """
@@ -195,6 +196,11 @@ def axes_holder(axis_number: int) -> dict[str, Any]:
     """A trace without points: Plotly draws the axes of an empty panel only if a trace lies on them."""
     suffix = "" if axis_number == 1 else str(axis_number)
     return {"type": "scatter", "x": [None], "y": [None], "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "hoverinfo": "skip", "showlegend": False}
+
+
+def bar_holder() -> dict[str, Any]:
+    """A cell outside of the map: Plotly draws the colour bar only for a trace with a value."""
+    return {"type": "heatmap", "name": "scale", "x": [-9], "y": [-9], "z": [[0]], "coloraxis": "coloraxis", "hoverinfo": "skip"}
 
 
 def panel_domains(n_panels: int, gap: float, right: float = 0.0) -> list[tuple[float, float]]:

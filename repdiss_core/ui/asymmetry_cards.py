@@ -11,6 +11,7 @@ from repdiss_core.compose import compose_curves, compose_heatmaps, compose_learn
 from repdiss_core.figures.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.panels import request_for
 from repdiss_core.paper import STUDIES, FigurePart, figure_parts, figure_spec
+from repdiss_core.presets import PRESETS
 from repdiss_core.studies import asymmetry
 from repdiss_core.studies.asymmetry import Params
 from repdiss_core.ui.figure_card import Card
@@ -21,6 +22,7 @@ QUESTION = STUDIES["asymmetry"].question
 LINK = "layers"
 HEATMAP_HEIGHT, CURVE_HEIGHT, LEARNING_HEIGHT = 356, 410, 340
 DEPTHS = {"3 and 4 layers": (3, 4), "3 layers": (3,), "4 layers": (4,)}
+SETTINGS = {"bundled": "ours, on docstrings", "paper-quick": "the paper’s, quick look", "paper": "the paper’s, its settings"}
 HOW_STITCHING_READS = (
     "A stitch runs model f up to layer *l*, then one trained layer (LayerNorm and an affine map), then model g from layer *l* on. "
     "“SoLU → GeLU” has SoLU below and GeLU on top. The colour is that of the bottom model; a dashed line changes the activation function. "
@@ -52,19 +54,22 @@ class Choice:
 def pick() -> Choice:
     """The row of controls."""
     with st.container(key="controls"):
-        depth, gelu, solu, quantity, settings = st.columns([1.2, 0.9, 0.9, 1.1, 3], vertical_alignment="bottom")
+        models, depth, gelu, solu, quantity, settings = st.columns([1.5, 1.2, 0.9, 0.9, 1.1, 2.4], vertical_alignment="bottom")
+        with models:
+            setting = PRESETS[choose("Models and data", list(SETTINGS), "models", names=SETTINGS.__getitem__)]
         with depth:
             depths = DEPTHS[choose("Depth", list(DEPTHS), "depth")]
         with gelu:
-            seed_gelu = choose("GeLU model", _seeds("gelu", depths), "gelu", names=_seed_name)
+            seed_gelu = choose("GeLU model", _seeds("gelu", depths, setting.models), "gelu", names=_seed_name)
         with solu:
-            seed_solu = choose("SoLU model", _seeds("solu", depths), "solu", names=_seed_name)
+            seed_solu = choose("SoLU model", _seeds("solu", depths, setting.models), "solu", names=_seed_name)
         with quantity:
             shown = switch("Show", ("loss", "penalty"), "show")
         with settings:
-            view, stitch = cka_settings(stitching=True, axes=True)
+            view, stitch = cka_settings(stitching=True, setting=setting, axes=True)
     show_unknown()
-    return Choice(tuple(Params(d, seed_gelu, seed_solu, stitch, view) for d in depths), shown, st.session_state.get("steps") == "logarithmic", *map_style())
+    params = tuple(Params(d, seed_gelu, seed_solu, stitch, view, setting) for d in depths)
+    return Choice(params, shown, st.session_state.get("steps") == "logarithmic", *map_style())
 
 
 def first_cards() -> list[Card]:
@@ -130,9 +135,9 @@ def _part(figure_id: str, params: Params) -> FigurePart:
     return figure_parts(figure_id, params)[position]
 
 
-def _seeds(activation: str, depths: tuple[int, ...]) -> list[int]:
-    """Seeds that ship at every depth shown."""
-    shared = set.intersection(*(set(asymmetry.seeds(activation, depth)) for depth in depths))
+def _seeds(activation: str, depths: tuple[int, ...], models: str) -> list[int]:
+    """Seeds that there are at every depth shown."""
+    shared = set.intersection(*(set(asymmetry.seeds(activation, depth, models)) for depth in depths))
     return sorted(shared) or [0]
 
 

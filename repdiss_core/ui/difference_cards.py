@@ -13,12 +13,12 @@ from repdiss_core.compose import Drawn
 from repdiss_core.compose_difference import Measured, compose_difference, measured_cka
 from repdiss_core.figures.map_scale import MapStyle
 from repdiss_core.figures.theme import Look
-from repdiss_core.models import MODELS, model_spec
+from repdiss_core.models import model_spec
 from repdiss_core.panels import load_stitch, request_for
 from repdiss_core.studies.pair import pair_panels
 from repdiss_core.ui.asymmetry_cards import LINK
 from repdiss_core.ui.figure_card import Card
-from repdiss_core.ui.pair_cards import Choice
+from repdiss_core.ui.pair_cards import TYPED_MODELS, Choice, model_names
 from repdiss_core.ui.pair_link import choice_of, differing
 from repdiss_core.ui.pickers import choose
 from repdiss_core.ui.settings import ESTIMATORS
@@ -40,12 +40,12 @@ def pick_both(choice: Choice) -> tuple[Choice, Choice]:
         UserError: a link that this page cannot read.
     """
     with st.container(key="second"):
-        names = list(MODELS)
+        names = list(dict.fromkeys([*model_names(), choice.f, choice.g]))
         f_column, g_column, estimator_column = st.columns([1.3, 1.3, 2.2], vertical_alignment="bottom")
         with f_column:
-            f = choose("Model f of B", names, "b_f", choice.f)
+            f = choose("Model f of B", names, "b_f", choice.f, typed=TYPED_MODELS)
         with g_column:
-            g = choose("Model g of B", names, "b_g", choice.g)
+            g = choose("Model g of B", names, "b_g", choice.g, typed=TYPED_MODELS)
         estimator = SAME_ESTIMATOR
         if choice.measure == "cka":
             with estimator_column:
@@ -78,7 +78,8 @@ def difference_card(a: Choice, b: Choice, style: MapStyle, relative: bool) -> Ca
     def draw(store: ResultStore, look: Look, state: str) -> Drawn:
         return compose_difference(measured(store, a), measured(store, b), look, style, relative, state)
 
-    return Card("difference", "Two results and their difference", "", _request(a, b), draw, HOW_DIFFERENCES_READ, shows=(a, b, style, relative), link=LINK)
+    shows = (a, b, style, relative)
+    return Card("difference", "Two results and their difference", "", _request(a, b), draw, HOW_DIFFERENCES_READ, shows=shows, link=LINK)
 
 
 def measured(store: ResultStore, choice: Choice) -> Measured:

@@ -29,7 +29,7 @@ POLL_S = 1.0
 KEPT_FIGURES = 64
 _DRAWN: dict[tuple[Hashable, ...], Drawn] = {}
 NOT_COMPUTED = "not computed yet"
-ORIGINS = {"shipped": "shipped result", "mixed": "shipped and computed here", "local": "computed here"}
+ORIGINS = {"shipped": "shipped result", "mixed": "shipped and computed here", "local": "computed here", "imported": "brought from another machine"}
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+from repdiss_core import hub
 from repdiss_core.compose import FLATTEN_LABELS, REDUCTION_LABELS
-from repdiss_core.data import DATASETS
+from repdiss_core.data import DATASETS, TYPED
 from repdiss_core.errors import UserError
-from repdiss_core.models import MODELS
-from repdiss_core.studies.common import CkaView, bundled_preset
-from repdiss_core.ui.pair_cards import EVERY, MEASURE_NAMES, Choice, first_of
-from repdiss_core.ui.settings import BATCHES, DEFAULT_BATCHES, ESTIMATORS, MASSIVES, RESID_MEANS, STITCHES
+from repdiss_core.studies.common import CkaView
+from repdiss_core.ui.pair_cards import EVERY, MEASURE_NAMES, TYPED_MODELS, Choice, data_sets, first_of, model_names, setting_of
+from repdiss_core.ui.settings import BATCHES, ESTIMATORS, MASSIVES, RESID_MEANS, STITCHES
 
 PAGE = "Compare_models"
 LONGEST = 2000
@@ -30,25 +30,27 @@ def choice_of(link: str) -> Choice:
     if parts.path and parts.path.rstrip("/").rsplit("/", 1)[-1] != PAGE:
         raise UserError("This link leads to another page. Paste a link of the page Compare models, as its Link button gives it.")
     asked = dict(parse_qsl(parts.query))
-    models = dict.fromkeys(MODELS)
+    f, g = _model(asked, "f", first_of("gelu")), _model(asked, "g", first_of("solu"))
+    setting = setting_of(f)
     view = CkaView(
         estimator=_value(asked, "estimator", ESTIMATORS, "unbiased"),
         flatten=_value(asked, "flatten", FLATTEN_LABELS, "token"),
         resid_mean=_value(asked, "mean", RESID_MEANS, "removed"),
         reduction=_value(asked, "reduction", REDUCTION_LABELS, "mean_of_ratios"),
-        n_batches=_value(asked, "batches", {n: str(n) for n in BATCHES}, DEFAULT_BATCHES),
+        n_batches=_value(asked, "batches", {n: str(n) for n in BATCHES}, setting.cka_batches),
         massive=_value(asked, "massive", MASSIVES, "kept"),
     )
     measure = _value(asked, "measure", MEASURE_NAMES, "cka")
     return Choice(
-        f=_value(asked, "f", {name: name for name in models}, first_of("gelu")),
-        g=_value(asked, "g", {name: name for name in models}, first_of("solu")),
+        f=f,
+        g=g,
         measure=measure,
         layers=EVERY,
         quantity="CKA" if measure == "cka" else _value(asked, "show", {"loss": "loss", "penalty": "penalty"}, "loss"),
         view=view,
-        stitch=_value(asked, "stitch", STITCHES, "quick"),
-        setting=replace(bundled_preset(), data=_value(asked, "data", {name: name for name in DATASETS}, bundled_preset().data)),
+        stitch=_value(asked, "stitch", STITCHES, setting.stitch),
+        setting=replace(setting, data=_data(asked, data_sets(f)[0])),
+        pins=hub.stamp(),
     )
 
 
@@ -74,6 +76,17 @@ def settings_of(choice: Choice) -> dict[str, str]:
         "massive tokens": MASSIVES[view.massive],
         "batches": str(view.n_batches),
     }
+
+
+def _model(asked: Mapping[str, str], key: str, default: str) -> str:
+    """The model that the link names: one of the list, or one that was typed."""
+    name = asked.get(key, default)
+    return name if name.startswith(TYPED_MODELS) else _value(asked, key, {known: known for known in model_names()}, default)
+
+
+def _data(asked: Mapping[str, str], default: str) -> str:
+    name = asked.get("data", default)
+    return name if name.startswith(TYPED) else _value(asked, "data", {known: known for known in DATASETS}, default)
 
 
 def _value(asked: Mapping[str, str], key: str, names: Mapping[T, str], default: T) -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import streamlit as st
@@ -85,9 +85,11 @@ def pick() -> Choice:
         with axes_column:
             axes = switch("Axes", AXES, "axes", "Relative depth lets models of different depth be laid over each other.")
         with settings_column:
-            view, _ = cka_settings()
+            setting = study.preset_of(family)
+            view, _ = cka_settings(setting=setting)
     show_unknown()
-    return Choice(Params(family, view), f, g, axes == AXES[1], map_style()[0])
+    view = replace(view, dtype=setting.dtype)
+    return Choice(Params(family, view, setting), f, g, axes == AXES[1], map_style()[0])
 
 
 def loaded(params: Params) -> Loaded:
@@ -104,7 +106,7 @@ def _loaded(params: Params, _at: tuple[int, ...]) -> Loaded:
 def overview_card(params: Params, view: str) -> Card:
     """The family at a glance, or all its layers."""
     if view == VIEWS[1]:
-        return _family_card("family", "Every layer of every member", params, lambda found, look, state: maps.compose_all_layers(found, look), HOW_ALL_READS, view, True)
+        return _family_card("family", "Every layer of every member", params, maps.compose_all_layers, HOW_ALL_READS, view, True)
     return _family_card("family", "The family: mean CKA of two models", params, maps.compose_overview, HOW_OVERVIEW_READS, view, True)
 
 
