@@ -16,7 +16,7 @@ with told_in_a_sentence():
     tell_what_it_takes([stitching.request])
     figure_card(stitching)
     for params in choice.params:
-        figure_card(cards.cka_card(params))
+        figure_card(cards.cka_card(params, choice.style, choice.relative))
     for params in choice.params:
         figure_card(cards.learning_card(params, choice.log_steps))
     claims = {params.depth: stored_claims(params) for params in choice.params}

@@ -22,7 +22,7 @@ with told_in_a_sentence():
     figure_card(cards.overview_card(choice.params, switch("Show", cards.VIEWS, "whole")))
     figure_card(cards.pair_card(choice))
     for figure_id in ("fig3", "fig9", "fig10"):
-        figure_card(cards.figure_card_of(figure_id, choice.params, choice.relative))
+        figure_card(cards.figure_card_of(figure_id, choice.params, choice.relative, choice.style))
     for card in cards.analysis_cards(choice.params):
         figure_card(card)
     table1(data)

@@ -87,8 +87,10 @@ def run(figures: tuple[str, ...], job_id: str | None, **choices: Any) -> None:
 @click.option("--layers", default=None, help="Stitching: pairs such as 1:1,2:3 (layer of f : layer of g); default the same layer of both.")
 @click.option("--stitch", default="quick", show_default=True, help="Stitching preset: quick, reference, reference-lr0.1 or tiny.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=None, help="FILE.json or FILE.csv; default JSON to standard output.")
+@click.option("--dtype", type=click.Choice(("float32", "bfloat16")), default="float32", show_default=True, help="Forward passes of CKA.")
+@click.option("--fresh", is_flag=True, help="Compute anew what is stored on this machine already.")
 @cka_options
-def compare(model_f: str, model_g: str, **choices: Any) -> None:
+def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:
     """Compare MODEL_F (rows, bottom) with MODEL_G (columns, top) and write values, standard errors and provenance."""
     from repdiss_core import exports
     from repdiss_core.cache import ResultStore
@@ -97,7 +99,10 @@ def compare(model_f: str, model_g: str, **choices: Any) -> None:
     check_out(choices["out"], (".json", ".csv"))
     prepare_models((model_f, model_g))
     asked = {k: v for k, v in choices.items() if k != "out"}
-    compute(built_pinned(lambda: choose(model_f, model_g, **asked).request))
+    request = built_pinned(lambda: choose(model_f, model_g, **asked).request)
+    if fresh:
+        forget(ResultStore.open(), request)
+    compute(request)
     pair = choose(model_f, model_g, **asked)
     forms = pair.forms(ResultStore.open())
     out: Path | None = choices["out"]
@@ -149,6 +154,12 @@ def figures_request(figures: tuple[str, ...], params: Any) -> Request:
 
     parts = [part for figure_id in figures for part in figure_parts(figure_id, params)]
     return request_for((c for part in parts for c in part.comparisons), params.cka.n_batches)
+
+
+def forget(store: Any, request: Request) -> None:
+    """Drop from the local cache what a fresh run computes anew."""
+    for comparison in request.comparisons:
+        store.delete(comparison.key)
 
 
 def compute(request: Request) -> None:

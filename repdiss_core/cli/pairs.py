@@ -32,7 +32,7 @@ class PairChoice:
 
 def choose(
     model_f: str, model_g: str, measure: str, data: str, tokens_per_batch: int, tokens_per_sequence: int, layers: str | None,
-    stitch: str, estimator: str, reduction: str, flatten: str, resid_mean: str, batches: int | None, massive: str = "kept",
+    stitch: str, estimator: str, reduction: str, flatten: str, resid_mean: str, batches: int | None, massive: str = "kept", dtype: str = "float32",
 ) -> PairChoice:  # fmt: skip
     """The choice, checked.
 
@@ -45,7 +45,7 @@ def choose(
     setting = _setting(data, tokens_per_batch, tokens_per_sequence, batches)
     check_pair(model_f, model_g, setting.data)
     if measure == "cka":
-        view = CkaView(estimator, flatten, resid_mean, reduction, setting.cka_batches, massive)
+        view = CkaView(estimator, flatten, resid_mean, reduction, setting.cka_batches, massive, dtype)
         panel = cka_panel(model_f, model_g, view, data_id(setting, setting.eval_split, model=model_f))
         return PairChoice(request_for([panel.comparison], setting.cka_batches), panel, None, reduction)
     curve = _curve(model_f, model_g, measure, layers, setting, stitch)

@@ -8,6 +8,7 @@ from repdiss_core.cache import ResultStore
 from repdiss_core.compose import Blocks, Drawn, compose_grid
 from repdiss_core.compose_scaling import words
 from repdiss_core.compose_scaling.loaded import Loaded, blocks
+from repdiss_core.figures.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.figures.theme import Look
 from repdiss_core.paper import FigurePart, figure_parts
 from repdiss_core.studies.scaling import pair_panel, short_name
@@ -37,24 +38,30 @@ def compose_all_layers(loaded: Loaded, look: Look, state: str) -> Drawn:
     return drawn(loaded, all_layers(names, maps.depths, values, error, look, state=state), caption, [words.matrix_form(loaded, "CKA of all layers", layers, values, error)])
 
 
-def compose_pair(store: ResultStore, loaded: Loaded, f: str, g: str, look: Look, relative: bool, state: str, height: int = 400) -> Drawn:
+def compose_pair(
+    store: ResultStore, loaded: Loaded, f: str, g: str, look: Look, relative: bool, state: str, height: int = 400, style: MapStyle = USUAL_STYLE
+) -> Drawn:
     """Within f, within g and between (rows f, columns g); one map alone where f is g."""
     params = loaded.params
     pairs = ((f, f),) if f == g else ((f, f), (g, g), (f, g))
     part = FigurePart("", panels=tuple(pair_panel(params, *pair) for pair in pairs))
-    return _grid(store, loaded, (part,), look, relative, state, height)
+    return _grid(store, loaded, (part,), look, relative, state, height, style)
 
 
-def compose_figure(store: ResultStore, loaded: Loaded, figure_id: str, look: Look, relative: bool = False, state: str = "not computed yet") -> Drawn:
+def compose_figure(
+    store: ResultStore, loaded: Loaded, figure_id: str, look: Look, relative: bool = False, state: str = "not computed yet", style: MapStyle = USUAL_STYLE
+) -> Drawn:
     """Figure 3, 9 or 10 for the chosen family."""
-    return _grid(store, loaded, figure_parts(figure_id, loaded.params), look, relative, state, GRID_HEIGHT)
+    return _grid(store, loaded, figure_parts(figure_id, loaded.params), look, relative, state, GRID_HEIGHT, style)
 
 
-def _grid(store: ResultStore, loaded: Loaded, parts: tuple[FigurePart, ...], look: Look, relative: bool, state: str, height: int) -> Drawn:
+def _grid(
+    store: ResultStore, loaded: Loaded, parts: tuple[FigurePart, ...], look: Look, relative: bool, state: str, height: int, style: MapStyle
+) -> Drawn:
     view = loaded.params.cka
     setting = loaded.params.preset
     return compose_grid(
-        store, parts, look, setting, view.reduction, view.n_batches, state, height, blocks_of=lambda name: outlined(loaded, name), relative=relative
+        store, parts, look, setting, view.reduction, view.n_batches, state, height, lambda name: outlined(loaded, name), relative, style
     )
 
 

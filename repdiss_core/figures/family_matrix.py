@@ -59,6 +59,9 @@ def all_layers(
     ticks = {"tickvals": middle, "ticktext": [theme.plain(name) for name in names]}
     layout = _layout(int(ends[-1]), look, names, ticks, share=0.8)
     lines = [at - 0.5 for at in ends[1:-1]]
+    layout |= {"dragmode": "zoom"}
+    for axis in ("xaxis", "yaxis"):
+        layout[axis] |= {"fixedrange": False}
     layout["shapes"] = [_line(at, int(ends[-1]), across) for at in lines for across in (False, True)]
     return theme.assemble([trace, *_mark_missing(values, layout, look, state)], layout, look, height)
 

@@ -91,7 +91,7 @@ def token_comparison(f: tuple[str, int], g: tuple[str, int], view: CkaView, data
     first, second = (g, f) if swapped else (f, g)
     made = Comparison(
         "token_alignment", model_id(first[0]), model_id(second[0]), data, f"{first[1]}:{second[1]}",
-        resid_mean=view.resid_mean, measure_version=MEASURES["token_alignment"].version, settings=(("batch", batch),),
+        resid_mean=view.resid_mean, dtype=view.dtype, measure_version=MEASURES["token_alignment"].version, settings=(("batch", batch),),
     )  # fmt: skip
     return made, swapped
 

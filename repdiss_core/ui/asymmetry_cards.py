@@ -8,6 +8,7 @@ from functools import lru_cache
 import streamlit as st
 
 from repdiss_core.compose import compose_curves, compose_heatmaps, compose_learning
+from repdiss_core.figures.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.panels import request_for
 from repdiss_core.paper import STUDIES, FigurePart, figure_parts, figure_spec
 from repdiss_core.presets import PRESETS
@@ -15,7 +16,7 @@ from repdiss_core.studies import asymmetry
 from repdiss_core.studies.asymmetry import Params
 from repdiss_core.ui.figure_card import Card
 from repdiss_core.ui.pickers import choose, show_unknown, switch
-from repdiss_core.ui.settings import cka_settings
+from repdiss_core.ui.settings import cka_settings, map_style
 
 QUESTION = STUDIES["asymmetry"].question
 LINK = "layers"
@@ -41,11 +42,13 @@ HOW_LEARNING_READS = (
 
 @dataclass(frozen=True)
 class Choice:
-    """What the dropdowns say: the parameters of each depth shown, and loss or penalty."""
+    """What the dropdowns say: the parameters of each depth shown, loss or penalty, and how maps are drawn."""
 
     params: tuple[Params, ...]
     quantity: str
     log_steps: bool = False
+    style: MapStyle = USUAL_STYLE
+    relative: bool = False
 
 
 def pick() -> Choice:
@@ -63,9 +66,10 @@ def pick() -> Choice:
         with quantity:
             shown = switch("Show", ("loss", "penalty"), "show")
         with settings:
-            view, stitch = cka_settings(stitching=True, setting=setting)
+            view, stitch = cka_settings(stitching=True, setting=setting, axes=True)
     show_unknown()
-    return Choice(tuple(Params(d, seed_gelu, seed_solu, stitch, view, setting) for d in depths), shown, st.session_state.get("steps") == "logarithmic")
+    params = tuple(Params(d, seed_gelu, seed_solu, stitch, view, setting) for d in depths)
+    return Choice(params, shown, st.session_state.get("steps") == "logarithmic", *map_style())
 
 
 def first_cards() -> list[Card]:
@@ -91,7 +95,7 @@ def stitching_card(choice: Choice) -> Card:
 
 
 @lru_cache(maxsize=64)
-def cka_card(params: Params) -> Card:
+def cka_card(params: Params, style: MapStyle = USUAL_STYLE, relative: bool = False) -> Card:
     """Figure 4 (3 layers) or 5 (4 layers)."""
     figure_id = "fig4" if params.depth == 3 else "fig5"
     (part,) = figure_parts(figure_id, params)
@@ -101,11 +105,11 @@ def cka_card(params: Params) -> Card:
         figure_spec(figure_id).label,
         request_for(part.comparisons, params.cka.n_batches),
         lambda store, look, state: compose_heatmaps(
-            store, part, look, params.preset, params.cka.reduction, params.cka.n_batches, state, HEATMAP_HEIGHT
+            store, part, look, params.preset, params.cka.reduction, params.cka.n_batches, state, HEATMAP_HEIGHT, relative, style
         ),
         HOW_CKA_READS,
         figure_spec(figure_id).departures,
-        params,
+        (params, style, relative),
         LINK,
     )
 

@@ -24,7 +24,7 @@ PAGES = {
     "pages/4_Compare_models.py": "Compare models",
     "pages/7_Runs.py": "Runs",
 }
-REMEMBERED = "choices by page"
+REMEMBERED, SHOWN = "choices by page", "page that is shown"
 ICON = Path(__file__).with_name("icon.svg")
 STYLE = f"""<style>
 .stMainBlockContainer {{ max-width: 1200px; padding: 1.1rem 2.5rem 5rem; }}
@@ -72,11 +72,17 @@ def begin_page(path: str, title: str, lead: str = "", figures: bool = False) -> 
 def _navigation(current: str) -> None:
     """Links to every page; a page that was seen before opens again with the choices made there."""
     remembered = st.session_state.setdefault(REMEMBERED, {})
-    remembered[current] = st.query_params.to_dict()
+    st.session_state[SHOWN] = current
+    remember_choices()
     with st.container(horizontal=True, key="navigation", vertical_alignment="center", gap="small"):
         for path, label in PAGES.items():
             name = "**RepDiss**" if path == "app.py" else label
             st.page_link(path, label=name, query_params=remembered.get(path) if path != current else None, width="content")
+
+
+def remember_choices() -> None:
+    """Keep what the address says for the next visit of this page; for choices that the page is not run anew for."""
+    st.session_state[REMEMBERED][st.session_state[SHOWN]] = st.query_params.to_dict()
 
 
 class PageStore(ResultStore):

@@ -11,6 +11,7 @@ from repdiss_core.cache import ResultStore
 from repdiss_core.compose import compose_curves, compose_heatmaps
 from repdiss_core.data import DATASETS, TYPED
 from repdiss_core.errors import UserError
+from repdiss_core.figures.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.measures import MEASURES
 from repdiss_core.models import MODELS, ModelSpec, model_spec, paper_models, typed
 from repdiss_core.panels import load_curve, load_matrix, request_for
@@ -24,7 +25,7 @@ from repdiss_core.ui.cka_curve import compose_cka_by_layer
 from repdiss_core.ui.figure_card import Card
 from repdiss_core.ui.hub_notes import ask_the_hub, fact_rows
 from repdiss_core.ui.pickers import choose, show_unknown, switch
-from repdiss_core.ui.settings import cka_settings
+from repdiss_core.ui.settings import cka_settings, map_style
 from repdiss_core.ui.stitch_map import compose_stitch_maps, pair_maps
 from repdiss_core.ui.text import count
 
@@ -51,20 +52,21 @@ class Choice:
     stitch: str
     setting: Preset
     pins: int = 0
+    style: MapStyle = USUAL_STYLE
+    relative: bool = False
 
 
 def pick() -> Choice:
     """The two rows of controls."""
-    names = [*MODELS, *paper_models.language_models()]
+    names = model_names()
     with st.container(key="controls"):
         left, right, data_column, measure_column = st.columns([1.3, 1.3, 1, 1.2], vertical_alignment="bottom")
         with left:
-            f = choose("Model f (rows, bottom of a stitch)", names, "f", _first("gelu"), help=TYPED_HELP, typed=TYPED_MODELS)
+            f = choose("Model f (rows, bottom of a stitch)", names, "f", first_of("gelu"), help=TYPED_HELP, typed=TYPED_MODELS)
         with right:
-            g = choose("Model g (columns, top of a stitch)", names, "g", _first("solu"), typed=TYPED_MODELS)
+            g = choose("Model g (columns, top of a stitch)", names, "g", first_of("solu"), typed=TYPED_MODELS)
         with data_column:
-            sets = [name for name, one in DATASETS.items() if one.text is not None or not _spec(f).tokenizer_repo]
-            data = choose("Data", sets, "data", help="Or type hub:org/name:column, or path:file.", typed=TYPED)
+            data = choose("Data", data_sets(f), "data", help="Or type hub:org/name:column, or path:file.", typed=TYPED)
         with measure_column:
             measure = choose("Measure", [m for m in MEASURE_NAMES if m in MEASURES], "measure", names=MEASURE_NAMES.__getitem__)
         layers_column, quantity_column, settings_column = st.columns([1.3, 1.3, 2.2], vertical_alignment="bottom")
@@ -73,12 +75,27 @@ def pick() -> Choice:
         with quantity_column:
             quantity = "CKA" if measure == "cka" else switch("Show", ("loss", "penalty"), "show")
         with settings_column:
-            setting = preset("paper-quick") if _spec(f).tokenizer_repo else bundled_preset()
+            setting = setting_of(f)
             view, stitch = CkaView(n_batches=setting.cka_batches), "quick"
             if measure != "identity_stitching":
-                view, stitch = cka_settings(cka=measure == "cka", stitching=measure == "stitching", setting=setting)
+                view, stitch = cka_settings(cka=measure == "cka", stitching=measure == "stitching", setting=setting, axes=True)
     show_unknown()
-    return Choice(f, g, measure, layers, quantity, view, stitch, replace(setting, data=data), hub.stamp())
+    return Choice(f, g, measure, layers, quantity, view, stitch, replace(setting, data=data), hub.stamp(), *map_style())
+
+
+def model_names() -> list[str]:
+    """The models that the lists offer."""
+    return [*MODELS, *paper_models.language_models()]
+
+
+def data_sets(f: str) -> list[str]:
+    """The data that a model can read."""
+    return [name for name, one in DATASETS.items() if one.text is not None or not _spec(f).tokenizer_repo]
+
+
+def setting_of(name: str) -> Preset:
+    """How much data the figures of a model use at first: the paper's models are large."""
+    return preset("paper-quick") if _spec(name).tokenizer_repo else bundled_preset()
 
 
 def _spec(name: str) -> ModelSpec:
@@ -102,9 +119,10 @@ def card(choice: Choice) -> Card:
             "",
             request_for(part.comparisons, choice.view.n_batches),
             lambda store, look, state: compose_heatmaps(
-                store, part, look, choice.setting, choice.view.reduction, choice.view.n_batches, state, HEATMAP_HEIGHT
+                store, part, look, choice.setting, choice.view.reduction, choice.view.n_batches, state, HEATMAP_HEIGHT, choice.relative, choice.style
             ),
             HOW_CKA_READS,
+            shows=choice,
             link=LINK,
         )
     title = f"{MEASURE_NAMES[choice.measure].capitalize()} {choice.quantity}"
@@ -126,6 +144,7 @@ def card(choice: Choice) -> Card:
         request_for((c for one in maps for row in one.comparisons for c in row), choice.view.n_batches),
         lambda store, look, state: compose_stitch_maps(store, maps, look, choice.setting, choice.quantity, state),
         HOW_MAPS_READ,
+        shows=choice,
         link=LINK,
     )
 
@@ -189,5 +208,5 @@ def facts(choice: Choice) -> None:
     st.markdown(head + "".join(f"\n| {name} | " + " | ".join(values) + " |" for name, values in lines))
 
 
-def _first(activation: str) -> str | None:
+def first_of(activation: str) -> str | None:
     return next((name for name, spec in MODELS.items() if spec.activation.startswith(activation)), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from repdiss_core.compose import FLATTEN_LABELS, REDUCTION_LABELS
+from repdiss_core.figures.map_scale import MapStyle
 from repdiss_core.measures.massive import MULTIPLE
 from repdiss_core.presets import STITCH_PRESETS, Preset
 from repdiss_core.studies.common import CkaView
@@ -15,20 +16,25 @@ DEFAULT_BATCHES = 100
 ESTIMATORS = {"unbiased": "unbiased", "biased": "biased", "sequence_aware": "sequence-aware"}
 RESID_MEANS = {"removed": "mean removed", "kept": "mean kept"}
 MASSIVES = {"kept": "massive tokens kept", "dropped": "without massive tokens", "normalised": "rows of length 1"}
+RANGES = ("0 to 1", "range of the values")
+NUMBERS = ("shown", "hidden")
+AXES = ("layers", "relative depth")
 STITCHES = {name: preset.label for name, preset in STITCH_PRESETS.items() if name != "tiny"}
 
 
-def cka_settings(cka: bool = True, stitching: bool = False, setting: Preset | None = None) -> tuple[CkaView, str]:
-    """The popover; returns how CKA is read and the name of the stitching preset.
+def cka_settings(cka: bool = True, stitching: bool = False, setting: Preset | None = None, axes: bool = False) -> tuple[CkaView, str]:
+    """The popover; returns how CKA is read and the name of the stitching preset. `map_style` tells how maps are drawn.
 
     Args:
         setting: whose number of batches and stitch are chosen at first.
+        axes: whether the popover also has the choice of the maps' axes.
     """
     batches, first = (DEFAULT_BATCHES, "quick") if setting is None else (setting.cka_batches, setting.stitch)
     with st.popover(_summary(cka, stitching, batches, first), icon=":material/tune:", width="stretch", help="Settings"):
         view, stitch = CkaView(), first
         if cka:
             view = _cka(batches)
+            _maps(axes)
         if stitching:
             st.markdown("**Stitching**")
             help = "How phi starts and how long it is trained."
@@ -58,6 +64,20 @@ def _cka(batches: int) -> CkaView:
     )
 
 
+def _maps(axes: bool) -> None:
+    st.markdown("**Maps**")
+    choose("Range of the colours", RANGES, "range", help="0 to 1 lets maps be compared; the range of a row’s values shows small differences.")
+    choose("Numbers in the cells", NUMBERS, "numbers", help="They are left out where cells are small.")
+    if axes:
+        choose("Axes", AXES, "axes", help="Relative depth lets models of different depth be laid over each other.")
+
+
+def map_style() -> tuple[MapStyle, bool]:
+    """How maps are drawn, and whether their axes run over relative depth, as the popover that was drawn before says."""
+    state = st.session_state
+    return MapStyle(state.get("range") == RANGES[1], state.get("numbers") != NUMBERS[1]), state.get("axes") == AXES[1]
+
+
 def _named(label: str, names: dict[str, str], key: str, help: str) -> str:
     return choose(label, list(names), key, names=names.__getitem__, help=help)
 
@@ -71,6 +91,7 @@ def _summary(cka: bool, stitching: bool, batches: int, first: str) -> str:
         words += [FLATTEN_LABELS["sample"]] if state.get("flatten") == "sample" else []
         words += [RESID_MEANS["kept"]] if state.get("mean") == "kept" else []
         words += [MASSIVES[state["massive"]]] if state.get("massive", "kept") != "kept" else []
+        words += ["colours over the values"] if state.get("range") == RANGES[1] else []
         words.append(f"{state.get('batches', batches)} batches")
     if stitching:
         words.append(STITCHES[state.get("stitch", first)].split(":")[0] + " stitch")
