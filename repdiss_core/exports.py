@@ -132,9 +132,11 @@ def to_html(title: str, cards: list[tuple[Any, str]]) -> str:
     Args:
         cards: (Plotly figure, caption) pairs.
     """
+    from repdiss_core.figures.theme import LOCAL
+
     body = []
     for number, (figure, caption) in enumerate(cards):
-        chart = figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"responsive": True, "displaylogo": False})
+        chart = figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"responsive": True, **LOCAL})
         body.append(f"<section>{chart}<p>{html.escape(caption)}</p></section>")
     return _page(title, "".join(body))
 

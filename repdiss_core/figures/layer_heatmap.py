@@ -72,7 +72,6 @@ LOSS_SCALE = Scale("loss", None, None, None, 3, unit="sequence")
 PENALTY_SCALE = Scale("penalty", None, None, None, 3, unit="sequence")
 ROOM_FOR_BAR = 0.085
 SLOTS = 3
-LIGHT_FROM = 0.56  # of the colour scale: above it dark text reads better than white
 
 
 def heatmap_row(panels: Sequence[HeatmapPanel], look: Look, scale: Scale = CKA_SCALE, height: int = 360) -> go.Figure:
@@ -108,7 +107,7 @@ def heatmap_grid(rows: Sequence[Sequence[HeatmapPanel]], look: Look, scale: Scal
                 place = {"xaxis": _axis_name("x", number), "yaxis": _axis_name("y", number)}
                 traces += [trace | place for trace in _traces(panel, scale, limits, min(height - 110, 800 / slots), look)]
     if scale.lower is not None and not any(p.matrix is not None and np.isfinite(p.matrix.values).any() for p in panels):
-        traces.append(_bar_holder())
+        traces.append(theme.bar_holder())
     return theme.assemble(traces, layout, look, height * len(rows))
 
 
@@ -117,7 +116,7 @@ def _row_domains(n_rows: int, height: int, margin: dict[str, Any]) -> list[tuple
     whole = height * n_rows - margin["t"] - margin["b"]
     gap = (margin["t"] + margin["b"]) / whole
     side = (1 - gap * (n_rows - 1)) / n_rows
-    return [(1 - i * (side + gap) - side, 1 - i * (side + gap)) for i in range(n_rows)]
+    return [(max(0.0, 1 - i * (side + gap) - side), 1 - i * (side + gap)) for i in range(n_rows)]  # rounding may reach below 0
 
 
 def _axis_name(axis: str, number: int) -> str:
@@ -160,11 +159,6 @@ def _color_axis(limits: tuple[float, float], scale: Scale, look: Look, right: fl
     if scale.lower == 0.0 and scale.upper == 1.0:
         bar |= {"tickvals": [0, 0.25, 0.5, 0.75, 1], "ticktext": ["0", ".25", ".5", ".75", "1"]}
     return {"cmin": limits[0], "cmax": limits[1], "colorscale": scale.colors, "colorbar": bar}
-
-
-def _bar_holder() -> dict[str, Any]:
-    """A cell outside of the map: Plotly draws the colour bar only for a trace with a value."""
-    return {"type": "heatmap", "name": "scale", "x": [-9], "y": [-9], "z": [[0]], "coloraxis": "coloraxis", "hoverinfo": "skip"}
 
 
 def _axes(panel: HeatmapPanel, look: Look, number: int, x_domain: tuple[float, float], y_domain: tuple[float, float]) -> dict[str, Any]:
@@ -246,7 +240,7 @@ def _numbers(panel: HeatmapPanel, values: np.ndarray, scale: Scale, limits: tupl
     """The value of each cell, white on dark cells and dark on light ones."""
     known = [(row, column, values[row, column]) for row, column in np.argwhere(np.isfinite(values))]
     y, x = (_at(panel, count) for count in values.shape)
-    light_from = limits[0] + LIGHT_FROM * (limits[1] - limits[0])
+    light_from = limits[0] + theme.LIGHT_FROM * (limits[1] - limits[0])
     on_grey = scale.grey_below if scale.grey_below is not None else -np.inf
     return {
         "type": "scatter",

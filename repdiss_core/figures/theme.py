@@ -24,6 +24,7 @@ NEGATIVE_COLOR = "#C9C9C9"
 QUIET_FILL = "rgba(128,128,128,0.10)"
 QUIET_LINE = "rgba(128,128,128,0.45)"
 GRID_COLOR = "rgba(128,128,128,0.18)"
+LIGHT_FROM = 0.56  # of Viridis: above it dark text reads better than white
 INK, PAPER = "#1F2328", "#FFFFFF"
 CHALK, NIGHT = "#E6E8EB", "#14171C"
 PAGE_CSS = """
@@ -31,6 +32,7 @@ PAGE_CSS = """
 .js-plotly-plot .bglayer .bg { fill: none !important; }
 .js-plotly-plot :is(.xaxislayer-above, .yaxislayer-above, .infolayer) text { fill: currentColor !important; }
 """
+LOCAL = {"displaylogo": False, "showSendToCloud": False, "plotlyServerURL": ""}  # Plotly.js offers to upload figures where it is not told not to
 FONT_FAMILY = '"Source Sans", "Source Sans 3", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'
 GROUP_COLORS = {"top": "#009E73", "bottom": "#CC79A7", "between": "#6B6B6B"}
 GROUP_COLORS_ON_DARK = {"top": "#2BC298", "bottom": "#DE97BE", "between": "#A6A6A6"}
@@ -51,6 +53,14 @@ class Look:
     def model_color(self, kind: str) -> str:
         """The colour of a kind of model ("gelu", "solu"); a neutral grey for any other."""
         return (MODEL_COLORS_ON_DARK if self.dark else MODEL_COLORS).get(kind, OTHER_COLOR)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A figure as the browser gets it: Plotly's JSON, and the height in pixels that is kept for it."""
+
+    json: str
+    height: int
 
 
 LOOKS = {
@@ -98,6 +108,11 @@ def assemble(traces: list[dict[str, Any]], layout: dict[str, Any], look: Look, h
         "plot_bgcolor": look.background,
     }
     return go.Figure({"data": traces, "layout": {**base, **layout}})
+
+
+def spec_of(figure: go.Figure) -> Spec:
+    """The figure for the browser; it was checked when it was built."""
+    return Spec(figure.to_json(validate=False), int(figure.layout.height))
 
 
 def axis(look: Look, title: str = "", **fields: Any) -> dict[str, Any]:
@@ -183,6 +198,11 @@ def axes_holder(axis_number: int) -> dict[str, Any]:
     return {"type": "scatter", "x": [None], "y": [None], "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "hoverinfo": "skip", "showlegend": False}
 
 
+def bar_holder() -> dict[str, Any]:
+    """A cell outside of the map: Plotly draws the colour bar only for a trace with a value."""
+    return {"type": "heatmap", "name": "scale", "x": [-9], "y": [-9], "z": [[0]], "coloraxis": "coloraxis", "hoverinfo": "skip"}
+
+
 def panel_domains(n_panels: int, gap: float, right: float = 0.0) -> list[tuple[float, float]]:
     """Equal shares of the width for a row of panels, `gap` apart, leaving `right` free for a colour bar."""
     width = (1.0 - right - gap * (n_panels - 1)) / n_panels
@@ -200,10 +220,11 @@ def chart_config(file_name: str, image_format: str = "svg") -> dict[str, Any]:
     """Plotly's settings: a mode bar that appears on hover and saves the picture in the browser itself."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", file_name).strip("-.") or "figure"
     return {
-        "displaylogo": False,
+        **LOCAL,
         "displayModeBar": "hover",
         "scrollZoom": False,
         "doubleClick": False,
+        "doubleClickDelay": 1,  # ms: two cells clicked one after the other are two clicks
         "modeBarButtonsToRemove": ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"],
         "toImageButtonOptions": {"format": image_format, "filename": safe, "scale": 2 if image_format == "png" else 1},
     }

@@ -119,9 +119,9 @@ def model_spec(name: str) -> ModelSpec:
         return MODELS[name]
     from repdiss_core.models import paper_models
     from repdiss_core.models.classifiers import classifiers
-    from repdiss_core.models.family import family_checkpoints
+    from repdiss_core.models.family import family_checkpoints, family_models
 
-    known = MODELS | family_checkpoints() | classifiers()
+    known = MODELS | family_models() | family_checkpoints() | classifiers()  # members may have been trained since the start
     if name in known:
         return known[name]
     found = paper_models.find(name)

@@ -99,7 +99,7 @@ def _loaded(params: Params, _at: tuple[int, ...]) -> Loaded:
 def overview_card(params: Params, view: str) -> Card:
     """The family at a glance, or all its layers."""
     if view == VIEWS[1]:
-        return _family_card("family", "Every layer of every member", params, lambda found, look, state: maps.compose_all_layers(found, look), HOW_ALL_READS, view)
+        return _family_card("family", "Every layer of every member", params, maps.compose_all_layers, HOW_ALL_READS, view)
     return _family_card("family", "The family: mean CKA of two models", params, maps.compose_overview, HOW_OVERVIEW_READS, view)
 
 

@@ -1,18 +1,25 @@
-"""Fetching the chart library early, so that the first page with figures opens fast."""
+"""Fetching what draws charts early, so that the first page with figures opens fast."""
 
 from __future__ import annotations
 
-import importlib
+import sys
 import threading
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
 
 from repdiss_core.errors import UserError
+from repdiss_core.figures.theme import LOOKS, Look
+from repdiss_core.studies.asymmetry import DEPTHS, Params
+from repdiss_core.ui.chart import LOAD, serve_library
 
-COMPONENTS = ("PlotlyChart", "Selectbox", "ButtonGroup", "Button", "DownloadButton")
-MODULES = ("plotly.io", "plotly.tools", "plotly.graph_objs", "repdiss_core.ui.asymmetry_cards", "repdiss_core.ui.claims_list", "sklearn.cluster", "sklearn.manifold")
+BRIEFLY_S = 0.0005
+REST_S = 0.3
+_LATEST = {"run": 0.0}  # when a page was asked for last, on the monotonic clock
+COMPONENTS = ("BidiComponent", "Selectbox", "ButtonGroup", "Button", "DownloadButton")
 
 
 def load_components() -> None:
@@ -21,13 +28,13 @@ def load_components() -> None:
 
 
 def warm_up() -> None:
-    """Have the browser load it when it has nothing else to do, and the server import what it needs; at another page's end."""
-    _prepare_once()
+    """Have the browser load it when it has nothing else to do; at another page's end."""
     st.html(f"<script>(window.requestIdleCallback || setTimeout)(() => {{{_loads()}}})</script>", unsafe_allow_javascript=True)
 
 
 def _loads() -> str:
-    return ";".join(f"import('./static/js/{name}')" for name in _component_files())
+    serve_library()
+    return ";".join([LOAD, *(f"import('./static/js/{name}')" for name in _component_files())])
 
 
 @st.cache_resource(show_spinner=False)
@@ -37,17 +44,49 @@ def _component_files() -> list[str]:
     return [path.name for name in COMPONENTS for path in folder.glob(f"{name}.*.js")]
 
 
+def a_page_runs() -> None:
+    """Tell the background thread that a page comes first; at every page's beginning."""
+    _LATEST["run"] = time.monotonic()
+
+
 @st.cache_resource(show_spinner=False)
-def _prepare_once() -> None:
-    threading.Thread(target=_prepare, daemon=True).start()
+def prepare(look: str) -> None:
+    """Have the server draw, in the background and once, what the figure pages show before anything is chosen.
+
+    Args:
+        look: a name in `repdiss_core.figures.theme.LOOKS`.
+    """
+    threading.Thread(target=_prepare, args=(LOOKS[look],), daemon=True).start()
 
 
-def _prepare() -> None:
-    for name in MODULES:
-        importlib.import_module(name)
-    from repdiss_core.studies.asymmetry import DEPTHS, Params
+def _prepare(look: Look) -> None:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(BRIEFLY_S)  # a page that is asked for meanwhile hands the interpreter over hundreds of times
+    try:
+        with suppress(UserError):  # no models: the page itself says so
+            for _ in first_figures(look):
+                while time.monotonic() - _LATEST["run"] < REST_S:
+                    time.sleep(0.05)
+    finally:
+        sys.setswitchinterval(usual)
+
+
+def first_figures(look: Look) -> Iterator[None]:
+    """Draw and keep what the figure pages show before anything is chosen, and judge their claims; yields between steps."""
+    yield
+    from repdiss_core.claims_generalization import generalization_claims, headline
+    from repdiss_core.studies.generalization import Params as Population
+    from repdiss_core.ui import asymmetry_cards, generalization_cards
     from repdiss_core.ui.claims_list import stored_claims
+    from repdiss_core.ui.figure_card import drawn_card
 
-    with suppress(UserError):  # no models: the page itself says so
-        for depth in DEPTHS:
-            stored_claims(Params(depth=depth))
+    population = Population()
+    for card in (*asymmetry_cards.first_cards(), *generalization_cards.cards(population, "accuracy")[:-1]):  # the last one's tab is closed
+        yield
+        _ = drawn_card(card, look).spec
+    for depth in DEPTHS:
+        yield
+        stored_claims(Params(depth=depth))
+    for judge in (headline, generalization_claims):
+        yield
+        judge(generalization_cards.loaded(population))
