@@ -59,6 +59,8 @@ def run(names: tuple[str, ...], batches: int, dtype: str, device: str | None, js
 
     where = device or devices()[0]
     specs = [_spec(name) for name in names]
+    for spec in specs:
+        _check_room(spec, dtype, where)
     rate = matmul_rate(where, getattr(torch, dtype), 4096 if where != "cpu" else 2048)
     threads = f", {torch.get_num_threads()} threads" if where == "cpu" else ""
     print(f"{name_of(where)}{threads}, {dtype}: matrix products at {rate / 1e12:.2f} TFLOP/s; a batch is 1 × {N_TOKENS} tokens")
@@ -96,19 +98,23 @@ def _spec(name: str) -> ModelSpec:
     return spec
 
 
-def _random(spec: ModelSpec, dtype: str, device: str, seed: int) -> Any:
-    """The architecture with weights of standard deviation .02, made where they stay."""
-    import torch
-    from transformers import GPTNeoXForCausalLM
-
+def _check_room(spec: ModelSpec, dtype: str, device: str) -> None:
     from repdiss_core.engine.device import check_room
-    from repdiss_core.models.neox import NeoxResidualModel, checked_config, network_of
     from repdiss_core.models.paper_models import memory_bytes
 
     try:
         check_room(spec.name, memory_bytes(spec, dtype), device)
     except MemoryError as error:
         raise UserError(f"{error}. Leave it out, or name a larger device.") from error
+
+
+def _random(spec: ModelSpec, dtype: str, device: str, seed: int) -> Any:
+    """The architecture with weights of standard deviation .02, made where they stay."""
+    import torch
+    from transformers import GPTNeoXForCausalLM
+
+    from repdiss_core.models.neox import NeoxResidualModel, checked_config, network_of
+
     config = checked_config(spec.name, {
         "vocab_size": spec.vocab_size, "hidden_size": spec.d_model, "num_hidden_layers": spec.n_layers, "num_attention_heads": spec.n_heads,
         "intermediate_size": 4 * spec.d_model, "max_position_embeddings": spec.n_ctx, "hidden_act": "gelu", "rotary_pct": 0.25,

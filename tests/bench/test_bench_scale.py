@@ -19,6 +19,7 @@ def small(name: str):
 
 def test_it_prints_times_shares_and_memory(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(scale, "_spec", small)
+    monkeypatch.setattr("repdiss_core.engine.device.matmul_rate", lambda device, dtype, size: 5e12)
     out = tmp_path / "scale.json"
     assert scale.run(("pythia-70m", "pythia-160m"), 1, "float32", "cpu", str(out)) == 0
     told = capsys.readouterr().out

@@ -94,13 +94,13 @@ def test_the_group_is_the_papers_and_its_keys_are_known_once_pinned(paper):
     assert len(content_id("mnli-hans", "in_distribution")) == 64 != content_id("mnli-hans", "lexical_overlap")
 
 
-def test_figures_2_7_and_8_at_the_papers_names(paper, tmp_path, capsys, monkeypatch):
+def test_figures_2_and_7_at_the_papers_names(paper, tmp_path, capsys, monkeypatch):
     from repdiss_core.models import paper_models
 
     four = {name: value for name, value in paper_models.feather_accuracies("overlap").items() if int(name[-2:]) in GROUP}
     monkeypatch.setattr(study, "PAPER_K", 2)
     monkeypatch.setattr(paper_models, "feather_accuracies", lambda column: four)
-    assert main(["run", "fig2", "fig7", "fig8", "--models", "paper", "--preset", "tiny"]) == 0, capsys.readouterr()
+    assert main(["run", "fig2", "fig7", "--models", "paper", "--preset", "tiny"]) == 0, capsys.readouterr()
     out = tmp_path / "fig2.json"
     assert main(["figure", "fig2", "--models", "paper", "--preset", "tiny", "--out", str(out)]) == 0, capsys.readouterr()
     form = json.loads(out.read_text())
