@@ -3,7 +3,7 @@
 import streamlit as st
 
 from repdiss_core.paper import CITATION, STUDIES
-from repdiss_core.ui.page import begin_page, result_store, show_problems
+from repdiss_core.ui.page import begin_page, end_page, result_store
 from repdiss_core.ui.paper_map import study_section
 from repdiss_core.ui.warm_up import warm_up
 
@@ -16,6 +16,6 @@ begin_page(
 store = result_store()
 for study in STUDIES.values():
     study_section(store, study)
-show_problems(store)
 st.caption(CITATION)
+end_page()
 warm_up()

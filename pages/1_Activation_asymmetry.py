@@ -5,7 +5,7 @@ import streamlit as st
 from repdiss_core.ui import asymmetry_cards as cards
 from repdiss_core.ui.claims_list import claims_by_depth, headline, stored_claims
 from repdiss_core.ui.figure_card import figure_card
-from repdiss_core.ui.page import begin_page, result_store, show_problems, told_in_a_sentence
+from repdiss_core.ui.page import begin_page, end_page, told_in_a_sentence
 
 begin_page("pages/1_Activation_asymmetry.py", cards.QUESTION, figures=True)
 found = st.container(gap="small", key="headline")
@@ -21,4 +21,4 @@ with told_in_a_sentence():
         headline(claims)
     st.header("What becomes of the paper’s claims", anchor="claims")
     claims_by_depth(claims)
-show_problems(result_store())
+end_page()

@@ -8,7 +8,7 @@ from repdiss_core.ui.claims_list import claims_list
 from repdiss_core.ui.cluster_table import cluster_table
 from repdiss_core.ui.figure_card import figure_card
 from repdiss_core.ui.model_strip import NONE, model_strip
-from repdiss_core.ui.page import begin_page, result_store, show_problems, told_in_a_sentence
+from repdiss_core.ui.page import begin_page, end_page, told_in_a_sentence
 from repdiss_core.ui.text import as_text
 
 begin_page("pages/2_Generalization.py", cards.QUESTION, figures=True)
@@ -31,4 +31,4 @@ with told_in_a_sentence():
             figure_card(card)
     st.header("What becomes of the paper’s claims", anchor="claims")
     claims_list(generalization_claims(data))
-show_problems(result_store())
+end_page()

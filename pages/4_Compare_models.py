@@ -4,7 +4,7 @@ import streamlit as st
 
 from repdiss_core.ui import pair_cards as cards
 from repdiss_core.ui.figure_card import figure_card
-from repdiss_core.ui.page import begin_page, result_store, show_problems, told_in_a_sentence
+from repdiss_core.ui.page import begin_page, end_page, result_store, told_in_a_sentence
 from repdiss_core.ui.text import as_text
 
 begin_page("pages/4_Compare_models.py", "How alike are these two models?", figures=True)
@@ -14,4 +14,4 @@ with told_in_a_sentence():
     found.markdown(as_text(cards.sentence(result_store(), choice)))
     figure_card(cards.card(choice))
     cards.facts(choice)
-show_problems(result_store())
+end_page()

@@ -3,12 +3,12 @@
 import streamlit as st
 
 from repdiss_core.ui.job_panel import cache_panel, job_list
-from repdiss_core.ui.page import begin_page, result_store, show_problems
+from repdiss_core.ui.page import begin_page, end_page
 from repdiss_core.ui.warm_up import warm_up
 
 begin_page("pages/7_Runs.py", "What has been computed on this machine?")
 job_list()
 st.header("Disk space", anchor="disk")
 cache_panel()
-show_problems(result_store())
+end_page()
 warm_up()

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 Setting = str | int | float | bool
@@ -72,7 +73,7 @@ class Comparison:
     def __post_init__(self) -> None:
         object.__setattr__(self, "settings", tuple(sorted(tuple(item) for item in self.settings)))
 
-    @property
+    @cached_property
     def key(self) -> str:
         """64 hexadecimal digits that name this comparison in every cache."""
         return _digest(self.to_dict())
@@ -112,7 +113,7 @@ class Request:
     comparisons: tuple[Comparison, ...]
     n_batches: int
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Names the job that computes this request; the order of the comparisons does not matter."""
         return _digest({"comparisons": sorted(c.key for c in self.comparisons), "n_batches": self.n_batches})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from repdiss_core import exports
@@ -21,7 +22,7 @@ from repdiss_core.presets import STITCH_PRESETS, Preset
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from repdiss_core.figures.theme import Look
+    from repdiss_core.figures.theme import Look, Spec
 
 ESTIMATOR_LABELS = {"unbiased": "unbiased CKA", "biased": "biased CKA", "sequence_aware": "sequence-aware CKA"}
 REDUCTION_LABELS = {"mean_of_ratios": "mean of ratios", "ratio_of_means": "ratio of means"}
@@ -50,6 +51,13 @@ class Drawn:
     notes: tuple[str, ...] = ()
     matrices: tuple[MatrixView, ...] = field(default=())
     curves: tuple[CurveView, ...] = field(default=())
+
+    @cached_property
+    def spec(self) -> Spec:
+        """The figure for the browser, made once."""
+        from repdiss_core.figures.theme import spec_of
+
+        return spec_of(self.figure)
 
 
 def compose_heatmaps(

@@ -28,8 +28,11 @@ SETTLED = """() => {
   const app = document.querySelector('[data-testid="stApp"]');
   if (!app || app.dataset.testScriptState !== 'notRunning' || app.dataset.testConnectionState !== 'CONNECTED') return false;
   if (!document.querySelector('h1') || document.querySelector('[data-testid="stSkeleton"], [data-stale="true"]')) return false;
-  const charts = [...document.querySelectorAll('[data-testid="stPlotlyChart"]')];
-  return charts.every(chart => { const gd = chart.querySelector('.js-plotly-plot'); return gd && gd.calcdata; });
+  const seen = box => box.width > 0 && box.top < innerHeight && box.bottom > 0;
+  return [...document.querySelectorAll('.stBidiComponent')].every(frame => {
+    const chart = frame.querySelector('.repdiss-chart');
+    return chart ? chart.dataset.state !== 'waiting' || !seen(chart.getBoundingClientRect()) : !seen(frame.parentElement.getBoundingClientRect());
+  });
 }"""
 
 

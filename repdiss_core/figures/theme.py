@@ -53,6 +53,14 @@ class Look:
         return (MODEL_COLORS_ON_DARK if self.dark else MODEL_COLORS).get(kind, OTHER_COLOR)
 
 
+@dataclass(frozen=True)
+class Spec:
+    """A figure as the browser gets it: Plotly's JSON, and the height in pixels that is kept for it."""
+
+    json: str
+    height: int
+
+
 LOOKS = {
     "page": Look("page", 14, 13, 2.5),
     "page_dark": Look("page_dark", 14, 13, 2.5, CHALK, NIGHT, dark=True),
@@ -98,6 +106,11 @@ def assemble(traces: list[dict[str, Any]], layout: dict[str, Any], look: Look, h
         "plot_bgcolor": look.background,
     }
     return go.Figure({"data": traces, "layout": {**base, **layout}})
+
+
+def spec_of(figure: go.Figure) -> Spec:
+    """The figure for the browser; it was checked when it was built."""
+    return Spec(figure.to_json(validate=False), int(figure.layout.height))
 
 
 def axis(look: Look, title: str = "", **fields: Any) -> dict[str, Any]:

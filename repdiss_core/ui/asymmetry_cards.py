@@ -17,6 +17,7 @@ from repdiss_core.ui.pickers import choose, show_unknown, switch
 from repdiss_core.ui.settings import cka_settings
 
 QUESTION = STUDIES["asymmetry"].question
+LINK = "layers"
 HEATMAP_HEIGHT, CURVE_HEIGHT, LEARNING_HEIGHT = 356, 410, 340
 DEPTHS = {"3 and 4 layers": (3, 4), "3 layers": (3,), "4 layers": (4,)}
 HOW_STITCHING_READS = (
@@ -63,6 +64,12 @@ def pick() -> Choice:
     return Choice(tuple(Params(d, seed_gelu, seed_solu, stitch, view) for d in depths), shown, st.session_state.get("steps") == "logarithmic")
 
 
+def first_cards() -> list[Card]:
+    """What the page shows before anything is chosen."""
+    choice = Choice(tuple(Params(depth=depth) for depth in asymmetry.DEPTHS), "loss")
+    return [stitching_card(choice), *map(cka_card, choice.params), *(learning_card(params, choice.log_steps) for params in choice.params)]
+
+
 @lru_cache(maxsize=64)
 def stitching_card(choice: Choice) -> Card:
     """Figure 1 for the chosen depths."""
@@ -95,6 +102,7 @@ def cka_card(params: Params) -> Card:
         HOW_CKA_READS,
         figure_spec(figure_id).departures,
         params,
+        LINK,
     )
 
 

@@ -41,11 +41,8 @@ def headline(by_depth: dict[int, list[Claim]]) -> None:
     if all(claim.verdict in ("not computed", "undecided") and not claim.rests_on for claims in by_depth.values() for claim in claims[:2]):
         st.caption("Not computed at this setting yet. “Compute here” under the first figure does it.")
         return
-    with st.container(horizontal=True, gap="xsmall"):
-        for depth, claims in by_depth.items():
-            for claim in (c for c in claims if c.sentence == first.sentence):
-                color, icon = VERDICTS[claim.verdict]
-                st.badge(f"{depth} layers, {SCOPES[claim.scope]}: {claim.verdict}", color=color, icon=icon)
+    judged = [(depth, claim) for depth, claims in by_depth.items() for claim in claims if claim.sentence == first.sentence]
+    st.markdown(" ".join(_badge(claim, f"{depth} layers, {SCOPES[claim.scope]}: ") for depth, claim in judged))
     sentence, numbers = split_found(first.found)
     told = "; ".join(f"layer {i}: {value} {interval}" for i, (value, interval) in enumerate(numbers, start=1))
     st.caption(as_text(f"{next(iter(by_depth))} layers: {sentence}" + (f" SoLU → GeLU minus GeLU → SoLU, nats a token: {told}." if told else "")))
@@ -66,11 +63,8 @@ def claims_list(claims: Sequence[Claim]) -> None:
     for sentence in dict.fromkeys(c.sentence for c in claims):
         group = [c for c in claims if c.sentence == sentence]
         with st.container(border=True, gap="small", key=f"claim-{crc32(sentence.encode())}"):
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.markdown(f"**{as_text(sentence)}**", width="content")
-                if group[0].ours:
-                    st.badge("our control", color="blue")
-            st.markdown(_table(group))
+            ours = " :blue-badge[our control]" if group[0].ours else ""
+            st.markdown(f"**{as_text(sentence)}**{ours}\n\n{_table(group)}")
             st.caption("  \n".join(as_text(f"{split_found(c.found)[0]} {c.rests_on}") for c in group))
 
 
@@ -97,6 +91,6 @@ def _table(group: list[Claim]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _badge(claim: Claim) -> str:
+def _badge(claim: Claim, before: str = "") -> str:
     color, icon = VERDICTS[claim.verdict]
-    return f":{color}-badge[{icon} {claim.verdict}]"
+    return f":{color}-badge[{icon} {before}{claim.verdict}]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -18,12 +18,15 @@ from repdiss_core.figures.theme import Look, chart_config
 from repdiss_core.jobs import JobStatus
 from repdiss_core.paths import readonly
 from repdiss_core.ui.attempts import attempt, show_refusal
+from repdiss_core.ui.chart import chart
+from repdiss_core.ui.chosen_cell import chosen_cell, take, tell_cell
 from repdiss_core.ui.page import current_look, result_store, stored_version
 from repdiss_core.ui.text import age, as_text, duration
 
 POLL_S = 1.0
 KEPT_FIGURES = 64
 _DRAWN: dict[tuple[Hashable, ...], Drawn] = {}
+NOT_COMPUTED = "not computed yet"
 ORIGINS = {"shipped": "shipped result", "mixed": "shipped and computed here", "local": "computed here"}
 
 
@@ -40,6 +43,7 @@ class Card:
         explain: how to read the figure, in a few sentences.
         departures: where it differs from the print, beyond what its caption tells.
         shows: what `draw` depends on beside the request, so that a drawn figure can be shown again; None draws it each time.
+        link: for maps of layers, whose cells can be clicked: cards of one name outline the cell under the pointer in all their maps.
     """
 
     card_id: str
@@ -50,6 +54,7 @@ class Card:
     explain: str
     departures: tuple[str, ...] = ()
     shows: Hashable = None
+    link: str = ""
 
     @cached_property
     def job_id(self) -> str:
@@ -77,27 +82,35 @@ def _card(card: Card, was_alive: bool) -> None:
         st.rerun()  # the whole page: sentences and claims rest on what the job found, and polling ends
     with st.container(border=True, key=f"card-{card.card_id}", gap="small"):
         try:
-            drawn = _drawn(card, "computing" if was_alive else "not computed yet")
+            drawn = drawn_card(card, current_look(), "computing" if was_alive else NOT_COMPUTED)
         except UserError as error:
             st.subheader(card.title, anchor=card.card_id)
             st.info(as_text(error), icon=":material/info:")
             return
         _head(card, drawn, job)
-        st.plotly_chart(
-            drawn.figure,
-            theme=None,
-            key=f"chart-{card.card_id}",
-            config=chart_config(f"repdiss-{card.card_id}"),
-            alt=f"{card.title}. {drawn.caption.text}",
-        )
+        _figure(card, drawn)
         _caption(drawn)
         show_refusal(card.card_id)
         _tools(card, drawn, job)
 
 
-def _drawn(card: Card, state: str) -> Drawn:
+def _figure(card: Card, drawn: Drawn) -> None:
+    cell = chosen_cell(card.card_id, drawn.forms) if card.link else None
+    chart(
+        drawn.spec,
+        key=f"chart-{card.card_id}",
+        alt=f"{card.title}. {drawn.caption.text}",
+        config=chart_config(f"repdiss-{card.card_id}"),
+        link=card.link,
+        on_click=partial(take, card.card_id) if card.link else None,
+        chosen=cell,
+    )
+    if cell:
+        tell_cell(card.card_id, drawn.forms, cell)
+
+
+def drawn_card(card: Card, look: Look, state: str = NOT_COMPUTED) -> Drawn:
     """The figure; the one drawn before where neither the choices nor anything stored has changed."""
-    look = current_look()
     if card.shows is None:
         return card.draw(result_store(), look, state)
     key = (card.card_id, card.job_id, card.shows, look.name, state, stored_version())
@@ -109,11 +122,9 @@ def _drawn(card: Card, state: str) -> Drawn:
 
 
 def _head(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if card.tag:
-            st.badge(card.tag, color="gray")
-        st.subheader(card.title, anchor=card.card_id, width="content")
-        st.space("stretch")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"):
+        tag = f":gray-badge[{as_text(card.tag)}] " if card.tag else ""
+        st.subheader(tag + as_text(card.title), anchor=card.card_id, width="content")
         label, color, icon = state_tag(drawn, job)
         st.badge(label, color=color, icon=icon)
 
@@ -129,7 +140,7 @@ def state_tag(drawn: Drawn, job: JobStatus | None, now: float | None = None) -> 
     if job is not None and job.state in ("failed", "interrupted", "cancelled") and not drawn.complete:
         return job.state, "orange", ":material/warning:"
     if drawn.origin is None:
-        return "not computed yet", "gray", ":material/circle:"
+        return NOT_COMPUTED, "gray", ":material/circle:"
     words = ORIGINS[drawn.origin]
     if drawn.origin != "shipped" and drawn.stored_at:
         words += f", {age(drawn.stored_at, now)}"
@@ -145,16 +156,20 @@ def _caption(drawn: Drawn) -> None:
 
 def _tools(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
     with st.container(horizontal=True, key=f"tools-{card.card_id}", gap="small", vertical_alignment="center"):
-        with st.popover("Explain", type="tertiary", icon=":material/help:"):
-            _explain(card, drawn)
+        _popover(card, "Explain", ":material/help:", lambda: _explain(card, drawn))
         if not readonly():
             _compute_buttons(card, drawn, job)
-        with st.popover("Link", type="tertiary", icon=":material/link:"):
-            st.caption("This page with these choices, at this figure:")
-            st.code(address(card.card_id), language=None, wrap_lines=True)
-        _export(card, drawn)
+        _popover(card, "Link", ":material/link:", lambda: _link(card))
+        _popover(card, "Export", ":material/download:", lambda: _export(card, drawn))
         if job is not None and job.state == "failed" and job.error:
             st.caption(f":material/error: {as_text(job.error)}")
+
+
+def _popover(card: Card, label: str, icon: str, fill: Callable[[], None]) -> None:
+    """A popover that is filled when it opens: closed ones would be half of what a page sends."""
+    with st.popover(label, type="tertiary", icon=icon, key=f"{label.lower()}-{card.card_id}", on_change="rerun") as popover:
+        if popover.open:
+            fill()
 
 
 def _explain(card: Card, drawn: Drawn) -> None:
@@ -181,17 +196,21 @@ def _compute_buttons(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
         st.rerun()
 
 
+def _link(card: Card) -> None:
+    st.caption("This page with these choices, at this figure:")
+    st.code(address(card.card_id), language=None, wrap_lines=True)
+
+
 def _export(card: Card, drawn: Drawn) -> None:
-    with st.popover("Export", type="tertiary", icon=":material/download:"):
-        form = {"figure": card.card_id, "title": card.title, "caption": drawn.caption.text, "panels": drawn.forms}
-        name = f"repdiss-{card.card_id}"
-        for label, suffix, mime, data in (
-            ("Numbers as CSV", "csv", "text/csv", lambda: exports.to_csv(drawn.forms)),
-            ("Numbers and provenance as JSON", "json", "application/json", lambda: exports.to_json(form)),
-            ("Figure as a page of its own (HTML)", "html", "text/html", lambda: exports.to_html(card.title, [(drawn.figure, drawn.caption.text)])),
-        ):
-            st.download_button(label, data, f"{name}.{suffix}", mime, key=f"export-{suffix}-{card.card_id}", on_click="ignore", width="stretch")
-        st.caption("A picture (SVG): the camera that appears above the figure under the pointer.")
+    form = {"figure": card.card_id, "title": card.title, "caption": drawn.caption.text, "panels": drawn.forms}
+    name = f"repdiss-{card.card_id}"
+    for label, suffix, mime, data in (
+        ("Numbers as CSV", "csv", "text/csv", lambda: exports.to_csv(drawn.forms)),
+        ("Numbers and provenance as JSON", "json", "application/json", lambda: exports.to_json(form)),
+        ("Figure as a page of its own (HTML)", "html", "text/html", lambda: exports.to_html(card.title, [(drawn.figure, drawn.caption.text)])),
+    ):
+        st.download_button(label, data, f"{name}.{suffix}", mime, key=f"export-{suffix}-{card.card_id}", on_click="ignore", width="stretch")
+    st.caption("A picture (SVG): the camera that appears above the figure under the pointer.")
 
 
 def address(anchor: str) -> str:

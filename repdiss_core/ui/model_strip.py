@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from repdiss_core.compose_generalization.loaded import Loaded
 from repdiss_core.figures.accuracy_strip import ModelAccuracy, accuracy_strip
-from repdiss_core.figures.theme import chart_config
+from repdiss_core.figures.theme import chart_config, spec_of
 from repdiss_core.studies import generalization as study
+from repdiss_core.ui.chart import Click, chart
 from repdiss_core.ui.page import current_look
 from repdiss_core.ui.pickers import choose
 from repdiss_core.ui.text import as_text
@@ -23,7 +26,7 @@ def model_strip(loaded: Loaded) -> tuple[str, str]:
     in_distribution, overlap = (study.accuracies(params.population, name) for name in params.sets)
     with st.container(border=True, key="card-strip", gap="small"):
         st.subheader("Every model’s accuracy", anchor="strip")
-        chart = st.empty()
+        strip = st.container()
         left, right = st.columns(2)
         with left:
             f = choose("First model", [NONE, *names], "model_a")
@@ -32,24 +35,20 @@ def model_strip(loaded: Loaded) -> tuple[str, str]:
         models = [
             ModelAccuracy(n, in_distribution[n], overlap[n], "top" if n in groups.top else "bottom" if n in groups.bottom else "other", n in (f, g)) for n in names
         ]
-        figure = accuracy_strip(models, current_look())
-        chart.plotly_chart(
-            figure, theme=None, key=CHART, on_select=_take, selection_mode="points", config=chart_config("repdiss-models"), alt=_spoken(models),
-        )  # fmt: skip
+        with strip:
+            figure = spec_of(accuracy_strip(models, current_look()))
+            chart(figure, key=CHART, alt=_spoken(models), config=chart_config("repdiss-models"), on_click=partial(_take, names))
         st.caption(as_text(_caption(loaded, in_distribution, overlap)))
     return f, g
 
 
-def _take() -> None:
-    """A clicked model takes a place that is free, else the first one, which moves to the second; a rectangle of two takes both."""
-    points = st.session_state[CHART].selection.points
-    clicked = list(dict.fromkeys(point["customdata"][0] for point in points if point.get("customdata")))
+def _take(names: list[str], click: Click) -> None:
+    """A clicked model takes a place that is free, else the first one, which moves to the second."""
     state = st.session_state
     first, second = state.get("model_a", NONE), state.get("model_b", NONE)
-    if len(clicked) >= 2:
-        state["model_a"], state["model_b"] = clicked[:2]
-    elif clicked and clicked[0] not in (first, second):
-        state["model_a"], state["model_b"] = placed(clicked[0], first, second)
+    clicked = click.labels[0] if click.labels else NONE
+    if clicked in names and clicked not in (first, second):
+        state["model_a"], state["model_b"] = placed(clicked, first, second)
 
 
 def placed(clicked: str, first: str, second: str) -> tuple[str, str]:

@@ -12,8 +12,9 @@ from repdiss_core.cache import Entry, ResultStore
 from repdiss_core.data import DATASETS, versions_differ
 from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import LOOKS, PAGE_CSS, Look
+from repdiss_core.ui.chart import CHART_CSS
 from repdiss_core.ui.text import as_text
-from repdiss_core.ui.warm_up import load_components
+from repdiss_core.ui.warm_up import load_components, prepare
 
 PAGES = {
     "app.py": "The paper’s map",
@@ -29,23 +30,24 @@ STYLE = f"""<style>
 .stMainBlockContainer {{ max-width: 1200px; padding: 1.1rem 2.5rem 5rem; }}
 .stAppHeader {{ background: transparent; }}
 .st-key-navigation {{ border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent); padding-bottom: .45rem; margin-bottom: .4rem; }}
-.st-key-brand p {{ font-weight: 700; }}
 [data-testid="stCaptionContainer"], table {{ font-variant-numeric: tabular-nums; }}
 [data-testid="stMarkdownContainer"] :is(th, td) {{
   border: 0 !important; border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent) !important; padding: .4rem 1rem .4rem 0;
 }}
 [class*="st-key-card-"] {{ content-visibility: auto; contain-intrinsic-height: auto 520px; }}
 [class*="st-key-card-"] h3 {{ padding: 0; }}
+[class*="st-key-card-"] h3 .stMarkdownBadge {{ font: 400 .875rem "Source Sans", sans-serif; vertical-align: .12em; margin-right: .5rem; }}
 [class*="st-key-tools-"] button {{ padding: 0 .35rem; min-height: 1.8rem; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] {{ padding: 0; background: none; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] p {{ font-size: 1rem; line-height: 1.45; white-space: normal; overflow: visible; }}
+[class*="st-key-tile-"] p:has(> .stMarkdownBadge) {{ display: flex; justify-content: space-between; gap: .5rem; }}
 [class*="st-key-tile-"] img {{ border-radius: 0; }}
 [class*="st-key-claim-"] td:nth-child(1) {{ min-width: 12.5rem; }}
 [class*="st-key-claim-"] td:nth-child(2) {{ min-width: 9rem; }}
 :is(.st-key-card-table1, .st-key-massive-tokens) td:first-child {{ white-space: nowrap; }}
 .st-key-headline {{ min-height: 6.2rem; }}
 .stElementContainer:has(> .stHtml > script) {{ display: none; }}
-{PAGE_CSS}</style>"""
+{PAGE_CSS}{CHART_CSS}</style>"""
 
 
 def begin_page(path: str, title: str, lead: str = "", figures: bool = False) -> None:
@@ -72,8 +74,8 @@ def _navigation(current: str) -> None:
     remembered[current] = st.query_params.to_dict()
     with st.container(horizontal=True, key="navigation", vertical_alignment="center", gap="small"):
         for path, label in PAGES.items():
-            with st.container(key="brand" if path == "app.py" else f"to-{path[6]}", width="content"):
-                st.page_link(path, label="RepDiss" if path == "app.py" else label, query_params=remembered.get(path) if path != current else None)
+            name = "**RepDiss**" if path == "app.py" else label
+            st.page_link(path, label=name, query_params=remembered.get(path) if path != current else None, width="content")
 
 
 class PageStore(ResultStore):
@@ -122,7 +124,13 @@ def told_in_a_sentence() -> Iterator[None]:
         st.error(as_text(error), icon=":material/info:")
 
 
-def show_problems(store: ResultStore) -> None:
+def end_page() -> None:
+    """What every page ends with: what went wrong is told, and the server gets the figure pages ready."""
+    _show_problems(result_store())
+    prepare(current_look().name)
+
+
+def _show_problems(store: ResultStore) -> None:
     """Tell which cache entries were skipped, once each, and where the installed packages differ from the pinned ones."""
     for name in DATASETS:
         for sentence in _versions_differ(name):

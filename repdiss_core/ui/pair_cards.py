@@ -16,7 +16,7 @@ from repdiss_core.paper import FigurePart
 from repdiss_core.presets import Preset
 from repdiss_core.studies.common import CkaView, bundled_preset
 from repdiss_core.studies.pair import pair_curves, pair_panels
-from repdiss_core.ui.asymmetry_cards import CURVE_HEIGHT, HEATMAP_HEIGHT, HOW_CKA_READS, HOW_STITCHING_READS
+from repdiss_core.ui.asymmetry_cards import CURVE_HEIGHT, HEATMAP_HEIGHT, HOW_CKA_READS, HOW_STITCHING_READS, LINK
 from repdiss_core.ui.cka_curve import compose_cka_by_layer
 from repdiss_core.ui.figure_card import Card
 from repdiss_core.ui.pickers import choose, show_unknown, switch
@@ -87,6 +87,7 @@ def card(choice: Choice) -> Card:
                 store, part, look, choice.setting, choice.view.reduction, choice.view.n_batches, state, HEATMAP_HEIGHT
             ),
             HOW_CKA_READS,
+            link=LINK,
         )
     title = f"{MEASURE_NAMES[choice.measure].capitalize()} {choice.quantity}"
     if choice.layers == SAME:
@@ -107,6 +108,7 @@ def card(choice: Choice) -> Card:
         request_for((c for one in maps for row in one.comparisons for c in row), choice.view.n_batches),
         lambda store, look, state: compose_stitch_maps(store, maps, look, choice.setting, choice.quantity, state),
         HOW_MAPS_READ,
+        link=LINK,
     )
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+from dataclasses import dataclass
+from functools import lru_cache
+
 import streamlit as st
 
 from repdiss_core import jobs
@@ -15,6 +19,7 @@ from repdiss_core.paper import FIGURES, FigurePart, FigureSpec, StudySpec, figur
 from repdiss_core.studies.common import bundled_preset
 from repdiss_core.studies.generalization import Params
 from repdiss_core.ui.generalization_cards import loaded
+from repdiss_core.ui.page import stored_version
 from repdiss_core.ui.text import as_text
 
 COLUMNS = 4
@@ -27,19 +32,27 @@ STATES = {
 }
 
 
+@dataclass(frozen=True)
+class Tile:
+    """Where a figure stands, its stored values in small (SVG; "" where it cannot be made), and words on it."""
+
+    state: str
+    picture: str
+    words: str
+
+
 def study_section(store: ResultStore, study: StudySpec) -> None:
     """One of the paper's studies: its question and its figures."""
     st.header(study.question, anchor=study.name)
     specs = [spec for spec in FIGURES.values() if spec.study == study.name]
-    stored = set(store.keys("local")) | set(store.keys("shipped"))
     computing = any(job.alive for job in jobs.list_jobs())
     for first in range(0, len(specs), COLUMNS):
         for column, spec in zip(st.columns(COLUMNS), specs[first : first + COLUMNS], strict=False):
             with column:
-                _tile(store, spec, stored, computing)
+                _show(spec, _tile(store, spec, computing, stored_version()))
 
 
-def figure_state(spec: FigureSpec, parts: tuple[FigurePart, ...], stored: set[str], computing: bool) -> str:
+def figure_state(spec: FigureSpec, parts: tuple[FigurePart, ...], stored: Set[str], computing: bool) -> str:
     """Where a figure stands at the settings that ship."""
     if not spec.available:
         return "not yet"
@@ -52,22 +65,30 @@ def figure_state(spec: FigureSpec, parts: tuple[FigurePart, ...], stored: set[st
     return "computing" if computing else "partly shown" if found else "not computed"
 
 
-def _tile(store: ResultStore, spec: FigureSpec, stored: set[str], computing: bool) -> None:
+@lru_cache(maxsize=64)
+def _tile(store: ResultStore, spec: FigureSpec, computing: bool, version: tuple[int, ...]) -> Tile:
+    """What a tile shows as long as nothing new is stored."""
     parts, problem = _parts(spec)
-    state = figure_state(spec, parts, stored, computing)
-    color, icon = STATES[state]
+    state = figure_state(spec, parts, _stored(store, version), computing)
+    return Tile(state, _picture(store, spec, parts) if parts else "", problem or spec.shows)
+
+
+@lru_cache(maxsize=4)
+def _stored(store: ResultStore, _version: tuple[int, ...]) -> frozenset[str]:
+    return frozenset(store.keys("local")) | frozenset(store.keys("shipped"))
+
+
+def _show(spec: FigureSpec, tile: Tile) -> None:
+    color, icon = STATES[tile.state]
     with st.container(border=True, key=f"tile-{spec.figure_id}", height="stretch", gap="small"):
-        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-            st.badge(spec.label, color="gray")
-            st.space("stretch")
-            st.badge(state, color=color, icon=icon)
-        if parts:
-            st.image(_picture(store, spec, parts))
+        st.markdown(f":gray-badge[{as_text(spec.label)}] :{color}-badge[{icon} {tile.state}]")
+        if tile.picture:
+            st.image(tile.picture)
         if spec.available:
             st.page_link(spec.page, label=f"**{as_text(spec.title)}**", width="stretch")
         else:
             st.markdown(f"**{as_text(spec.title)}**")
-        st.caption(as_text(problem or spec.shows))
+        st.caption(as_text(tile.words))
 
 
 def _parts(spec: FigureSpec) -> tuple[tuple[FigurePart, ...], str]:

@@ -1,8 +1,7 @@
-"""Fetching the chart library early, so that the first page with figures opens fast."""
+"""Fetching what draws charts early, so that the first page with figures opens fast."""
 
 from __future__ import annotations
 
-import importlib
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -10,9 +9,11 @@ from pathlib import Path
 import streamlit as st
 
 from repdiss_core.errors import UserError
+from repdiss_core.figures.theme import LOOKS, Look
+from repdiss_core.studies.asymmetry import DEPTHS, Params
+from repdiss_core.ui.chart import LOAD, serve_library
 
-COMPONENTS = ("PlotlyChart", "Selectbox", "ButtonGroup", "Button", "DownloadButton")
-MODULES = ("plotly.io", "plotly.tools", "plotly.graph_objs", "repdiss_core.ui.asymmetry_cards", "repdiss_core.ui.claims_list", "sklearn.cluster", "sklearn.manifold")
+COMPONENTS = ("BidiComponent", "Selectbox", "ButtonGroup", "Button", "DownloadButton")
 
 
 def load_components() -> None:
@@ -21,13 +22,13 @@ def load_components() -> None:
 
 
 def warm_up() -> None:
-    """Have the browser load it when it has nothing else to do, and the server import what it needs; at another page's end."""
-    _prepare_once()
+    """Have the browser load it when it has nothing else to do; at another page's end."""
     st.html(f"<script>(window.requestIdleCallback || setTimeout)(() => {{{_loads()}}})</script>", unsafe_allow_javascript=True)
 
 
 def _loads() -> str:
-    return ";".join(f"import('./static/js/{name}')" for name in _component_files())
+    serve_library()
+    return ";".join([LOAD, *(f"import('./static/js/{name}')" for name in _component_files())])
 
 
 @st.cache_resource(show_spinner=False)
@@ -38,16 +39,30 @@ def _component_files() -> list[str]:
 
 
 @st.cache_resource(show_spinner=False)
-def _prepare_once() -> None:
-    threading.Thread(target=_prepare, daemon=True).start()
+def prepare(look: str) -> None:
+    """Have the server draw, in the background and once, what the figure pages show before anything is chosen.
+
+    Args:
+        look: a name in `repdiss_core.figures.theme.LOOKS`.
+    """
+    threading.Thread(target=_prepare, args=(LOOKS[look],), daemon=True).start()
 
 
-def _prepare() -> None:
-    for name in MODULES:
-        importlib.import_module(name)
-    from repdiss_core.studies.asymmetry import DEPTHS, Params
+def _prepare(look: Look) -> None:
+    from repdiss_core.claims_generalization import generalization_claims, headline
+    from repdiss_core.studies.generalization import Params as Population
+    from repdiss_core.ui import asymmetry_cards, generalization_cards
     from repdiss_core.ui.claims_list import stored_claims
+    from repdiss_core.ui.figure_card import drawn_card
 
     with suppress(UserError):  # no models: the page itself says so
+        for card in asymmetry_cards.first_cards():
+            _ = drawn_card(card, look).spec
         for depth in DEPTHS:
             stored_claims(Params(depth=depth))
+        population = Population()
+        for card in generalization_cards.cards(population, "accuracy")[:-1]:  # the last one stands in a tab that is closed
+            _ = drawn_card(card, look).spec
+        data = generalization_cards.loaded(population)
+        headline(data)
+        generalization_claims(data)
