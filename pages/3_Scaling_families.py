@@ -6,7 +6,7 @@ from repdiss_core.claims_scaling import headline, scaling_claims
 from repdiss_core.ui import scaling_cards as cards
 from repdiss_core.ui.claims_list import claims_list
 from repdiss_core.ui.figure_card import figure_card
-from repdiss_core.ui.page import begin_page, result_store, show_problems, told_in_a_sentence
+from repdiss_core.ui.page import begin_page, end_page, told_in_a_sentence
 from repdiss_core.ui.pickers import switch
 from repdiss_core.ui.scaling_tables import massive_table, table1
 from repdiss_core.ui.text import as_text
@@ -29,4 +29,4 @@ with told_in_a_sentence():
     massive_table(data)
     st.header("What becomes of the paper’s claims", anchor="claims")
     claims_list(scaling_claims(data))
-show_problems(result_store())
+end_page()
