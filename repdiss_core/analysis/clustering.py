@@ -122,20 +122,26 @@ def silhouette(distance: np.ndarray, labels: np.ndarray) -> float:
 def adjusted_rand_index(one: np.ndarray, other: np.ndarray) -> float:
     """Agreement of two partitions, 1 for equal ones and 0 expected by chance (Hubert and Arabie 1985).
 
-    Ours, since `chance_of_agreement` calls it thousands of times and scikit-learn's checks would take seconds; tested against it.
+    Ours, since `chance_of_agreement` needs thousands at once and scikit-learn's checks would take seconds; tested against it.
     """
-    table = np.array([[np.sum((one == a) & (other == b)) for b in np.unique(other)] for a in np.unique(one)], dtype=float)
-    pairs = [(x * (x - 1) / 2).sum() for x in (table, table.sum(axis=1), table.sum(axis=0))]
-    n = len(one)
-    expected, most = pairs[1] * pairs[2] / (n * (n - 1) / 2), (pairs[1] + pairs[2]) / 2
-    return float((pairs[0] - expected) / (most - expected)) if most != expected else 1.0
+    return float(_rand_indices(one[None], other)[0])
+
+
+def _rand_indices(many: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(P,) indices of the partitions `many` (P, n), all of the same sizes, with `other` (n,)."""
+    member, wanted = (np.equal.outer(labels, np.unique(labels)).astype(float) for labels in (many, other))
+    table = np.tensordot(member, wanted, axes=(1, 0))  # (P, clusters of many, clusters of other)
+    agree, first, second = ((x * (x - 1) / 2).reshape(len(many), -1).sum(axis=1) for x in (table, table.sum(axis=2), table.sum(axis=1)))
+    expected, most = first * second / (len(other) * (len(other) - 1) / 2), (first + second) / 2
+    return np.divide(agree - expected, most - expected, out=np.ones(len(many)), where=most != expected)
 
 
 def chance_of_agreement(labels: np.ndarray, wanted: np.ndarray, n_permutations: int = 2000, seed: int = 0) -> float:
     """How often a random relabelling of the models agrees with `wanted` at least as well: a p-value for the Rand index."""
     rng = np.random.default_rng(seed)
     own = adjusted_rand_index(labels, wanted)
-    hits = sum(adjusted_rand_index(rng.permutation(labels), wanted) >= own - 1e-12 for _ in range(n_permutations))
+    relabelled = np.stack([rng.permutation(labels) for _ in range(n_permutations)])
+    hits = int((_rand_indices(relabelled, wanted) >= own - 1e-12).sum())
     return (hits + 1) / (n_permutations + 1)
 
 

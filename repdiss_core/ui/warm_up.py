@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from repdiss_core.figures.theme import LOOKS, Look
 from repdiss_core.studies.asymmetry import DEPTHS, Params
 from repdiss_core.ui.chart import LOAD, serve_library
 
+BRIEFLY_S = 0.0005
 COMPONENTS = ("BidiComponent", "Selectbox", "ButtonGroup", "Button", "DownloadButton")
 
 
@@ -49,6 +51,16 @@ def prepare(look: str) -> None:
 
 
 def _prepare(look: Look) -> None:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(BRIEFLY_S)  # a page that is asked for meanwhile hands the interpreter over hundreds of times
+    try:
+        draw_first_figures(look)
+    finally:
+        sys.setswitchinterval(usual)
+
+
+def draw_first_figures(look: Look) -> None:
+    """Draw and keep what the figure pages show before anything is chosen, and judge their claims."""
     from repdiss_core.claims_generalization import generalization_claims, headline
     from repdiss_core.studies.generalization import Params as Population
     from repdiss_core.ui import asymmetry_cards, generalization_cards

@@ -5,8 +5,17 @@ from __future__ import annotations
 NORMAL_404 = ("/_stcore/health", "/_stcore/host-config")
 
 
+def bring(page, chart_key: str):
+    """The chart's element, scrolled to and drawn: charts far below the window wait until they come near."""
+    chart = page.locator(f".st-key-{chart_key} .repdiss-chart")
+    chart.scroll_into_view_if_needed()
+    page.locator(f'.st-key-{chart_key} .repdiss-chart[data-state="drawn"]').wait_for()
+    return chart
+
+
 def values(page, chart_key: str, panel: int = 0) -> list[list[float | None]]:
     """z of the n-th map of values of a chart, as Plotly holds it in the browser."""
+    bring(page, chart_key)
     script = """([key, n]) => document.querySelector(`.st-key-${key} .js-plotly-plot`).calcdata
       .map(t => t[0]).filter(t => t.trace.type === 'heatmap' && t.trace.name === 'values')[n].z.map(row => [...row])"""
     return page.evaluate(script, [chart_key, panel])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsing import values
+from browsing import bring, values
 from conftest import new_cache
 
 from repdiss_core.bench.browser import dashboard, settle
@@ -90,16 +90,91 @@ def test_a_cell_in_the_browser_equals_the_stored_result(shown, site_cache):
     np.testing.assert_allclose(np.array(values(shown, "chart-fig5", 2), float), stored(site_cache, 2, depth=4), rtol=0, atol=1e-12)
 
 
-def test_hover_tells_layers_value_interval_and_batches(shown):
-    layer = shown.locator(".st-key-chart-fig4 .heatmaplayer").first
-    layer.scroll_into_view_if_needed()
-    box = layer.bounding_box()
-    shown.mouse.move(box["x"] - 5, box["y"] + 5)
-    shown.mouse.move(box["x"] + box["width"] / 6, box["y"] + box["height"] / 6, steps=6)
-    hover = shown.locator(".st-key-chart-fig4 .hoverlayer .hovertext")
+def cell_box(page, chart: str, panel: int, row: int, column: int, size: int) -> tuple[float, float, float, float]:
+    """(left, top, width, height) of a cell on the screen, rows counted upward from 0, in a map of size × size cells."""
+    bring(page, chart)
+    box = page.locator(f".st-key-{chart} .heatmaplayer").nth(panel).bounding_box()
+    width, height = box["width"] / size, box["height"] / size
+    return box["x"] + column * width, box["y"] + (size - 1 - row) * height, width, height
+
+
+def point_at(page, chart: str, panel: int, row: int, column: int, size: int = 3):
+    """Move the pointer onto the middle of a cell, step by step; returns the hover text's element."""
+    left, top, width, height = cell_box(page, chart, panel, row, column, size)
+    page.mouse.move(left - 5, top + 5)
+    page.mouse.move(left + width / 2, top + height / 2, steps=6)
+    hover = page.locator(f".st-key-{chart} .hoverlayer .hovertext")
     hover.wait_for()
+    return hover
+
+
+def test_hover_tells_layers_value_interval_and_batches(shown):
     told = r"mini-gelu-3l-s0, layer 3.*mini-gelu-3l-s0, layer 1.*CKA 0\.\d{3}.*95 % \[0\.\d{3}, 0\.\d{3}\].*100 batches"
-    assert re.search(told, hover.text_content())
+    assert re.search(told, point_at(shown, "chart-fig4", 0, 2, 0).text_content())
+
+
+def test_the_cell_under_the_pointer_is_outlined_in_the_neighbouring_maps(shown):
+    bring(shown, "chart-fig5")
+    point_at(shown, "chart-fig4", 0, 2, 0)
+    outlines = shown.locator(".st-key-chart-fig4 .repdiss-hovered:visible")
+    assert outlines.count() == 3
+    for panel in range(3):
+        box = outlines.nth(panel).bounding_box()
+        np.testing.assert_allclose([box[side] for side in ("x", "y", "width", "height")], cell_box(shown, "chart-fig4", panel, 2, 0, 3), atol=2)
+    assert shown.locator(".st-key-chart-fig5 .repdiss-hovered").count() == 3
+    shown.mouse.move(5, 5)
+    outlines.first.wait_for(state="hidden")
+
+
+def test_a_clicked_cell_is_told_in_a_line_with_the_stored_value(shown, site_cache):
+    point_at(shown, "chart-fig4", 2, 2, 1)
+    shown.mouse.down()
+    shown.mouse.up()
+    line = shown.locator(".st-key-cell-fig4")
+    line.wait_for()
+    told = re.search(r"Layer 3 of mini-gelu-3l-s0 × layer 2 of mini-solu-3l-s0: CKA (0\.\d{3}) \[0\.\d{3}, 0\.\d{3}\] over 100 batches", line.inner_text())
+    assert float(told[1]) == pytest.approx(stored(site_cache, 2, depth=3)[2, 1], abs=5e-4)
+    assert shown.locator(".st-key-chart-fig4 .repdiss-chosen:visible").count() == 1
+    settle(shown)
+    line.get_by_role("button", name="Close").click()
+    line.wait_for(state="detached")
+    shown.locator(".st-key-chart-fig4 .repdiss-chosen").wait_for(state="hidden")
+
+
+def test_a_chart_far_below_waits_until_it_comes_near_and_for_the_printer(site, tab):
+    tab.goto(f"{site}/Activation_asymmetry")
+    settle(tab)
+    last = tab.locator(".repdiss-chart").last
+    assert last.get_attribute("data-state") == "waiting"
+    height = last.evaluate("element => element.offsetHeight")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert set(tab.locator(".repdiss-chart").evaluate_all("all => all.map(chart => chart.dataset.state)")) == {"drawn"}
+    assert last.evaluate("element => element.offsetHeight") == height
+
+
+def test_without_the_drawing_library_a_sentence_stands_in_the_frame(browser, site):
+    page = browser.new_context().new_page()
+    page.route("**/plotly-cartesian.min.js", lambda route: route.abort())
+    page.goto(f"{site}/Compare_models")
+    page.locator(".repdiss-chart").get_by_text("its drawing library did not load").wait_for()
+    page.context.close()
+
+
+def test_a_click_on_a_model_chooses_it(site, tab):
+    tab.goto(f"{site}/Generalization")
+    settle(tab)
+    bring(tab, "chart-strip")
+    for position, label in ((0, "First model"), (-1, "Second model")):
+        points = tab.locator(".st-key-chart-strip .scatterlayer .trace:has(.point)").nth(2).locator(".point")
+        box = points.nth(position % points.count()).bounding_box()
+        tab.mouse.move(box["x"] - 30, box["y"] - 30)
+        tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=6)
+        tab.locator(".st-key-chart-strip .hoverlayer .hovertext").wait_for()
+        tab.mouse.down()
+        tab.mouse.up()
+        tab.wait_for_url(f"**model_{'a' if position == 0 else 'b'}=*")
+        settle(tab)
+    tab.get_by_text("stitched into each other").first.wait_for()
 
 
 def test_the_numbers_of_a_card_can_be_saved(shown, site_cache):
@@ -114,6 +189,7 @@ def test_the_numbers_of_a_card_can_be_saved(shown, site_cache):
 
 
 def test_figure_text_follows_the_theme_while_the_page_is_open(shown):
+    bring(shown, "chart-fig4")
     read = "getComputedStyle(document.querySelector('.st-key-chart-fig4 .xtick text')).fill"
     before = shown.evaluate(read)
     shown.emulate_media(color_scheme="dark")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from shown import specs
 from streamlit.testing.v1 import AppTest
 
 from repdiss_core.cache import ResultStore
@@ -39,10 +40,6 @@ def opened(**query: str) -> AppTest:
     for name, value in query.items():
         test.query_params[name] = value
     return test.run()
-
-
-def specs(test: AppTest) -> list[dict]:
-    return [json.loads(chart.proto.spec) for chart in test.get("plotly_chart")]
 
 
 def words(test: AppTest) -> str:

@@ -1,10 +1,10 @@
 """Every page with an empty and with a filled cache, its pickers, bad input, and a read-only demo."""
 
-import json
 import re
 from pathlib import Path
 
 import pytest
+from shown import specs
 from streamlit.testing.v1 import AppTest
 from synthetic import fill
 
@@ -49,11 +49,6 @@ def opened(page: str, **query: str) -> AppTest:
     for name, value in query.items():
         test.query_params[name] = value
     return test.run()
-
-
-def specs(test: AppTest) -> list[dict]:
-    """The figures as the browser gets them."""
-    return [json.loads(chart.proto.spec) for chart in test.get("plotly_chart")]
 
 
 def words(test: AppTest) -> str:
