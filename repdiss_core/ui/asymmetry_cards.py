@@ -13,7 +13,7 @@ from repdiss_core.paper import STUDIES, FigurePart, figure_parts, figure_spec
 from repdiss_core.studies import asymmetry
 from repdiss_core.studies.asymmetry import Params
 from repdiss_core.ui.figure_card import Card
-from repdiss_core.ui.pickers import choose, show_unknown, switch
+from repdiss_core.ui.pickers import choose, chosen, show_unknown, switch
 from repdiss_core.ui.settings import cka_settings
 
 QUESTION = STUDIES["asymmetry"].question
@@ -61,7 +61,7 @@ def pick() -> Choice:
         with settings:
             view, stitch = cka_settings(stitching=True)
     show_unknown()
-    return Choice(tuple(Params(d, seed_gelu, seed_solu, stitch, view) for d in depths), shown, st.session_state.get("steps") == "logarithmic")
+    return Choice(tuple(Params(d, seed_gelu, seed_solu, stitch, view) for d in depths), shown, chosen("steps", "linear") == "logarithmic")
 
 
 def first_cards() -> list[Card]:

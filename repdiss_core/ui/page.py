@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,9 @@ from repdiss_core.cache import Entry, ResultStore
 from repdiss_core.data import DATASETS, versions_differ
 from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import LOOKS, PAGE_CSS, Look
+from repdiss_core.ui.browser_button import BUTTON_CSS
 from repdiss_core.ui.chart import CHART_CSS
+from repdiss_core.ui.presenting import PRESENTING_CSS, arrows, choices, presenting
 from repdiss_core.ui.text import as_text
 from repdiss_core.ui.warm_up import load_components, prepare
 
@@ -22,6 +25,8 @@ PAGES = {
     "pages/2_Generalization.py": "Generalization",
     "pages/3_Scaling_families.py": "Scaling families",
     "pages/4_Compare_models.py": "Compare models",
+    "pages/5_Findings.py": "Findings",
+    "pages/6_Tour.py": "Tour",
     "pages/7_Runs.py": "Runs",
 }
 REMEMBERED = "choices by page"
@@ -30,6 +35,9 @@ STYLE = f"""<style>
 .stMainBlockContainer {{ max-width: 1200px; padding: 1.1rem 2.5rem 5rem; }}
 .stAppHeader {{ background: transparent; }}
 .st-key-navigation {{ border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent); padding-bottom: .45rem; margin-bottom: .4rem; }}
+.st-key-navigation [data-testid="stPageLink-NavLink"] {{ padding: .25rem .4rem; }}
+.st-key-page-tools {{ margin: -.7rem 0 -1.1rem; }}
+.st-key-page-tools button {{ padding: 0 .35rem; min-height: 1.8rem; font-size: .875rem; }}
 [data-testid="stCaptionContainer"], table {{ font-variant-numeric: tabular-nums; }}
 [data-testid="stMarkdownContainer"] :is(th, td) {{
   border: 0 !important; border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent) !important; padding: .4rem 1rem .4rem 0;
@@ -47,20 +55,30 @@ STYLE = f"""<style>
 :is(.st-key-card-table1, .st-key-massive-tokens) td:first-child {{ white-space: nowrap; }}
 .st-key-headline {{ min-height: 6.2rem; }}
 .stElementContainer:has(> .stHtml > script) {{ display: none; }}
-{PAGE_CSS}{CHART_CSS}</style>"""
+{PAGE_CSS}{CHART_CSS}{BUTTON_CSS}</style>"""
+
+# Cards above the figure get their height as they come into sight, so that one jump is not enough.
+SCROLL = "[0, 200, 600].forEach(ms => setTimeout(() => document.getElementById(%s)?.scrollIntoView(), ms))"
 
 
-def begin_page(path: str, title: str, lead: str = "", figures: bool = False) -> None:
+def begin_page(path: str, title: str, lead: str = "", figures: bool = False, turn: bool = True) -> None:
     """The frame and the title.
 
     Args:
         path: the page's own key in `PAGES`.
         lead: one sentence under the title.
         figures: whether charts follow, so that the browser may fetch what draws them.
+        turn: whether the arrow keys turn pages in presenting mode.
     """
     st.set_page_config(page_title=f"{PAGES[path]} · RepDiss", page_icon=str(ICON), layout="wide", initial_sidebar_state="collapsed")
-    st.html(STYLE)
-    _navigation(path)
+    st.html(STYLE + (f"<style>{PRESENTING_CSS}</style>" if presenting() else ""))
+    remembered = st.session_state.setdefault(REMEMBERED, {})
+    remembered[path] = choices()
+    if presenting():
+        arrows(path, PAGES, remembered, turn)
+    else:
+        _navigation(path, remembered)
+        _tools(path)
     if figures:
         load_components()
     st.title(title, anchor=False)
@@ -68,14 +86,23 @@ def begin_page(path: str, title: str, lead: str = "", figures: bool = False) -> 
         st.markdown(lead)
 
 
-def _navigation(current: str) -> None:
+def page_address(path: str) -> str:
+    """A page's address without its choices, relative to the server: "/" or "/Findings"."""
+    return "/" if path == "app.py" else "/" + path.rsplit("/", 1)[-1].partition("_")[2].removesuffix(".py")
+
+
+def _navigation(current: str, remembered: dict[str, dict[str, str]]) -> None:
     """Links to every page; a page that was seen before opens again with the choices made there."""
-    remembered = st.session_state.setdefault(REMEMBERED, {})
-    remembered[current] = st.query_params.to_dict()
     with st.container(horizontal=True, key="navigation", vertical_alignment="center", gap="small"):
         for path, label in PAGES.items():
             name = "**RepDiss**" if path == "app.py" else label
             st.page_link(path, label=name, query_params=remembered.get(path) if path != current else None, width="content")
+
+
+def _tools(path: str) -> None:
+    from repdiss_core.ui.page_tools import page_tools  # which stands on the cards, and these on this module
+
+    page_tools(path)
 
 
 class PageStore(ResultStore):
@@ -107,7 +134,7 @@ def stored_version() -> tuple[int, ...]:
 
 def current_look() -> Look:
     """The figures' look for the theme that the browser shows."""
-    return LOOKS["page_dark" if st.context.theme.type == "dark" else "page"]
+    return LOOKS[("presenting" if presenting() else "page") + ("_dark" if st.context.theme.type == "dark" else "")]
 
 
 @st.cache_data(show_spinner=False)
@@ -125,8 +152,10 @@ def told_in_a_sentence() -> Iterator[None]:
 
 
 def end_page() -> None:
-    """What every page ends with: what went wrong is told, and the server gets the figure pages ready."""
+    """What every page ends with: what went wrong is told, the figure that a link means is scrolled to, and the server gets the figure pages ready."""
     _show_problems(result_store())
+    if "at" in st.query_params:
+        st.html(f"<script>{SCROLL % json.dumps(st.query_params['at'][:40]).replace('<', '')}</script>", unsafe_allow_javascript=True)
     prepare(current_look().name)
 
 

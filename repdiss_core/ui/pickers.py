@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 import streamlit as st
@@ -11,6 +13,23 @@ from repdiss_core.ui.text import as_text
 
 T = TypeVar("T")
 UNKNOWN = "choices that a link asked for in vain"
+_LINKED: ContextVar[Mapping[str, str] | None] = ContextVar("choices of another page's link", default=None)
+
+
+@contextmanager
+def choices_of(query: Mapping[str, str]) -> Iterator[None]:
+    """Inside, pickers draw nothing and give what a link with this query says; what it leaves open, or names wrongly, is the first choice."""
+    token = _LINKED.set(query)
+    try:
+        yield
+    finally:
+        _LINKED.reset(token)
+
+
+def chosen(key: str, default: str) -> str:
+    """The name that a picker stands at, before or after it was drawn."""
+    linked = _LINKED.get()
+    return str(st.session_state.get(key, default) if linked is None else linked.get(key, default))
 
 
 def choose(
@@ -22,6 +41,10 @@ def choose(
     help: str | None = None,
 ) -> T:
     """A dropdown bound to the address under `key`; the address holds the option's name as it is read on the page."""
+    linked = _LINKED.get()
+    if linked is not None:
+        first = default if default in options else options[0]
+        return next((option for option in options if names(option) == linked.get(key)), first)
     _note_unknown(key, label, [names(o) for o in options])
     index = options.index(default) if default is not None and default in options else 0
     return st.selectbox(label, options, index=index, format_func=names, key=key, help=help, bind="query-params", disabled=len(options) == 1)
@@ -29,6 +52,9 @@ def choose(
 
 def switch(label: str, options: Sequence[str], key: str, help: str | None = None) -> str:
     """Two or three choices side by side, bound to the address."""
+    linked = _LINKED.get()
+    if linked is not None:
+        return linked[key] if linked.get(key) in options else options[0]
     _note_unknown(key, label, list(options))
     return st.segmented_control(label, options, default=options[0], required=True, key=key, help=help, bind="query-params")
 
