@@ -65,8 +65,8 @@ class Spec:
 LOOKS = {
     "page": Look("page", 14, 13, 2.5),
     "page_dark": Look("page_dark", 14, 13, 2.5, CHALK, NIGHT, dark=True),
-    "presenting": Look("presenting", 20, 18, 4.0, scale=1.4),
-    "presenting_dark": Look("presenting_dark", 20, 18, 4.0, CHALK, NIGHT, dark=True, scale=1.4),
+    "presenting": Look("presenting", 20, 18, 4.0, scale=1.25),
+    "presenting_dark": Look("presenting_dark", 20, 18, 4.0, CHALK, NIGHT, dark=True, scale=1.25),
     "print": Look("print", 14, 13, 2.0, "#000000"),
 }
 

@@ -13,7 +13,7 @@ from repdiss_core.paper import STUDIES, FigurePart, figure_parts, figure_spec
 from repdiss_core.studies import asymmetry
 from repdiss_core.studies.asymmetry import Params
 from repdiss_core.ui.figure_card import Card
-from repdiss_core.ui.pickers import choose, chosen, show_unknown, switch
+from repdiss_core.ui.pickers import choose, chosen, controls, show_unknown, switch
 from repdiss_core.ui.settings import cka_settings
 
 QUESTION = STUDIES["asymmetry"].question
@@ -48,7 +48,7 @@ class Choice:
 
 def pick() -> Choice:
     """The row of controls."""
-    with st.container(key="controls"):
+    with controls():
         depth, gelu, solu, quantity, settings = st.columns([1.2, 0.9, 0.9, 1.1, 3], vertical_alignment="bottom")
         with depth:
             depths = DEPTHS[choose("Depth", list(DEPTHS), "depth")]

@@ -66,7 +66,7 @@ function withCaption(plot, caption) {
     width,
     height: height + room,
     margin: { ...layout.margin, l: margin.l, r: margin.r, t: margin.t, b: margin.b + room },
-    title: { text: lines.map(escaped).join("<br>"), font: { size: FONT }, xref: "container", x: 0.01, xanchor: "left", yref: "container", y: 0, yanchor: "bottom", pad: { b: 8 } },
+    title: { text: lines.map(escaped).join("<br>"), font: { size: FONT }, xref: "container", x: 0.01, xanchor: "left", yref: "container", y: (room - 4) / (height + room), yanchor: "top" },
   });
   return { data: plot.data, layout, config: {} };
 }

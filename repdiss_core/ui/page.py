@@ -30,6 +30,7 @@ PAGES = {
     "pages/7_Runs.py": "Runs",
 }
 REMEMBERED = "choices by page"
+CURRENT = "page that is open"
 ICON = Path(__file__).with_name("icon.svg")
 STYLE = f"""<style>
 .stMainBlockContainer {{ max-width: 1200px; padding: 1.1rem 2.5rem 5rem; }}
@@ -68,12 +69,13 @@ def begin_page(path: str, title: str, lead: str = "", figures: bool = False, tur
         path: the page's own key in `PAGES`.
         lead: one sentence under the title.
         figures: whether charts follow, so that the browser may fetch what draws them.
-        turn: whether the arrow keys turn pages in presenting mode.
+        turn: whether the arrow keys turn pages in presenting mode; a page that turns its own steps gives them its title too.
     """
     st.set_page_config(page_title=f"{PAGES[path]} · RepDiss", page_icon=str(ICON), layout="wide", initial_sidebar_state="collapsed")
     st.html(STYLE + (f"<style>{PRESENTING_CSS}</style>" if presenting() else ""))
     remembered = st.session_state.setdefault(REMEMBERED, {})
     remembered[path] = choices()
+    st.session_state[CURRENT] = path
     if presenting():
         arrows(path, PAGES, remembered, turn)
     else:
@@ -81,9 +83,15 @@ def begin_page(path: str, title: str, lead: str = "", figures: bool = False, tur
         _tools(path)
     if figures:
         load_components()
-    st.title(title, anchor=False)
+    if turn or not presenting():
+        st.title(title, anchor=False)
     if lead:
         st.markdown(lead)
+
+
+def current_page() -> str:
+    """The key in `PAGES` of the page that is open; fragments that run alone read it too."""
+    return st.session_state[CURRENT]
 
 
 def page_address(path: str) -> str:

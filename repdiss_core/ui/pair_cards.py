@@ -19,7 +19,7 @@ from repdiss_core.studies.pair import pair_curves, pair_panels
 from repdiss_core.ui.asymmetry_cards import CURVE_HEIGHT, HEATMAP_HEIGHT, HOW_CKA_READS, HOW_STITCHING_READS, LINK
 from repdiss_core.ui.cka_curve import compose_cka_by_layer
 from repdiss_core.ui.figure_card import Card
-from repdiss_core.ui.pickers import choose, show_unknown, switch
+from repdiss_core.ui.pickers import choose, controls, show_unknown, switch
 from repdiss_core.ui.settings import cka_settings
 from repdiss_core.ui.stitch_map import compose_stitch_maps, pair_maps
 from repdiss_core.ui.text import count
@@ -49,7 +49,7 @@ class Choice:
 def pick() -> Choice:
     """The two rows of controls."""
     names = list(MODELS)
-    with st.container(key="controls"):
+    with controls():
         left, right, data_column, measure_column = st.columns([1.3, 1.3, 1, 1.2], vertical_alignment="bottom")
         with left:
             f = choose("Model f (rows, bottom of a stitch)", names, "f", _first("gelu"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -24,6 +24,13 @@ def choices_of(query: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         _LINKED.reset(token)
+
+
+@contextmanager
+def controls() -> Iterator[None]:
+    """The frame of a page's row of pickers, which presenting mode hides; none where they draw nothing."""
+    with st.container(key="controls") if _LINKED.get() is None else nullcontext():
+        yield
 
 
 def chosen(key: str, default: str) -> str:
