@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 LIBRARY = Path(__file__).parent / "ui" / "plotly_js" / "plotly-cartesian.min.js"
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
-CONFIG = {"responsive": True, "displaylogo": False, "displayModeBar": "hover"}
 STYLE = """
 body{font:16px/1.5 "Source Sans 3","Helvetica Neue",Arial,sans-serif;max-width:1200px;margin:2rem auto;padding:0 1rem;color:#1F2328;background:#fff}
 h1,h2{font-family:Georgia,serif;line-height:1.25}section{margin:2.2rem 0}figure{margin:.6rem 0}figcaption,footer,.source{color:#565C64;font-size:.9rem}
@@ -119,7 +118,10 @@ def _is_web(link: str) -> bool:
 
 
 def _figure(figure: go.Figure, caption: str, number: int) -> str:
-    chart = figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{number}", config=CONFIG)
+    from repdiss_core.figures.theme import LOCAL
+
+    config = {"responsive": True, "displayModeBar": "hover", **LOCAL}
+    chart = figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{number}", config=config)
     return f"<figure>{chart}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 

@@ -1,4 +1,7 @@
-"""`bench app`: how long a user waits for the first page, for another page, and for a figure after a choice."""
+"""`bench app`: how long a user waits for the first page, for another page, for a figure after a choice, for word on a clicked cell.
+
+A page counts as there once its script has run and every chart in sight is drawn; charts below the window follow when it rests.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,18 @@ from repdiss_core.bench.browser import FLAGS, chromium, dashboard, settle
 from repdiss_core.errors import UserError
 
 FIRST, SWITCH, REDRAW = "first page interactive, from `streamlit run`", "page switch", "figure redrawn after a choice"
+CLICK = "a clicked cell told in its line"
 DEEP = "first page by a link to Activation asymmetry (no target)"
-LINKS = ("Runs", "Compare models", "RepDiss", "Activation asymmetry", "Generalization", "Compare models", "RepDiss", "Generalization", "Activation asymmetry", "Runs")
+ROUND_TRIP = ("Runs", "Compare models", "RepDiss", "Activation asymmetry", "Generalization")
+LINKS = (*ROUND_TRIP, "Compare models", "RepDiss", "Generalization", "Activation asymmetry", "Runs")
 TO_PAGE = {label: f"  … of it, to {'Home' if label == 'RepDiss' else label}" for label in dict.fromkeys(LINKS)}
 TARGETS = {
-    FIRST: (4.0, 5.0), SWITCH: (0.5, None), **dict.fromkeys(TO_PAGE.values(), (None, None)), REDRAW: (0.5, None), DEEP: (None, None),
+    FIRST: (4.0, 5.0), SWITCH: (0.5, None), **dict.fromkeys(TO_PAGE.values(), (0.5, None)),
+    REDRAW: (0.5, None), CLICK: (0.3, None), DEEP: (None, None),
 }  # fmt: skip
 READING_S = 2.0  # a reader's first look at the first page; meanwhile the browser fetches what figures need
 FIGURE = "document.querySelector('.st-key-chart-fig1 .js-plotly-plot')"
+TOLD = "row => document.querySelector('.st-key-cell-fig4')?.innerText.startsWith(`Layer ${row + 1} of`)"
 SHOWS = f"word => {FIGURE}?.layout?.yaxis?.title?.text?.startsWith(word)"
 
 
@@ -106,6 +113,9 @@ def _one_round(browser: Any, found: dict[str, list[float]]) -> None:
         settle(tab)
         for word in ("penalty", "loss", "penalty"):
             found[REDRAW].append(_seconds(lambda word=word: _show(tab, word)))
+        for row in range(3):
+            _point_at_cell(tab, row)
+            found[CLICK].append(_seconds(lambda row=row: _click(tab, row)))
     tab.context.close()
     tab = _fresh_tab(browser)
     started = time.perf_counter()
@@ -140,3 +150,21 @@ def _show(tab: Any, word: str) -> None:
     tab.get_by_role("radio", name=word).or_(tab.get_by_role("button", name=word, exact=True)).first.click()
     tab.wait_for_function(SHOWS, arg=word, polling="raf")
     settle(tab)
+
+
+def _point_at_cell(tab: Any, row: int) -> None:
+    """Move the pointer onto a cell of Figure 4's last map, and wait until the chart knows."""
+    chart = tab.locator(".st-key-chart-fig4")
+    chart.scroll_into_view_if_needed()
+    chart.locator('.repdiss-chart[data-state="drawn"]').wait_for()
+    box = chart.locator(".heatmaplayer").nth(2).bounding_box()
+    tab.mouse.move(box["x"] - 5, box["y"] - 5)
+    tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * (2.5 - row) / 3, steps=6)
+    chart.locator(".hoverlayer .hovertext").wait_for()
+
+
+def _click(tab: Any, row: int) -> None:
+    """Click there and wait for the line on that cell."""
+    tab.mouse.down()
+    tab.mouse.up()
+    tab.wait_for_function(TOLD, arg=row, polling="raf")

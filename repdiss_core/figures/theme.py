@@ -31,6 +31,7 @@ PAGE_CSS = """
 .js-plotly-plot .bglayer .bg { fill: none !important; }
 .js-plotly-plot :is(.xaxislayer-above, .yaxislayer-above, .infolayer) text { fill: currentColor !important; }
 """
+LOCAL = {"displaylogo": False, "showSendToCloud": False, "plotlyServerURL": ""}  # Plotly.js offers to upload figures where it is not told not to
 FONT_FAMILY = '"Source Sans", "Source Sans 3", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'
 GROUP_COLORS = {"top": "#009E73", "bottom": "#CC79A7", "between": "#6B6B6B"}
 GROUP_COLORS_ON_DARK = {"top": "#2BC298", "bottom": "#DE97BE", "between": "#A6A6A6"}
@@ -214,7 +215,7 @@ def chart_config(file_name: str, image_format: str = "svg") -> dict[str, Any]:
     """Plotly's settings: a mode bar that appears on hover and saves the picture in the browser itself."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", file_name).strip("-.") or "figure"
     return {
-        "displaylogo": False,
+        **LOCAL,
         "displayModeBar": "hover",
         "scrollZoom": False,
         "doubleClick": False,

@@ -31,10 +31,12 @@ CHART_CSS = """
 .repdiss-chart { position: relative; overflow: hidden; }
 .repdiss-chart > p { padding: 1rem; opacity: .8; }
 .repdiss-clickable .nsewdrag { cursor: pointer; }
-.repdiss-outline { position: absolute; pointer-events: none; box-sizing: border-box; border: 2px solid #fff; outline: 2px solid #1F2328; display: none; }
+.repdiss-outline { position: absolute; display: none; box-sizing: border-box; pointer-events: none; }
+.repdiss-outline { border: 2px solid #fff; outline: 2px solid #1F2328; }
 .repdiss-chosen { border-style: dashed; }
 """
-_mounted = component("repdiss_chart", js=f"const loadPlotly = () => ({LOAD});\n{Path(__file__).with_name('chart.js').read_text('utf-8')}", isolate_styles=False)
+SCRIPT = f"const loadPlotly = () => ({LOAD});\n{Path(__file__).with_name('chart.js').read_text('utf-8')}"
+_mounted = component("repdiss_chart", js=SCRIPT, isolate_styles=False)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ def chart(
     spec: Spec, *, key: str, alt: str, config: Mapping[str, Any], link: str = "", on_click: Callable[[Click], None] | None = None,
     chosen: tuple[int, int, int] | None = None,
 ) -> Click | None:  # fmt: skip
-    """Draw a figure and return the click that brought about this run, if one did. Its height stands from the start, and what lies far below the window is drawn when it comes near.
+    """Draw a figure and return the click that brought about this run, if one did.
+
+    Its height stands from the start; a chart far below the window is drawn when it comes near.
 
     Args:
         key: names the chart on its page, and its container in CSS ("st-key-…").
@@ -93,7 +97,8 @@ def chart(
         chosen: (panel, row, column) of a cell that stays outlined, numbered as in `Click`.
     """
     serve_library()
-    data = {"spec": spec.json, "height": spec.height, "alt": alt, "config": dict(config), "link": link, "clickable": on_click is not None, "chosen": chosen}
+    data = {"spec": spec.json, "height": spec.height, "alt": alt, "config": dict(config), "link": link, "chosen": chosen}
+    data["clickable"] = on_click is not None
 
     def report() -> None:
         click = Click.read(st.session_state[key].click)

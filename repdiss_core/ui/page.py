@@ -17,7 +17,7 @@ from repdiss_core.ui.browser_button import BUTTON_CSS
 from repdiss_core.ui.chart import CHART_CSS
 from repdiss_core.ui.presenting import PRESENTING_CSS, arrows, choices, presenting
 from repdiss_core.ui.text import as_text
-from repdiss_core.ui.warm_up import load_components, prepare
+from repdiss_core.ui.warm_up import a_page_runs, load_components, prepare
 
 PAGES = {
     "app.py": "The paper’s map",
@@ -45,7 +45,7 @@ STYLE = f"""<style>
 }}
 [class*="st-key-card-"] {{ content-visibility: auto; contain-intrinsic-height: auto 520px; }}
 [class*="st-key-card-"] h3 {{ padding: 0; }}
-[class*="st-key-card-"] h3 .stMarkdownBadge {{ font: 400 .875rem "Source Sans", sans-serif; vertical-align: .12em; margin-right: .5rem; }}
+[class*="st-key-card-"] h3 .stMarkdownBadge {{ font: 400 .875rem "Source Sans", sans-serif; vertical-align: middle; margin-right: .5rem; }}
 [class*="st-key-tools-"] button {{ padding: 0 .35rem; min-height: 1.8rem; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] {{ padding: 0; background: none; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] p {{ font-size: 1rem; line-height: 1.45; white-space: normal; overflow: visible; }}
@@ -71,6 +71,7 @@ def begin_page(path: str, title: str, lead: str = "", figures: bool = False, tur
         figures: whether charts follow, so that the browser may fetch what draws them.
         turn: whether the arrow keys turn pages in presenting mode; a page that turns its own steps gives them its title too.
     """
+    a_page_runs()
     st.set_page_config(page_title=f"{PAGES[path]} · RepDiss", page_icon=str(ICON), layout="wide", initial_sidebar_state="collapsed")
     st.html(STYLE + (f"<style>{PRESENTING_CSS}</style>" if presenting() else ""))
     remembered = st.session_state.setdefault(REMEMBERED, {})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,10 +13,13 @@ import streamlit as st
 
 from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import LOOKS, Look
+from repdiss_core.paper import STUDIES
 from repdiss_core.studies.asymmetry import DEPTHS, Params
 from repdiss_core.ui.chart import LOAD, serve_library
 
 BRIEFLY_S = 0.0005
+REST_S = 0.3
+_LATEST = {"run": 0.0}  # when a page was asked for last, on the monotonic clock
 COMPONENTS = ("BidiComponent", "Selectbox", "ButtonGroup", "Button", "DownloadButton")
 
 
@@ -40,6 +45,11 @@ def _component_files() -> list[str]:
     return [path.name for name in COMPONENTS for path in folder.glob(f"{name}.*.js")]
 
 
+def a_page_runs() -> None:
+    """Tell the background thread that a page comes first; at every page's beginning."""
+    _LATEST["run"] = time.monotonic()
+
+
 @st.cache_resource(show_spinner=False)
 def prepare(look: str) -> None:
     """Have the server draw, in the background and once, what the figure pages show before anything is chosen.
@@ -54,27 +64,34 @@ def _prepare(look: Look) -> None:
     usual = sys.getswitchinterval()
     sys.setswitchinterval(BRIEFLY_S)  # a page that is asked for meanwhile hands the interpreter over hundreds of times
     try:
-        draw_first_figures(look)
+        with suppress(UserError):  # no models: the page itself says so
+            for _ in first_figures(look):
+                while time.monotonic() - _LATEST["run"] < REST_S:
+                    time.sleep(0.05)
     finally:
         sys.setswitchinterval(usual)
 
 
-def draw_first_figures(look: Look) -> None:
-    """Draw and keep what the figure pages show before anything is chosen, and judge their claims."""
+def first_figures(look: Look) -> Iterator[None]:
+    """Draw and keep what the figure pages show before anything is chosen, and judge their claims; yields between steps."""
+    yield
     from repdiss_core.claims_generalization import generalization_claims, headline
     from repdiss_core.studies.generalization import Params as Population
     from repdiss_core.ui import asymmetry_cards, generalization_cards
     from repdiss_core.ui.claims_list import stored_claims
     from repdiss_core.ui.figure_card import drawn_card
+    from repdiss_core.ui.findings_page import stored_findings
 
-    with suppress(UserError):  # no models: the page itself says so
-        for card in asymmetry_cards.first_cards():
-            _ = drawn_card(card, look).spec
-        for depth in DEPTHS:
-            stored_claims(Params(depth=depth))
-        population = Population()
-        for card in generalization_cards.cards(population, "accuracy")[:-1]:  # the last one stands in a tab that is closed
-            _ = drawn_card(card, look).spec
-        data = generalization_cards.loaded(population)
-        headline(data)
-        generalization_claims(data)
+    population = Population()
+    for card in (*asymmetry_cards.first_cards(), *generalization_cards.cards(population, "accuracy")[:-1]):  # the last one's tab is closed
+        yield
+        _ = drawn_card(card, look).spec
+    for depth in DEPTHS:
+        yield
+        stored_claims(Params(depth=depth))
+    for judge in (headline, generalization_claims):
+        yield
+        judge(generalization_cards.loaded(population))
+    for study in STUDIES:
+        yield
+        stored_findings(study)

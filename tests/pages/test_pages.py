@@ -1,10 +1,11 @@
 """Every page with an empty and with a filled cache, its pickers, bad input, and a read-only demo."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
-from shown import specs
+from shown import charts, specs
 from streamlit.testing.v1 import AppTest
 from synthetic import fill
 
@@ -92,6 +93,40 @@ def test_the_map_holds_the_values_of_the_store():
     wanted = load_matrix(ResultStore.open(), panel, "mean_of_ratios", 100).matrix.values
     maps = [trace for trace in specs(opened(ASYMMETRY))[1]["data"] if trace.get("name") == "values"]
     assert maps[2]["z"] == wanted.tolist()
+
+
+def test_a_chosen_cell_is_told_marked_and_let_go():
+    fill_asymmetry()
+    from repdiss_core.panels import load_matrix
+    from repdiss_core.ui.chart import Click
+    from repdiss_core.ui.chosen_cell import take
+
+    test = opened(ASYMMETRY)
+    wanted = load_matrix(ResultStore.open(), asymmetry.cka_panels(asymmetry.Params())[2], "mean_of_ratios", 100).matrix.values
+    test.session_state["chosen cell of fig4"] = (3, 1, 0)
+    test.run()
+    assert f"Layer 2 of mini-solu-3l-s0 × layer 1 of mini-gelu-3l-s0: CKA {wanted[1, 0]:.3f}" in words(test).replace("\\", "")
+    assert json.loads(charts(test)[1].proto.json)["chosen"] == [3, 1, 0]
+    test.button(key="close-fig4").click().run()
+    assert "Layer 2 of" not in words(test)
+    state = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("repdiss_core.ui.chosen_cell.st.session_state", state)
+        take("fig4", Click(0, 3, 1, 0, None, ()))
+        assert state["chosen cell of fig4"] == (3, 1, 0)
+        take("fig4", Click(0, 3, 1, 0, None, ()))
+        assert state["chosen cell of fig4"] is None
+
+
+@pytest.mark.parametrize("cell", [(4, 0, 0), (1, 3, 0), (1, 0, 3)])
+def test_a_cell_that_the_maps_do_not_have_is_not_told(cell):
+    fill_asymmetry()
+    test = opened(ASYMMETRY)
+    test.session_state["chosen cell of fig4"] = cell
+    test.run()
+    assert [e.message for e in test.exception] == []
+    assert "over 100 batches" not in words(test)
+    assert json.loads(charts(test)[1].proto.json)["chosen"] is None
 
 
 def test_a_link_carries_the_choices():
@@ -225,6 +260,23 @@ def test_a_read_only_demo_shows_no_button_that_changes_anything(monkeypatch):
         test = opened(page)
         assert [e.message for e in test.exception] == []
         assert [button.label for button in test.button] == []
+
+
+def test_the_figures_drawn_ahead_are_those_that_the_pages_show_first(monkeypatch):
+    from repdiss_core.figures.theme import LOOKS
+    from repdiss_core.paths import REPOSITORY
+    from repdiss_core.ui.page import result_store
+    from repdiss_core.ui.warm_up import first_figures
+
+    monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: REPOSITORY / "cache" / "bundled")
+    result_store.clear()
+    figure_card._DRAWN.clear()
+    assert len(list(first_figures(LOOKS["page"]))) > len(CARDS)
+    ahead = set(figure_card._DRAWN)
+    for page in (ASYMMETRY, "pages/2_Generalization.py"):
+        assert [e.message for e in opened(page).exception] == []
+    assert set(figure_card._DRAWN) == ahead
+    assert len(ahead) == len(CARDS) + 4
 
 
 def test_what_ships_is_shown_at_once_and_marked(monkeypatch):
