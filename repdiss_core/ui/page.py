@@ -36,6 +36,8 @@ STYLE = f"""<style>
 .stMainBlockContainer {{ max-width: 1200px; padding: 1.1rem 2.5rem 5rem; }}
 .stAppHeader {{ background: transparent; }}
 .st-key-navigation {{ border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent); padding-bottom: .45rem; margin-bottom: .4rem; }}
+[data-testid="stCaptionContainer"], kbd[aria-label] {{ color: inherit !important; opacity: .78; }}
+label[data-testid="stWidgetLabel"], label[data-testid="stWidgetLabel"] * {{ color: inherit !important; }}
 .st-key-navigation [data-testid="stPageLink-NavLink"] {{ padding: .25rem .4rem; }}
 .st-key-page-tools {{ margin: -.7rem 0 -1.1rem; }}
 .st-key-page-tools button {{ padding: 0 .35rem; min-height: 1.8rem; font-size: .875rem; }}
@@ -50,7 +52,7 @@ STYLE = f"""<style>
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] {{ padding: 0; background: none; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] p {{ font-size: 1rem; line-height: 1.45; white-space: normal; overflow: visible; }}
 [class*="st-key-tile-"] p:has(> .stMarkdownBadge) {{ display: flex; justify-content: space-between; gap: .5rem; }}
-[class*="st-key-tile-"] img {{ border-radius: 0; }}
+[class*="st-key-tile-"] img {{ display: block; width: 100%; }}
 [class*="st-key-claim-"] td:nth-child(1) {{ min-width: 12.5rem; }}
 [class*="st-key-claim-"] td:nth-child(2) {{ min-width: 9rem; }}
 :is(.st-key-card-table1, .st-key-massive-tokens) td:first-child {{ white-space: nowrap; }}
