@@ -48,7 +48,7 @@ def _save(path: str) -> None:
     st.caption(f"All {len(shown.cards)} figures with their hover, the claims and what they rest on, in one file of about 2 MB that opens without a network.")
     st.download_button(
         "Page as one file (HTML)",
-        lambda: page_file(shown.question, shown.said, page_sections(view, shown, server), foot()),
+        lambda: page_file(shown.question, shown.said(), page_sections(view, shown, server), foot()),
         f"repdiss-{view.address.strip('/').partition('?')[0].lower().replace('_', '-')}.html",
         "text/html",
         key="save-page-file",

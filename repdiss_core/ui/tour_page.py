@@ -136,7 +136,7 @@ def _own_steps() -> list[Shown]:
 
 def _own_step(stop: Stop) -> Shown:
     view = View(stop.path, stop.query, stop.card)
-    return Shown(PAGES[stop.path], _title(view), "", lambda: content(view).said, stop.note, view)
+    return Shown(PAGES[stop.path], _title(view), "", lambda: content(view).said(), stop.note, view)
 
 
 def _title(view: View) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
@@ -53,14 +54,14 @@ class Content:
     """What a page shows for its choices.
 
     Args:
-        said: the computed sentence at its top.
-        claims: (models, claim) pairs.
+        said: the computed sentence at its top, worked out when it is asked for.
+        claims: (models, claim) pairs, likewise.
     """
 
     question: str
-    said: str
     cards: tuple[Card, ...]
-    claims: tuple[tuple[str, Claim], ...] = ()
+    said: Callable[[], str]
+    claims: Callable[[], tuple[tuple[str, Claim], ...]] = tuple
 
 
 def has_figures(path: str) -> bool:
@@ -103,8 +104,9 @@ def server_address() -> str:
 def page_sections(view: View, shown: Content, server: str) -> list[Section]:
     """The page as sections of an exported file: each figure with caption and citation, then the claims."""
     sections = [figure_section(card, "", "", server and server + View(view.path, view.query, card.card_id).address) for card in shown.cards]
-    if shown.claims:
-        rows = tuple((claim.sentence, models, claim.scope, claim.verdict, claim.found, claim.rests_on) for models, claim in shown.claims)
+    claims = shown.claims()
+    if claims:
+        rows = tuple((claim.sentence, models, claim.scope, claim.verdict, claim.found, claim.rests_on) for models, claim in claims)
         sections.append(Section("What becomes of the paper’s claims", table=Table(("claim", "models", "speaks for", "verdict", "found", "rests on"), rows)))
     return sections
 
@@ -132,42 +134,43 @@ def _asymmetry() -> Content:
         *map(asymmetry_cards.cka_card, choice.params),
         *(asymmetry_cards.learning_card(params, choice.log_steps) for params in choice.params),
     )
-    claims = [(f"{params.depth}-layer models", claim) for params in choice.params for claim in stored_claims(params)]
-    return Content(asymmetry_cards.QUESTION, claims[0][1].found, cards, tuple(claims))
+
+    def claims() -> tuple[tuple[str, Claim], ...]:
+        return tuple((f"{params.depth}-layer models", claim) for params in choice.params for claim in stored_claims(params))
+
+    return Content(asymmetry_cards.QUESTION, cards, lambda: claims()[0][1].found, claims)
 
 
 def _generalization() -> Content:
     params, quantity = generalization_cards.pick()
-    data = generalization_cards.loaded(params)
     names = [NONE, *generalization_cards.study.models_of(params.population)]
     f, g = choose("First model", names, "model_a"), choose("Second model", names, "model_b")
     pair = generalization_cards.pair_cards(params, f, g) if NONE not in (f, g) and f != g else ()
-    claims = generalization_claims(data)
-    return Content(
-        generalization_cards.QUESTION, generalization_headline(data), (*generalization_cards.cards(params, quantity), *pair), _labelled(params.population, claims)
-    )
+
+    def claims() -> tuple[tuple[str, Claim], ...]:
+        return tuple((params.population, claim) for claim in generalization_claims(generalization_cards.loaded(params)))
+
+    cards = (*generalization_cards.cards(params, quantity), *pair)
+    return Content(generalization_cards.QUESTION, cards, lambda: generalization_headline(generalization_cards.loaded(params)), claims)
 
 
 def _scaling() -> Content:
     choice = scaling_cards.pick()
-    data = scaling_cards.loaded(choice.params)
-    cards = (
-        scaling_cards.overview_card(choice.params, switch("Show", scaling_cards.VIEWS, "whole")),
-        scaling_cards.pair_card(choice),
-        *(scaling_cards.figure_card_of(name, choice.params, choice.relative) for name in ("fig3", "fig9", "fig10")),
-        *scaling_cards.analysis_cards(choice.params),
-        *scaling_cards.training_cards(choice.params),
-    )
-    return Content(scaling_cards.QUESTION, scaling_headline(data), cards, _labelled(choice.params.family, scaling_claims(data)))
+    cards = [scaling_cards.overview_card(choice.params, switch("Show", scaling_cards.VIEWS, "whole")), scaling_cards.pair_card(choice)]
+    for name in ("fig3", "fig9", "fig10"):
+        with suppress(UserError):  # a shape of that figure has no member yet; the page says so
+            cards.append(scaling_cards.figure_card_of(name, choice.params, choice.relative))
+    cards += (*scaling_cards.analysis_cards(choice.params), *scaling_cards.training_cards(choice.params))
+
+    def claims() -> tuple[tuple[str, Claim], ...]:
+        return tuple((choice.params.family, claim) for claim in scaling_claims(scaling_cards.loaded(choice.params)))
+
+    return Content(scaling_cards.QUESTION, tuple(cards), lambda: scaling_headline(scaling_cards.loaded(choice.params)), claims)
 
 
 def _pair() -> Content:
     choice = pair_cards.pick()
-    return Content(PAIR_QUESTION, pair_cards.sentence(result_store(), choice), (pair_cards.card(choice),))
-
-
-def _labelled(models: str, claims: Iterable[Claim]) -> tuple[tuple[str, Claim], ...]:
-    return tuple((models, claim) for claim in claims)
+    return Content(PAIR_QUESTION, (pair_cards.card(choice),), lambda: pair_cards.sentence(result_store(), choice))
 
 
 _CONTENTS: dict[str, Callable[[], Content]] = {
