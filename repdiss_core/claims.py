@@ -20,6 +20,24 @@ HOLDS, FAILS, UNDECIDED, MISSING = "holds", "does not hold", "undecided", "not c
 
 
 @dataclass(frozen=True)
+class Effect:
+    """The number that decides a claim.
+
+    Args:
+        value: the effect, in `unit`.
+        low, high: its interval; NaN where there is none.
+        unit: such as "nats a token".
+        where: the layer, cut or member that it stands for; "" where the claim is about the whole.
+    """
+
+    value: float
+    low: float
+    high: float
+    unit: str
+    where: str = ""
+
+
+@dataclass(frozen=True)
 class Claim:
     """One claim and its verdict.
 
@@ -31,6 +49,8 @@ class Claim:
         rests_on: models, samples and the kind of interval.
         figure: id of the figure that shows it.
         ours: whether the question is ours and not the paper's.
+        effect: the number that decides it; None where there is none.
+        card: the card of the study's page that shows it; "" where that is `figure`.
     """
 
     sentence: str
@@ -40,6 +60,8 @@ class Claim:
     rests_on: str
     figure: str
     ours: bool = False
+    effect: Effect | None = None
+    card: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +116,7 @@ def _for_these_models(store: ResultStore, params: asymmetry.Params, contrast: _C
         return Claim(contrast.sentence, "these models", MISSING, "Not computed at this setting.", "", "fig1", contrast.ours)
     differences = over_samples(more - less)
     rests = f"{params.gelu} and {params.solu}; {differences.n} evaluation sequences, paired; 95 % t intervals joint over {len(more)} layers"
-    return Claim(contrast.sentence, "these models", judge(differences), _sentence(differences, "for these two models"), rests, "fig1", contrast.ours)
+    return Claim(contrast.sentence, "these models", judge(differences), _sentence(differences, "for these two models"), rests, "fig1", contrast.ours, _deciding(differences))
 
 
 def _for_the_activation(store: ResultStore, params: asymmetry.Params, contrast: _Contrast) -> Claim:
@@ -110,7 +132,13 @@ def _for_the_activation(store: ResultStore, params: asymmetry.Params, contrast: 
     assert differences is not None
     n_pairs = len(n_gelu) * len(n_solu)
     rests = f"{n_pairs} pairs of {len(n_gelu)} GeLU and {len(n_solu)} SoLU seeds, crossed; 95 % t intervals joint over {params.depth} layers"
-    return Claim(contrast.sentence, scope, judge(differences), _sentence(differences, f"over {n_pairs} seed pairs"), rests, "fig1", contrast.ours)
+    return Claim(contrast.sentence, scope, judge(differences), _sentence(differences, f"over {n_pairs} seed pairs"), rests, "fig1", contrast.ours, _deciding(differences))
+
+
+def _deciding(differences: Differences) -> Effect:
+    """The layer that a claim "at every layer" hangs on: one where it is reversed, else the one whose interval reaches lowest."""
+    layer = int(np.argmin(differences.upper if judge(differences) == FAILS else differences.lower))
+    return Effect(float(differences.mean[layer]), float(differences.lower[layer]), float(differences.upper[layer]), "nats a token", f"layer {layer + 1}")
 
 
 def _cell(store: ResultStore, params: asymmetry.Params, contrast: _Contrast, gelu: int, solu: int) -> np.ndarray | None:

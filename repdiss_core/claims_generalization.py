@@ -7,6 +7,7 @@ excludes a difference that would matter (`MARGINS`); between the two it is undec
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from repdiss_core.analysis.groups import PermutationTest, jackknife, permutation_test
-from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim
+from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, Effect
 from repdiss_core.compose_generalization.distances import Clustering, clusterings, group_distance
 from repdiss_core.compose_generalization.loaded import KEPT, Loaded
 from repdiss_core.compose_generalization.words import SHORT_SETS
@@ -102,13 +103,24 @@ def sentence(evidence: Evidence, shown: np.ndarray, margin: float, unit: str) ->
     """What was found: where the groups part, the largest effect with interval and p; or a plain null."""
     effect, p = evidence.test.effect, evidence.test.p_adjusted
     late = evidence.depth > LATE
+    best = _told(evidence, shown)
     if shown.any():
-        best = int(np.argmax(np.where(shown, effect, -np.inf)))
         largest = f"; largest at {evidence.labels[best]}" if shown.sum() > 1 else ""
         return f"The groups part at {_places(evidence.labels, shown)}{largest}: {_effect(evidence, best, unit)}, p {_p(p[best])}."
-    most = int(np.flatnonzero(late)[np.argmax(np.abs(effect[late]))])
     bound = f" A difference of {margin:g} or more is excluded." if (evidence.interval[1][late] < margin).all() else ""
-    return f"No difference was found at any late layer: at most {_effect(evidence, most, unit)} ({evidence.labels[most]}), p {_p(p[most])}.{bound}"
+    return f"No difference was found at any late layer: at most {_effect(evidence, best, unit)} ({evidence.labels[best]}), p {_p(p[best])}.{bound}"
+
+
+def _told(evidence: Evidence, shown: np.ndarray) -> int:
+    """The layer that a sentence names: the largest effect among those shown, else the largest of the late ones."""
+    effect, late = evidence.test.effect, np.flatnonzero(evidence.depth > LATE)
+    if shown.any():
+        return int(np.argmax(np.where(shown, effect, -np.inf)))
+    return int(late[np.argmax(np.abs(effect[late]))])
+
+
+def _as_effect(evidence: Evidence, i: int, unit: str) -> Effect:
+    return Effect(float(evidence.test.effect[i]), float(evidence.interval[0, i]), float(evidence.interval[1, i]), unit, evidence.labels[i])
 
 
 def _places(labels: tuple[str, ...], shown: np.ndarray) -> str:
@@ -136,7 +148,8 @@ def _late_penalty(loaded: Loaded, set_name: str, ours: bool) -> Claim:
     evidence = _evidence(-penalty, loaded.groups.is_top, np.linspace(0, 1, cuts), labels)
     verdict, shown = judge(evidence, MARGINS["accuracy"])
     rests = _rests(loaded, evidence, f"{loaded.params.items} pairs of sentences")
-    return Claim(claim, "this population", verdict, sentence(evidence, shown, MARGINS["accuracy"], "of accuracy"), rests, "fig7" if ours else "fig2", ours)
+    return Claim(claim, "this population", verdict, sentence(evidence, shown, MARGINS["accuracy"], "of accuracy"), rests, "fig7" if ours else "fig2", ours,
+                 _as_effect(evidence, _told(evidence, shown), "accuracy"), "stitching")  # fmt: skip
 
 
 def _late_cka(loaded: Loaded, set_name: str, ours: bool) -> Claim:
@@ -150,7 +163,8 @@ def _late_cka(loaded: Loaded, set_name: str, ours: bool) -> Claim:
     verdict, shown = judge(evidence, MARGINS["cka"])
     found = loaded.cka[set_name]
     rests = _rests(loaded, evidence, f"{found.n_chunks} chunks of {found.rows_per_chunk} feature rows")
-    return Claim(claim, "this population", verdict, sentence(evidence, shown, MARGINS["cka"], "of CKA"), rests, "fig2", ours)
+    return Claim(claim, "this population", verdict, sentence(evidence, shown, MARGINS["cka"], "of CKA"), rests, "fig2", ours,
+                 _as_effect(evidence, _told(evidence, shown), "CKA"), "cka")  # fmt: skip
 
 
 def _level(loaded: Loaded, set_name: str) -> Claim:
@@ -167,7 +181,8 @@ def _level(loaded: Loaded, set_name: str) -> Claim:
     verdict = HOLDS if shown[late].all() else FAILS if some_opposite else UNDECIDED
     last = int(np.flatnonzero(late)[np.argmin(evidence.test.effect[late])])
     found = f"Smallest late difference at {labels[last]}: {_effect(evidence, last, 'of accuracy')}, p {_p(evidence.test.p_adjusted[last])}."
-    return Claim(claim, "this population", verdict, found, _rests(loaded, evidence, f"{loaded.params.items} pairs of sentences"), "fig7")
+    return Claim(claim, "this population", verdict, found, _rests(loaded, evidence, f"{loaded.params.items} pairs of sentences"), "fig7",
+                 effect=_as_effect(evidence, last, "accuracy"), card="stitching")  # fmt: skip
 
 
 def _direction(loaded: Loaded, set_name: str) -> Claim:
@@ -186,7 +201,8 @@ def _direction(loaded: Loaded, set_name: str) -> Claim:
     crossing = f" The bottom model takes over between cuts {turn[0]} and {turn[0] + 1}." if len(turn) else ""
     most = int(np.flatnonzero(late)[np.argmax(np.abs(evidence.test.effect[late]))])
     found = f"At {labels[most]}: {_effect(evidence, most, 'of accuracy')}, p {_p(evidence.test.p_adjusted[most])}.{crossing}"
-    return Claim(claim, "this population", verdict, found, _rests(loaded, evidence, f"{loaded.params.items} pairs of sentences"), "fig7", True)
+    return Claim(claim, "this population", verdict, found, _rests(loaded, evidence, f"{loaded.params.items} pairs of sentences"), "fig7", True,
+                 _as_effect(evidence, most, "accuracy"), "stitching")  # fmt: skip
 
 
 def _clusters(loaded: Loaded, set_name: str, ours: bool) -> Claim:
@@ -199,7 +215,8 @@ def _clusters(loaded: Loaded, set_name: str, ours: bool) -> Claim:
     told = ", ".join(f"{c.method.replace('_', '-')} {c.agreement:.2f}" for c in found)
     words = f"Distance between minus within: {gap.effect[0]:+.3f} radians, p {_p(gap.p[0])}. Agreement of automatic clusters with the split (adjusted Rand index): {told}."
     rests = f"{gap.n_models} models, {loaded.groups.n_pairs} pairs; permutation of models, {gap.n_splits} splits"
-    return Claim(claim, "this population", judge_clusters(gap, found), words, rests, "fig8", ours)
+    return Claim(claim, "this population", judge_clusters(gap, found), words, rests, "fig8", ours,
+                 Effect(float(gap.effect[0]), math.nan, math.nan, "radians"), "distances")  # fmt: skip
 
 
 def judge_clusters(gap: PermutationTest, found: tuple[Clustering, ...]) -> str:
@@ -228,7 +245,8 @@ def _on(set_name: str) -> str:
 
 
 def _missing(claim: str, figure: str, ours: bool) -> Claim:
-    return Claim(claim, "this population", MISSING, "Not every pair of models is computed at this setting.", "", figure, ours)
+    card = {"fig2": "stitching" if "stitching" in claim else "cka", "fig7": "stitching", "fig8": "distances"}[figure]
+    return Claim(claim, "this population", MISSING, "Not every pair of models is computed at this setting.", "", figure, ours, card=card)
 
 
 def _rests(loaded: Loaded, evidence: Evidence, amount: str) -> str:

@@ -7,12 +7,13 @@ question that cannot be asked here (blocks of models of under six layers) is und
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
 from repdiss_core.analysis.twins import SeedDifference
-from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim
+from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, Effect
 from repdiss_core.compose_scaling.loaded import KEPT, Loaded, blocks, early_late_summary, odd_report, twins, within_trend
 from repdiss_core.compose_scaling.trends import p_words
 from repdiss_core.errors import UserError
@@ -28,17 +29,18 @@ PREDICTED_LAYER = 2  # where a pilot saw the head dimension, before these models
 @lru_cache(maxsize=KEPT)
 def scaling_claims(loaded: Loaded) -> tuple[Claim, ...]:
     """Every claim of section 5, the paper's first."""
-    return (
-        _early(loaded),
-        _early_over_late(loaded),
-        _block_structure(loaded),
-        _odd_one(loaded),
-        _short_block(loaded),
-        _grows(loaded, "size"),
-        _grows(loaded, "loss"),
-        _head_dimension(loaded, at_loss=False),
-        _head_dimension(loaded, at_loss=True),
-    )
+    shown_by = {
+        _early(loaded): "early",
+        _early_over_late(loaded): "early",
+        _block_structure(loaded): "fig10",
+        _odd_one(loaded): "odd",
+        _short_block(loaded): "fig9",
+        _grows(loaded, "size"): "trend",
+        _grows(loaded, "loss"): "trend",
+        _head_dimension(loaded, at_loss=False): "heads",
+        _head_dimension(loaded, at_loss=True): "heads",
+    }
+    return tuple(replace(claim, card=card) for claim, card in shown_by.items())
 
 
 def headline(loaded: Loaded) -> str:
@@ -47,8 +49,12 @@ def headline(loaded: Loaded) -> str:
     return claim.found if claim.verdict != MISSING else "Not every pair of this family is computed at this setting yet."
 
 
-def _claim(loaded: Loaded, sentence: str, verdict: str, found: str, rests: str, figure: str, ours: bool = False) -> Claim:
-    return Claim(sentence, SCOPE, verdict, MINUS.sub("\u2212", found), rests, figure, ours)
+def _claim(sentence: str, verdict: str, found: str, rests: str, figure: str, ours: bool = False, effect: Effect | None = None) -> Claim:
+    return Claim(sentence, SCOPE, verdict, MINUS.sub("\u2212", found), rests, figure, ours, effect)
+
+
+def _effect(value: float, interval: np.ndarray, where: str = "", unit: str = "CKA") -> Effect:
+    return Effect(float(value), float(interval[0]), float(interval[1]), unit, where)
 
 
 def _missing(sentence: str, why: str, figure: str, ours: bool = False) -> Claim:
@@ -66,7 +72,7 @@ def _early(loaded: Loaded) -> Claim:
         return _missing(sentence, found, "fig3")
     mean, interval = found["early"]
     verdict = HOLDS if interval[0] > SHARED else FAILS if interval[1] < SHARED else UNDECIDED
-    return _claim(loaded, sentence, verdict, f"Early CKA across shapes {mean:.3f} [{interval[0]:.3f}, {interval[1]:.3f}].", _shapes(loaded), "fig3")
+    return _claim(sentence, verdict, f"Early CKA across shapes {mean:.3f} [{interval[0]:.3f}, {interval[1]:.3f}].", _shapes(loaded), "fig3", effect=_effect(mean, interval))
 
 
 def _early_over_late(loaded: Loaded) -> Claim:
@@ -77,7 +83,7 @@ def _early_over_late(loaded: Loaded) -> Claim:
     mean, interval = found["early minus late"]
     verdict = HOLDS if interval[0] > 0 else FAILS if interval[1] < 0 else UNDECIDED
     told = f"Early {found['early'][0]:.3f}, late {found['late'][0]:.3f}; early minus late {_interval(mean, interval)}."
-    return _claim(loaded, sentence, verdict, told, _shapes(loaded), "fig3")
+    return _claim(sentence, verdict, told, _shapes(loaded), "fig3", effect=_effect(mean, interval))
 
 
 def _block_structure(loaded: Loaded) -> Claim:
@@ -88,7 +94,7 @@ def _block_structure(loaded: Loaded) -> Claim:
     judged = {name: blocks(loaded, name) for name in loaded.maps.members}
     found = {name: one for name, one in judged.items() if not isinstance(one, str)}
     if not found:
-        return _claim(loaded, sentence, UNDECIDED, next(str(one) for one in judged.values()), "", "fig10")
+        return _claim(sentence, UNDECIDED, next(str(one) for one in judged.values()), "", "fig10")
     three = [name for name, one in found.items() if len(one.segmentation.blocks) >= 3 and one.segmentation.blocks[-1][1] - one.segmentation.blocks[-1][0] == 1]
     some = [name for name, one in found.items() if one.segmentation.found]
     told = "; ".join(
@@ -97,7 +103,7 @@ def _block_structure(loaded: Loaded) -> Claim:
     )
     verdict = HOLDS if len(three) == len(found) else FAILS if not some else UNDECIDED
     rests = f"{len(found)} members of 6 layers or more; exact segmentation, blocks from a contrast of .1 in CKA; the others are too shallow"
-    return _claim(loaded, sentence, verdict, f"{told}.", rests, "fig10")
+    return _claim(sentence, verdict, f"{told}.", rests, "fig10")
 
 
 def _blocks_words(found: tuple[tuple[int, int], ...]) -> str:
@@ -127,7 +133,8 @@ def _odd_one(loaded: Loaded) -> Claim:
         f"mean CKA of {len(loaded.specs)} members; each shape against the straight line of the others, seed sd {report.seed_sd:.3f} "
         f"({report.seed_freedom} degrees of freedom), 95 %, corrected for {len(report.departures)} shapes"
     )
-    return _claim(loaded, sentence, verdict, told, rests, "fig3")
+    effect = _effect(shown[0].effect, shown[0].effect + shown[0].reach * np.array([-1, 1]), shown[0].shape) if shown else None
+    return _claim(sentence, verdict, told, rests, "fig3", effect=effect)
 
 
 def _short_block(loaded: Loaded) -> Claim:
@@ -140,12 +147,12 @@ def _short_block(loaded: Loaded) -> Claim:
     except UserError as error:
         return _missing(sentence, str(error), "fig9")
     if isinstance(found[0], str) or isinstance(found[1], str):
-        return _claim(loaded, sentence, UNDECIDED, str(found[0] if isinstance(found[0], str) else found[1]), "", "fig9")
+        return _claim(sentence, UNDECIDED, str(found[0] if isinstance(found[0], str) else found[1]), "", "fig9")
     lengths = [one.segmentation.first_length for one in found if not isinstance(one, str)]
     if lengths[0] is None or lengths[1] is None:
-        return _claim(loaded, sentence, FAILS, "One of the two has no blocks.", "", "fig9")
+        return _claim(sentence, FAILS, "One of the two has no blocks.", "", "fig9")
     verdict = HOLDS if lengths[0] < lengths[1] else FAILS
-    return _claim(loaded, sentence, verdict, f"First block: {lengths[0]} layers against {lengths[1]}.", "one member each", "fig9")
+    return _claim(sentence, verdict, f"First block: {lengths[0]} layers against {lengths[1]}.", "one member each", "fig9")
 
 
 def _grows(loaded: Loaded, against: str) -> Claim:
@@ -158,7 +165,7 @@ def _grows(loaded: Loaded, against: str) -> Claim:
     verdict = UNDECIDED if line.verdict == "undecided" else HOLDS if line.verdict == wanted else FAILS
     unit = "a nat of loss" if ours else "a factor of ten in parameters"
     told = f"Slope {_interval(line.slope, line.interval)} of CKA {unit}; rank correlation {line.rank_correlation:+.2f}, p {p_words(line.p)}."
-    return _claim(loaded, sentence, verdict, told, f"{line.n} regular shapes, seeds averaged; 95 % t interval of the slope", "fig10", ours)
+    return _claim(sentence, verdict, told, f"{line.n} regular shapes, seeds averaged; 95 % t interval of the slope", "fig10", ours, _effect(line.slope, line.interval, unit=f"CKA {unit}"))
 
 
 def _head_dimension(loaded: Loaded, at_loss: bool) -> Claim:
@@ -169,14 +176,15 @@ def _head_dimension(loaded: Loaded, at_loss: bool) -> Claim:
         return _missing(sentence, found, "table1", True)
     differences = found.equal_loss if at_loss else found.equal_tokens
     if isinstance(differences, str):
-        return _claim(loaded, sentence, UNDECIDED, differences, "", "table1", True)
+        return _claim(sentence, UNDECIDED, differences, "", "table1", True)
     own = differences[PREDICTED_LAYER - 1]
     told = "; ".join(f"layer {l}: {_interval(d.mean, d.interval)}" for l, d in enumerate(differences, start=1))
     odd, twin = own.n
     more = f"; corrected for all layers, layer {PREDICTED_LAYER}: {_interval(own.mean, found.joint[PREDICTED_LAYER - 1].interval)}" if not at_loss else ""
     path = f", the twin's path from one training, its seed spread from {twin}" if at_loss else f" and {twin} of its twin"
     rests = f"{odd} seeds of the suspect{path}; layer {PREDICTED_LAYER} was named by a pilot before; 95 % t intervals over seeds"
-    return _claim(loaded, sentence, _sign_verdict(own), f"Suspect minus twin, best match: {told}{more}.", rests, "table1", True)
+    return _claim(sentence, _sign_verdict(own), f"Suspect minus twin, best match: {told}{more}.", rests, "table1", True,
+                  _effect(own.mean, own.interval, f"layer {PREDICTED_LAYER}"))  # fmt: skip
 
 
 def _sign_verdict(found: SeedDifference) -> str:

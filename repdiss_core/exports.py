@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 import math
@@ -126,32 +125,13 @@ def _plain(array: np.ndarray) -> Any:
     return clean(np.asarray(array, dtype=float).tolist())
 
 
-def to_html(title: str, cards: list[tuple[Any, str]]) -> str:
-    """One self-contained page that opens offline: figures with their hover, captions, and nothing fetched.
+def citation(title: str, rests_on: str, job: str, address: str = "") -> str:
+    """One line that names a result: what, from what, its key, and where it is seen.
 
     Args:
-        cards: (Plotly figure, caption) pairs.
+        rests_on: the caption's line on models, data, amount and interval.
+        job: key of the request; the same computation has the same key everywhere.
+        address: of the live view; "" leaves it out.
     """
-    from repdiss_core.figures.theme import LOCAL
-
-    body = []
-    for number, (figure, caption) in enumerate(cards):
-        chart = figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"responsive": True, **LOCAL})
-        body.append(f"<section>{chart}<p>{html.escape(caption)}</p></section>")
-    return _page(title, "".join(body))
-
-
-def table_page(title: str, columns: list[str], rows: list[list[Any]]) -> str:
-    """A table as one self-contained page; every cell is shown as text."""
-    head = "".join(f"<th>{html.escape(str(c))}</th>" for c in columns)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-    return _page(title, f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
-
-
-def _page(title: str, body: str) -> str:
-    style = (
-        "body{font:16px/1.5 system-ui,sans-serif;max-width:1200px;margin:2rem auto;padding:0 1rem;color:#1b1f24}p{color:#555}"
-        "th,td{padding:.3rem .9rem .3rem 0;text-align:left;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}"
-    )
-    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title><style>{style}</style>"
-    return f"{head}<h1>{html.escape(title)}</h1>{body}</html>\n"
+    parts = (f"RepDiss: {title}", rests_on, f"result {job[:12]}", address)
+    return ". ".join(part.rstrip(".") for part in parts if part) + "."

@@ -16,11 +16,13 @@ FLOORS = (
     ("repdiss_core.__main__",),
     ("repdiss_core.cli", "repdiss_core.ui", "repdiss_core.shipped"),
     ("repdiss_core.bench",),
+    ("repdiss_core.tour",),
+    ("repdiss_core.findings",),
     ("repdiss_core.claims_generalization", "repdiss_core.claims_scaling"),
     ("repdiss_core.compose_tokens",),
     ("repdiss_core.compose_generalization", "repdiss_core.compose_scaling", "repdiss_core.compose_cell", "repdiss_core.compose_difference"),
     ("repdiss_core.compose", "repdiss_core.claims", "repdiss_core.pruning", "repdiss_core.bundle"),
-    ("repdiss_core.paper", "repdiss_core.exports"),
+    ("repdiss_core.paper", "repdiss_core.exports", "repdiss_core.html_export"),
     ("repdiss_core.studies", "repdiss_core.figures", "repdiss_core.analysis", "repdiss_core.jobs"),
     ("repdiss_core.engine", "repdiss_core.panels", "repdiss_core.presets"),
     ("repdiss_core.measures",),
@@ -33,7 +35,7 @@ FLOORS = (
     ("repdiss_core.storage", "repdiss_core.reduction"),
     ("repdiss_core.results",),
     ("repdiss_core.comparison",),
-    ("repdiss_core.errors", "repdiss_core.paths"),
+    ("repdiss_core.errors", "repdiss_core.paths", "repdiss_core.glossary"),
 )
 # Scripts that make what ships stand beside the floors: they may use anything, and only facts are read from them.
 BESIDE = ("repdiss_core.bundled",)

@@ -31,6 +31,7 @@ SETTLED = """() => {
   const seen = box => box.width > 0 && box.top < innerHeight && box.bottom > 0;
   return [...document.querySelectorAll('.stBidiComponent')].every(frame => {
     const chart = frame.querySelector('.repdiss-chart');
+    if (frame.querySelector('.repdiss-button, .repdiss-findings')) return true;
     return chart ? chart.dataset.state !== 'waiting' || !seen(chart.getBoundingClientRect()) : !seen(frame.parentElement.getBoundingClientRect());
   });
 }"""

@@ -61,7 +61,7 @@ def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
 
 
 def _write(out: Path, spec: Any, drawn: list[Any]) -> None:
-    from repdiss_core import exports
+    from repdiss_core import exports, html_export
 
     forms = [form for d in drawn for form in d.forms]
     if out.suffix == ".json":
@@ -70,7 +70,7 @@ def _write(out: Path, spec: Any, drawn: list[Any]) -> None:
     elif out.suffix == ".csv":
         out.write_text(exports.to_csv(forms), encoding="utf-8")
     elif out.suffix == ".html":
-        out.write_text(exports.to_html(f"{spec.label}: {spec.title}", [(d.figure, d.caption.text) for d in drawn]), encoding="utf-8")
+        out.write_text(html_export.figure_file(f"{spec.label}: {spec.title}", [(d.figure, d.caption.text) for d in drawn]), encoding="utf-8")
     else:
         _write_image(out, drawn)
 

@@ -73,7 +73,7 @@ def table_forms(store: ResultStore, params: Params) -> list[dict[str, Any]]:
 
 def write_table(out: Path, forms: list[dict[str, Any]]) -> None:
     """JSON, CSV or HTML."""
-    from repdiss_core import exports
+    from repdiss_core import exports, html_export
 
     columns = ["family", "name", *forms[0]["columns"], "analysis"]
     rows = [[form["title"], row["name"], *(row[c] for c in form["columns"]), row["analysis"] or ""] for form in forms for row in form["rows"]]
@@ -84,4 +84,4 @@ def write_table(out: Path, forms: list[dict[str, Any]]) -> None:
         csv.writer(text).writerows([columns, *rows])
         out.write_text(text.getvalue(), encoding="utf-8")
     else:
-        out.write_text(exports.table_page("Table 1: head dimensions", columns, rows), encoding="utf-8")
+        out.write_text(html_export.table_file("Table 1: head dimensions", columns, rows), encoding="utf-8")

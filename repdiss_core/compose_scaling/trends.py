@@ -15,7 +15,7 @@ from repdiss_core.compose_scaling.maps import drawn
 from repdiss_core.studies.scaling import short_name
 
 if TYPE_CHECKING:
-    from repdiss_core.figures.series import Series, SeriesPanel
+    from repdiss_core.figures.series import Series
     from repdiss_core.figures.theme import Look
 
 SYMBOLS = {"regular": "circle", "odd": "diamond"}

@@ -40,7 +40,7 @@ GROUP_COLORS_ON_DARK = {"top": "#2BC298", "bottom": "#DE97BE", "between": "#A6A6
 
 @dataclass(frozen=True)
 class Look:
-    """Font sizes, line width and colours of one way of showing figures."""
+    """Font sizes, line width and colours of one way of showing figures; `scale` multiplies the figures' heights."""
 
     name: str
     font_size: int
@@ -49,6 +49,7 @@ class Look:
     text: str = INK
     background: str = PAPER
     dark: bool = False
+    scale: float = 1.0
 
     def model_color(self, kind: str) -> str:
         """The colour of a kind of model ("gelu", "solu"); a neutral grey for any other."""
@@ -66,8 +67,8 @@ class Spec:
 LOOKS = {
     "page": Look("page", 14, 13, 2.5),
     "page_dark": Look("page_dark", 14, 13, 2.5, CHALK, NIGHT, dark=True),
-    "presenting": Look("presenting", 20, 18, 4.0),
-    "presenting_dark": Look("presenting_dark", 20, 18, 4.0, CHALK, NIGHT, dark=True),
+    "presenting": Look("presenting", 20, 18, 4.0, scale=1.25),
+    "presenting_dark": Look("presenting_dark", 20, 18, 4.0, CHALK, NIGHT, dark=True, scale=1.25),
     "print": Look("print", 14, 13, 2.0, "#000000"),
 }
 
@@ -89,10 +90,10 @@ def count(n: int, unit: str = "") -> str:
 
 
 def assemble(traces: list[dict[str, Any]], layout: dict[str, Any], look: Look, height: int) -> go.Figure:
-    """A figure in the given look, `height` pixels high."""
+    """A figure in the given look, `height` pixels high, or as much higher as the look wants."""
     base: dict[str, Any] = {
         "template": "none",
-        "height": height,
+        "height": round(height * look.scale),
         "font": {"size": look.font_size, "family": FONT_FAMILY, "color": look.text},
         "hoverlabel": {
             "font": {"size": look.small_size, "family": FONT_FAMILY, "color": CHALK},
@@ -148,7 +149,7 @@ def _below_axis(look: Look) -> float:
 def legend_below(look: Look, height: int, legend_rows: int = 2) -> dict[str, Any]:
     """A horizontal legend under the axis titles, in the room that `fixed_margins` keeps for it."""
     room = fixed_margins(look, 0, legend_rows)["b"] - _below_axis(look)
-    place = {"yref": "container", "y": room / height, "yanchor": "top", "x": 0, "xanchor": "left"}
+    place = {"yref": "container", "y": room / (height * look.scale), "yanchor": "top", "x": 0, "xanchor": "left"}
     return {"orientation": "h", **place, "font": {"size": look.small_size}, "itemwidth": 44}
 
 

@@ -15,7 +15,7 @@ from repdiss_core.presets import PRESETS
 from repdiss_core.studies import asymmetry
 from repdiss_core.studies.asymmetry import Params
 from repdiss_core.ui.figure_card import Card
-from repdiss_core.ui.pickers import choose, show_unknown, switch
+from repdiss_core.ui.pickers import choose, chosen, controls, show_unknown, switch
 from repdiss_core.ui.settings import cka_settings, map_style
 
 QUESTION = STUDIES["asymmetry"].question
@@ -53,7 +53,7 @@ class Choice:
 
 def pick() -> Choice:
     """The row of controls."""
-    with st.container(key="controls"):
+    with controls():
         models, depth, gelu, solu, quantity, settings = st.columns([1.5, 1.2, 0.9, 0.9, 1.1, 2.4], vertical_alignment="bottom")
         with models:
             setting = PRESETS[choose("Models and data", list(SETTINGS), "models", names=SETTINGS.__getitem__)]
@@ -69,7 +69,7 @@ def pick() -> Choice:
             view, stitch = cka_settings(stitching=True, setting=setting, axes=True)
     show_unknown()
     params = tuple(Params(d, seed_gelu, seed_solu, stitch, view, setting) for d in depths)
-    return Choice(params, shown, st.session_state.get("steps") == "logarithmic", *map_style())
+    return Choice(params, shown, chosen("steps", "linear") == "logarithmic", *map_style())
 
 
 def first_cards() -> list[Card]:

@@ -30,7 +30,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
 function mount(parent) {
   const host = document.createElement("div");
   host.className = "repdiss-chart";
-  host.setAttribute("role", "img");
+  host.setAttribute("role", "figure");  // not "img": the mode bar in it can be focused
   const plot = document.createElement("div");
   host.append(plot);
   parent.append(host);

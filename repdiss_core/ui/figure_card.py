@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from urllib.parse import urlencode
 
 import streamlit as st
 
-from repdiss_core import exports, jobs
+from repdiss_core import jobs
 from repdiss_core.cache import ResultStore
 from repdiss_core.comparison import Request
 from repdiss_core.compose import Drawn
 from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import Look, chart_config
+from repdiss_core.glossary import terms_in
 from repdiss_core.jobs import JobStatus
 from repdiss_core.paths import readonly
 from repdiss_core.ui.attempts import attempt, show_refusal
+from repdiss_core.ui.card_sharing import export_panel, link_panel
 from repdiss_core.ui.cell_panel import cell_panel
 from repdiss_core.ui.chart import Click, chart
 from repdiss_core.ui.chosen_cell import chosen_cell, first_cell, put, take
 from repdiss_core.ui.page import current_look, result_store, stored_version
+from repdiss_core.ui.term_help import show_terms
 from repdiss_core.ui.text import age, as_text, duration
 from repdiss_core.ui.watched import any_alive
 
@@ -169,8 +171,8 @@ def _tools(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
             _cell_button(card, drawn)
         if not readonly():
             _compute_buttons(card, drawn, job)
-        _popover(card, "Link", ":material/link:", lambda: _link(card))
-        _popover(card, "Export", ":material/download:", lambda: _export(card, drawn))
+        _popover(card, "Link", ":material/link:", lambda: link_panel(card))
+        _popover(card, "Export", ":material/download:", lambda: export_panel(card, drawn))
         if job is not None and job.state == "failed" and job.error:
             st.caption(f":material/error: {as_text(job.error)}")
 
@@ -196,6 +198,8 @@ def _explain(card: Card, drawn: Drawn) -> None:
     if departures:
         st.markdown("**Where this differs from the paper**")
         st.markdown("\n".join(f"- {as_text(sentence)}" for sentence in departures))
+    st.markdown("**Terms**")
+    show_terms(terms_in((card.title, card.explain, *drawn.caption.phrases)))
     data = card.request.comparisons[0].data
     st.caption(as_text(f"Data: {data.name}, {data.split} split, content {data.content[:12]}. Job {card.job_id[:12]}."))
 
@@ -212,26 +216,3 @@ def _compute_buttons(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
         st.button(label, type="tertiary", icon=":material/refresh:", key=key, on_click=attempt, args=arguments)
     if st.session_state.get(key):
         st.rerun()
-
-
-def _link(card: Card) -> None:
-    st.caption("This page with these choices, at this figure:")
-    st.code(address(card.card_id), language=None, wrap_lines=True)
-
-
-def _export(card: Card, drawn: Drawn) -> None:
-    form = {"figure": card.card_id, "title": card.title, "caption": drawn.caption.text, "panels": drawn.forms}
-    name = f"repdiss-{card.card_id}"
-    for label, suffix, mime, data in (
-        ("Numbers as CSV", "csv", "text/csv", lambda: exports.to_csv(drawn.forms)),
-        ("Numbers and provenance as JSON", "json", "application/json", lambda: exports.to_json(form)),
-        ("Figure as a page of its own (HTML)", "html", "text/html", lambda: exports.to_html(card.title, [(drawn.figure, drawn.caption.text)])),
-    ):
-        st.download_button(label, data, f"{name}.{suffix}", mime, key=f"export-{suffix}-{card.card_id}", on_click="ignore", width="stretch")
-    st.caption("A picture (SVG): the camera that appears above the figure under the pointer.")
-
-
-def address(anchor: str) -> str:
-    """The page's address with all choices, at a figure."""
-    chosen = urlencode(st.query_params.to_dict())
-    return f"{st.context.url or ''}{'?' + chosen if chosen else ''}#{anchor}"

@@ -19,7 +19,7 @@ from repdiss_core.studies import generalization as study
 from repdiss_core.studies.generalization import Params
 from repdiss_core.ui.figure_card import Card, figure_card
 from repdiss_core.ui.page import result_store, stored_version
-from repdiss_core.ui.pickers import choose, switch
+from repdiss_core.ui.pickers import choose, controls, switch
 
 QUESTION = STUDIES["generalization"].question
 ROW_NAMES = {"tokens": "tokens, without padding", "padded": "all positions, padding included", "cls": "[CLS] alone"}
@@ -47,7 +47,7 @@ HOW_POINTS_READ = "Points that lie close are models whose features are alike. Co
 
 def pick() -> tuple[Params, str]:
     """The row of controls: the study's choices, and accuracy or penalty."""
-    with st.container(key="controls"):
+    with controls():
         population_column, k_column, show_column, settings_column = st.columns([1.7, 0.9, 1.3, 2.2], vertical_alignment="bottom")
         with population_column:
             population = choose("Population", list(study.POPULATIONS), "population", names=lambda name: study.POPULATIONS[name].label)

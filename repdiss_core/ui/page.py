@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,9 @@ from repdiss_core.cache import Entry, ResultStore
 from repdiss_core.data import DATASETS, versions_differ
 from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import LOOKS, PAGE_CSS, Look
+from repdiss_core.ui.browser_button import BUTTON_CSS
 from repdiss_core.ui.chart import CHART_CSS
+from repdiss_core.ui.presenting import PRESENTING_CSS, arrows, choices, presenting
 from repdiss_core.ui.text import as_text
 from repdiss_core.ui.warm_up import a_page_runs, load_components, prepare
 
@@ -22,14 +25,22 @@ PAGES = {
     "pages/2_Generalization.py": "Generalization",
     "pages/3_Scaling_families.py": "Scaling families",
     "pages/4_Compare_models.py": "Compare models",
+    "pages/5_Findings.py": "Findings",
+    "pages/6_Tour.py": "Tour",
     "pages/7_Runs.py": "Runs",
 }
-REMEMBERED, SHOWN = "choices by page", "page that is shown"
+REMEMBERED = "choices by page"
+CURRENT = "page that is open"
 ICON = Path(__file__).with_name("icon.svg")
 STYLE = f"""<style>
 .stMainBlockContainer {{ max-width: 1200px; padding: 1.1rem 2.5rem 5rem; }}
 .stAppHeader {{ background: transparent; }}
 .st-key-navigation {{ border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent); padding-bottom: .45rem; margin-bottom: .4rem; }}
+[data-testid="stCaptionContainer"], kbd[aria-label] {{ color: inherit !important; opacity: .78; }}
+label[data-testid="stWidgetLabel"], label[data-testid="stWidgetLabel"] * {{ color: inherit !important; }}
+.st-key-navigation [data-testid="stPageLink-NavLink"] {{ padding: .25rem .4rem; }}
+.st-key-page-tools {{ margin: -.7rem 0 -1.1rem; }}
+.st-key-page-tools button {{ padding: 0 .35rem; min-height: 1.8rem; font-size: .875rem; }}
 [data-testid="stCaptionContainer"], table {{ font-variant-numeric: tabular-nums; }}
 [data-testid="stMarkdownContainer"] :is(th, td) {{
   border: 0 !important; border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent) !important; padding: .4rem 1rem .4rem 0;
@@ -41,39 +52,58 @@ STYLE = f"""<style>
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] {{ padding: 0; background: none; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] p {{ font-size: 1rem; line-height: 1.45; white-space: normal; overflow: visible; }}
 [class*="st-key-tile-"] p:has(> .stMarkdownBadge) {{ display: flex; justify-content: space-between; gap: .5rem; }}
-[class*="st-key-tile-"] img {{ border-radius: 0; }}
+[class*="st-key-tile-"] img {{ display: block; width: 100%; }}
 [class*="st-key-claim-"] td:nth-child(1) {{ min-width: 12.5rem; }}
 [class*="st-key-claim-"] td:nth-child(2) {{ min-width: 9rem; }}
 :is(.st-key-card-table1, .st-key-massive-tokens) td:first-child {{ white-space: nowrap; }}
 .st-key-headline {{ min-height: 6.2rem; }}
 .stElementContainer:has(> .stHtml > script) {{ display: none; }}
-{PAGE_CSS}{CHART_CSS}</style>"""
+{PAGE_CSS}{CHART_CSS}{BUTTON_CSS}</style>"""
+
+# Cards above the figure get their height as they come into sight, so that one jump is not enough.
+SCROLL = "[0, 200, 600].forEach(ms => setTimeout(() => document.getElementById(%s)?.scrollIntoView(), ms))"
 
 
-def begin_page(path: str, title: str, lead: str = "", figures: bool = False) -> None:
+def begin_page(path: str, title: str, lead: str = "", figures: bool = False, turn: bool = True) -> None:
     """The frame and the title.
 
     Args:
         path: the page's own key in `PAGES`.
         lead: one sentence under the title.
         figures: whether charts follow, so that the browser may fetch what draws them.
+        turn: whether the arrow keys turn pages in presenting mode; a page that turns its own steps gives them its title too.
     """
     a_page_runs()
     st.set_page_config(page_title=f"{PAGES[path]} · RepDiss", page_icon=str(ICON), layout="wide", initial_sidebar_state="collapsed")
-    st.html(STYLE)
-    _navigation(path)
+    st.html(STYLE + (f"<style>{PRESENTING_CSS}</style>" if presenting() else ""))
+    remembered = st.session_state.setdefault(REMEMBERED, {})
+    remembered[path] = choices()
+    st.session_state[CURRENT] = path
+    if presenting():
+        arrows(path, PAGES, remembered, turn)
+    else:
+        _navigation(path, remembered)
+        _tools(path)
     if figures:
         load_components()
-    st.title(title, anchor=False)
+    if turn or not presenting():
+        st.title(title, anchor=False)
     if lead:
         st.markdown(lead)
 
 
-def _navigation(current: str) -> None:
+def current_page() -> str:
+    """The key in `PAGES` of the page that is open; fragments that run alone read it too."""
+    return st.session_state[CURRENT]
+
+
+def page_address(path: str) -> str:
+    """A page's address without its choices, relative to the server: "/" or "/Findings"."""
+    return "/" if path == "app.py" else "/" + path.rsplit("/", 1)[-1].partition("_")[2].removesuffix(".py")
+
+
+def _navigation(current: str, remembered: dict[str, dict[str, str]]) -> None:
     """Links to every page; a page that was seen before opens again with the choices made there."""
-    remembered = st.session_state.setdefault(REMEMBERED, {})
-    st.session_state[SHOWN] = current
-    remember_choices()
     with st.container(horizontal=True, key="navigation", vertical_alignment="center", gap="small"):
         for path, label in PAGES.items():
             name = "**RepDiss**" if path == "app.py" else label
@@ -82,7 +112,13 @@ def _navigation(current: str) -> None:
 
 def remember_choices() -> None:
     """Keep what the address says for the next visit of this page; for choices that the page is not run anew for."""
-    st.session_state[REMEMBERED][st.session_state[SHOWN]] = st.query_params.to_dict()
+    st.session_state[REMEMBERED][current_page()] = st.query_params.to_dict()
+
+
+def _tools(path: str) -> None:
+    from repdiss_core.ui.page_tools import page_tools  # which stands on the cards, and these on this module
+
+    page_tools(path)
 
 
 class PageStore(ResultStore):
@@ -114,7 +150,7 @@ def stored_version() -> tuple[int, ...]:
 
 def current_look() -> Look:
     """The figures' look for the theme that the browser shows."""
-    return LOOKS["page_dark" if st.context.theme.type == "dark" else "page"]
+    return LOOKS[("presenting" if presenting() else "page") + ("_dark" if st.context.theme.type == "dark" else "")]
 
 
 @st.cache_data(show_spinner=False)
@@ -132,8 +168,10 @@ def told_in_a_sentence() -> Iterator[None]:
 
 
 def end_page() -> None:
-    """What every page ends with: what went wrong is told, and the server gets the figure pages ready."""
+    """What every page ends with: what went wrong is told, the figure that a link means is scrolled to, and the server gets the figure pages ready."""
     _show_problems(result_store())
+    if "at" in st.query_params:
+        st.html(f"<script>{SCROLL % json.dumps(st.query_params['at'][:40]).replace('<', '')}</script>", unsafe_allow_javascript=True)
     prepare(current_look().name)
 
 

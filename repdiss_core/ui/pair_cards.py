@@ -24,7 +24,7 @@ from repdiss_core.ui.asymmetry_cards import CURVE_HEIGHT, HEATMAP_HEIGHT, HOW_CK
 from repdiss_core.ui.cka_curve import compose_cka_by_layer
 from repdiss_core.ui.figure_card import Card
 from repdiss_core.ui.hub_notes import ask_the_hub, fact_rows
-from repdiss_core.ui.pickers import choose, show_unknown, switch
+from repdiss_core.ui.pickers import choose, controls, show_unknown, switch
 from repdiss_core.ui.settings import cka_settings, map_style
 from repdiss_core.ui.stitch_map import compose_stitch_maps, pair_maps
 from repdiss_core.ui.text import count
@@ -59,7 +59,7 @@ class Choice:
 def pick() -> Choice:
     """The two rows of controls."""
     names = model_names()
-    with st.container(key="controls"):
+    with controls():
         left, right, data_column, measure_column = st.columns([1.3, 1.3, 1, 1.2], vertical_alignment="bottom")
         with left:
             f = choose("Model f (rows, bottom of a stitch)", names, "f", first_of("gelu"), help=TYPED_HELP, typed=TYPED_MODELS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import TypeVar
 
 import streamlit as st
@@ -11,6 +13,30 @@ from repdiss_core.ui.text import as_text
 
 T = TypeVar("T")
 UNKNOWN = "choices that a link asked for in vain"
+_LINKED: ContextVar[Mapping[str, str] | None] = ContextVar("choices of another page's link", default=None)
+
+
+@contextmanager
+def choices_of(query: Mapping[str, str]) -> Iterator[None]:
+    """Inside, pickers draw nothing and give what a link with this query says; what it leaves open, or names wrongly, is the first choice."""
+    token = _LINKED.set(query)
+    try:
+        yield
+    finally:
+        _LINKED.reset(token)
+
+
+@contextmanager
+def controls() -> Iterator[None]:
+    """The frame of a page's row of pickers, which presenting mode hides; none where they draw nothing."""
+    with st.container(key="controls") if _LINKED.get() is None else nullcontext():
+        yield
+
+
+def chosen(key: str, default: str) -> str:
+    """The name that a picker stands at, before or after it was drawn."""
+    linked = _LINKED.get()
+    return str(st.session_state.get(key, default) if linked is None else linked.get(key, default))
 
 
 def choose(
@@ -27,6 +53,12 @@ def choose(
     Args:
         typed: how names begin that the visitor may type beside the options.
     """
+    linked = _LINKED.get()
+    if linked is not None:
+        first = default if default in options else options[0]
+        if typed and str(linked.get(key, "")).startswith(typed):
+            return linked[key]
+        return next((option for option in options if names(option) == linked.get(key)), first)
     asked = st.session_state.get(key) or st.query_params.get(key)
     if typed and isinstance(asked, str) and asked.startswith(typed) and asked not in options:
         options = [*options, asked]
@@ -38,6 +70,9 @@ def choose(
 
 def switch(label: str, options: Sequence[str], key: str, help: str | None = None) -> str:
     """Two or three choices side by side, bound to the address."""
+    linked = _LINKED.get()
+    if linked is not None:
+        return linked[key] if linked.get(key) in options else options[0]
     _note_unknown(key, label, list(options))
     return st.segmented_control(label, options, default=options[0], required=True, key=key, help=help, bind="query-params")
 

@@ -24,7 +24,7 @@ from repdiss_core.ui.chart import Click
 from repdiss_core.ui.chosen_cell import put
 from repdiss_core.ui.figure_card import Card
 from repdiss_core.ui.page import result_store, stored_version
-from repdiss_core.ui.pickers import choose, show_unknown, switch
+from repdiss_core.ui.pickers import choose, controls, show_unknown, switch
 from repdiss_core.ui.settings import AXES, cka_settings, map_style
 
 QUESTION = STUDIES["scaling"].question
@@ -73,7 +73,7 @@ class Choice:
 
 def pick() -> Choice:
     """The row of controls."""
-    with st.container(key="controls"):
+    with controls():
         family_column, f_column, g_column, axes_column, settings_column = st.columns([1.5, 1.1, 1.1, 1.2, 2.1], vertical_alignment="bottom")
         with family_column:
             family = choose("Family", list(FAMILIES), "family", names=lambda name: FAMILIES[name].label)

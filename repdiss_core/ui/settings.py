@@ -9,7 +9,7 @@ from repdiss_core.figures.map_scale import MapStyle
 from repdiss_core.measures.massive import MULTIPLE
 from repdiss_core.presets import STITCH_PRESETS, Preset
 from repdiss_core.studies.common import CkaView
-from repdiss_core.ui.pickers import choose
+from repdiss_core.ui.pickers import choose, chosen
 
 BATCHES = (10, 20, 50, 100, 200, 1000)
 DEFAULT_BATCHES = 100
@@ -74,8 +74,8 @@ def _maps(axes: bool) -> None:
 
 def map_style() -> tuple[MapStyle, bool]:
     """How maps are drawn, and whether their axes run over relative depth, as the popover that was drawn before says."""
-    state = st.session_state
-    return MapStyle(state.get("range") == RANGES[1], state.get("numbers") != NUMBERS[1]), state.get("axes") == AXES[1]
+    style = MapStyle(chosen("range", RANGES[0]) == RANGES[1], chosen("numbers", NUMBERS[0]) != NUMBERS[1])
+    return style, chosen("axes", AXES[0]) == AXES[1]
 
 
 def _named(label: str, names: dict[str, str], key: str, help: str) -> str:

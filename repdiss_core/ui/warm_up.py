@@ -13,6 +13,7 @@ import streamlit as st
 
 from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import LOOKS, Look
+from repdiss_core.paper import STUDIES
 from repdiss_core.studies.asymmetry import DEPTHS, Params
 from repdiss_core.ui.chart import LOAD, serve_library
 
@@ -79,6 +80,7 @@ def first_figures(look: Look) -> Iterator[None]:
     from repdiss_core.ui import asymmetry_cards, generalization_cards
     from repdiss_core.ui.claims_list import stored_claims
     from repdiss_core.ui.figure_card import drawn_card
+    from repdiss_core.ui.findings_page import stored_findings
 
     population = Population()
     for card in (*asymmetry_cards.first_cards(), *generalization_cards.cards(population, "accuracy")[:-1]):  # the last one's tab is closed
@@ -90,3 +92,6 @@ def first_figures(look: Look) -> Iterator[None]:
     for judge in (headline, generalization_claims):
         yield
         judge(generalization_cards.loaded(population))
+    for study in STUDIES:
+        yield
+        stored_findings(study)

@@ -1,0 +1,119 @@
+"""Every claim of the paper with what each available set of models says of it; computed by the modules of claims, never typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from repdiss_core.bundled.nli import POPULATIONS
+from repdiss_core.cache import ResultStore
+from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, asymmetry_claims
+from repdiss_core.errors import UserError
+from repdiss_core.paper import STUDIES
+from repdiss_core.studies import asymmetry, generalization, scaling
+
+VERDICTS = (HOLDS, FAILS, UNDECIDED, MISSING)
+
+
+@dataclass(frozen=True)
+class ModelSet:
+    """Models that a study's claims can be judged on.
+
+    Args:
+        study: name in `repdiss_core.paper.STUDIES`.
+        label: for people.
+        choices: what the address of the study's page says to show them.
+        judge: reads the results and judges every claim of the study.
+        note: a warning that belongs to every verdict on these models; "" for none.
+    """
+
+    study: str
+    label: str
+    choices: dict[str, str] = field(hash=False)
+    judge: Callable[[ResultStore], Iterable[Claim]] = field(hash=False, compare=False)
+    note: str = ""
+
+    @property
+    def page(self) -> str:
+        """The page that shows them."""
+        return STUDIES[self.study].page
+
+
+@dataclass(frozen=True)
+class Row:
+    """One verdict on a claim: by whom, and for what it speaks."""
+
+    models: ModelSet
+    claim: Claim
+
+    @property
+    def card(self) -> str:
+        """The figure card that shows what the verdict rests on."""
+        return self.claim.card or self.claim.figure
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim of the paper, or a question of ours, and every verdict on it."""
+
+    sentence: str
+    ours: bool
+    rows: tuple[Row, ...]
+
+
+def model_sets(study: str) -> tuple[ModelSet, ...]:
+    """The sets of models of a study, at the settings that ship."""
+    return _SETS[study]()
+
+
+def findings(store: ResultStore, study: str) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    """(every claim of a study, once; sentences on sets of models that could not be judged)."""
+    rows: dict[tuple[str, bool], list[Row]] = {}
+    problems = []
+    for models in model_sets(study):
+        try:
+            for claim in models.judge(store):
+                rows.setdefault((claim.sentence, claim.ours), []).append(Row(models, claim))
+        except UserError as error:
+            problems.append(f"{models.label}: {error}")
+    found = [Finding(sentence, ours, tuple(group)) for (sentence, ours), group in rows.items()]
+    return tuple(sorted(found, key=lambda finding: finding.ours)), tuple(problems)
+
+
+def tally(found: Iterable[Finding]) -> dict[str, int]:
+    """How many verdicts of each kind the paper's own claims got."""
+    verdicts = [row.claim.verdict for finding in found if not finding.ours for row in finding.rows]
+    return {verdict: verdicts.count(verdict) for verdict in VERDICTS}
+
+
+def _asymmetry_sets() -> tuple[ModelSet, ...]:
+    def judge(depth: int) -> Callable[[ResultStore], Iterable[Claim]]:
+        return lambda store: asymmetry_claims(store, asymmetry.Params(depth=depth))
+
+    return tuple(ModelSet("asymmetry", f"{depth}-layer models", {"depth": f"{depth} layers"}, judge(depth)) for depth in asymmetry.DEPTHS)
+
+
+def _generalization_sets() -> tuple[ModelSet, ...]:
+    from repdiss_core.claims_generalization import generalization_claims
+    from repdiss_core.compose_generalization.loaded import load
+
+    def judge(name: str) -> Callable[[ResultStore], Iterable[Claim]]:
+        return lambda store: generalization_claims(load(store, generalization.Params(name)))
+
+    made = "made to differ: shows what the instruments can see"
+    return tuple(
+        ModelSet("generalization", spec.label, {"population": spec.label}, judge(name), made if spec.constructed else "") for name, spec in POPULATIONS.items()
+    )
+
+
+def _scaling_sets() -> tuple[ModelSet, ...]:
+    from repdiss_core.claims_scaling import scaling_claims
+    from repdiss_core.compose_scaling.loaded import load
+
+    def judge(name: str) -> Callable[[ResultStore], Iterable[Claim]]:
+        return lambda store: scaling_claims(load(store, scaling.Params(name)))
+
+    return tuple(ModelSet("scaling", spec.label, {"family": spec.label}, judge(name)) for name, spec in scaling.FAMILIES.items())
+
+
+_SETS = {"asymmetry": _asymmetry_sets, "generalization": _generalization_sets, "scaling": _scaling_sets}

@@ -1,0 +1,132 @@
+"""The findings: a table a study, each claim once, with every verdict on it, its effect and the way to its figure."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+from streamlit.components.v2 import component
+
+from repdiss_core.claims import Effect
+from repdiss_core.findings import Finding, Row, findings, tally
+from repdiss_core.html_export import Section, Table
+from repdiss_core.paper import FIGURES, STUDIES, StudySpec
+from repdiss_core.ui.claims_list import VERDICTS
+from repdiss_core.ui.page import page_address, result_store, stored_version
+from repdiss_core.ui.presenting import carried
+from repdiss_core.ui.text import as_text
+
+SCOPES = {"these models": "one pair", "the activation function": "over seeds"}
+MINUS = "\u2212"
+TABLE_CSS = """
+.repdiss-findings { border-collapse: collapse; width: 100%; font-size: .9rem; line-height: 1.4; }
+.repdiss-findings caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+.repdiss-findings :is(th, td) { text-align: left; vertical-align: top; padding: .35rem .9rem .35rem 0; font-weight: 400; border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent); }
+.repdiss-findings thead th { color: var(--st-gray-text-color); font-size: .85rem; }
+.repdiss-findings tbody th { font-weight: 600; width: 30%; }
+.repdiss-findings thead th:is(:nth-child(4), :nth-child(5)), .repdiss-findings .repdiss-number { text-align: right; white-space: nowrap; }
+.repdiss-findings small { color: var(--st-gray-text-color); font-size: .8rem; }
+.repdiss-findings a { color: var(--st-link-color); white-space: nowrap; }
+.repdiss-findings a:focus-visible { outline: 3px solid var(--st-primary-color); outline-offset: 2px; }
+.repdiss-verdict, .repdiss-ours { white-space: nowrap; border-radius: 4px; padding: .1rem .4rem; font-size: .85rem; font-weight: 400; background: var(--st-gray-background-color); color: var(--st-gray-text-color); }
+.repdiss-holds { background: var(--st-green-background-color); color: var(--st-green-text-color); }
+.repdiss-does-not-hold { background: var(--st-orange-background-color); color: var(--st-orange-text-color); }
+.repdiss-ours { background: var(--st-blue-background-color); color: var(--st-blue-text-color); }
+"""
+_mounted = component("repdiss_findings", css=TABLE_CSS, js=Path(__file__).with_name("findings_table.js").read_text("utf-8"), isolate_styles=False)
+
+
+def stored_findings(study: str) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    """`findings`, worked out once for each state of the results."""
+    return _findings(study, stored_version())
+
+
+@lru_cache(maxsize=12)
+def _findings(study: str, _at: tuple[int, ...]) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    return findings(result_store(), study)
+
+
+def study_findings(study: StudySpec) -> None:
+    """One study: how its claims came out, and the table."""
+    found, problems = stored_findings(study.name)
+    st.header(f"Section {study.section}: {study.question}", anchor=study.name)
+    told = [f":{VERDICTS[verdict][0]}-badge[{VERDICTS[verdict][1]} {verdict}: {n}]" for verdict, n in tally(found).items() if n]
+    st.markdown(f"Verdicts on the paper’s claims: {' '.join(told)}")
+    for problem in problems:
+        st.info(as_text(problem), icon=":material/info:")
+    if not found:
+        return
+    rows = [row for finding in found for row in finding.rows]
+    data = {"caption": f"Claims of section {study.section} and what becomes of them", "claims": table_rows(found)}
+    went = _mounted(key=f"findings-{study.name}", data=data, height="content", on_go_change=lambda: None).go
+    if isinstance(went, int) and 0 <= went < len(rows):
+        row = rows[went]
+        st.switch_page(row.models.page, query_params={**row.models.choices, "at": row.card, **carried()})
+
+
+def table_rows(found: tuple[Finding, ...]) -> list[dict[str, Any]]:
+    """The table as plain JSON types: for each claim its verdicts; `span` says over how many of them a link goes, 0 where the one above does."""
+    claims, number = [], 0
+    for finding in found:
+        rows = []
+        for i, row in enumerate(finding.rows):
+            effect, interval = effect_words(row.claim.effect)
+            first = i == 0 or finding.rows[i - 1].models != row.models
+            rows.append({
+                "models": whose(row),
+                "verdict": row.claim.verdict,
+                "kind": row.claim.verdict.replace(" ", "-"),
+                "effect": effect,
+                "where": row.claim.effect.where if row.claim.effect else "",
+                "interval": interval,
+                "found": row.claim.found,
+                "figure": FIGURES[row.claim.figure].label,
+                "href": address(row),
+                "number": number,
+                "span": sum(other.models == row.models for other in finding.rows) if first else 0,
+            })  # fmt: skip
+            number += 1
+        claims.append({"sentence": finding.sentence, "ours": finding.ours, "rows": rows})
+    return claims
+
+
+def address(row: Row) -> str:
+    """Where the figure of a verdict stands, relative to the server."""
+    return f".{page_address(row.models.page)}?{urlencode({**row.models.choices, 'at': row.card})}"
+
+
+def whose(row: Row) -> str:
+    """The models, and what the verdict speaks for."""
+    scope = SCOPES.get(row.claim.scope)
+    return f"{_short(row.models.label)}, {scope}" if scope else _short(row.models.label)
+
+
+def _short(label: str) -> str:
+    return label.partition(":")[0]
+
+
+def effect_words(effect: Effect | None) -> tuple[str, str]:
+    """The effect with its unit, and its interval; empty where there is none."""
+    if effect is None:
+        return "", ""
+    value = f"{effect.value:+.3f} {effect.unit}"
+    interval = "" if math.isnan(effect.low) else f"[{effect.low:+.3f}, {effect.high:+.3f}]"
+    return value.replace("-", MINUS), interval.replace("-", MINUS)
+
+
+def findings_sections() -> list[Section]:
+    """All findings for an exported file."""
+    sections = []
+    for study in STUDIES.values():
+        rows = tuple(
+            (finding.sentence + (" (our question)" if finding.ours else ""), whose(row), row.claim.verdict, *effect_words(row.claim.effect), row.claim.found, row.claim.rests_on)
+            for finding in stored_findings(study.name)[0]
+            for row in finding.rows
+        )
+        columns = ("claim", "models", "verdict", "effect", "95 % interval", "found", "rests on")
+        sections.append(Section(f"Section {study.section}: {study.question}", table=Table(columns, rows)))
+    return sections

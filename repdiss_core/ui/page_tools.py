@@ -1,0 +1,57 @@
+"""The line of tools under the navigation: link, tour, saved page, terms, presenting."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from repdiss_core.errors import UserError
+from repdiss_core.glossary import TERMS
+from repdiss_core.html_export import page_file
+from repdiss_core.ui.browser_button import copy_button
+from repdiss_core.ui.own_tour import add_stop
+from repdiss_core.ui.presenting import KEY, choices
+from repdiss_core.ui.term_help import show_terms
+from repdiss_core.ui.text import as_text
+
+FIGURE_PAGES = ("pages/1_Activation_asymmetry.py", "pages/2_Generalization.py", "pages/3_Scaling_families.py", "pages/4_Compare_models.py")
+
+
+@st.fragment
+def page_tools(path: str) -> None:
+    """Draw the line."""
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="page-tools", gap="small"):
+        copy_button("Copy link", key="copy-page")
+        if path in FIGURE_PAGES:
+            if st.button("Add to my tour", icon=":material/add_location_alt:", type="tertiary", key="add-view", help="Keeps this page with its present choices as a step of your own tour."):
+                add_stop(path, choices())
+                st.toast("Added to your tour, on the page Tour.")
+            with st.popover("Save page", icon=":material/save:", type="tertiary", key="save-page", on_change="rerun") as popover:
+                if popover.open:
+                    _save(path)
+        with st.popover("Terms", icon=":material/menu_book:", type="tertiary", key="terms", on_change="rerun", width="content") as popover:
+            if popover.open:
+                show_terms(TERMS)
+        if st.button("Present", icon=":material/present_to_all:", type="tertiary", key="present-page", help="Large type, no navigation; the arrow keys turn pages, Esc leaves."):
+            st.query_params[KEY] = "on"
+            st.rerun()
+
+
+def _save(path: str) -> None:
+    from repdiss_core.ui.views import View, content, foot, page_sections, server_address
+
+    view, server = View.of(path, choices()), server_address()
+    try:
+        shown = content(view)
+    except UserError as error:
+        st.info(as_text(error), icon=":material/info:")
+        return
+    st.caption(f"All {len(shown.cards)} figures with their hover, the claims and what they rest on, in one file of about 2 MB that opens without a network.")
+    st.download_button(
+        "Page as one file (HTML)",
+        lambda: page_file(shown.question, shown.said(), page_sections(view, shown, server), foot()),
+        f"repdiss-{view.address.strip('/').partition('?')[0].lower().replace('_', '-')}.html",
+        "text/html",
+        key="save-page-file",
+        on_click="ignore",
+        width="stretch",
+    )
