@@ -184,6 +184,12 @@ def compute(request: Request) -> None:
         reporter.close()
 
 
+def forget(store: Any, request: Request) -> None:
+    """Drop from the local cache what a fresh run computes anew."""
+    for comparison in request.comparisons:
+        store.delete(comparison.key)
+
+
 def check_out(out: Path | None, endings: tuple[str, ...]) -> None:
     """Raise a `UserError` where `out` cannot be written in one of these formats."""
     if out is not None and out.suffix not in endings:

@@ -11,13 +11,13 @@ from repdiss_core.compose_scaling.loaded import Loaded, load, with_massive
 from repdiss_core.compose_scaling.maps import changed_cells
 from repdiss_core.measures.massive import CHOICES, MULTIPLE
 from repdiss_core.models import model_spec
-from repdiss_core.studies.scaling import FAMILIES, Params, short_name
+from repdiss_core.studies.scaling import FAMILIES, MINI, Params, short_name
 
 
 def tables(store: ResultStore) -> list[str]:
     """Markdown lines for every bundled family."""
     lines = []
-    for name, spec in FAMILIES.items():
+    for name, spec in ((MINI, FAMILIES[MINI]),):
         kept, dropped, normalised = (load(store, with_massive(Params(name), way)) for way in CHOICES)
         lines += [f"## Scaling families, {spec.label}", "", spec.note, "", *_members(kept), ""]
         lines += ["### Mean CKA of two members (diagonal: over pairs of different layers)", "", *_means(kept), ""]
