@@ -112,7 +112,7 @@ def _navigation(current: str, remembered: dict[str, dict[str, str]]) -> None:
 
 def remember_choices() -> None:
     """Keep what the address says for the next visit of this page; for choices that the page is not run anew for."""
-    st.session_state[REMEMBERED][current_page()] = st.query_params.to_dict()
+    st.session_state[REMEMBERED][current_page()] = choices()
 
 
 def _tools(path: str) -> None:
