@@ -13,7 +13,7 @@ import numpy as np
 
 from repdiss_core.comparison import DataId, ModelId
 from repdiss_core.paths import local_root
-from repdiss_core.storage import DamagedEntry, SafeDisk, pack, unpack
+from repdiss_core.storage import DamagedEntry, open_diskcache, pack, unpack
 
 if TYPE_CHECKING:
     import torch
@@ -38,21 +38,23 @@ class ActivationCache:
         self.problems: list[str] = []
         self._cache = None
         if budget_bytes > 0:
-            self._cache = diskcache.Cache(
-                str(directory or local_root() / "activations"),
-                disk=SafeDisk,
-                eviction_policy="least-recently-stored",
-                size_limit=budget_bytes,
-                timeout=30,
-            )
+            try:
+                self._cache = open_diskcache(directory or local_root() / "activations", budget_bytes)
+            except (OSError, sqlite3.Error) as error:
+                self._go_without(error)
 
     def get(self, key: str) -> dict[str, np.ndarray] | None:
         """The stored layers, or None; a damaged entry counts as absent and is told in `problems`."""
         if self._cache is None:
             return None
         try:
-            data = self._cache.get(key, retry=True)
-            return unpack(data)[0] if data is not None else None
+            data = self._cache.find(key)
+            if data is None:
+                return None
+            layers, meta = unpack(data)
+            if meta.get("key") != key:
+                raise DamagedEntry("they belong to another batch")
+            return layers
         except (DamagedEntry, sqlite3.DatabaseError, OSError) as error:
             self.problems.append(f"Cached activations {key[:12]} were damaged and are computed anew ({error}).")
             return None
@@ -62,10 +64,13 @@ class ActivationCache:
         if self._cache is None:
             return
         try:
-            self._cache.set(key, pack(layers, {}), retry=True)
+            self._cache.set(key, pack(layers, {"key": key}), retry=True)
         except (OSError, sqlite3.Error, diskcache.Timeout) as error:
-            self.problems.append(f"Activations could not be cached ({error}); the computation went on without.")
-            self._cache = None
+            self._go_without(error)
+
+    def _go_without(self, error: Exception) -> None:
+        self.problems.append(f"Activations could not be cached ({error}); the computation went on without.")
+        self._cache = None
 
 
 def batch_key(model: ModelId, data: DataId, hook: str, resid_mean: str, dtype: str, index: int) -> str:

@@ -27,6 +27,7 @@ FLOORS = (
     ("repdiss_core.models",),
     ("repdiss_core.data",),
     ("repdiss_core.cache",),
+    ("repdiss_core.entries",),
     ("repdiss_core.storage", "repdiss_core.reduction"),
     ("repdiss_core.results",),
     ("repdiss_core.comparison",),
