@@ -20,6 +20,7 @@ from repdiss_core.errors import UserError
 from repdiss_core.paths import bundled_root, local_root
 from repdiss_core.storage import DamagedEntry, ReadOnlyCache, SafeCache, open_diskcache, pack, unpack
 
+DAMAGE = (DamagedEntry, sqlite3.DatabaseError, OSError)
 __all__ = ["Entry", "ResultStore", "directory_size", "disk_error", "write_pack"]
 ORPHAN_AGE_S = 3600.0  # a file without a row is younger only while its writer may still be about to write the row
 
@@ -106,11 +107,31 @@ class ResultStore:
         return directory_size(self.directory)
 
     def verify(self) -> tuple[int, list[str]]:
-        """(entries that are right, a sentence for each that is not); damaged local entries are removed."""
+        """(entries that are right, a sentence for each that is not); damaged local entries and files without a row are removed."""
         before = len(self.problems)
+        if self._exists() and not _is_sound(self._folder / "cache.db"):
+            self._close()
+            self._set_aside("its tables and indexes do not agree")
         right = sum(self._get_local(key) is not None for key in self.keys("local"))
         right += sum(self._packs.get(key) is not None for key in self.keys("shipped"))
+        self.remove_orphans()
         return right, self.problems[before:]
+
+    def orphans(self, age_s: float = ORPHAN_AGE_S) -> list[Path]:
+        """Files of results that no row names: their writer was killed between file and row. Younger ones are left out."""
+        if not self._exists():
+            return []
+        named = self._read(lambda cache: cache.all_files(), None)
+        found = self._folder.glob("*/*/*.val") if named is not None else ()
+        return [path for path in found if path.relative_to(self._folder).as_posix() not in named and time.time() - path.stat().st_mtime >= age_s]
+
+    def remove_orphans(self, age_s: float = ORPHAN_AGE_S) -> int:
+        """Remove them; returns how many there were."""
+        found = self.orphans(age_s)
+        for path in found:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        return len(found)
 
     # -- the local diskcache -------------------------------------------------------------------------------------
 
@@ -176,7 +197,7 @@ class ResultStore:
                 self.problems.append(f"The local results database could not be read just now ({error}). Open the page again, or run the command again.")
             return otherwise
 
-    def _set_aside(self, error: Exception) -> None:
+    def _set_aside(self, error: Exception | str) -> None:
         """Move a damaged database out of the way, unless another process has done so already."""
         with self.lock("set-aside"):
             if not self._exists() or _is_sound(self._folder / "cache.db"):
@@ -186,9 +207,23 @@ class ResultStore:
                 self._folder.rename(aside)
             except OSError as refused:
                 raise disk_error(refused, self.directory) from refused
+            saved = self._saved_from(aside)
         self.problems.append(
-            f"The local results database could not be read ({error}). It was set aside as {aside.name}; results are computed anew when asked for."
+            f"The local results database could not be read ({error}). It was set aside as {aside.name}; {saved} results could be saved from it, "
+            "the others are computed anew when asked for."
         )
+
+    def _saved_from(self, aside: Path) -> int:
+        """Copy what can still be read, and is right, from a damaged database into a new one; returns how many entries."""
+        old, saved = ReadOnlyCache(aside), 0
+        with contextlib.suppress(*DAMAGE), contextlib.closing(open_diskcache(self._folder)) as new:
+            for key in old.all_keys():
+                with contextlib.suppress(*DAMAGE):
+                    data = old.find(key)
+                    check_key(key, unpack(data or b"")[1])
+                    new.set(key, data, retry=True)
+                    saved += 1
+        return saved
 
     def _get_local(self, key: str) -> Entry | None:
         if not self._exists():
@@ -207,7 +242,7 @@ class ResultStore:
     def _drop_damaged(self, key: str, error: Exception) -> None:
         self.problems.append(f"The cached result {key[:12]} was damaged or foreign and was skipped ({error}). It is computed anew when asked for.")
         with contextlib.suppress(UserError):  # a disk that cannot be written keeps it
-            self.delete(key)
+            self._write(lambda cache: cache.drop(key))
 
 
 def directory_size(directory: Path) -> int:
@@ -238,19 +273,19 @@ def _is_damage(error: Exception) -> bool:
 
 
 def _is_sound(path: Path) -> bool:
-    """Whether SQLite finds no fault with a database, and it is one of results."""
+    """Whether SQLite finds no fault with a database, and it is one of results; one that cannot be opened now is not damaged."""
     try:
-        with contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)) as database:
             database.execute("SELECT key, raw, mode, filename, value FROM Cache LIMIT 1").fetchall()
-            return database.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
-    except sqlite3.DatabaseError:
-        return False
+            return database.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
+    except sqlite3.DatabaseError as error:
+        return not _is_damage(error)
 
 
 def disk_error(error: Exception, place: Path) -> UserError:
     """The sentence for a cache that cannot be written."""
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "full" in str(error).lower()
-    what = "is full" if full else f"cannot be written ({error})"
+    what = "is full" if full else f"cannot be written ({getattr(error, 'strerror', None) or error})"
     return UserError(
         f"The disk that holds the cache {what}. What was stored before is kept. Free some space (`python -m repdiss_core cache prune`) "
         f"or set REPDISS_CACHE to a folder with room, then resume the job."

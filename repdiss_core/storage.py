@@ -27,6 +27,7 @@ FILE_NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}\.val")
 NO_LIMIT = 2**50  # bytes: pruning is ours and visible; diskcache's own eviction would drop ten entries at once
 ROW = "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
 KEYS = "SELECT CAST(key AS BLOB) FROM Cache WHERE raw = 1 AND typeof(key) = 'text' ORDER BY rowid"
+FILES = "SELECT CAST(filename AS BLOB) FROM Cache WHERE filename IS NOT NULL"
 
 
 class DamagedEntry(Exception):
@@ -92,7 +93,7 @@ class SafeDisk(diskcache.Disk):
     def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> bytes:
         if mode not in (MODE_RAW, MODE_BINARY):
             raise DamagedEntry("it is stored as a pickle or text, which is never opened")
-        if filename is not None:
+        if filename is not None or mode == MODE_BINARY:
             self._confine(filename)
         data = super().fetch(mode, filename, value, read=False)
         if type(data) is not bytes:
@@ -114,7 +115,7 @@ class SafeDisk(diskcache.Disk):
                 os.unlink(full_path)  # half a file would keep a full disk full
             raise
 
-    def _confine(self, filename: str) -> None:
+    def _confine(self, filename: object) -> None:
         inside = Path(self._directory).resolve()
         if type(filename) is not str or not FILE_NAME.fullmatch(filename) or inside not in (inside / filename).resolve().parents:
             raise DamagedEntry(f"its file name {filename!r} points outside the cache")
@@ -164,9 +165,21 @@ class SafeCache(diskcache.Cache):
                 reason = error.strerror or str(error)
         raise DamagedEntry(f"its file cannot be read: {reason}")
 
+    def drop(self, key: str) -> None:
+        """Remove the row at `key` and its file, whatever the row holds."""
+        with self.transact(retry=True):
+            rows = _rows(self._sql, "SELECT CAST(filename AS BLOB) FROM Cache WHERE key = ?", (key,))
+            self._sql("DELETE FROM Cache WHERE key = ?", (key,))
+        for (filename,) in rows:
+            self._disk.remove((filename or b"").decode("utf-8", errors="replace"))
+
     def all_keys(self) -> list[str]:
         """Every key that is text, in the order of storing."""
         return _text_keys(_rows(self._sql, KEYS))
+
+    def all_files(self) -> set[str]:
+        """Every file that a row names."""
+        return set(_text_keys(_rows(self._sql, FILES)))
 
 
 class ReadOnlyCache:
@@ -186,6 +199,10 @@ class ReadOnlyCache:
     def all_keys(self) -> list[str]:
         """As `SafeCache.all_keys`."""
         return _text_keys(self._rows(KEYS))
+
+    def all_files(self) -> set[str]:
+        """As `SafeCache.all_files`."""
+        return set(_text_keys(self._rows(FILES)))
 
     def _rows(self, statement: str, values: tuple = ()) -> list[tuple]:
         for how in ("mode=ro", "immutable=1"):  # the second reads without the side files that the first may have to make

@@ -1,0 +1,67 @@
+"""Processes that start quickly (torch is loaded once and forked), and the undisturbed results that others must equal."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+
+import pytest
+from faulting import small_request, values
+
+from repdiss_core.cache import ResultStore
+from repdiss_core.paths import cache_root
+
+PRELOADED = ["torch", "repdiss_core.engine.run", "repdiss_core.engine.stitch_pass", "repdiss_core.models.hooked", "repdiss_core.measures.cka", "faulting"]
+
+
+@pytest.fixture(scope="session")
+def forking():
+    """A multiprocessing context whose processes begin with everything imported, in a few hundredths of a second."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The token streams of this machine, built once."""
+    return cache_root() / "local" / "data"
+
+
+@pytest.fixture
+def new_root(tmp_path, shared_data):
+    """Makes cache roots that are empty but for the token streams."""
+    made = []
+
+    def make() -> str:
+        root = tmp_path / f"root-{len(made)}"
+        (root / "local").mkdir(parents=True)
+        shared_data.mkdir(parents=True, exist_ok=True)
+        (root / "local" / "data").symlink_to(shared_data)
+        made.append(root)
+        return str(root)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def undisturbed(forking, tmp_path_factory, shared_data):
+    """(request, arrays by key) of the small request, computed once without any fault."""
+    from faulting import compute
+
+    root = tmp_path_factory.mktemp("undisturbed")
+    (root / "local").mkdir()
+    shared_data.mkdir(parents=True, exist_ok=True)
+    (root / "local" / "data").symlink_to(shared_data)
+    request = small_request()
+    process = forking.Process(target=compute, args=(str(root), request.to_dict()))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    return request, values(ResultStore(root / "local", root / "none"), request)
+
+
+@pytest.fixture(autouse=True)
+def quick_start(monkeypatch):
+    """Children find this folder and keep to one thread."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.path.dirname(__file__), *filter(None, [os.environ.get("PYTHONPATH")])]))
