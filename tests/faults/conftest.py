@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
+import time
 
 import pytest
 from faulting import small_request, values
@@ -11,6 +13,7 @@ from faulting import small_request, values
 from repdiss_core.cache import ResultStore
 from repdiss_core.paths import cache_root
 
+_TOOK: list[float] = []
 PRELOADED = ["torch", "repdiss_core.engine.run", "repdiss_core.engine.stitch_pass", "repdiss_core.models.hooked", "repdiss_core.measures.cka", "faulting"]
 
 
@@ -54,11 +57,22 @@ def undisturbed(forking, tmp_path_factory, shared_data):
     shared_data.mkdir(parents=True, exist_ok=True)
     (root / "local" / "data").symlink_to(shared_data)
     request = small_request()
-    process = forking.Process(target=compute, args=(str(root), request.to_dict()))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
+    for _ in range(2):  # the second time everything is loaded: that is how long the computation itself takes
+        shutil.rmtree(root / "local" / "results", ignore_errors=True)
+        shutil.rmtree(root / "local" / "checkpoints", ignore_errors=True)
+        began = time.monotonic()
+        process = forking.Process(target=compute, args=(str(root), request.to_dict()))
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+    _TOOK.append(time.monotonic() - began)
     return request, values(ResultStore(root / "local", root / "none"), request)
+
+
+@pytest.fixture
+def duration(undisturbed) -> float:
+    """Seconds that the undisturbed computation took."""
+    return _TOOK[-1]
 
 
 @pytest.fixture(autouse=True)

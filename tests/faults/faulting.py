@@ -32,14 +32,13 @@ def tally(fault: str, **numbers: object) -> None:
             file.write(json.dumps({"fault": fault, **numbers}) + "\n")
 
 
-def small_request(n_batches: int = 8, stitches: bool = True) -> Request:
-    """Three CKA maps, and where wanted trained and identity stitches, of two bundled models at the tiny preset."""
+def small_request(n_batches: int = 6, stitches: int = 1) -> Request:
+    """Three CKA maps, and trained and identity stitches at that many layers, of two bundled models at the tiny preset."""
     setting = preset("tiny")
     data = data_id(setting, "eval")
     wanted = [cka_panel(f, g, CkaView(), data).comparison for f, g in ((F, F), (G, G), (F, G))]
-    if stitches:
-        for measure in ("stitching", "identity_stitching"):
-            wanted += same_layer_curve("f → g", F, G, "stitch", setting, "tiny", measure).comparisons
+    for measure in ("stitching", "identity_stitching"):
+        wanted += same_layer_curve("f → g", F, G, "stitch", setting, "tiny", measure).comparisons[:stitches]
     return request_for(wanted, n_batches)
 
 

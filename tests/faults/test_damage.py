@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -23,6 +24,7 @@ from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.errors import UserError
 
 LIMIT_S = 5.0
+MANY = small_request(stitches=3)
 COLUMNS = ("key", "raw", "store_time", "expire_time", "access_time", "access_count", "tag", "size", "mode", "filename", "value")
 JUNK = (None, -1, 2**62, 1e308, "", "text", b"\xff\xfe", "../../../etc/passwd", "aa/bb/" + "c" * 28 + ".val", b"\x80\x04\x95", "\x00")
 STATEMENTS = ("DROP TABLE Cache", "DROP TABLE Settings", "DROP INDEX Cache_key_raw", "DELETE FROM Settings", "UPDATE Settings SET value = 'x'",
@@ -34,10 +36,10 @@ STATEMENTS = ("DROP TABLE Cache", "DROP TABLE Settings", "DROP INDEX Cache_key_r
 def filled(folder: Path) -> dict[str, dict[str, np.ndarray]]:
     """A cache of small entries (in the database) and large ones (in files); its arrays by key."""
     store, rng = ResultStore(folder / "local", folder / "packs"), np.random.default_rng(0)
-    for number, comparison in enumerate(small_request().comparisons):
+    for number, comparison in enumerate(MANY.comparisons):
         arrays = {"x": rng.standard_normal(8 if number % 2 else 8000)}
         store.put(comparison.key, arrays, {"comparison": comparison.to_dict()})
-    found = values(store, small_request())
+    found = values(store, MANY)
     store._close()
     return found
 
@@ -101,16 +103,16 @@ def test_damaged_results_are_never_a_wrong_number(tmp_path) -> None:
         kinds[kind] += 1
         began = time.monotonic()
         store = ResultStore(folder / "local", folder / "packs")
-        found = values(store, small_request())
+        found = values(store, MANY)
         assert_same_bytes(found, {key: wanted[key] for key in found})
         if len(found) < len(wanted) and not store.problems:
             assert not found or kind in ("row: key = junk", "row: raw = junk"), f"{kind}: results vanished without a word"
             silent += 1
         for _ in range(2):  # what a computation would do; a database may turn out to be damaged on writing only
-            for key in wanted.keys() - values(store, small_request()).keys():
-                comparison = next(c for c in small_request().comparisons if c.key == key)
+            for key in wanted.keys() - values(store, MANY).keys():
+                comparison = next(c for c in MANY.comparisons if c.key == key)
                 store.put(key, wanted[key], {"comparison": comparison.to_dict()})
-        again = values(store, small_request())
+        again = values(store, MANY)
         assert again.keys() == wanted.keys(), (kind, store.problems)
         assert_same_bytes(again, wanted)
         right, problems = store.verify()
@@ -123,6 +125,21 @@ def test_damaged_results_are_never_a_wrong_number(tmp_path) -> None:
           note=f"{len(kinds)} kinds; slowest case {slowest:.2f} s; {silent} were rows or databases that had gone altogether and count as not computed")  # fmt: skip
 
 
+def test_files_without_a_row_are_removed_once_no_writer_can_want_them(tmp_path) -> None:
+    """What a writer leaves that is killed between the file and its row."""
+    filled(tmp_path)
+    results = tmp_path / "local" / "results"
+    for name, age_s in (("old", 7200), ("new", 60)):
+        left = results / "00" / "00" / f"{name.encode().hex():0>28}.val"
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_bytes(b"half")
+        os.utime(left, (time.time() - age_s,) * 2)
+    store = ResultStore(tmp_path / "local", tmp_path / "packs")
+    assert len(store.orphans(0)) == 2
+    assert store.verify() == (len(MANY.comparisons), [])
+    assert [path.read_bytes() for path in store.orphans(0)] == [b"half"]
+
+
 def test_entries_changed_about_are_told_apart(tmp_path) -> None:
     """A whole entry under another's key has a right checksum; it must not be taken for the other."""
     wanted = filled(tmp_path)
@@ -133,7 +150,7 @@ def test_entries_changed_about_are_told_apart(tmp_path) -> None:
     store = ResultStore(tmp_path / "local", tmp_path / "packs")
     assert store.get(first) is None and store.get(second) is None
     assert all("it belongs to" in problem for problem in store.problems) and len(store.problems) == 2
-    assert values(store, small_request()).keys() == wanted.keys() - {first, second}
+    assert values(store, MANY).keys() == wanted.keys() - {first, second}
 
 
 def test_activations_changed_about_are_computed_anew(tmp_path) -> None:
@@ -149,7 +166,7 @@ def test_activations_changed_about_are_computed_anew(tmp_path) -> None:
 def test_a_database_that_breaks_while_it_is_open_is_set_aside(tmp_path) -> None:
     wanted = filled(tmp_path)
     store = ResultStore(tmp_path / "local", tmp_path / "packs")
-    assert len(values(store, small_request())) == len(wanted)
+    assert len(values(store, MANY)) == len(wanted)
     path = tmp_path / "local" / "results" / "cache.db"
     data = path.read_bytes()
     path.write_bytes(data[:4096] + b"\xaa" * (len(data) - 4096))
@@ -158,7 +175,7 @@ def test_a_database_that_breaks_while_it_is_open_is_set_aside(tmp_path) -> None:
         assert other.get(key) is None
         store.put(key, wanted[key], {})
     assert "set aside as results.damaged-" in (other.problems + store.problems)[0]
-    assert_same_bytes(values(other, small_request()), wanted)
+    assert_same_bytes(values(other, MANY), wanted)
     assert len(list((tmp_path / "local").glob("results.damaged-*"))) == 1, "a database that another process has mended was set aside too"
 
 

@@ -52,7 +52,7 @@ def test_a_full_disk_keeps_what_is_stored_and_ends_in_a_sentence(tmp_path) -> No
     told = 0
     with small_disk(tmp_path / "disk", "1m") as disk:
         store, written = ResultStore(disk / "local", tmp_path / "none"), {}
-        comparisons, rng = small_request().comparisons, np.random.default_rng(0)
+        comparisons, rng = small_request(stitches=3).comparisons, np.random.default_rng(0)
         for number in range(cases(60, 400)):
             comparison = comparisons[number % len(comparisons)]
             arrays = {"x": rng.standard_normal(int(rng.choice([4, 900, 9000, 40000])))}
@@ -66,8 +66,8 @@ def test_a_full_disk_keeps_what_is_stored_and_ends_in_a_sentence(tmp_path) -> No
                     store.delete(comparison.key)  # makes room on a full disk
                     written.pop(comparison.key, None)
         assert told
-        assert_same_bytes(values(ResultStore(disk / "local", tmp_path / "none"), small_request()), written)
-        assert_same_bytes(values(store, small_request()), written)
+        assert_same_bytes(values(ResultStore(disk / "local", tmp_path / "none"), small_request(stitches=3)), written)
+        assert_same_bytes(values(store, small_request(stitches=3)), written)
         assert store.orphans(0) == [], "a write that failed left half a file"
     tally("writes to a full disk", cases=cases(60, 400), wrong=0, tracebacks=0, note=f"{told} told in a sentence")
 
@@ -110,7 +110,7 @@ def test_a_read_only_cache_is_read_and_refuses_in_a_sentence(tmp_path, new_root)
 
 def test_a_read_only_disk_is_read_and_refuses_to_be_written(tmp_path) -> None:
     with small_disk(tmp_path / "disk", "1m") as disk:
-        store, comparison = ResultStore(disk / "local", tmp_path / "none"), small_request().comparisons[0]
+        store, comparison = ResultStore(disk / "local", tmp_path / "none"), small_request(stitches=3).comparisons[0]
         store.put(comparison.key, {"x": np.ones(9)}, {"comparison": comparison.to_dict()})
         store._close()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
@@ -136,7 +136,7 @@ from repdiss_core.cache import ResultStore
 from repdiss_core.errors import UserError
 from faulting import small_request
 local = Path(os.environ["REPDISS_CACHE"]) / "local"
-request = small_request()
+request = small_request(stitches=3)
 os.setegid(65534); os.seteuid(65534)
 store = ResultStore(local, local / "none")
 assert store.get("0" * 64) is None and store.get({'a' * 64!r}).arrays["x"][0] == 1.0, store.problems
