@@ -134,6 +134,14 @@ def checked_config(name: str, config: Mapping[str, Any]) -> GPTNeoXConfig:
         raise UserError(f"The configuration of {name} cannot be used: {told(error)}") from error
 
 
+def check_room(name: str, config: GPTNeoXConfig, tensors: Mapping[str, Tensor]) -> None:
+    """Raise a `UserError` where a configuration asks for far more numbers than there are: building its network could take more memory than there is."""
+    held, width = sum(value.numel() for value in tensors.values()), config.hidden_size
+    asked = width * (2 * config.vocab_size + config.num_hidden_layers * (4 * width + 2 * config.intermediate_size))
+    if asked > 2 * held + 2**20:
+        raise UserError(f"The weights of {name} do not fit its configuration: it asks for {asked:,} numbers or more, and the files hold {held:,}. Fetch them anew.")
+
+
 def network_of(name: str, config: GPTNeoXConfig, tensors: Mapping[str, Tensor]) -> GPTNeoXForCausalLM:
     """The network in float32 with exactly the given weights.
 
@@ -141,11 +149,7 @@ def network_of(name: str, config: GPTNeoXConfig, tensors: Mapping[str, Tensor]) 
         UserError: a weight is missing, foreign or of another shape.
     """
     given = {key: value for key, value in tensors.items() if not _BUFFERS.search(key)}
-    held, width = sum(value.numel() for value in given.values()), config.hidden_size
-    # Before anything is built: a configuration of another size could ask for more memory than there is.
-    asked = width * (2 * config.vocab_size + config.num_hidden_layers * (4 * width + 2 * config.intermediate_size))
-    if asked > held:
-        raise UserError(f"The weights of {name} do not fit its configuration: it asks for {asked:,} numbers or more, and the files hold {held:,}. Fetch them anew.")
+    check_room(name, config, given)
     try:
         with torch.random.fork_rng(devices=[]):
             network = GPTNeoXForCausalLM(config).float()
