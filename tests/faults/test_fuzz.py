@@ -40,11 +40,11 @@ TEXT = NASTY | some.text(max_size=30) | some.integers(-(10**12), 10**12).map(str
 
 
 def fuzzed(short: int, long: int):
-    """How hypothesis runs here: the same cases every time, and none is slow."""
+    """How hypothesis runs here: the same cases every time; the machine may be busy, so that tests look at processor time themselves."""
 
     def wrap(test):
         quiet = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-        chosen = settings(max_examples=cases(short, long), deadline=LIMIT_S * 1000, derandomize=True, database=None, suppress_health_check=quiet)
+        chosen = settings(max_examples=cases(short, long), deadline=None, derandomize=True, database=None, suppress_health_check=quiet)
         return chosen(test)
 
     return wrap
@@ -199,9 +199,11 @@ def test_model_folders_of_any_content(whole_model, tmp_path, damage) -> None:
     (folder / "model.safetensors").write_bytes(bytes(weights[:cut]))
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb()))
     (folder / "modeling_planted.py").write_text("import os; os.mkdir('planted')")
+    began = time.process_time()
     try:
         model = load_folder(folder, "fuzzed")
     except UserError as error:
+        assert time.process_time() - began < LIMIT_S
         assert len(str(error)) < 1000 and "Traceback" not in str(error)
         return
     assert model.n_layers >= 1
@@ -230,11 +232,12 @@ def test_command_lines_of_any_words(monkeypatch, own_cache, command, words) -> N
     arguments = [command, *words]
     if command in ("figure", "compare"):
         arguments = [command, *(word for word in words if word not in ("x.json",))]
-    said, began = io.StringIO(), time.monotonic()
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    said, began = io.StringIO(), time.process_time()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
         status = main(arguments)
     assert status in (0, 1, 2, 130) and "Traceback" not in said.getvalue()
-    assert time.monotonic() - began < LIMIT_S
+    assert time.process_time() - began < LIMIT_S
     for path in Path(".").iterdir():
         path.unlink()
 
