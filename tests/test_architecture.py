@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = {"torch", "transformers", "transformer_lens", "datasets"}
+HEAVY = {"torch", "transformers", "transformer_lens", "datasets", "ray"}
 
 # Higher floors may import lower ones. A package's files share its floor.
 FLOORS = (

@@ -38,9 +38,16 @@ def cka_options(command: Any) -> Any:
 @click.option("--stitch", default=None, help="Stitching preset: quick, reference, reference-lr0.1 or tiny (default: the preset's).")
 @click.option("--seed-gelu", type=int, default=0, show_default=True)
 @click.option("--seed-solu", type=int, default=0, show_default=True)
+@click.option("--engine", "engine_name", type=click.Choice(("local", "ray")), default="local", show_default=True, help="ray: on a Ray cluster (requirements-cluster.txt).")
+@click.option("--address", default=None, help="Ray: a running cluster, such as auto or ray://HOST:10001; default one on this machine.")
+@click.option("--workers", type=click.IntRange(min=1), default=None, help="Ray on this machine: shards at once (default: all cores).")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Ray: threads of each shard.")
+@click.option("--gpus", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Ray: GPUs set aside for each shard.")
 @population_options
 @cka_options
-def run(figures: tuple[str, ...], job_id: str | None, **choices: Any) -> None:
+def run(
+    figures: tuple[str, ...], job_id: str | None, engine_name: str, address: str | None, workers: int | None, threads: int, gpus: float, **choices: Any
+) -> None:
     """Compute FIGURE… (fig1, fig4, …) into the cache; what is there already is not computed again."""
     if job_id is not None:
         from repdiss_core.cli.worker import work
@@ -51,10 +58,13 @@ def run(figures: tuple[str, ...], job_id: str | None, **choices: Any) -> None:
     population = take_params(choices)
     ours = tuple(f for f in figures if is_population_figure(f))
     others = tuple(f for f in figures if f not in ours)
+    from repdiss_core.engine.ray_engine import RaySetting
+
+    where = engine_name, RaySetting(address, workers, threads, gpus)
     if ours:
-        compute(population_request(ours, population))
+        compute(population_request(ours, population), *where)
     if others:
-        compute(figures_request(others, asymmetry_params(**choices)))
+        compute(figures_request(others, asymmetry_params(**choices)), *where)
     click.echo(f"{', '.join(figures)}: computed. Write it with `python -m repdiss_core figure {figures[0]} --out {figures[0]}.html`.")
 
 
@@ -113,14 +123,13 @@ def figures_request(figures: tuple[str, ...], params: Any) -> Request:
     return request_for((c for part in parts for c in part.comparisons), params.cka.n_batches)
 
 
-def compute(request: Request) -> None:
-    """Run a request in this process, with a bar on a terminal and plain lines otherwise."""
+def compute(request: Request, engine_name: str = "local", setting: Any = None) -> None:
+    """Run a request from this process, with a bar on a terminal and plain lines otherwise."""
     from repdiss_core.cache import ResultStore
     from repdiss_core.engine.feature_pass import Stopped
-    from repdiss_core.engine.run import Engine, use_all_cores
+    from repdiss_core.engine.ray_engine import make_engine
 
-    use_all_cores()
-    engine = Engine(ResultStore.open(), report=lambda line: click.echo(line, err=True))
+    engine = make_engine(ResultStore.open(), lambda line: click.echo(line, err=True), engine_name, setting)
     stop = stop_on_signal()
     reporter = TerminalProgress()
     try:

@@ -53,14 +53,13 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
     try:
         from repdiss_core.cache import ResultStore
         from repdiss_core.engine.feature_pass import Stopped
-        from repdiss_core.engine.run import Engine, use_all_cores
+        from repdiss_core.engine.ray_engine import make_engine
 
-        use_all_cores()
         store, request = ResultStore.open(), Request.from_dict(form["request"])
         if form.get("fresh"):
             _forget_once(store, form, status.job_id)
         try:
-            Engine(store, report=log).run(
+            make_engine(store, log).run(
                 request, reporter, lambda: stop.is_set() or jobs.cancel_wanted(status.job_id)
             )
         except Stopped:

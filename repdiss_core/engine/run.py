@@ -40,6 +40,7 @@ class Engine:
         self.store = store
         self.activations = activations or ActivationCache()
         self.report = report
+        self.checkpoints = CheckpointDir(local_root() / "checkpoints", report)
         self._models: dict[tuple[str, str], Any] = {}
         self._streams: dict[DataId, Any] = {}
 
@@ -141,8 +142,7 @@ class Engine:
             self.store.put(comparison.key, arrays, {**meta, "comparison": comparison.to_dict()})
 
         tokenizers = (model_spec(first.f.name).tokenizer, model_spec(first.g.name).tokenizer)
-        checkpoints = CheckpointDir(local_root() / "checkpoints", self.report)
-        common = (n_eval, keep, checkpoints, progress, should_stop, tokenizers)
+        common = (n_eval, keep, self.checkpoints, progress, should_stop, tokenizers)
         if group.measure == "identity_stitching":
             run_identity_stitches(group.comparisons, f, g, self.stream(first.data), *common)
         else:

@@ -8,7 +8,7 @@ import shutil
 import time
 
 import pytest
-from faulting import small_request, values
+from faulting import new_cache, small_request, values
 
 from repdiss_core.cache import ResultStore
 from repdiss_core.paths import cache_root
@@ -37,12 +37,8 @@ def new_root(tmp_path, shared_data):
     made = []
 
     def make() -> str:
-        root = tmp_path / f"root-{len(made)}"
-        (root / "local").mkdir(parents=True)
-        shared_data.mkdir(parents=True, exist_ok=True)
-        (root / "local" / "data").symlink_to(shared_data)
-        made.append(root)
-        return str(root)
+        made.append(new_cache(tmp_path / f"root-{len(made)}", shared_data))
+        return str(made[-1])
 
     return make
 
@@ -52,10 +48,7 @@ def undisturbed(forking, tmp_path_factory, shared_data):
     """(request, arrays by key) of the small request, computed once without any fault."""
     from faulting import compute
 
-    root = tmp_path_factory.mktemp("undisturbed")
-    (root / "local").mkdir()
-    shared_data.mkdir(parents=True, exist_ok=True)
-    (root / "local" / "data").symlink_to(shared_data)
+    root = new_cache(tmp_path_factory.mktemp("undisturbed"), shared_data)
     request = small_request()
     for _ in range(2):  # the second time everything is loaded: that is how long the computation itself takes
         shutil.rmtree(root / "local" / "results", ignore_errors=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -57,9 +56,12 @@ def assert_same_bytes(found: dict[str, dict[str, np.ndarray]], wanted: dict[str,
             assert found[key][name].dtype == array.dtype and found[key][name].tobytes() == array.tobytes(), f"{key[:12]} {name} differs"
 
 
-def files_below(folder: Path, patterns: Iterable[str]) -> list[Path]:
-    """Files whose names fit one of the patterns."""
-    return [path for pattern in patterns for path in folder.rglob(pattern) if path.is_file()]
+def new_cache(root: Path, data: Path) -> Path:
+    """A cache root that is empty but for the token streams, which are shared."""
+    (root / "local").mkdir(parents=True)
+    data.mkdir(parents=True, exist_ok=True)
+    (root / "local" / "data").symlink_to(data)
+    return root
 
 
 def compute(root: str, request: dict, eager: bool = True, threads: int = 1) -> None:
