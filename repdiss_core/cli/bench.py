@@ -1,4 +1,4 @@
-"""`bench cka|engine|localization|app|load`: every claim of speed, measured again on the machine at hand."""
+"""`bench cka|engine|localization|app|load|ray`: every claim of speed, measured again on the machine at hand."""
 
 from __future__ import annotations
 
@@ -65,3 +65,14 @@ def load(seconds: float, sessions: int, browsers: int, json_path: str | None) ->
     from repdiss_core.bench.load import run
 
     sys.exit(run(seconds, sessions, browsers, json_path))
+
+
+@bench.command()
+@click.option("--batches", type=click.IntRange(min=1), default=350, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@_JSON
+def ray(batches: int, rounds: int, json_path: str | None) -> None:
+    """One process against Ray with one and two workers (needs requirements-cluster.txt)."""
+    from repdiss_core.bench.ray import run
+
+    sys.exit(run(batches, rounds, json_path))

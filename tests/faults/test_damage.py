@@ -245,6 +245,7 @@ def test_damaged_checkpoints_activations_and_packs(tmp_path) -> None:
     tally("damaged checkpoints and packs of shipped results", cases=2 * n, wrong=0, tracebacks=0)
 
 
+@pytest.mark.faults
 def test_damaged_results_are_computed_anew_by_the_engine(forking, new_root, undisturbed) -> None:
     from faulting import compute
 
@@ -254,7 +255,7 @@ def test_damaged_results_are_computed_anew_by_the_engine(forking, new_root, undi
     process = forking.Process(target=compute, args=(root, request.to_dict()))
     process.start()
     process.join()
-    for _ in range(cases(1, 25)):
+    for _ in range(cases(2, 25)):
         with contextlib.suppress(FileNotFoundError):
             damage_row(Path(root) / "local" / "results" / "cache.db", dice)
             damage_bytes(dice.choice([*sorted((Path(root) / "local").glob("checkpoints/*")), Path(root) / "local" / "results" / "cache.db"]), dice)
@@ -263,4 +264,4 @@ def test_damaged_results_are_computed_anew_by_the_engine(forking, new_root, undi
         process.join()
         assert process.exitcode == 0
         assert_same_bytes(values(ResultStore(Path(root) / "local", Path(root) / "none"), request), wanted)
-    tally("computations on a damaged cache", cases=cases(1, 25), wrong=0, tracebacks=0, note=f"{F} and {G}: the same bytes as from an empty cache")
+    tally("computations on a damaged cache", cases=cases(2, 25), wrong=0, tracebacks=0, note=f"{F} and {G}: the same bytes as from an empty cache")

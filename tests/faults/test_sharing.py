@@ -51,6 +51,7 @@ def test_eight_processes_that_ask_for_one_key_compute_it_once(forking, new_root,
     tally("8 processes ask for one key at once", cases=rounds, computed=rounds, wrong=0)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("newer", ["ours", "theirs"])
 def test_caches_of_two_machines_copied_over_each_other(forking, new_root, undisturbed, newer) -> None:
     """A copy as rsync makes it: files of one over those of the other, the database of one, a log of the other that is left behind."""
