@@ -11,7 +11,6 @@ from repdiss_core.cli import bench, caches, compute, figures, listing
 from repdiss_core.errors import UserError, told
 from repdiss_core.paths import redacted
 
-
 # Threads that wait by spinning starve each other where two workers share the cores; read when torch's OpenMP library loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -194,7 +194,9 @@ class ResultStore:
             if _is_damage(error):
                 self._set_aside(error)
             else:
-                self.problems.append(f"The local results database could not be read just now ({error}). Open the page again, or run the command again.")
+                self.problems.append(
+                    f"The local results database could not be read just now ({error}). Open the page again, or run the command again."
+                )
             return otherwise
 
     def _set_aside(self, error: Exception | str) -> None:

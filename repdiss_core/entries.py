@@ -50,7 +50,9 @@ class PackIndex:
                 raise DamagedEntry("its checksum does not match its content")
             check_key(key, stated["meta"])
         except (DamagedEntry, OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-            self._problems.append(f"The shipped result {key[:12]} in {path.name} is damaged and was skipped ({error}). Restore the file from the repository.")
+            self._problems.append(
+                f"The shipped result {key[:12]} in {path.name} is damaged and was skipped ({error}). Restore the file from the repository."
+            )
             return None
         return Entry(key, arrays, stated["meta"], "shipped", stored_at(stated["meta"]))
 
@@ -62,7 +64,9 @@ class PackIndex:
                     with safe_open(str(path), framework="numpy") as pack_file:
                         entries = dict(json.loads(pack_file.metadata()["entries"]))
                 except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-                    self._problems.append(f"The shipped results {path.name} cannot be read ({type(error).__name__}). Restore the file from the repository.")
+                    self._problems.append(
+                        f"The shipped results {path.name} cannot be read ({type(error).__name__}). Restore the file from the repository."
+                    )
                     continue
                 self._index.update({key: (path, stated) for key, stated in entries.items()})
         return self._index

@@ -52,7 +52,12 @@ class Load:
         late = [(second, size) for second, size in self.memory if second >= half]
         slope = statistics.linear_regression(*zip(*late, strict=True)).slope if len(late) > 1 else 0.0
         sizes = [size for _, size in self.memory]
-        return {"middle": round(late[0][1], 1), "end": round(sizes[-1], 1), "highest": round(max(sizes), 1), "growth_per_minute": round(60 * slope, 2)}
+        return {
+            "middle": round(late[0][1], 1),
+            "end": round(sizes[-1], 1),
+            "highest": round(max(sizes), 1),
+            "growth_per_minute": round(60 * slope, 2),
+        }
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -64,12 +69,20 @@ def percentile(values: list[float], share: float) -> float:
 def run(seconds: float, sessions: int, browsers: int, json_path: str | None = None) -> int:
     """Measure, print a table and write it as JSON where asked; returns 0 where nothing failed, else 1."""
     found = measure(seconds, sessions, browsers).form()
-    print(f"{browsers} browsers and {sessions} WebSocket sessions for {seconds:.0f} s on {PAGE}, {THINKING_S[0]:g} to {THINKING_S[1]:g} s between the choices of each;")
+    print(
+        f"{browsers} browsers and {sessions} WebSocket sessions for {seconds:.0f} s on {PAGE}, "
+        f"{THINKING_S[0]:g} to {THINKING_S[1]:g} s between the choices of each;"
+    )
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n{'':22} {'redraws':>8} {'median, s':>10} {'p95, s':>8}")
     for kind, row in found["readers"].items():
         print(f"{kind:22} {row['redraws']:>8} {row['median_s']:>10.2f} {row['p95_s']:>8.2f}")
     print(f"errors: {found['n_errors']}" + "".join(f"\n  {line}" for line in found["errors"]))
-    print("server's resident memory, MiB: {middle} in the middle, {end} at the end, {highest} highest, growing by {growth_per_minute} a minute at last".format(**found["memory_mib"]))
+    print(
+        "server's resident memory, MiB: {middle} in the middle, {end} at the end, {highest} highest, "
+        "growing by {growth_per_minute} a minute at last".format(
+            **found["memory_mib"]
+        )
+    )
     if json_path:
         Path(json_path).write_text(json.dumps(found, indent=1), encoding="utf-8")
     return 0 if not found["n_errors"] else 1

@@ -30,10 +30,16 @@ def run(batches: int, rounds: int, json_path: str | None = None) -> int:
             seconds[way].append(_in_a_process(request, workers))
     best = {way: min(values) for way, values in seconds.items()}
     cost = best["Ray, 1 worker"] / best["one process"] - 1
-    print(f"{len(request.comparisons)} CKA maps of {len(MODELS)} models over {batches} batches; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; the best of {rounds} rounds")
+    print(
+        f"{len(request.comparisons)} CKA maps of {len(MODELS)} models over {batches} batches; {os.cpu_count()} cores, "
+        f"load {os.getloadavg()[0]:.1f}; the best of {rounds} rounds"
+    )
     for way, values in seconds.items():
         print(f"{way:18} {best[way]:7.1f} s   {', '.join(f'{value:.1f}' for value in values)}")
-    print(f"Ray costs {100 * cost:.1f} % over one process, target {100 * TARGET:.0f} % {'met' if cost <= TARGET else 'MISSED'}; two workers are {best['one process'] / best['Ray, 2 workers']:.2f} times as fast as one process")
+    print(
+        f"Ray costs {100 * cost:.1f} % over one process, target {100 * TARGET:.0f} % {'met' if cost <= TARGET else 'MISSED'}; "
+        f"two workers are {best['one process'] / best['Ray, 2 workers']:.2f} times as fast as one process"
+    )
     if json_path:
         Path(json_path).write_text(json.dumps({"seconds": seconds, "cost": cost}, indent=1) + "\n", encoding="utf-8")
     return int(cost > TARGET)

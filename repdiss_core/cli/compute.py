@@ -38,7 +38,7 @@ def cka_options(command: Any) -> Any:
 @click.option("--stitch", default=None, help="Stitching preset: quick, reference, reference-lr0.1 or tiny (default: the preset's).")
 @click.option("--seed-gelu", type=int, default=0, show_default=True)
 @click.option("--seed-solu", type=int, default=0, show_default=True)
-@click.option("--engine", "engine_name", type=click.Choice(("local", "ray")), default="local", show_default=True, help="ray: on a Ray cluster (requirements-cluster.txt).")
+@click.option("--engine", type=click.Choice(("local", "ray")), default="local", show_default=True, help="ray: see requirements-cluster.txt.")
 @click.option("--address", default=None, help="Ray: a running cluster, such as auto or ray://HOST:10001; default one on this machine.")
 @click.option("--workers", type=click.IntRange(min=1), default=None, help="Ray on this machine: shards at once (default: all cores).")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Ray: threads of each shard.")
@@ -46,7 +46,7 @@ def cka_options(command: Any) -> Any:
 @population_options
 @cka_options
 def run(
-    figures: tuple[str, ...], job_id: str | None, engine_name: str, address: str | None, workers: int | None, threads: int, gpus: float, **choices: Any
+    figures: tuple[str, ...], job_id: str | None, engine: str, address: str | None, workers: int | None, threads: int, gpus: float, **choices: Any
 ) -> None:
     """Compute FIGURE… (fig1, fig4, …) into the cache; what is there already is not computed again."""
     if job_id is not None:
@@ -60,7 +60,7 @@ def run(
     others = tuple(f for f in figures if f not in ours)
     from repdiss_core.engine.ray_engine import RaySetting
 
-    where = engine_name, RaySetting(address, workers, threads, gpus)
+    where = engine, RaySetting(address, workers, threads, gpus)
     if ours:
         compute(population_request(ours, population), *where)
     if others:

@@ -16,7 +16,6 @@ from repdiss_core.comparison import Request
 from repdiss_core.errors import UserError, told
 from repdiss_core.paths import redacted
 
-
 LOG_EVERY_S = 5.0
 
 

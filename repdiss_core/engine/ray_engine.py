@@ -180,9 +180,13 @@ def _connected(setting: RaySetting) -> Any:
         else:
             n_cpus = setting.threads * setting.workers if setting.workers else os.cpu_count()
             environment = {"PYTHONPATH": str(REPOSITORY), "OMP_WAIT_POLICY": "PASSIVE"}
-            ray.init(num_cpus=n_cpus, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1", runtime_env={"env_vars": environment})
+            ray.init(
+                num_cpus=n_cpus, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1", runtime_env={"env_vars": environment}
+            )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"No Ray cluster could be reached at {setting.address or 'this machine'} ({told(error)}). Start one with `ray start --head`.") from error
+        raise UserError(
+            f"No Ray cluster could be reached at {setting.address or 'this machine'} ({told(error)}). Start one with `ray start --head`."
+        ) from error
     return ray
 
 
@@ -199,7 +203,9 @@ def _result(ray: Any, reference: Any) -> Found:
             raise UserError(str(error.cause)) from None
         raise
     except ray.exceptions.RayError as error:
-        raise UserError(f"A shard was lost {RETRIES + 1} times ({told(error)}). What was finished is kept; see the cluster's logs, then run it again.") from error
+        raise UserError(
+            f"A shard was lost {RETRIES + 1} times ({told(error)}). What was finished is kept; see the cluster's logs, then run it again."
+        ) from error
 
 
 def _check_length(stream: Any, n_batches: int) -> None:

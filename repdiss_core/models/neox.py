@@ -124,10 +124,12 @@ def checked_config(name: str, config: Mapping[str, Any]) -> GPTNeoXConfig:
     if missing:
         raise UserError(f"The configuration of {name} lacks {', '.join(missing)}. Fetch its config.json anew or add what is missing.")
     if not all(type(part) in (int, float) and 0 < part <= 1 for part in rotary):
-        raise UserError(f"The configuration of {name} gives the rotary part of a head as {str(rotary[0])[:40]!r}; it is a number above 0, at most 1. Fetch it anew.")
+        given = str(rotary[0])[:40]
+        raise UserError(f"The configuration of {name} gives the rotary part of a head as {given!r}; it is above 0 and at most 1. Fetch it anew.")
     for key in SIZES:
         if type(config[key]) is not int or not 1 <= config[key] <= MOST:
-            raise UserError(f"The configuration of {name} gives {key} as {str(config[key])[:40]!r}; it is a whole number from 1 to {MOST}. Fetch its config.json anew.")
+            given = str(config[key])[:40]
+            raise UserError(f"The configuration of {name} gives {key} as {given!r}; it is a whole number, 1 to {MOST}. Fetch its config.json anew.")
     try:
         return GPTNeoXConfig(**{key: config[key] for key in (*CONFIG_KEYS, *OTHER_KEYS) if key in config}, use_cache=False)
     except Exception as error:  # transformers' validation raises classes of its own
@@ -135,11 +137,13 @@ def checked_config(name: str, config: Mapping[str, Any]) -> GPTNeoXConfig:
 
 
 def check_room(name: str, config: GPTNeoXConfig, tensors: Mapping[str, Tensor]) -> None:
-    """Raise a `UserError` where a configuration asks for far more numbers than there are: building its network could take more memory than there is."""
+    """Raise a `UserError` where a configuration asks for far more numbers than are given: building its network could take all memory."""
     held, width = sum(value.numel() for value in tensors.values()), config.hidden_size
     asked = width * (2 * config.vocab_size + config.num_hidden_layers * (4 * width + 2 * config.intermediate_size))
     if asked > 2 * held + 2**20:
-        raise UserError(f"The weights of {name} do not fit its configuration: it asks for {asked:,} numbers or more, and the files hold {held:,}. Fetch them anew.")
+        raise UserError(
+            f"The weights of {name} do not fit its configuration: it asks for {asked:,} numbers or more, the files hold {held:,}. Fetch them anew."
+        )
 
 
 def network_of(name: str, config: GPTNeoXConfig, tensors: Mapping[str, Tensor]) -> GPTNeoXForCausalLM:

@@ -14,7 +14,14 @@ from repdiss_core.cache import ResultStore
 from repdiss_core.paths import cache_root
 
 _TOOK: list[float] = []
-PRELOADED = ["torch", "repdiss_core.engine.run", "repdiss_core.engine.stitch_pass", "repdiss_core.models.hooked", "repdiss_core.measures.cka", "faulting"]
+PRELOADED = [
+    "torch",
+    "repdiss_core.engine.run",
+    "repdiss_core.engine.stitch_pass",
+    "repdiss_core.models.hooked",
+    "repdiss_core.measures.cka",
+    "faulting",
+]
 
 
 @pytest.fixture(scope="session")

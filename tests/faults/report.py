@@ -25,7 +25,8 @@ def table(rows: list[dict]) -> str:
 def main(tally: str) -> None:
     """Put the table between the marks."""
     rows = [json.loads(line) for line in Path(tally).read_text(encoding="utf-8").splitlines()]
-    made = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, load {os.getloadavg()[2]:.1f} over the last 15 minutes."
+    machine = f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
+    made = f"{datetime.now(UTC):%Y-%m-%d}, {machine}, load {os.getloadavg()[2]:.1f} over the last 15 minutes."
     before, _, rest = TARGET.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     TARGET.write_text(f"{before}{BEGIN}\n{made}\n\n{table(rows)}\n{END}{after}", encoding="utf-8")

@@ -122,7 +122,7 @@ def test_damaged_results_are_never_a_wrong_number(tmp_path) -> None:
         assert slowest < LIMIT_S, kind
         shutil.rmtree(folder)
     tally("damaged cache files and database rows", cases=sum(kinds.values()), wrong=0, tracebacks=0,
-          note=f"{len(kinds)} kinds; slowest case {slowest:.2f} s; {silent} were rows or databases that had gone altogether and count as not computed")  # fmt: skip
+          note=f"{len(kinds)} kinds; slowest case {slowest:.2f} s; {silent} times all rows had gone, which counts as not computed")  # fmt: skip
 
 
 def test_files_without_a_row_are_removed_once_no_writer_can_want_them(tmp_path) -> None:

@@ -43,7 +43,11 @@ def test_threads_change_nothing_above_the_tolerance(forking, new_root, undisturb
     for threads in (2, 3, 4, 8):
         found = computed(forking, new_root(), request, threads)
         for key, arrays in wanted.items():
-            pairs = [(cka(arrays), cka(found[key]))] if "cross" in arrays else [(arrays[name], found[key][name]) for name in ("loss", "loss_closed_form", "loss_f", "loss_g")]
+            pairs = (
+                [(cka(arrays), cka(found[key]))]
+                if "cross" in arrays
+                else [(arrays[name], found[key][name]) for name in ("loss", "loss_closed_form", "loss_f", "loss_g")]
+            )
             for a, b in pairs:
                 worst = max(worst, float(np.abs(a - b).max(initial=0.0)))
     assert 0.0 <= worst < TOLERANCE
@@ -62,8 +66,16 @@ def test_a_fresh_clone_gives_the_same_values(tmp_path) -> None:
     written = []
     for number, place in enumerate((REPOSITORY, clone)):
         out = tmp_path / f"{number}.json"
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"REPDISS_CACHE": str(tmp_path / f"cache-{number}")}
-        done = subprocess.run([sys.executable, "-m", "repdiss_core", "compare", F, G, "--batches", "6", "--out", str(out)], cwd=place, env=environment, capture_output=True, text=True)
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {
+            "REPDISS_CACHE": str(tmp_path / f"cache-{number}")
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "repdiss_core", "compare", F, G, "--batches", "6", "--out", str(out)],
+            cwd=place,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr
         written.append(json.loads(out.read_text()))
     for name in ("values", "standard_error", "interval"):

@@ -83,7 +83,9 @@ def test_a_command_on_a_full_disk_and_after_room_was_made(tmp_path, new_root, le
         full = command(str(disk), "compare", F, G, "--batches", "4")
         assert "Traceback" not in full.stderr
         if full.returncode:
-            assert (full.returncode, full.stderr.splitlines()[-1].startswith("repdiss: The disk that holds the cache is full.")) == (2, True), full.stderr
+            assert (full.returncode, full.stderr.splitlines()[-1].startswith("repdiss: The disk that holds the cache is full.")) == (2, True), (
+                full.stderr
+            )
         filler.unlink()
         resumed = command(str(disk), "compare", F, G, "--batches", "4", REPDISS_ACTIVATIONS_GB="0.001")
         assert resumed.returncode == 0, resumed.stderr
@@ -139,7 +141,7 @@ local = Path(os.environ["REPDISS_CACHE"]) / "local"
 request = small_request(stitches=3)
 os.setegid(65534); os.seteuid(65534)
 store = ResultStore(local, local / "none")
-assert store.get("0" * 64) is None and store.get({'a' * 64!r}).arrays["x"][0] == 1.0, store.problems
+assert store.get("0" * 64) is None and store.get({"a" * 64!r}).arrays["x"][0] == 1.0, store.problems
 for act in (lambda: store.put("b" * 64, {{"x": np.ones(1)}}, {{}}), lambda: jobs.start(request, "t"), lambda: store.lock("c" * 64).acquire()):
     try:
         act()
@@ -158,5 +160,7 @@ assert cache.get("x") is None and "went on without" in cache.problems[0]
     done = subprocess.run([sys.executable, "-c", script], env=os.environ | {"REPDISS_CACHE": str(tmp_path)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
-    assert len(said) == 3 and all("The disk that holds the cache cannot be written" in line and "/" not in line.split("What")[0] for line in said), done.stdout
+    assert len(said) == 3 and all("The disk that holds the cache cannot be written" in line and "/" not in line.split("What")[0] for line in said), (
+        done.stdout
+    )
     tally("missing permissions", cases=4, wrong=0, tracebacks=0)

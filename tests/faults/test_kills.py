@@ -35,7 +35,7 @@ def killed(process, moment: float) -> bool:
 def test_computations_killed_at_random_moments_end_as_if_undisturbed(forking, new_root, undisturbed, duration) -> None:
     request, wanted, life_s = *undisturbed, duration
     dice, kills, runs = random.Random(1), 0, 0
-    while kills < cases(4, 300):
+    while kills < cases(4, 200):
         root, before, runs = new_root(), 0, runs + 1
         store = ResultStore(Path(root) / "local", Path(root) / "none")
         while True:
@@ -69,7 +69,7 @@ def test_worker_and_server_killed_at_random_moments(forking, new_root, monkeypat
     wanted = finished_by_a_worker(request, new_root(), monkeypatch)
     kills = {"worker": 0, "server": 0}
     runs = 0
-    while min(kills.values()) < 50:
+    while min(kills.values()) < 30:
         root, before, runs = new_root(), 0, runs + 1
         monkeypatch.setenv("REPDISS_CACHE", root)
         store = ResultStore(Path(root) / "local", Path(root) / "none")
@@ -90,7 +90,14 @@ def test_worker_and_server_killed_at_random_moments(forking, new_root, monkeypat
             before = now
         assert store.problems == []
         assert_same_bytes(values(store, request), wanted)
-    tally("kill -9 of worker and server processes", kills=sum(kills.values()), runs=runs, lost=0, wrong=0, note=f"{kills['worker']} of the worker, {kills['server']} of the asking server")
+    tally(
+        "kill -9 of worker and server processes",
+        kills=sum(kills.values()),
+        runs=runs,
+        lost=0,
+        wrong=0,
+        note=f"{kills['worker']} of the worker, {kills['server']} of the asking server",
+    )
 
 
 def finished_by_a_worker(request, root: str, monkeypatch) -> dict:

@@ -29,5 +29,11 @@ def test_twenty_readers_for_five_minutes() -> None:
     assert form["memory_mib"]["highest"] < MEMORY_MIB and form["memory_mib"]["growth_per_minute"] < GROWTH_MIB, form["memory_mib"]
     for kind in (SESSIONS, BROWSERS):
         row = form["readers"][kind]
-        tally(f"load: {18 if kind == SESSIONS else 2} {kind} for 5 minutes", redraws=row["redraws"], median_s=row["median_s"], p95_s=row["p95_s"], errors=0)
+        tally(
+            f"load: {18 if kind == SESSIONS else 2} {kind} for 5 minutes",
+            redraws=row["redraws"],
+            median_s=row["median_s"],
+            p95_s=row["p95_s"],
+            errors=0,
+        )
     tally("load: the server's memory, MiB", **form["memory_mib"], errors=0)

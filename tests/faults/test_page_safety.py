@@ -64,10 +64,15 @@ def test_foreign_hosts_and_origins_are_refused(server) -> None:
     for origin in origins:
         assert asked(address, "/_stcore/stream", Host=address, Origin=origin, **SOCKET)[0] == 403, f"Origin {origin} got a WebSocket"
     assert asked(address, "/_stcore/stream", Host=address, Origin=f"http://{address}", **SOCKET)[0] == 101
-    # Without the WebSocket there are only the files of Streamlit's own front end: the same for everybody, and no page of another origin may read them.
+    # Without the WebSocket there are only the files of Streamlit's own front end, the same for everybody.
     for path in ("/", "/Runs", "/_stcore/health", "/_stcore/host-config"):
         assert "repdiss" not in asked(address, path, Host="evil.example")[1].lower()
-    tally("foreign Host and Origin headers", cases=2 * len(foreign_hosts) + len(origins), served=0, note="WebSocket handshakes, which carry everything that the pages show")
+    tally(
+        "foreign Host and Origin headers",
+        cases=2 * len(foreign_hosts) + len(origins),
+        served=0,
+        note="WebSocket handshakes, which carry everything that the pages show",
+    )
 
 
 @pytest.mark.parametrize("place", ["job title", "link", "problem"])
@@ -118,10 +123,24 @@ def test_script_in_names_and_links_does_not_run(server) -> None:
     folder = root / "local" / "jobs" / request.key
     folder.mkdir(parents=True)
     (folder / "request.json").write_text(json.dumps({"title": SCRIPT, "fresh": False, "request": request.to_dict()}))
-    (folder / "status.json").write_text(json.dumps({"job_id": request.key, "title": SCRIPT, "state": "failed", "error": SCRIPT, "message": SCRIPT, "fraction": 0.0, "started": 1.0, "updated": 1.0}))
+    (folder / "status.json").write_text(
+        json.dumps(
+            {
+                "job_id": request.key,
+                "title": SCRIPT,
+                "state": "failed",
+                "error": SCRIPT,
+                "message": SCRIPT,
+                "fraction": 0.0,
+                "started": 1.0,
+                "updated": 1.0,
+            }
+        )
+    )
     (folder / "log.txt").write_text(SCRIPT)
-    links = ["Runs", *(f"{page}?{name}={quote(SCRIPT)}" for page, name in
-                       (("Compare_models", "f"), ("Compare_models", "show"), ("Activation_asymmetry", "gelu"), ("Generalization", "population"), ("", "anything")))]  # fmt: skip
+    places = (("Compare_models", "f"), ("Compare_models", "show"), ("", "anything"),
+              ("Activation_asymmetry", "gelu"), ("Generalization", "population"))  # fmt: skip
+    links = ["Runs", *(f"{page}?{name}={quote(SCRIPT)}" for page, name in places)]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = browser.new_page()

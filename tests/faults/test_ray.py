@@ -153,7 +153,9 @@ def test_cancel_stops_and_keeps(new_root, monkeypatch) -> None:
     said: list[str] = []
     try:
         with pytest.raises(Stopped):
-            RayEngine(ResultStore.open(), RaySetting(workers=1)).run(request, lambda f, m: said.append(m), lambda: any("shard 1 of" in m for m in said))
+            RayEngine(ResultStore.open(), RaySetting(workers=1)).run(
+                request, lambda f, m: said.append(m), lambda: any("shard 1 of" in m for m in said)
+            )
     finally:
         ray.shutdown()
     n = len(stored(root, request)[request.comparisons[0].key]["cross"])

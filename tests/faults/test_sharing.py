@@ -64,9 +64,11 @@ def test_caches_of_two_machines_copied_over_each_other(forking, new_root, undist
         process.start()
         process.join()
         store = ResultStore(root / "local", root / "none")
-        store.put("f" * 64, {"x": values(store, half)[half.comparisons[-1].key]["self_f" if "self_f" in wanted[half.comparisons[-1].key] else "loss"]}, {})
+        store.put(
+            "f" * 64, {"x": values(store, half)[half.comparisons[-1].key]["self_f" if "self_f" in wanted[half.comparisons[-1].key] else "loss"]}, {}
+        )
         open_stores.append(store)  # left open, so that the write-ahead log is copied too
-    ours, theirs = (roots if newer == "theirs" else reversed(roots))
+    ours, theirs = roots if newer == "theirs" else reversed(roots)
     target = Path(new_root())
     for source in (ours, theirs):
         shutil.copytree(source / "local" / "results", target / "local" / "results", dirs_exist_ok=True)
@@ -79,7 +81,12 @@ def test_caches_of_two_machines_copied_over_each_other(forking, new_root, undist
     process.join()
     assert process.exitcode == 0
     assert_same_bytes(values(ResultStore(target / "local", target / "none"), request), wanted)
-    tally("two machines' caches copied over each other", cases=1, wrong=0, note=f"{len(found)} of {len(wanted)} results found at once, the others computed anew")
+    tally(
+        "two machines' caches copied over each other",
+        cases=1,
+        wrong=0,
+        note=f"{len(found)} of {len(wanted)} results found at once, the others computed anew",
+    )
 
 
 def job_with_worker(process: psutil.Process, started: float, created: float, state: str = "running") -> str:
