@@ -89,7 +89,7 @@ def ray_workers(driver: psutil.Process) -> list[psutil.Process]:
     return found
 
 
-def wait_for(what, seconds: float = 90):
+def wait_for(what, seconds: float = 240):
     """What `what` gives once it gives something."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
