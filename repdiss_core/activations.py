@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import diskcache
 import numpy as np
 
 from repdiss_core.comparison import DataId, ModelId
-from repdiss_core.paths import local_root
+from repdiss_core.paths import local_root, number_setting
 from repdiss_core.storage import DamagedEntry, open_diskcache, pack, unpack
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class ActivationCache:
 
     def __init__(self, directory: Path | None = None, budget_bytes: int | None = None) -> None:
         if budget_bytes is None:
-            budget_bytes = int(float(os.environ.get("REPDISS_ACTIVATIONS_GB", DEFAULT_BUDGET_GB)) * 2**30)
+            budget_bytes = int(number_setting("REPDISS_ACTIVATIONS_GB", DEFAULT_BUDGET_GB) * 2**30)
         self.problems: list[str] = []
         self._cache = None
         if budget_bytes > 0:

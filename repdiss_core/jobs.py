@@ -22,7 +22,7 @@ import psutil
 
 from repdiss_core.comparison import Request
 from repdiss_core.errors import UserError
-from repdiss_core.paths import REPOSITORY, local_root, readonly, redacted
+from repdiss_core.paths import REPOSITORY, local_root, number_setting, readonly, redacted
 from repdiss_core.storage import write_atomically
 
 ALIVE = ("queued", "running")
@@ -62,7 +62,7 @@ class JobStatus:
 
 def n_workers() -> int:
     """How many workers run at once: `REPDISS_WORKERS`, default 2 (1 on a single core)."""
-    return max(1, int(os.environ.get("REPDISS_WORKERS") or min(2, os.cpu_count() or 1)))
+    return max(1, int(number_setting("REPDISS_WORKERS", min(2, os.cpu_count() or 1))))
 
 
 def start(request: Request, title: str, fresh: bool = False) -> str:

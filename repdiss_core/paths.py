@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from repdiss_core.errors import UserError
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SECRET = re.compile(r"\bhf_\w{6,}|(?i:(?<=bearer )|(?<=token=))[\w.\-]{8,}")
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN")
@@ -29,6 +31,22 @@ def bundled_root() -> Path:
 def readonly() -> bool:
     """Whether `REPDISS_READONLY=1` forbids computing, cancelling and pruning (a public demo)."""
     return os.environ.get("REPDISS_READONLY", "") not in ("", "0")
+
+
+def number_setting(name: str, default: float) -> float:
+    """A setting of the environment that is a number of at least 0.
+
+    Raises:
+        UserError: it is none.
+    """
+    text = os.environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise UserError(f"{name} is {text[:40]!r}; it is a number of at least 0, such as {default:g}. Correct or unset it.")
+    return value
 
 
 def redacted(text: str) -> str:

@@ -31,7 +31,8 @@ FLOORS = (
     ("repdiss_core.storage", "repdiss_core.reduction"),
     ("repdiss_core.results",),
     ("repdiss_core.comparison",),
-    ("repdiss_core.errors", "repdiss_core.paths"),
+    ("repdiss_core.paths",),
+    ("repdiss_core.errors",),
 )
 # Scripts that make what ships stand beside the floors: they may use anything, and only facts are read from them.
 BESIDE = ("repdiss_core.bundled",)

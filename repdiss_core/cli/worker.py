@@ -41,6 +41,8 @@ def work(job_id: str) -> int:
     except filelock.Timeout:
         click.echo("Another worker has this job already.", err=True)
         return 0
+    except (UserError, OSError) as error:
+        return _end_failed(status, redacted(str(error) if isinstance(error, UserError) else told(error)))
 
 
 def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> int:
@@ -73,10 +75,15 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
     except Exception as error:
         traceback.print_exc()
         sentence = f"An unexpected fault stopped this job ({told(error)}). What was finished is kept; its log has the details."
-    sentence = redacted(sentence)
+    return _end_failed(reporter.status, redacted(sentence))
+
+
+def _end_failed(status: Any, sentence: str) -> int:
+    from repdiss_core import jobs
+
     log(sentence)
     try:
-        jobs.write_status(replace(reporter.status, state="failed", error=sentence, message="stopped", seconds_left=None))
+        jobs.write_status(replace(status, state="failed", error=sentence, message="stopped", seconds_left=None))
     except UserError:
         log("This could not be written to the job's status either; the page shows the job as interrupted.")
     return 1

@@ -16,7 +16,7 @@ from repdiss_core.engine.population_pass import stored_same_layers
 from repdiss_core.engine.run import Engine, provenance, use_all_cores
 from repdiss_core.engine.shards import Found, Shard, compute_shard, in_batches, shards_of
 from repdiss_core.errors import UserError, told
-from repdiss_core.paths import REPOSITORY
+from repdiss_core.paths import REPOSITORY, number_setting
 from repdiss_core.results import BatchHsic, SameLayerHsic
 
 RETRIES = 3  # of a shard whose worker or machine was lost
@@ -44,12 +44,8 @@ class RaySetting:
     @classmethod
     def from_environment(cls) -> RaySetting:
         """As `REPDISS_RAY_ADDRESS`, `REPDISS_RAY_WORKERS`, `REPDISS_RAY_THREADS` and `REPDISS_RAY_GPUS` say."""
-        try:
-            workers = int(os.environ["REPDISS_RAY_WORKERS"]) if os.environ.get("REPDISS_RAY_WORKERS") else None
-            threads, gpus = int(os.environ.get("REPDISS_RAY_THREADS") or 1), float(os.environ.get("REPDISS_RAY_GPUS") or 0)
-        except ValueError as error:
-            raise UserError(f"REPDISS_RAY_WORKERS, REPDISS_RAY_THREADS and REPDISS_RAY_GPUS are numbers ({error}). Correct or unset them.") from error
-        return cls(os.environ.get("REPDISS_RAY_ADDRESS") or None, workers, threads, gpus)
+        workers, threads = int(number_setting("REPDISS_RAY_WORKERS", 0)), int(number_setting("REPDISS_RAY_THREADS", 1))
+        return cls(os.environ.get("REPDISS_RAY_ADDRESS") or None, workers or None, max(1, threads), number_setting("REPDISS_RAY_GPUS", 0))
 
 
 def make_engine(store: ResultStore, report: Callable[[str], None], name: str = "", setting: RaySetting | None = None) -> Engine:

@@ -175,7 +175,7 @@ def test_bad_settings_are_sentences(monkeypatch, own_cache) -> None:
     from repdiss_core.engine.ray_engine import RaySetting, make_engine
 
     monkeypatch.setenv("REPDISS_RAY_THREADS", "two")
-    with pytest.raises(UserError, match="are numbers"):
+    with pytest.raises(UserError, match="REPDISS_RAY_THREADS is 'two'; it is a number"):
         RaySetting.from_environment()
     monkeypatch.setenv("REPDISS_ENGINE", "slurm")
     with pytest.raises(UserError, match="There is no engine 'slurm'"):
