@@ -218,7 +218,7 @@ def test_a_damaged_entry_is_told_and_the_rest_of_the_page_stands(own_cache):
     fill_asymmetry()
     store = ResultStore.open()
     key = asymmetry.cka_panels(asymmetry.Params())[0].comparison.key
-    store._open_local().set(key, b"not a result")
+    store._writable().set(key, b"not a result")
     test = opened(ASYMMETRY)
     assert [e.message for e in test.exception] == []
     assert len(specs(test)) == len(CARDS)
