@@ -180,7 +180,12 @@ def _connected(setting: RaySetting) -> Any:
             n_cpus = setting.threads * setting.workers if setting.workers else os.cpu_count()
             environment = {"PYTHONPATH": str(REPOSITORY), "OMP_WAIT_POLICY": "PASSIVE"}
             ray.init(
-                num_cpus=n_cpus, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1", runtime_env={"env_vars": environment}
+                address="local",  # never one that another command has left running
+                num_cpus=n_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                _node_ip_address="127.0.0.1",
+                runtime_env={"env_vars": environment},
             )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(

@@ -25,12 +25,21 @@ COMPONENTS = ("BidiComponent", "Selectbox", "ButtonGroup", "Button", "DownloadBu
 
 def load_components() -> None:
     """Have the browser load what draws figures at once, while the server still works on them; at a figure page's beginning."""
+    whole_pandas()
     st.html(f"<script>{_loads()}</script>", unsafe_allow_javascript=True)
 
 
 def warm_up() -> None:
     """Have the browser load it when it has nothing else to do; at another page's end."""
     st.html(f"<script>(window.requestIdleCallback || setTimeout)(() => {{{_loads()}}})</script>", unsafe_allow_javascript=True)
+
+
+def whole_pandas() -> None:
+    """Return once pandas is loaded whole; before anything is drawn.
+
+    Plotly looks for pandas among the loaded modules without importing it: one that another thread had loaded in part made it fail.
+    """
+    import pandas  # noqa: F401
 
 
 def _loads() -> str:
@@ -64,6 +73,7 @@ def _prepare(look: Look) -> None:
     usual = sys.getswitchinterval()
     sys.setswitchinterval(BRIEFLY_S)  # a page that is asked for meanwhile hands the interpreter over hundreds of times
     try:
+        whole_pandas()
         with suppress(UserError):  # no models: the page itself says so
             for _ in first_figures(look):
                 while time.monotonic() - _LATEST["run"] < REST_S:

@@ -19,7 +19,7 @@ def table(rows: list[dict]) -> str:
     for row in rows:
         counts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.items() if name not in ("fault", "note"))
         lines.append(f"| {row['fault']} | {counts} | {row.get('note', '')} |")
-    return "\n".join(lines)
+    return "\n".join(dict.fromkeys(lines))
 
 
 def main(tally: str) -> None:

@@ -63,8 +63,9 @@ def test_a_full_disk_keeps_what_is_stored_and_ends_in_a_sentence(tmp_path) -> No
                 assert "The disk that holds the cache is full. What was stored before is kept." in str(error)
                 told += 1
                 if told % 5 == 0:
-                    store.delete(comparison.key)  # makes room on a full disk
-                    written.pop(comparison.key, None)
+                    with contextlib.suppress(UserError):  # removing needs a little room too
+                        store.delete(comparison.key)
+                        written.pop(comparison.key, None)
         assert told
         assert_same_bytes(values(ResultStore(disk / "local", tmp_path / "none"), small_request(stitches=3)), written)
         assert_same_bytes(values(store, small_request(stitches=3)), written)

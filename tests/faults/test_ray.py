@@ -180,3 +180,17 @@ def test_bad_settings_are_sentences(monkeypatch, own_cache) -> None:
     monkeypatch.setenv("REPDISS_ENGINE", "slurm")
     with pytest.raises(UserError, match="There is no engine 'slurm'"):
         make_engine(ResultStore.open(), print)
+
+
+def test_without_an_address_a_cluster_of_ones_own_is_started(monkeypatch) -> None:
+    """Ray itself would join whatever cluster was last started on the machine."""
+    import ray
+
+    from repdiss_core.engine.ray_engine import RaySetting, _connected
+
+    asked: dict = {}
+    monkeypatch.setattr(ray, "init", lambda **named: asked.update(named))
+    _connected(RaySetting(workers=3, threads=2))
+    assert (asked["address"], asked["num_cpus"]) == ("local", 6)
+    _connected(RaySetting(address="auto"))
+    assert asked["address"] == "auto"
