@@ -122,7 +122,7 @@ def compose_difference(a: Measured, b: Measured, look: Look, style: MapStyle, re
     panels = [
         HeatmapPanel(name, one.f, one.g, one.depth_f, one.depth_g, one.matrix, state=state, relative=relative) for name, one in (("A", a), ("B", b))
     ]
-    rows, columns = (first if first == second else f"{first} | {second}" for first, second in ((a.f, b.f), (a.g, b.g)))
+    rows, columns = _sides(a, b)
     own = replace(DIFFERENCE_SCALE, unit=a.unit)
     panels.append(HeatmapPanel("B − A", rows, columns, a.depth_f, a.depth_g, found, state=state, relative=relative, scale=own))
     forms = [{**a.form, "title": "A"}, {**b.form, "title": "B"}, difference_form(a, b, found)]
@@ -134,9 +134,16 @@ def compose_difference(a: Measured, b: Measured, look: Look, style: MapStyle, re
     )
 
 
+def _sides(a: Measured, b: Measured) -> tuple[str, str]:
+    """The models of rows and of columns: one name where both results have the same."""
+    rows, columns = (first if first == second else f"{first} | {second}" for first, second in ((a.f, b.f), (a.g, b.g)))
+    return rows, columns
+
+
 def difference_form(a: Measured, b: Measured, found: LayerMatrix | None) -> dict[str, Any]:
     """The difference as plain JSON types; NaN becomes null."""
-    labels = {"title": "B − A", "quantity": f"B − A of {a.quantity}", "rows": f"{a.f} | {b.f}", "columns": f"{a.g} | {b.g}"}
+    rows, columns = _sides(a, b)
+    labels = {"title": "B − A", "quantity": f"B − A of {a.quantity}", "rows": rows, "columns": columns}
     if found is None:
         return {**labels, "values": None}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ import plotly.graph_objects as go
 
 from repdiss_core.figures.family_matrix import all_layers, overview
 from repdiss_core.figures.layer_curve import CurvePanel, Reference, layer_curves
-from repdiss_core.figures.layer_heatmap import PENALTY_SCALE, HeatmapPanel, heatmap_grid, heatmap_row
+from repdiss_core.figures.layer_heatmap import DIFFERENCE_SCALE, PENALTY_SCALE, HeatmapPanel, MapStyle, heatmap_grid, heatmap_row
 from repdiss_core.figures.learning_curve import LearningPanel, TrainingTrace, learning_curves
 from repdiss_core.figures.series import Series, SeriesPanel, ramp, series_panels
 from repdiss_core.figures.theme import LOOKS, PAGE_CSS, Look
+from repdiss_core.figures.value_strip import value_strip
 from repdiss_core.results import LayerCurve, LayerMatrix
 
 PAPER_CURVES = (("SoLU → GeLU", "solu", "gelu", "stitch"), ("GeLU → SoLU", "gelu", "solu", "stitch"))
@@ -186,6 +188,14 @@ def cases(look: Look) -> Iterator[tuple[str, go.Figure]]:
         heatmap_row([HeatmapPanel(f"{a} × {b}", "pythia-a", "pythia-b", a, b, matrix(a, b)) for a, b in ((16, 16), (32, 16), (36, 36))], look),
     )
     yield "penalty, one panel", heatmap_row([HeatmapPanel("penalty", *names, 4, 4, matrix(4, 4))], look, PENALTY_SCALE)
+    a, b = matrix(3, 3, 4), matrix(3, 3, 5)
+    apart = replace(a, values=b.values - a.values, interval=np.stack([b.values - a.values - 0.02, b.values - a.values + 0.02]))
+    difference = HeatmapPanel("B − A", *names, 3, 3, apart, scale=DIFFERENCE_SCALE)
+    yield "difference", heatmap_row([HeatmapPanel("A", *names, 3, 3, a), HeatmapPanel("B", *names, 3, 3, b), difference], look)
+    yield "no numbers, range of the values", heatmap_grid([small], look, style=MapStyle(data_range=True, numbers=False))
+    sample = np.random.default_rng(2).normal(0.6, 0.02, 100)
+    yield "values of the batches", value_strip(sample, (float(sample.mean()), 0.002, 0.596, 0.604), look, "CKA", "batch")
+    yield "no values", value_strip(np.zeros(0), (np.nan,) * 4, look, "CKA", "batch")
     yield "markup is text", heatmap_row([HeatmapPanel("<b>bold?</b>", "<i>row</i>", "<a href='x'>column</a>", 2, 2, matrix(2, 2))], look)
     yield "stitching loss", layer_curves([curve_panel(3), curve_panel(4)], look)
     yield "one panel, layers missing", layer_curves([curve_panel(4, missing=2)], look)
