@@ -55,7 +55,7 @@ def fuzzed(what: str):
         @functools.wraps(chosen_test)
         def counted(*arguments, **named):
             chosen_test(*arguments, **named)
-            tally(f"fuzzed {what}", cases=cases(*COUNTS[what]), tracebacks=0, code_run=0, paths_left=0, slower_than_5_s=0)
+            tally(f"fuzzed {what}", cases=cases(*COUNTS[what]), tracebacks=0, code_run=0, **dict.fromkeys(ALSO.get(what, ()), 0))
 
         return counted
 
@@ -80,6 +80,9 @@ def nothing_planted(tmp_path, monkeypatch):
 
 COUNTS = {"cache entries": (150, 10_000), "rows of the cache": (60, 10_000), "job names": (60, 10_000), "model folders": (10, 10_000),
           "command lines": (40, 10_000), "links (sets of 1 to 6 parameters)": (3, 200)}  # fmt: skip
+# What a test checks beside tracebacks and planted code.
+_PATHS, _TIME = ("paths_left",), ("slower_than_5_s",)
+ALSO = {"rows of the cache": _PATHS, "job names": _PATHS, "model folders": _TIME, "command lines": _TIME}
 WHOLE = {"x": np.arange(12.0).reshape(3, 4), "n": np.arange(3)}
 
 
