@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from repdiss_core.analysis.groups import PermutationTest, jackknife, permutation_test
+from repdiss_core.analysis.intervals import p_words
 from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, Effect
 from repdiss_core.compose_generalization.distances import Clustering, clusterings, group_distance
 from repdiss_core.compose_generalization.loaded import KEPT, Loaded
@@ -101,14 +102,14 @@ def judge(evidence: Evidence, margin: float) -> tuple[str, np.ndarray]:
 
 def sentence(evidence: Evidence, shown: np.ndarray, margin: float, unit: str) -> str:
     """What was found: where the groups part, the largest effect with interval and p; or a plain null."""
-    effect, p = evidence.test.effect, evidence.test.p_adjusted
+    p = evidence.test.p_adjusted
     late = evidence.depth > LATE
     best = _told(evidence, shown)
     if shown.any():
         largest = f"; largest at {evidence.labels[best]}" if shown.sum() > 1 else ""
-        return f"The groups part at {_places(evidence.labels, shown)}{largest}: {_effect(evidence, best, unit)}, p {_p(p[best])}."
+        return f"The groups part at {_places(evidence.labels, shown)}{largest}: {_effect(evidence, best, unit)}, p {p_words(p[best])}."
     bound = f" A difference of {margin:g} or more is excluded." if (evidence.interval[1][late] < margin).all() else ""
-    return f"No difference was found at any late layer: at most {_effect(evidence, best, unit)} ({evidence.labels[best]}), p {_p(p[best])}.{bound}"
+    return f"No difference was found at any late layer: at most {_effect(evidence, best, unit)} ({evidence.labels[best]}), p {p_words(p[best])}.{bound}"
 
 
 def _told(evidence: Evidence, shown: np.ndarray) -> int:
@@ -172,15 +173,13 @@ def _level(loaded: Loaded, set_name: str) -> Claim:
     penalty = loaded.group_penalty(set_name)
     if penalty is None:
         return _missing(claim, "fig7", False)
-    chosen = loaded.accuracy[set_name].values
-    labels = tuple(f"cut {c} of {chosen.shape[-1] - 1}" for c in range(chosen.shape[-1]))
-    evidence = _evidence(chosen, loaded.groups.is_top, np.linspace(0, 1, chosen.shape[-1]), labels, "level")
+    evidence = _cut_evidence(loaded, set_name, "level")
     late = evidence.depth > LATE
     shown = (evidence.test.p_adjusted < ALPHA) & (evidence.test.effect > 0)
     some_opposite = bool(((evidence.test.p_adjusted < ALPHA) & (evidence.test.effect < 0))[late].any())
     verdict = HOLDS if shown[late].all() else FAILS if some_opposite else UNDECIDED
     last = int(np.flatnonzero(late)[np.argmin(evidence.test.effect[late])])
-    found = f"Smallest late difference at {labels[last]}: {_effect(evidence, last, 'of accuracy')}, p {_p(evidence.test.p_adjusted[last])}."
+    found = f"Smallest late difference at {evidence.labels[last]}: {_effect(evidence, last, 'of accuracy')}, p {p_words(evidence.test.p_adjusted[last])}."
     return Claim(claim, "this population", verdict, found, _rests(loaded, evidence, f"{loaded.params.items} pairs of sentences"), "fig7",
                  effect=_as_effect(evidence, last, "accuracy"), card="stitching")  # fmt: skip
 
@@ -190,9 +189,7 @@ def _direction(loaded: Loaded, set_name: str) -> Claim:
     claim = "On lexical overlap, a generalizing model under a heuristic one answers better than a heuristic one under a generalizing one, at late cuts."
     if penalty is None:
         return _missing(claim, "fig7", True)
-    values = loaded.accuracy[set_name].values
-    labels = tuple(f"cut {c} of {values.shape[-1] - 1}" for c in range(values.shape[-1]))
-    evidence = _evidence(values, loaded.groups.is_top, np.linspace(0, 1, values.shape[-1]), labels, "direction")
+    evidence = _cut_evidence(loaded, set_name, "direction")
     late = evidence.depth > LATE
     significant = evidence.test.p_adjusted < ALPHA
     shown, opposite = significant & (evidence.test.effect > 0), significant & (evidence.test.effect < 0)
@@ -200,7 +197,7 @@ def _direction(loaded: Loaded, set_name: str) -> Claim:
     turn = np.flatnonzero(np.diff(np.sign(evidence.test.effect)) > 0)
     crossing = f" The bottom model takes over between cuts {turn[0]} and {turn[0] + 1}." if len(turn) else ""
     most = int(np.flatnonzero(late)[np.argmax(np.abs(evidence.test.effect[late]))])
-    found = f"At {labels[most]}: {_effect(evidence, most, 'of accuracy')}, p {_p(evidence.test.p_adjusted[most])}.{crossing}"
+    found = f"At {evidence.labels[most]}: {_effect(evidence, most, 'of accuracy')}, p {p_words(evidence.test.p_adjusted[most])}.{crossing}"
     return Claim(claim, "this population", verdict, found, _rests(loaded, evidence, f"{loaded.params.items} pairs of sentences"), "fig7", True,
                  _as_effect(evidence, most, "accuracy"), "stitching")  # fmt: skip
 
@@ -213,7 +210,7 @@ def _clusters(loaded: Loaded, set_name: str, ours: bool) -> Claim:
     gap = permutation_test(-distance[:, :, None], loaded.groups.is_top)
     found = clusterings(loaded, set_name)
     told = ", ".join(f"{c.method.replace('_', '-')} {c.agreement:.2f}" for c in found)
-    words = f"Distance between minus within: {gap.effect[0]:+.3f} radians, p {_p(gap.p[0])}. Agreement of automatic clusters with the split (adjusted Rand index): {told}."
+    words = f"Distance between minus within: {gap.effect[0]:+.3f} radians, p {p_words(gap.p[0])}. Agreement of automatic clusters with the split (adjusted Rand index): {told}."
     rests = f"{gap.n_models} models, {loaded.groups.n_pairs} pairs; permutation of models, {gap.n_splits} splits"
     return Claim(claim, "this population", judge_clusters(gap, found), words, rests, "fig8", ours,
                  Effect(float(gap.effect[0]), math.nan, math.nan, "radians"), "distances")  # fmt: skip
@@ -231,13 +228,17 @@ def _evidence(matrix: np.ndarray, is_top: np.ndarray, depth: np.ndarray, labels:
     return Evidence(permutation_test(matrix, is_top, statistic), jackknife(matrix, is_top, statistic), depth, labels)
 
 
+def _cut_evidence(loaded: Loaded, set_name: str, statistic: str) -> Evidence:
+    """A statistic of the stitched accuracies themselves, at every cut."""
+    values = loaded.accuracy[set_name].values
+    n_cuts = values.shape[-1]
+    labels = tuple(f"cut {c} of {n_cuts - 1}" for c in range(n_cuts))
+    return _evidence(values, loaded.groups.is_top, np.linspace(0, 1, n_cuts), labels, statistic)
+
+
 def _effect(evidence: Evidence, i: int, unit: str) -> str:
     low, high = evidence.interval[:, i]
     return f"{evidence.test.effect[i]:+.3f} {unit} [{low:+.3f}, {high:+.3f}]"
-
-
-def _p(p: float) -> str:
-    return "below .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 def _on(set_name: str) -> str:

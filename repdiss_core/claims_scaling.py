@@ -12,10 +12,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from repdiss_core.analysis.intervals import p_words
 from repdiss_core.analysis.twins import SeedDifference
 from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, Effect
 from repdiss_core.compose_scaling.loaded import KEPT, Loaded, blocks, early_late_summary, odd_report, twins, within_trend
-from repdiss_core.compose_scaling.trends import p_words
 from repdiss_core.errors import UserError
 from repdiss_core.studies.scaling import first_of, short_name
 

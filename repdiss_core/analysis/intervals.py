@@ -78,3 +78,8 @@ def over_crossed_seeds(table: np.ndarray, level: float = 0.95) -> Differences | 
     half = t_quantile(1 - (1 - level) / (2 * n_layers), min(n_a, n_b) - 1) * error
     mean = table.mean(axis=(0, 1))
     return Differences(mean, mean - half, mean + half, level, min(n_a, n_b))
+
+
+def p_words(p: float, in_table: bool = False) -> str:
+    """A p-value as it is written everywhere: ".003"; under .001 "below .001" in a sentence and "< .001" in a table."""
+    return ("< .001" if in_table else "below .001") if p < 0.001 else f"{p:.3f}".removeprefix("0")

@@ -11,12 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from repdiss_core.errors import UserError
+from repdiss_core.bench.waiting import empty_cache, job_seconds
 
 WHOLE_TARGET_S, GROWTH_TARGET, REDRAW_TARGET_S = 30.0, 1.15, 0.6
 BATCHES, PASS_BATCHES, FEW, MANY = 20, 4, 2, 8
@@ -47,36 +45,15 @@ def _whole_seconds() -> float:
     """Seconds from asking for a job to its end, on an empty cache."""
     from dataclasses import replace
 
-    from repdiss_core import jobs
     from repdiss_core.panels import request_for
     from repdiss_core.studies import scaling
     from repdiss_core.studies.common import CkaView
 
-    with _empty_cache():
+    with empty_cache():
         params = scaling.Params(cka=replace(CkaView(), n_batches=BATCHES))
         pairs = scaling.family_pairs(scaling.members(params.family))
         request = request_for((scaling.pair_panel(params, f, g).comparison for f, g in pairs), BATCHES)
-        begun = time.perf_counter()
-        job_id = jobs.start(request, "bench family")
-        while (status := jobs.status(job_id)) is not None and status.alive:
-            time.sleep(0.02)
-        if status is None or status.state != "done":
-            raise UserError(f"The job of the bench ended as {status.state if status else 'lost'}: {status.error if status else ''} {jobs.log_tail(job_id, 5)}")
-        return time.perf_counter() - begun
-
-
-@contextmanager
-def _empty_cache() -> Iterator[None]:
-    """A cache of its own for what runs inside."""
-    before = os.environ.get("REPDISS_CACHE")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["REPDISS_CACHE"] = folder
-        try:
-            yield
-        finally:
-            os.environ.pop("REPDISS_CACHE")
-            if before is not None:
-                os.environ["REPDISS_CACHE"] = before
+        return job_seconds(request, "bench family")
 
 
 def _growth() -> list[dict[str, float]]:
@@ -115,7 +92,7 @@ def _pass_seconds(models: list[Any], n_batches: int) -> float:
     data = data_id(bundled_preset(), "eval")
     ids = {ModelId(model.name, model.name): model for model in models}
     comparisons = tuple(cka_comparison(f, g, data)[0] for f, g in combinations_with_replacement(sorted(ids), 2))
-    with _empty_cache():
+    with empty_cache():
         store, stream = ResultStore.open(), _stream(data)
         begun = time.perf_counter()
         FeaturePass(FeatureGroup(data, comparisons), n_batches, store, ActivationCache(budget_bytes=0), lambda model, mean: ids[model], stream, {}).run(

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 import platform
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from repdiss_core.comparison import Request
-from repdiss_core.errors import UserError
+from repdiss_core.bench.waiting import empty_cache, job_seconds
 
 CKA_TARGET_S, STITCHING_TARGET_S = 15.0, 60.0
 SIZES = (6, 12, 24)
+TITLE = "bench localization"
 
 
 def run(json_path: str | None) -> int:
@@ -28,21 +27,14 @@ def run(json_path: str | None) -> int:
     params = study.Params()
     name, models = study.IN_DISTRIBUTION, study.models_of(params.population)
     groups = study.group_models(params)
-    before = os.environ.get("REPDISS_CACHE")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["REPDISS_CACHE"] = folder
-        try:
-            cka = request_for(study.cka_pairs(params, name).values(), params.chunks)
-            stitching = request_for(study.stitched_pairs(params, name, groups).values(), 1)
-            rows = [
-                _row(f"CKA, {len(models)} models, {len(cka.comparisons)} pairs, 6 layers, {params.chunks} chunks of 1024 rows", _job_seconds(cka), CKA_TARGET_S),
-                _row(f"identity stitching, {len(stitching.comparisons)} ordered pairs, all cuts, {params.items} items", _job_seconds(stitching), STITCHING_TARGET_S),
-            ]
-            growth = [_pass_seconds(params, study, models[:size]) for size in SIZES]
-        finally:
-            os.environ.pop("REPDISS_CACHE")
-            if before is not None:
-                os.environ["REPDISS_CACHE"] = before
+    with empty_cache():
+        cka = request_for(study.cka_pairs(params, name).values(), params.chunks)
+        stitching = request_for(study.stitched_pairs(params, name, groups).values(), 1)
+        rows = [
+            _row(f"CKA, {len(models)} models, {len(cka.comparisons)} pairs, 6 layers, {params.chunks} chunks of 1024 rows", job_seconds(cka, TITLE), CKA_TARGET_S),
+            _row(f"identity stitching, {len(stitching.comparisons)} ordered pairs, all cuts, {params.items} items", job_seconds(stitching, TITLE), STITCHING_TARGET_S),
+        ]
+        growth = [_pass_seconds(params, study, models[:size]) for size in SIZES]
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.machine()}")
     for row in rows:
         print(f"{row['what']:72} {row['seconds']:6.1f} s   target {row['target']:g} s {'met' if row['seconds'] <= row['target'] else 'MISSED'}")
@@ -54,19 +46,6 @@ def run(json_path: str | None) -> int:
 
 def _row(what: str, seconds: float, target: float) -> dict[str, Any]:
     return {"what": what, "seconds": seconds, "target": target}
-
-
-def _job_seconds(request: Request) -> float:
-    """Seconds from asking for a job to its end."""
-    from repdiss_core import jobs
-
-    begun = time.perf_counter()
-    job_id = jobs.start(request, "bench localization")
-    while (status := jobs.status(job_id)) is not None and status.alive:
-        time.sleep(0.02)
-    if status is None or status.state != "done":
-        raise UserError(f"The job of the bench ended as {status.state if status else 'lost'}: {status.error if status else ''} {jobs.log_tail(job_id, 5)}")
-    return time.perf_counter() - begun
 
 
 def _pass_seconds(params: Any, study: Any, models: tuple[str, ...]) -> dict[str, float]:

@@ -14,7 +14,6 @@ from repdiss_core.studies import generalization as study
 from repdiss_core.studies.generalization import Params
 from repdiss_core.studies.population import PopulationAccuracy, PopulationCka, load_accuracy, load_cka
 
-
 KEPT = 64  # tests remembered: several figures and claims of one choice rest on each
 
 

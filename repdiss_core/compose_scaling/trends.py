@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repdiss_core.analysis.family import Trend
+from repdiss_core.analysis.intervals import p_words
 from repdiss_core.compose import Drawn
 from repdiss_core.compose_scaling import words
 from repdiss_core.compose_scaling.loaded import Loaded, early_late, early_late_summary, odd_report, within, within_trend
@@ -109,11 +110,6 @@ def trend_words(line: Trend | str) -> str:
 def signed(value: float, digits: int = 3) -> str:
     """A number with its sign, a true minus where it is below 0."""
     return f"{value:+.{digits}f}".replace("-", "\u2212")
-
-
-def p_words(p: float) -> str:
-    """A p-value as it is written everywhere: ".003", "below .001"."""
-    return "below .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 def compose_early_late(loaded: Loaded, look: Look, state: str, height: int = 380) -> Drawn:

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from repdiss_core.figures import theme
+from repdiss_core.figures.map_scale import CKA_SCALE, color_axis
 from repdiss_core.figures.theme import Look
 
 LABEL_WIDTH = 0.56  # of the font size, a character
@@ -106,25 +107,10 @@ def _layout(n: int, look: Look, names: Sequence[str], ticks: dict[str, Any], sha
     room = round(max(len(name) for name in names) * LABEL_WIDTH * look.small_size) + 14
     x = theme.axis(look, "", anchor="y", tickangle=-45, constraintoward="right", domain=[0, share], **common)
     y = theme.axis(look, "", anchor="x", scaleanchor="x", constraintoward="top", **common) | {"range": [n - 0.5, -0.5]}
-    bar = {
-        "title": {"text": "CKA", "side": "top", "font": {"size": look.font_size}},
-        "tickvals": [0, 0.25, 0.5, 0.75, 1],
-        "ticktext": ["0", ".25", ".5", ".75", "1"],
-        "tickfont": {"size": look.small_size},
-        "thickness": 12,
-        "lenmode": "pixels",
-        "len": 235,
-        "y": 1.0,
-        "yanchor": "top",
-        "x": share + 0.01,
-        "xanchor": "left",
-        "outlinewidth": 0,
-        "ticks": "",
-    }
     return {
         "xaxis": x,
         "yaxis": y,
-        "coloraxis": {"cmin": 0, "cmax": 1, "colorscale": "Viridis", "colorbar": bar},
+        "coloraxis": color_axis((0.0, 1.0), CKA_SCALE, look, share),
         "margin": {"l": room, "r": 8, "t": 10, "b": round(room * 0.75) + 6, "pad": 0},
     }
 

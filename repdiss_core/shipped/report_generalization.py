@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from repdiss_core.analysis.groups import PermutationTest, jackknife, permutation_test
+from repdiss_core.analysis.intervals import p_words
 from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.cache import ResultStore
 from repdiss_core.claims_generalization import generalization_claims
@@ -55,7 +56,7 @@ def _by_layer(loaded: Loaded, values: dict[str, np.ndarray | None], sign: float,
 
 
 def _cell(test: PermutationTest, interval: np.ndarray, i: int) -> str:
-    return f"{test.effect[i]:+.3f} [{interval[0, i]:+.3f}, {interval[1, i]:+.3f}], p {_p(test.p_adjusted[i])}"
+    return f"{test.effect[i]:+.3f} [{interval[0, i]:+.3f}, {interval[1, i]:+.3f}], p {p_words(test.p_adjusted[i], in_table=True)}"
 
 
 def _cka(loaded: Loaded) -> list[str]:
@@ -72,9 +73,9 @@ def _clusters(loaded: Loaded) -> list[str]:
     rows = ["| set | distance between minus within, radians | method | sizes | silhouette | adjusted Rand index | p |", "|---|---:|---|---|---:|---:|---:|"]
     for name in loaded.params.sets:
         test = distance_test(loaded, name)
-        gap = "—" if test is None else f"{-test.effect[0]:+.3f}, p {_p(test.p[0])}"
+        gap = "—" if test is None else f"{-test.effect[0]:+.3f}, p {p_words(test.p[0], in_table=True)}"
         for c in clusterings(loaded, name):
-            rows.append(f"| {SHORT_SETS[name]} | {gap} | {c.method} | {' + '.join(map(str, c.sizes))} | {c.silhouette:.2f} | {c.agreement:.2f} | {_p(c.p)} |")
+            rows.append(f"| {SHORT_SETS[name]} | {gap} | {c.method} | {' + '.join(map(str, c.sizes))} | {c.silhouette:.2f} | {c.agreement:.2f} | {p_words(c.p, in_table=True)} |")
     return rows
 
 
@@ -87,7 +88,3 @@ def _reading(loaded: Loaded) -> str:
             continue
         cells.append(_cell(permutation_test(values, loaded.groups.is_top), jackknife(values, loaded.groups.is_top), -1))
     return f"| {loaded.params.rows} | {loaded.params.hook} | {' | '.join(cells)} |"
-
-
-def _p(p: float) -> str:
-    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from repdiss_core.analysis.intervals import p_words
 from repdiss_core.compose_generalization.distances import clusterings
 from repdiss_core.compose_generalization.loaded import Loaded
 from repdiss_core.compose_generalization.words import SHORT_SETS
@@ -17,8 +18,7 @@ def cluster_table(loaded: Loaded) -> None:
     lines = ["| measured on | method | sizes | silhouette | agreement with the split | p |", "|---|---|---|--:|--:|--:|"]
     for name, c in rows:
         sizes = " + ".join(map(str, c.sizes))
-        p = "< .001" if c.p < 0.001 else f"{c.p:.3f}".removeprefix("0")
-        lines.append(f"| {SHORT_SETS[name]} | {c.method.replace('_', '-')} | {sizes} | {c.silhouette:.2f} | {c.agreement:.2f} | {p} |")
+        lines.append(f"| {SHORT_SETS[name]} | {c.method.replace('_', '-')} | {sizes} | {c.silhouette:.2f} | {c.agreement:.2f} | {p_words(c.p, in_table=True)} |")
     with st.container(border=True, key="card-clusters", gap="small"):
         st.subheader("Two clusters, found without being told", anchor="clusters")
         st.markdown("\n".join(lines))

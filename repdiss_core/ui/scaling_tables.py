@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import streamlit as st
 
-from repdiss_core import bundled
 from repdiss_core.claims_scaling import suspect_marked
 from repdiss_core.compose_scaling.loaded import Loaded, MassiveRow, massive_rows, with_massive
+from repdiss_core.data.token_text import token_texts
+from repdiss_core.errors import UserError
 from repdiss_core.measures.massive import MULTIPLE
+from repdiss_core.models import model_spec
 from repdiss_core.studies.head_dimensions import HeadRow, family_rows, pythia_rows
 from repdiss_core.studies.scaling import short_name
 from repdiss_core.ui.scaling_cards import loaded as load_choice
 from repdiss_core.ui.text import as_text, count
 
+NAMED = 4  # tokens of a model that are told
 HEAD = ("model", "layers", "d_model", "heads", "d_head", "rotary_dim", "analysis")
 
 
@@ -30,10 +31,10 @@ def table1(found: Loaded) -> None:
             st.markdown(_head_table(family_rows(found.params.family), suspect_marked(found), "regular" if found.maps.complete else "not computed"))
         with right:
             st.markdown("**The paper’s Pythia models**")
-            st.markdown(_head_table(pythia_rows(), {}, "not computed"))
+            st.markdown(_head_table(pythia_rows(), {}, "not judged here"))
         st.caption(
             "d\\_head is d\\_model over heads; rotary\\_dim is a quarter of it. From the models’ configurations. A row is marked where the analysis of the maps above names its "
-            "shape odd; the Pythia models’ maps are not computed on this machine, so none is marked there."
+            "shape odd. The print’s table stands as it is; choose the paper’s family above to have its maps computed and judged."
         )
 
 
@@ -77,7 +78,7 @@ def _massive_sentence(rows: list[MassiveRow]) -> str:
 
 
 def _massive_row(row: MassiveRow) -> str:
-    tokens = ", ".join(f"{_token(i)} ({n})" for i, n in list(row.tokens.items())[:4]) or "none"
+    tokens = ", ".join(f"{token} ({n})" for token, n in _named_tokens(row)) or "none"
     if any(starts is None for starts in row.blocks):
         blocks = "too shallow"
     else:
@@ -90,14 +91,11 @@ def _change(value: float) -> str:
     return "not computed" if value != value else f"{value:.3f}"
 
 
-def _token(token_id: int) -> str:
-    return f"“{as_text(_vocabulary().get(token_id, str(token_id)))}”"
-
-
-@lru_cache(maxsize=1)
-def _vocabulary() -> dict[int, str]:
-    """The pieces of the bundled tokenizer by id."""
-    import json
-
-    known = json.loads(bundled.TOKENIZER_FILE.read_text("utf-8"))["model"]["vocab"]
-    return {number: piece for piece, number in known.items()}
+def _named_tokens(row: MassiveRow) -> list[tuple[str, int]]:
+    """(text, times) of the tokens left out most; their numbers where the model's tokenizer is not on this machine."""
+    most = list(row.tokens.items())[:NAMED]
+    try:
+        texts = [f"“{text}”" for text in token_texts(model_spec(row.name).tokenizer_repo, [i for i, _ in most])] if most else []
+    except UserError:
+        texts = [f"token {i}" for i, _ in most]
+    return [(as_text(text), n) for text, (_, n) in zip(texts, most, strict=True)]
