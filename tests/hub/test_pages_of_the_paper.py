@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import tiny_repositories as tiny
+from shown import opened
 from streamlit.testing.v1 import AppTest
 
 from repdiss_core import jobs
 from repdiss_core.resolve import is_pinned
 from repdiss_core.ui import figure_card
 
-ROOT = Path(__file__).resolve().parents[2]
 COMPARE = "pages/4_Compare_models.py"
 
 
@@ -24,14 +22,6 @@ def fresh_store(own_cache, monkeypatch):
     figure_card._DRAWN.clear()
     yield
     result_store.clear()
-
-
-def opened(page: str, **query: str) -> AppTest:
-    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    test.switch_page(page)
-    for name, value in query.items():
-        test.query_params[name] = value
-    return test.run()
 
 
 def words(test: AppTest) -> str:

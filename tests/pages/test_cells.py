@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import shown
 from shown import charts, specs
 from streamlit.testing.v1 import AppTest
 from synthetic import fill, put_cka
@@ -16,11 +17,10 @@ from repdiss_core.compose_cell import cka_cell
 from repdiss_core.compose_tokens import token_request_of
 from repdiss_core.jobs import JobStatus
 from repdiss_core.models import model_spec
-from repdiss_core.paths import REPOSITORY
 from repdiss_core.studies import asymmetry, scaling
 from repdiss_core.studies.common import CkaView, bundled_preset
 from repdiss_core.studies.pair import pair_panels
-from repdiss_core.ui import figure_card, watched
+from repdiss_core.ui import watched
 from repdiss_core.ui.chart import Click
 from repdiss_core.ui.scaling_cards import VIEWS, owner_of, take_pair
 
@@ -28,26 +28,12 @@ F, G = "mini-gelu-3l-s0", "mini-solu-3l-s0"
 ASYMMETRY, COMPARE = "pages/1_Activation_asymmetry.py", "pages/4_Compare_models.py"
 RESTS, TOKENS = "what it rests on", "which tokens differ"
 
-
-@pytest.fixture(autouse=True)
-def fresh_store(own_cache, monkeypatch):
-    """The page opens the test's own cache, and no shipped results."""
-    from repdiss_core.ui.page import result_store
-
-    monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: own_cache / "bundled")
-    result_store.clear()
-    figure_card._DRAWN.clear()
-    yield
-    result_store.clear()
-    figure_card._DRAWN.clear()
+pytestmark = pytest.mark.usefixtures("fresh_store")
 
 
 def opened(page: str, **query: str) -> AppTest:
-    """A page run first, as a link on a fresh server opens it."""
-    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60).switch_page(page)
-    for name, value in query.items():
-        test.query_params[name.replace("__", "-")] = value
-    test.run()
+    """The page, which opens without a fault; two underscores in a name stand for a hyphen."""
+    test = shown.opened(page, **{name.replace("__", "-"): value for name, value in query.items()})
     assert [e.message for e in test.exception] == []
     return test
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
-from shown import specs
-from streamlit.testing.v1 import AppTest
+import shown
+from shown import specs, words
 
 from repdiss_core.cache import ResultStore
 from repdiss_core.studies import generalization as study
 from repdiss_core.studies.generalization import Params
 from repdiss_core.ui import figure_card, generalization_cards
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = "pages/2_Generalization.py"
 N_CHARTS = 5  # Figures 2 left, 2 right and 8, the map, and the strip of models
 
@@ -34,17 +34,7 @@ def fresh_store(own_cache):
     clear()
 
 
-def opened(**query: str) -> AppTest:
-    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    test.switch_page(PAGE)
-    for name, value in query.items():
-        test.query_params[name] = value
-    return test.run()
-
-
-def words(test: AppTest) -> str:
-    kinds = ("markdown", "caption", "title", "header", "subheader", "error", "info", "warning")
-    return "\n".join(element.value for kind in kinds for element in test.get(kind)).replace("\\", "")
+opened = partial(shown.opened, PAGE)
 
 
 def curve(spec: dict, name: str, axis: str) -> list[float]:

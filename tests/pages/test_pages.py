@@ -2,10 +2,9 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
-from shown import charts, specs
+from shown import ROOT, charts, opened, specs
 from streamlit.testing.v1 import AppTest
 from synthetic import fill
 
@@ -16,23 +15,11 @@ from repdiss_core.models.paper_models import language_models
 from repdiss_core.studies import asymmetry
 from repdiss_core.ui import figure_card
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = {path.stem: f"pages/{path.name}" for path in sorted((ROOT / "pages").glob("*.py"))}
 ASYMMETRY, COMPARE, RUNS = (f"pages/{name}.py" for name in ("1_Activation_asymmetry", "4_Compare_models", "7_Runs"))
 CARDS = ("fig1", "fig4", "fig5", "fig6-3", "fig6-4")
 
-
-@pytest.fixture(autouse=True)
-def fresh_store(own_cache, monkeypatch):
-    """The page opens the test's own cache, and no shipped results."""
-    from repdiss_core.ui.page import result_store
-
-    monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: own_cache / "bundled")
-    result_store.clear()
-    figure_card._DRAWN.clear()
-    yield
-    result_store.clear()
-    figure_card._DRAWN.clear()
+pytestmark = pytest.mark.usefixtures("fresh_store")
 
 
 def fill_asymmetry() -> None:
@@ -41,16 +28,6 @@ def fill_asymmetry() -> None:
         params = asymmetry.Params(depth=depth)
         fill(ResultStore.open(), [p.comparison for p in asymmetry.cka_panels(params)])
         fill(ResultStore.open(), [c for curve in asymmetry.paper_curves(params) + asymmetry.control_curves(params) for c in curve.comparisons])
-
-
-def opened(page: str, **query: str) -> AppTest:
-    """A page run first, as a link on a fresh server opens it."""
-    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    if page != "app.py":
-        test.switch_page(page)
-    for name, value in query.items():
-        test.query_params[name] = value
-    return test.run()
 
 
 def words(test: AppTest) -> str:

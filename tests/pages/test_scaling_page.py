@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
+import shown
 from neox_family import LARGEST, SUSPECT, TWIN, keep, planted, pretend
-from shown import specs
+from shown import specs, words
 from streamlit.testing.v1 import AppTest
 
 from repdiss_core.bundled.family.recipe import FAMILY_MEMBERS
@@ -20,7 +21,6 @@ from repdiss_core.studies import scaling as study
 from repdiss_core.studies.scaling import Params
 from repdiss_core.ui import figure_card, scaling_cards
 
-ROOT = Path(__file__).resolve().parents[2]
 FLAG = ":material/flag:"  # of an odd row
 PAGE = "pages/3_Scaling_families.py"
 CARDS = ("family", "pair", "fig3", "fig9", "fig10", "odd", "early", "trend", "heads", "training")
@@ -45,22 +45,12 @@ def family(own_cache, monkeypatch, tmp_path):
     clear()
 
 
-def opened(**query: str) -> AppTest:
-    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    test.switch_page(PAGE)
-    for name, value in query.items():
-        test.query_params[name] = value
-    return test.run()
+opened = partial(shown.opened, PAGE)
 
 
 def by_card(test: AppTest) -> dict[str, dict]:
     """The figures by the card that shows them."""
     return dict(zip(CARDS, specs(test), strict=True))
-
-
-def words(test: AppTest) -> str:
-    kinds = ("markdown", "caption", "title", "header", "subheader", "error", "info", "warning")
-    return "\n".join(element.value for kind in kinds for element in test.get(kind)).replace("\\", "")
 
 
 def filled(**shown) -> Loaded:

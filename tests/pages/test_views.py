@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from test_pages import ASYMMETRY, COMPARE, fresh_store, opened, words  # noqa: F401
+from shown import opened
+from test_pages import ASYMMETRY, COMPARE, words
 
 from repdiss_core.errors import UserError
 from repdiss_core.ui import figure_card
 from repdiss_core.ui.own_tour import STATE, Stop
 from repdiss_core.ui.views import View, cards_of, content
 
+pytestmark = pytest.mark.usefixtures("fresh_store")
 TOUR = "pages/6_Tour.py"
 CHOICES = [
     (ASYMMETRY, {"depth": "3 layers", "gelu": "seed 1", "show": "penalty", "estimator": "biased", "batches": "50", "steps": "logarithmic", "stitch": "no such"}),
