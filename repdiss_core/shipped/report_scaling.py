@@ -15,20 +15,24 @@ from repdiss_core.studies.scaling import FAMILIES, MINI, Params, short_name
 
 
 def tables(store: ResultStore) -> list[str]:
-    """Markdown lines for every bundled family."""
-    lines = []
-    for name, spec in ((MINI, FAMILIES[MINI]),):
-        kept, dropped, normalised = (load(store, with_massive(Params(name), way)) for way in CHOICES)
-        lines += [f"## Scaling families, {spec.label}", "", spec.note, "", *_members(kept), ""]
-        lines += ["### Mean CKA of two members (diagonal: over pairs of different layers)", "", *_means(kept), ""]
-        lines += ["### How far each shape departs from what the others predict", "", *_odd(kept), ""]
-        lines += ["### The head dimension: best match of each layer with the largest member", "", *_twins(kept), ""]
-        lines += ["### Blocks", "", *_blocks(kept), ""]
-        lines += ["### Massive tokens", "", *_massive(kept, dropped, normalised), ""]
-        lines += ["### Claims of section 5", "", "| claim | verdict | found | rests on |", "|---|---|---|---|"]
-        lines += [f"| {c.sentence}{' (our question)' if c.ours else ''} | **{c.verdict}** | {c.found} | {c.rests_on} |" for c in scaling_claims(kept)]
-        lines.append("")
-    return lines
+    """Markdown lines for the bundled family."""
+    spec = FAMILIES[MINI]
+    kept, dropped, normalised = (load(store, with_massive(Params(MINI), way)) for way in CHOICES)
+    parts = (
+        (f"## Scaling families, {spec.label}", [spec.note, "", *_members(kept)]),
+        ("### Mean CKA of two members (diagonal: over pairs of different layers)", _means(kept)),
+        ("### How far each shape departs from what the others predict", _odd(kept)),
+        ("### The head dimension: best match of each layer with the largest member", _twins(kept)),
+        ("### Blocks", _blocks(kept)),
+        ("### Massive tokens", _massive(kept, dropped, normalised)),
+        ("### Claims of section 5", _claims(kept)),
+    )
+    return [line for title, lines in parts for line in (title, "", *lines, "")]
+
+
+def _claims(found: Loaded) -> list[str]:
+    rows = ["| claim | verdict | found | rests on |", "|---|---|---|---|"]
+    return rows + [f"| {c.sentence}{' (our question)' if c.ours else ''} | **{c.verdict}** | {c.found} | {c.rests_on} |" for c in scaling_claims(found)]
 
 
 def _members(found: Loaded) -> list[str]:
