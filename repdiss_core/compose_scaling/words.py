@@ -91,7 +91,7 @@ def hover(*lines: str) -> str:
 
 def value_words(value: float, low: float, high: float, level: str = "95 %") -> str:
     """ "0.713  95 % [0.700, 0.726]": the order of every figure."""
-    return f"{value:.3f}  {level} [{low:.3f}, {high:.3f}]"
+    return f"{value:.3f}  {level} [{low:.3f}, {high:.3f}]".replace("-", "\u2212")
 
 
 def _first(loaded: Loaded) -> Any:

@@ -74,7 +74,7 @@ class Choice:
 def pick() -> Choice:
     """The row of controls."""
     with controls():
-        family_column, f_column, g_column, axes_column, settings_column = st.columns([1.5, 1.1, 1.1, 1.2, 2.1], vertical_alignment="bottom")
+        family_column, f_column, g_column, axes_column, settings_column = st.columns([1.3, 1.0, 1.0, 1.55, 2.0], vertical_alignment="bottom")
         with family_column:
             family = choose("Family", list(FAMILIES), "family", names=lambda name: FAMILIES[name].label)
         names = list(study.members(family))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from repdiss_core.claims_scaling import suspect_marked
@@ -16,7 +18,7 @@ from repdiss_core.ui.scaling_cards import loaded as load_choice
 from repdiss_core.ui.text import as_text, count
 
 NAMED = 4  # tokens of a model that are told
-HEAD = ("model", "layers", "d_model", "heads", "d_head", "rotary_dim", "analysis")
+HEAD = ("model", "layers", "d_model", "heads", "d_head", "rotary_dim")
 
 
 def table1(found: Loaded) -> None:
@@ -25,27 +27,34 @@ def table1(found: Loaded) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.badge("Table 1", color="gray")
             st.subheader("Head dimensions", anchor="table1", width="content")
-        left, right = st.columns(2, gap="large")
+        left, right = st.columns([1.2, 1], gap="large")
         with left:
             st.markdown(f"**{as_text(found.params.family)}**")
-            st.markdown(_head_table(family_rows(found.params.family), suspect_marked(found), "regular" if found.maps.complete else "not computed"))
+            st.markdown(_head_table(family_rows(found.params.family), lambda shape: _judged(found, shape)))
         with right:
             st.markdown("**The paper’s Pythia models**")
-            st.markdown(_head_table(pythia_rows(), {}, "not judged here"))
+            st.markdown(_head_table(pythia_rows()))
         st.caption(
             "d\\_head is d\\_model over heads; rotary\\_dim is a quarter of it. From the models’ configurations. A row is marked where the analysis of the maps above names its "
             "shape odd. The print’s table stands as it is; choose the paper’s family above to have its maps computed and judged."
         )
 
 
-def _head_table(rows: tuple[HeadRow, ...], marks: dict[str, str], otherwise: str) -> str:
-    head = f"| {' | '.join(as_text(word) for word in HEAD)} |\n|:--|{'--:|' * 5}:--|"
-    body = []
+def _head_table(rows: tuple[HeadRow, ...], judged: Callable[[str], str] | None = None) -> str:
+    """The rows, with a last column of what the analysis says of a shape where it was asked."""
+    head = [*HEAD, "analysis"] if judged else HEAD
+    lines = [f"| {' | '.join(as_text(word) for word in head)} |", f"|:--|{'--:|' * 5}{':--|' if judged else ''}"]
     for row in rows:
-        mark = f":orange-badge[:material/flag: odd]  {as_text(marks[row.shape])}" if row.shape in marks else otherwise
-        numbers = (row.n_layers, row.d_model, row.n_heads, row.d_head, row.rotary_dim)
-        body.append(f"| {as_text(row.name)} | {' | '.join(map(str, numbers))} | {mark} |")
-    return "\n".join([head, *body])
+        cells = [as_text(row.name), *map(str, (row.n_layers, row.d_model, row.n_heads, row.d_head, row.rotary_dim))]
+        lines.append(f"| {' | '.join([*cells, judged(row.shape)] if judged else cells)} |")
+    return "\n".join(lines)
+
+
+def _judged(found: Loaded, shape: str) -> str:
+    marks = suspect_marked(found)
+    if shape in marks:
+        return f":orange-badge[:material/flag: odd]  {as_text(marks[shape])}"
+    return "regular" if found.maps.complete else "not computed"
 
 
 def massive_table(found: Loaded) -> None:
