@@ -17,7 +17,7 @@ for page in sys.argv[1:]:
     if page != "app.py":
         test.switch_page(page)
     test.run()
-    told[page] = {"loaded": sorted({name.split(".")[0] for name in sys.modules}), "faults": [e.message for e in test.exception]}
+    told[page] = {"loaded": sorted({name.split(".")[0] for name in list(sys.modules)}), "faults": [e.message for e in test.exception]}
 print(json.dumps(told))
 """
 
