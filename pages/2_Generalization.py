@@ -7,6 +7,7 @@ from repdiss_core.ui import generalization_cards as cards
 from repdiss_core.ui.claims_list import claims_list
 from repdiss_core.ui.cluster_table import cluster_table
 from repdiss_core.ui.figure_card import figure_card
+from repdiss_core.ui.hub_notes import tell_what_it_takes
 from repdiss_core.ui.model_strip import NONE, model_strip
 from repdiss_core.ui.page import begin_page, end_page, told_in_a_sentence
 from repdiss_core.ui.text import as_text
@@ -19,6 +20,7 @@ with told_in_a_sentence():
     found.markdown(as_text(headline(data)))
     cards.say_what_is_compared(params)
     *figures, distance_map, plane = cards.cards(params, quantity)
+    tell_what_it_takes(card.request for card in figures)
     for card in figures:
         figure_card(card)
     cluster_table(data)

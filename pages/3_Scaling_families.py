@@ -6,6 +6,7 @@ from repdiss_core.claims_scaling import headline, scaling_claims
 from repdiss_core.ui import scaling_cards as cards
 from repdiss_core.ui.claims_list import claims_list
 from repdiss_core.ui.figure_card import figure_card
+from repdiss_core.ui.hub_notes import tell_what_it_takes
 from repdiss_core.ui.page import begin_page, end_page, told_in_a_sentence
 from repdiss_core.ui.pickers import switch
 from repdiss_core.ui.scaling_tables import massive_table, table1
@@ -17,10 +18,11 @@ with told_in_a_sentence():
     choice = cards.pick()
     data = cards.loaded(choice.params)
     found.markdown(as_text(headline(data)))
+    tell_what_it_takes([cards.figure_card_of("fig3", choice.params, choice.relative).request])
     figure_card(cards.overview_card(choice.params, switch("Show", cards.VIEWS, "whole")))
     figure_card(cards.pair_card(choice))
     for figure_id in ("fig3", "fig9", "fig10"):
-        figure_card(cards.figure_card_of(figure_id, choice.params, choice.relative))
+        figure_card(cards.figure_card_of(figure_id, choice.params, choice.relative, choice.style))
     for card in cards.analysis_cards(choice.params):
         figure_card(card)
     table1(data)

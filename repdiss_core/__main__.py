@@ -1,4 +1,4 @@
-"""`python -m repdiss_core`: list | run | compare | figure | cache | bench."""
+"""`python -m repdiss_core`: list | fetch | run | compare | figure | cache | bench."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from repdiss_core.cli import bench, caches, compute, figures, listing
+from repdiss_core.cli import bench, caches, compute, fetch, figures, listing
 from repdiss_core.errors import UserError
 
 
@@ -22,6 +22,7 @@ def cli() -> None:
 
 
 cli.add_command(listing.list_command)
+cli.add_command(fetch.fetch)
 cli.add_command(compute.run)
 cli.add_command(compute.compare)
 cli.add_command(figures.figure)

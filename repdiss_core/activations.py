@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from repdiss_core.models.protocol import ResidualModel
 
 DEFAULT_BUDGET_GB = 2.0
+LARGEST_SHARE = 16  # a batch that takes more than one part in this of the budget is not kept: it would push out all others
 
 
 class ActivationCache:
@@ -30,11 +32,15 @@ class ActivationCache:
     Args:
         directory: default `cache/local/activations`.
         budget_bytes: default `REPDISS_ACTIVATIONS_GB` (2); 0 turns the cache off.
+
+    `home` is the device on which features are handed over: models may stand on several.
     """
 
     def __init__(self, directory: Path | None = None, budget_bytes: int | None = None) -> None:
+        self.home = "cpu"
         if budget_bytes is None:
             budget_bytes = int(float(os.environ.get("REPDISS_ACTIVATIONS_GB", DEFAULT_BUDGET_GB)) * 2**30)
+        self.budget_bytes = budget_bytes
         self.problems: list[str] = []
         self._cache = None
         if budget_bytes > 0:
@@ -57,9 +63,13 @@ class ActivationCache:
             self.problems.append(f"Cached activations {key[:12]} were damaged and are computed anew ({error}).")
             return None
 
+    def takes(self, n_bytes: int) -> bool:
+        """Whether a batch of that size is kept."""
+        return self._cache is not None and n_bytes * LARGEST_SHARE <= self.budget_bytes
+
     def put(self, key: str, layers: dict[str, np.ndarray]) -> None:
         """Store layers; where the disk refuses, the computation goes on without the cache."""
-        if self._cache is None:
+        if not self.takes(sum(h.nbytes for h in layers.values())) or self._cache is None:
             return
         try:
             self._cache.set(key, pack(layers, {}), retry=True)
@@ -75,15 +85,14 @@ def batch_key(model: ModelId, data: DataId, hook: str, resid_mean: str, dtype: s
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
 
 
-def residual_streams(
-    model: ResidualModel, batch: TokenBatch, key: str, cache: ActivationCache
-) -> list[torch.Tensor]:
-    """[(b, t, d)] float32 after block 1 … L, from the cache where it holds them."""
+def residual_streams(load: Callable[[], ResidualModel], batch: TokenBatch, key: str, cache: ActivationCache) -> list[torch.Tensor]:
+    """[(b, t, d)] float32 after block 1 … L on the cache's `home`, from the cache where it holds them; else from `load()`."""
     import torch
 
     stored = cache.get(key)
-    if stored is not None and len(stored) == model.n_layers:
-        return [torch.from_numpy(stored[f"{layer:03d}"]) for layer in range(1, model.n_layers + 1)]
-    layers = [h.float().cpu() for h in model.residuals(batch)]
-    cache.put(key, {f"{layer:03d}": h.numpy() for layer, h in enumerate(layers, start=1)})
+    if stored:
+        return [torch.from_numpy(stored[name]).to(cache.home) for name in sorted(stored)]
+    layers = [h.float().to(cache.home) for h in load().residuals(batch)]
+    if cache.takes(sum(h.numel() * 4 for h in layers)):
+        cache.put(key, {f"{layer:03d}": h.cpu().numpy() for layer, h in enumerate(layers, start=1)})
     return layers

@@ -50,6 +50,7 @@ class ResultStore:
         self.problems: list[str] = []
         self._cache: Any = None
         self._packs = _PackIndex(packs or bundled_root(), self.problems)
+        self._imported = _PackIndex(self.imported_folder, self.problems, "imported")
 
     @classmethod
     def open(cls) -> ResultStore:
@@ -58,15 +59,20 @@ class ResultStore:
 
     def get(self, key: str) -> Entry | None:
         """The entry at `key`, or None where there is none that can be trusted."""
-        return self._get_local(key) or self._packs.get(key)
+        return self._get_local(key) or self.get_shipped(key)
 
     def get_local(self, key: str) -> Entry | None:
         """The entry computed on this machine alone."""
         return self._get_local(key)
 
     def get_shipped(self, key: str) -> Entry | None:
-        """The shipped entry alone."""
-        return self._packs.get(key)
+        """The shipped entry, or the one that was brought from another machine; like it, it is never mixed with batches computed here."""
+        return self._packs.get(key) or self._imported.get(key)
+
+    @property
+    def imported_folder(self) -> Path:
+        """Where bundles from other machines are kept."""
+        return self.directory / "imported"
 
     def put(self, key: str, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """Store an entry, atomically, in place of an older one.
@@ -100,9 +106,9 @@ class ResultStore:
         return filelock.FileLock(folder / f"{key}.lock", timeout=timeout)
 
     def keys(self, origin: str) -> list[str]:
-        """All keys: origin "local" or "shipped"."""
-        if origin == "shipped":
-            return self._packs.keys()
+        """All keys: origin "local", "shipped" or "imported"."""
+        if origin in ("shipped", "imported"):
+            return (self._packs if origin == "shipped" else self._imported).keys()
         return list(self._iterate_local()) if self._exists() else []
 
     @property
@@ -115,6 +121,7 @@ class ResultStore:
         before = len(self.problems)
         right = sum(self._get_local(key) is not None for key in self.keys("local"))
         right += sum(self._packs.get(key) is not None for key in self.keys("shipped"))
+        right += sum(self._imported.get(key) is not None for key in self.keys("imported"))
         return right, self.problems[before:]
 
     # -- the local diskcache -------------------------------------------------------------------------------------
@@ -168,11 +175,13 @@ class ResultStore:
 
 
 class _PackIndex:
-    """Shipped results: each pack is one safetensors file with many entries, named `key/array`."""
+    """Shipped or imported results: each pack is one safetensors file with many entries, named `key/array`."""
 
-    def __init__(self, directory: Path, problems: list[str]) -> None:
+    def __init__(self, directory: Path, problems: list[str], origin: str = "shipped") -> None:
         self._directory = directory
         self._problems = problems
+        self._origin = origin
+        self._seen = -1  # when the directory had last changed
         self._index: dict[str, tuple[Path, dict[str, Any]]] | None = None
         self._opened: dict[Path, Any] = {}  # a pack never changes while the program runs; opening it for each entry is slow
 
@@ -191,31 +200,36 @@ class _PackIndex:
             if checksum(arrays, stated["meta"]) != stated["sha256"]:
                 raise DamagedEntry("its checksum does not match its content")
         except (*DAMAGE, SafetensorError, KeyError, TypeError) as error:
-            self._problems.append(f"The shipped result {key[:12]} in {path.name} is damaged and was skipped ({error}). Restore the file from the repository.")
+            self._problems.append(f"The {self._origin} result {key[:12]} in {path.name} is damaged and was skipped ({error}). {self._restore}")
             return None
-        return Entry(key, arrays, stated["meta"], "shipped", float(stated["meta"].get("stored_at", 0.0)))
+        return Entry(key, arrays, stated["meta"], self._origin, float(stated["meta"].get("stored_at", 0.0)))
+
+    @property
+    def _restore(self) -> str:
+        return "Restore the file from the repository." if self._origin == "shipped" else "Import its bundle anew."
 
     def _entries(self) -> dict[str, tuple[Path, dict[str, Any]]]:
-        if self._index is None:
-            self._index = {}
+        changed = self._directory.stat().st_mtime_ns if self._directory.exists() else 0
+        if self._index is None or changed != self._seen:
+            self._index, self._seen = {}, changed
             for path in sorted(self._directory.glob("*.safetensors")):
                 try:
                     with safe_open(str(path), framework="numpy") as pack_file:
                         entries = json.loads(pack_file.metadata()["entries"])
                 except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-                    self._problems.append(f"The shipped results {path.name} cannot be read ({type(error).__name__}). Restore the file from the repository.")
+                    self._problems.append(f"The {self._origin} results {path.name} cannot be read ({type(error).__name__}). {self._restore}")
                     continue
                 self._index.update({key: (path, stated) for key, stated in entries.items()})
         return self._index
 
 
-def write_pack(path: Path, entries: list[Entry]) -> None:
-    """Write entries as one pack of shipped results."""
+def write_pack(path: Path, entries: list[Entry], facts: dict[str, str] | None = None) -> None:
+    """Write entries as one pack, with further metadata beside them."""
     import safetensors.numpy
 
     arrays = {f"{e.key}/{name}": np.ascontiguousarray(a) for e in entries for name, a in e.arrays.items()}
     index = {e.key: {"meta": e.meta, "arrays": sorted(e.arrays), "sha256": checksum(e.arrays, e.meta)} for e in entries}
-    write_atomically(path, safetensors.numpy.save(arrays, metadata={"entries": json.dumps(index, sort_keys=True)}))
+    write_atomically(path, safetensors.numpy.save(arrays, metadata={**(facts or {}), "entries": json.dumps(index, sort_keys=True)}))
 
 
 def directory_size(directory: Path) -> int:

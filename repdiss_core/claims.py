@@ -121,7 +121,7 @@ def _for_these_models(store: ResultStore, params: asymmetry.Params, contrast: _C
 
 def _for_the_activation(store: ResultStore, params: asymmetry.Params, contrast: _Contrast) -> Claim:
     scope = "the activation function"
-    n_gelu, n_solu = (asymmetry.seeds(kind, params.depth) for kind in ("gelu", "solu"))
+    n_gelu, n_solu = (asymmetry.seeds(kind, params.depth, params.preset.models) for kind in ("gelu", "solu"))
     if min(len(n_gelu), len(n_solu)) < MIN_SEEDS:
         found = f"{len(n_gelu)} GeLU and {len(n_solu)} SoLU seeds are too few for an interval over seeds; {MIN_SEEDS} are needed."
         return Claim(contrast.sentence, scope, UNDECIDED, found, "", "fig1", contrast.ours)
@@ -154,7 +154,7 @@ def _penalties(store: ResultStore, params: asymmetry.Params, side: tuple[str, st
         spec = asymmetry.curve_between(params, (kind_f, chosen[kind_f]), (kind_g, chosen[kind_g]))
         return _curve_penalties(store, spec)
     activation = kind_f[:-1]
-    others = [s for s in asymmetry.seeds(activation, params.depth) if s != chosen[activation]]
+    others = [s for s in asymmetry.seeds(activation, params.depth, params.preset.models) if s != chosen[activation]]
     found = [_curve_penalties(store, asymmetry.curve_between(params, (activation, s), (kind_g, chosen[kind_g]))) for s in others]
     return None if not found or any(p is None for p in found) else np.mean(np.array(found), axis=0)
 

@@ -88,10 +88,11 @@ def _early_over_late(loaded: Loaded) -> Claim:
 
 def _block_structure(loaded: Loaded) -> Claim:
     sentence = "Members have block structure: an early block, a middle block and the last layer."
+    missing = [name for name in loaded.maps.members if loaded.maps.map(name, name) is None]
+    if missing:
+        return _missing(sentence, f"The map of {missing[0]} against itself is not computed yet.", "fig10")
     judged = {name: blocks(loaded, name) for name in loaded.maps.members}
     found = {name: one for name, one in judged.items() if not isinstance(one, str)}
-    if not loaded.maps.pairs:
-        return _missing(sentence, "No map of this family is computed yet.", "fig10")
     if not found:
         return _claim(sentence, UNDECIDED, next(str(one) for one in judged.values()), "", "fig10")
     three = [name for name, one in found.items() if len(one.segmentation.blocks) >= 3 and one.segmentation.blocks[-1][1] - one.segmentation.blocks[-1][0] == 1]
@@ -197,7 +198,8 @@ def suspect_marked(loaded: Loaded) -> dict[str, str]:
     report = odd_report(loaded)
     if isinstance(report, str):
         return {}
-    return {d.shape: f"departs by {d.effect:+.3f} of mean CKA, {d.ratio:.1f} times the reach of seeds and prediction" for d in report.odd}
+    told = {d.shape: f"departs by {d.effect:+.3f} of mean CKA, {d.ratio:.1f} times the reach of seeds and prediction" for d in report.odd}
+    return {shape: MINUS.sub("\u2212", sentence) for shape, sentence in told.items()}
 
 
 def _shapes(loaded: Loaded) -> str:

@@ -22,6 +22,7 @@ from repdiss_core.presets import STITCH_PRESETS, Preset
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from repdiss_core.figures.map_scale import MapStyle
     from repdiss_core.figures.theme import Look, Spec
 
 ESTIMATOR_LABELS = {"unbiased": "unbiased CKA", "biased": "biased CKA", "sequence_aware": "sequence-aware CKA"}
@@ -62,15 +63,16 @@ class Drawn:
 
 def compose_heatmaps(
     store: ResultStore, part: FigurePart, look: Look, setting: Preset, reduction: str, n_batches: int,
-    state: str = "not computed yet", height: int = 380,
+    state: str = "not computed yet", height: int = 380, relative: bool = False, style: MapStyle | None = None,
 ) -> Drawn:  # fmt: skip
     """A row of CKA maps on one colour scale; `compose_grid` of one row."""
-    return compose_grid(store, (part,), look, setting, reduction, n_batches, state, height)
+    return compose_grid(store, (part,), look, setting, reduction, n_batches, state, height, relative=relative, style=style)
 
 
 def compose_grid(
     store: ResultStore, rows: tuple[FigurePart, ...], look: Look, setting: Preset, reduction: str, n_batches: int,
     state: str = "not computed yet", height: int = 380, blocks_of: Callable[[str], Blocks] = lambda name: (), relative: bool = False,
+    style: MapStyle | None = None,
 ) -> Drawn:  # fmt: skip
     """Rows of CKA maps on one colour scale.
 
@@ -80,15 +82,17 @@ def compose_grid(
         height: of a row, in pixels.
         blocks_of: the blocks of a model that its own map outlines.
         relative: whether axes run over the fraction of the depth.
+        style: range of the colours, and whether values stand in the cells.
     """
     from repdiss_core.figures.layer_heatmap import heatmap_grid
+    from repdiss_core.figures.map_scale import USUAL_STYLE
 
     loaded = [[load_matrix(store, panel, reduction, n_batches) for panel in part.panels] for part in rows]
     views = [view for row in loaded for view in row]
     panels = [[_panel(view, state, blocks_of, relative) for view in row] for row in loaded]
     notes = tuple(dict.fromkeys(note for v in views if v.matrix for note in v.matrix.notes))
     return Drawn(
-        heatmap_grid(panels, look, height=height), _map_caption(views, setting, reduction), all(v.complete for v in views),
+        heatmap_grid(panels, look, height=height, style=style or USUAL_STYLE), _map_caption(views, setting, reduction), all(v.complete for v in views),
         _origin([v.origin for v in views]), _newest([v.stored_at for v in views]), [exports.matrix_form(v) for v in views], notes,
         matrices=tuple(views),
     )  # fmt: skip
@@ -125,6 +129,7 @@ def how_cka(comparison: Comparison, reduction: str) -> str:
     words = (
         ESTIMATOR_LABELS[comparison.setting("estimator", "unbiased")], FLATTEN_LABELS[comparison.setting("flatten", "token")], massive,
         REDUCTION_LABELS[reduction], f"{comparison.hook}, each token's mean over d_model {comparison.resid_mean}",
+        "" if comparison.dtype == "float32" else f"forward pass in {comparison.dtype}",
     )  # fmt: skip
     return ", ".join(word for word in words if word)
 
@@ -212,7 +217,9 @@ def _stitch_caption(views: list[CurveView], setting: Preset) -> Caption:
 
 def model_names(names: Iterable[str]) -> str:
     """Models for a caption, once each."""
-    return ", ".join(dict.fromkeys(names)) + " (small models trained by us)"
+    once = list(dict.fromkeys(names))
+    ours = all(model_spec(name).source == "bundled" for name in once)
+    return ", ".join(once) + (" (small models trained by us)" if ours else "")
 
 
 def amount(n_batches: int, sequences: int, tokens: int) -> str:

@@ -23,6 +23,7 @@ import psutil
 from repdiss_core.comparison import Request
 from repdiss_core.errors import UserError
 from repdiss_core.paths import REPOSITORY, cache_root, local_root, readonly
+from repdiss_core.resolve import pinned_request
 from repdiss_core.storage import write_atomically
 
 ALIVE = ("queued", "running")
@@ -71,13 +72,16 @@ def start(request: Request, title: str, fresh: bool = False) -> str:
         title: what the runs page calls it.
         fresh: compute anew what the local cache holds already.
 
+    What is named on the hub and was never asked for is pinned first (a few seconds); the page then finds the same request.
+
     Raises:
-        UserError: in a read-only demo, or where nothing was asked for.
+        UserError: in a read-only demo, where nothing was asked for, or where the hub has to be asked and does not answer.
     """
     if readonly():
         raise UserError("This is a read-only demo: it shows stored results and computes none. Run RepDiss on your own machine to compute.")
     if not request.comparisons:
         raise UserError("Nothing was asked for: choose at least one pair of models.")
+    request = pinned_request(request)
     folder = _folder(request.key)
     folder.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(folder / "start.lock"):

@@ -57,7 +57,7 @@ class MatrixView:
     Args:
         matrix: None where nothing is stored yet.
         n_batches, wanted: batches behind the matrix, and asked for.
-        origin: "shipped", "local" or None.
+        origin: "shipped", "imported", "local" or None.
         stored_at: seconds since the epoch.
     """
 
@@ -179,7 +179,8 @@ def load_curve(store: ResultStore, spec: CurveSpec, quantity: str = "loss") -> C
         },
     )
     own = {last[0].f.name: float(last[1].loss_f.mean()), last[0].g.name: float(last[1].loss_g.mean())}
-    origin = "shipped" if all(e.origin == "shipped" for _, _, e in done) else "local"
+    origins = {e.origin for _, _, e in done}
+    origin = origins.pop() if len(origins) == 1 else "local"
     return CurveView(spec, curve, missing, origin, last[2].stored_at, own)
 
 

@@ -160,8 +160,9 @@ def _at_depth(params: Any, depth: int) -> Any:
     """The same choice at another depth; a seed that has no model there falls back to 0."""
     from repdiss_core.studies.asymmetry import seeds
 
-    seed_gelu = params.seed_gelu if params.seed_gelu in seeds("gelu", depth) else 0
-    seed_solu = params.seed_solu if params.seed_solu in seeds("solu", depth) else 0
+    models = params.preset.models
+    seed_gelu = params.seed_gelu if params.seed_gelu in seeds("gelu", depth, models) else 0
+    seed_solu = params.seed_solu if params.seed_solu in seeds("solu", depth, models) else 0
     return replace(params, depth=depth, seed_gelu=seed_gelu, seed_solu=seed_solu)
 
 

@@ -33,6 +33,8 @@ class Preset:
         eval_split, phi_split: the tokens measures are evaluated on, and the disjoint ones that phi is trained on.
         cka_batches, stitch_eval_batches: batches that a CKA map and a stitch's evaluation use.
         departures: where this differs from the paper's settings, in sentences.
+        models: "bundled", or "paper" for the paper's own, which are fetched from the hub.
+        dtype: of the forward passes of CKA maps across scale (stitches and small models always run in float32).
     """
 
     name: str
@@ -46,6 +48,8 @@ class Preset:
     stitch_eval_batches: int
     stitch: str
     departures: tuple[str, ...]
+    models: str = "bundled"
+    dtype: str = "float32"
 
 
 def _reference(lr: float) -> StitchSettings:
@@ -88,6 +92,8 @@ STITCH_PRESETS = {
 }
 
 _SMALL = "Batches are 8 sequences of 128 tokens; the paper's are 1 sequence of 1024."
+_PUBLIC = "The Pile's validation set is that of mit-han-lab/pile-val-backup; each split ends at 8.4 million tokens."
+_TEN_K = "The text is the first 10 000 documents of the Pile (its training set); the paper's is the validation set."
 _CORPUS = "The text is docstrings of Python packages, the models' own training domain; the paper's is the Pile."
 
 PRESETS = {
@@ -99,12 +105,22 @@ PRESETS = {
                (_SMALL, _CORPUS, "20 batches; the paper's maps rest on 1000.")),
         Preset("tiny", "tiny, for tests", "docstrings", "eval", "phi", 8, 128, 4, 2, "tiny",
                (_SMALL, _CORPUS, "4 batches and 3 steps: for tests only.")),
+        Preset("paper", "the paper's models and settings", "pile-val", "eval", "phi", 1, 1024, 1000, 100, "reference",
+               (_PUBLIC, "Stitches are evaluated on 100 sequences of 1024 tokens; the paper does not say on how many."), "paper", "bfloat16"),
+        Preset("paper-quick", "the paper's models, quick look", "pile-10k", "eval", "phi", 1, 1024, 20, 20, "quick",
+               (_TEN_K, "20 batches; the paper's maps rest on 1000."), "paper", "bfloat16"),
+        Preset("paper-tiny", "the paper's models, for tests", "pile-10k", "eval", "phi", 1, 64, 2, 2, "tiny",
+               (_TEN_K, "2 batches of 64 tokens and 3 steps: for tests only."), "paper"),
     )
 }  # fmt: skip
+# The paper's models take the setting that stands where the bundled models' stands.
+FOR_PAPER_MODELS = {"bundled": "paper-quick", "quick": "paper-quick", "tiny": "paper-tiny"}
 
 
-def preset(name: str) -> Preset:
-    """The preset of that name, or a `UserError` with the known ones."""
+def preset(name: str, models: str = "bundled") -> Preset:
+    """The preset of that name, or a `UserError` with the known ones; models="paper" takes the one for the paper's models."""
+    if models == "paper":
+        name = FOR_PAPER_MODELS.get(name, name)
     if name not in PRESETS:
         raise unknown_name("preset", name, list(PRESETS), "python -m repdiss_core run --help")
     return PRESETS[name]

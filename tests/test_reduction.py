@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from repdiss_core.errors import UserError
-from repdiss_core.reduction import REDUCTIONS, cka_ratio, mean_interval, reduce_hsic, t_quantile
+from repdiss_core.reduction import REDUCTIONS, cka_ratio, mean_interval, pseudo_values, reduce_hsic, t_quantile
 from repdiss_core.results import BatchHsic
 
 
@@ -188,3 +188,23 @@ def test_a_large_input_is_reduced_quickly():
 def test_bad_requests_say_what_is_wrong(arguments, match):
     with pytest.raises(UserError, match=match):
         reduce_hsic(*arguments)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("n_batches", [2, 9])
+def test_pseudo_values_have_the_mean_and_the_jackknife_error_of_the_reduction(reduction, n_batches):
+    b = batches(n_batches)
+    result, pseudo = reduce_hsic(b, reduction), pseudo_values(b, reduction)
+    assert pseudo.shape == (n_batches, 3, 2)
+    np.testing.assert_allclose(pseudo.mean(axis=0), result.values, rtol=1e-12)
+    np.testing.assert_allclose(pseudo.std(axis=0, ddof=1) / np.sqrt(n_batches), result.standard_error, rtol=1e-9)
+
+
+def test_pseudo_values_of_one_batch_are_its_own_and_refuse_what_reductions_refuse():
+    b = batches(1)
+    for reduction in REDUCTIONS:
+        np.testing.assert_array_equal(pseudo_values(b, reduction)[0], cka_ratio(b.cross, b.self_f, b.self_g)[0])
+    with pytest.raises(UserError, match="There is no reduction 'median'"):
+        pseudo_values(b, "median")
+    with pytest.raises(UserError, match="no batches to reduce"):
+        pseudo_values(b.first(0))

@@ -17,12 +17,6 @@ MIN_SHAPES = 5
 _EXACT_ORDERS = 7  # up to so many points all orders are tried
 
 
-def within_similarity(matrix: np.ndarray) -> float:
-    """Mean CKA of two different layers of one model, from its (L, L) map; NaN for a model of one layer."""
-    off = ~np.eye(len(matrix), dtype=bool)
-    return float(matrix[off].mean()) if off.any() else float("nan")
-
-
 def early_and_late(matrix: np.ndarray, share: float = EARLY_SHARE) -> tuple[float, float]:
     """Mean CKA of the first layers of two models with each other, and of their last ones.
 

@@ -19,7 +19,7 @@ from repdiss_core.bench.browser import FLAGS, chromium, dashboard, settle
 from repdiss_core.errors import UserError
 
 FIRST, SWITCH, REDRAW = "first page interactive, from `streamlit run`", "page switch", "figure redrawn after a choice"
-CLICK = "a clicked cell told in its line"
+CLICK = "a clicked cell explained"
 DEEP = "first page by a link to Activation asymmetry (no target)"
 ROUND_TRIP = ("Runs", "Compare models", "RepDiss", "Activation asymmetry", "Generalization")
 LINKS = (*ROUND_TRIP, "Compare models", "RepDiss", "Generalization", "Activation asymmetry", "Runs")
@@ -30,7 +30,8 @@ TARGETS = {
 }  # fmt: skip
 READING_S = 2.0  # a reader's first look at the first page; meanwhile the browser fetches what figures need
 FIGURE = "document.querySelector('.st-key-chart-fig1 .js-plotly-plot')"
-TOLD = "row => document.querySelector('.st-key-cell-fig4')?.innerText.startsWith(`Layer ${row + 1} of`)"
+TOLD = """row => document.querySelector('.st-key-cell-fig4')?.innerText.startsWith(`Layer ${row + 1} of`)
+  && document.querySelector('.st-key-panel-fig4 .repdiss-facts dd')?.innerText.includes(`layer ${row + 1}:`)"""
 SHOWS = f"word => {FIGURE}?.layout?.yaxis?.title?.text?.startsWith(word)"
 
 
@@ -160,11 +161,11 @@ def _point_at_cell(tab: Any, row: int) -> None:
     box = chart.locator(".heatmaplayer").nth(2).bounding_box()
     tab.mouse.move(box["x"] - 5, box["y"] - 5)
     tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * (2.5 - row) / 3, steps=6)
-    chart.locator(".hoverlayer .hovertext").wait_for()
+    chart.locator(".hoverlayer .hovertext").filter(has_text=f"solu-3l-s0, layer {row + 1}").wait_for()
 
 
 def _click(tab: Any, row: int) -> None:
-    """Click there and wait for the line on that cell."""
+    """Click there and wait for the line on that cell and the list of what it rests on."""
     tab.mouse.down()
     tab.mouse.up()
     tab.wait_for_function(TOLD, arg=row, polling="raf")

@@ -1,4 +1,4 @@
-"""`bench cka|engine|localization|family|app`: every claim of speed, measured again on the machine at hand."""
+"""`bench cka|engine|localization|family|scale|app`: every claim of speed, measured again on the machine at hand."""
 
 from __future__ import annotations
 
@@ -52,6 +52,25 @@ def family(json_path: str | None) -> None:
     from repdiss_core.bench.family import run
 
     sys.exit(run(json_path))
+
+
+@bench.command()
+@click.option("--models", default="pythia-70m,pythia-160m", show_default=True, help="Names of Pythia's sizes, with commas between.")
+@click.option("--random-init", is_flag=True, help="Always on: nothing is downloaded, weights are random.")
+@click.option("--batches", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--dtype", type=click.Choice(("float32", "bfloat16")), default=None, help="Default: bfloat16 on a GPU, float32 on the processor.")
+@click.option("--device", default=None, help="Default: the first GPU, or the processor.")
+@_JSON
+def scale(models: str, random_init: bool, batches: int, dtype: str | None, device: str | None, json_path: str | None) -> None:
+    """CKA of all pairs at the paper's sizes: forward time, CKA time, share of the device's matrix-product rate, memory."""
+    from repdiss_core.bench.scale import run
+    from repdiss_core.engine.device import devices
+    from repdiss_core.engine.run import use_all_cores
+
+    use_all_cores()
+    on_gpu = (device or devices()[0]).startswith("cuda")
+    names = tuple(name.strip() for name in models.split(",") if name.strip())
+    sys.exit(run(names, batches, dtype or ("bfloat16" if on_gpu else "float32"), device, json_path))
 
 
 @bench.command()

@@ -1,9 +1,15 @@
-"""`cache info|verify|prune`."""
+"""`cache info|verify|export|import|prune`."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
+from repdiss_core.cli.compute import check_out, cka_options, setting_options
+from repdiss_core.cli.generalization import population_options
+from repdiss_core.cli.scaling import family_options
 from repdiss_core.errors import UserError
 
 
@@ -20,7 +26,7 @@ def info() -> None:
 
     store = ResultStore.open()
     click.echo(f"folder     {store.directory}")
-    click.echo(f"results    {len(store.keys('local'))} computed here, {len(store.keys('shipped'))} shipped")
+    click.echo(f"results    {len(store.keys('local'))} computed here, {len(store.keys('shipped'))} shipped, {len(store.keys('imported'))} imported")
     for name, size in sizes().items():
         click.echo(f"{name:<10} {size / 2**20:,.1f} MiB")
 
@@ -36,6 +42,56 @@ def verify() -> None:
     click.echo(f"{right} results are right, {len(problems)} are damaged.")
     if problems:
         raise click.exceptions.Exit(1)
+
+
+@cache.command("export")
+@click.argument("results", nargs=-1, required=True)
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.safetensors")
+@setting_options
+@click.option("--stitch", default=None, help="Stitching preset (default: the preset's).")
+@click.option("--seed-gelu", type=int, default=0)
+@click.option("--seed-solu", type=int, default=0)
+@population_options
+@family_options
+@cka_options
+def export(results: tuple[str, ...], out: Path, **choices: Any) -> None:
+    """Write RESULT… (figures such as fig3 at the same options as `run`, keys, or `all` computed here) to one file for another machine."""
+    from repdiss_core.bundle import export_bundle
+    from repdiss_core.cache import ResultStore
+    from repdiss_core.cli.compute import requests_of
+
+    check_out(out, (".safetensors",))
+    store = ResultStore.open()
+    figures = tuple(r for r in results if r != "all" and len(r) < 12)
+    keys = [c.key for build in requests_of(figures, choices) for c in build().comparisons] if figures else []
+    keys += store.keys("local") if "all" in results else []
+    keys += [_whole_key(store, r) for r in results if len(r) >= 12]
+    click.echo(f"Wrote {export_bundle(store, keys, out)} results to {out} ({out.stat().st_size / 2**20:,.1f} MiB).")
+
+
+def _whole_key(store: Any, part: str) -> str:
+    found = [key for key in store.keys("local") if key.startswith(part)]
+    if len(found) != 1:
+        raise UserError(f"{len(found)} results computed here begin with {part!r}; give more of the key, or name a figure.")
+    return found[0]
+
+
+@cache.command("import")
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+def import_(path: Path) -> None:
+    """Check a bundle from another machine and show its results here."""
+    from repdiss_core.bundle import import_bundle
+    from repdiss_core.cache import ResultStore
+    from repdiss_core.paths import readonly
+
+    if readonly():
+        raise UserError("REPDISS_READONLY=1 forbids importing. Unset it to import.")
+    if not path.exists():
+        raise UserError(f"There is no file {path}.")
+    done = import_bundle(ResultStore.open(), path)
+    for note in done.notes:
+        click.echo(note)
+    click.echo(f"{done.n_results} results from {path.name} are here now.")
 
 
 @cache.command()

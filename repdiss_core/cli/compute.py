@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from repdiss_core.cli.progress import TerminalProgress, stop_on_signal
 from repdiss_core.cli.scaling import family_options, family_params, family_request, take_family
 from repdiss_core.comparison import Request
 from repdiss_core.errors import UserError
+from repdiss_core.estimates import words
+from repdiss_core.resolve import built_pinned, prepare_models
 
 ESTIMATORS = ("unbiased", "biased", "sequence_aware")
 REDUCTIONS = ("mean_of_ratios", "ratio_of_means")
@@ -33,10 +36,22 @@ def cka_options(command: Any) -> Any:
     return command
 
 
+def setting_options(command: Any) -> Any:
+    """--preset, --models, --dtype."""
+    for option in reversed((
+        click.option("--preset", "preset_name", default="bundled", show_default=True, help="bundled, quick or tiny; paper or paper-quick."),
+        click.option("--models", type=click.Choice(("bundled", "paper")), default="bundled", show_default=True, help="Ours, or the paper's own, from the hub."),
+        click.option("--dtype", type=click.Choice(("float32", "bfloat16")), default=None, help="Forward pass of Figures 3, 9, 10 (default: the preset's)."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("figures", nargs=-1)
 @click.option("--job", "job_id", default=None, hidden=True, help="Be the worker of a page's job.")
-@click.option("--preset", "preset_name", default="bundled", show_default=True, help="bundled, quick or tiny.")
+@click.option("--dry-run", is_flag=True, help="Say what it takes, time, memory and download, and stop.")
+@setting_options
 @click.option("--stitch", default=None, help="Stitching preset: quick, reference, reference-lr0.1 or tiny (default: the preset's).")
 @click.option("--seed-gelu", type=int, default=0, show_default=True)
 @click.option("--seed-solu", type=int, default=0, show_default=True)
@@ -49,20 +64,16 @@ def run(figures: tuple[str, ...], job_id: str | None, **choices: Any) -> None:
         from repdiss_core.cli.worker import work
 
         sys.exit(work(job_id))
-    from repdiss_core.paper import STUDIES, figure_spec
-
     if not figures:
         raise UserError("Name at least one figure, such as `run fig4`. `python -m repdiss_core list figures` shows them all.")
-    population, (family, _axes) = take_params(choices), take_family(choices)
-    of_study = {study: tuple(f for f in figures if figure_spec(f).study == study) for study in STUDIES}
-    common = asymmetry_params(**choices)
-    requests = [
-        population_request(of_study["generalization"], population) if of_study["generalization"] else None,
-        figures_request(of_study["asymmetry"], common) if of_study["asymmetry"] else None,
-        family_request(of_study["scaling"], family_params(family, common)) if of_study["scaling"] else None,
-    ]
-    for request in filter(None, requests):
-        compute(request)
+    dry_run = choices.pop("dry_run")
+    for build in requests_of(figures, choices):
+        if dry_run:
+            click.echo(words(build()) or "Its models ship, and so do its results at the default settings.")
+        else:
+            compute(built_pinned(build))
+    if dry_run:
+        return
     click.echo(f"{', '.join(figures)}: computed. Write it with `python -m repdiss_core figure {figures[0]} --out {figures[0]}.html`.")
 
 
@@ -76,16 +87,23 @@ def run(figures: tuple[str, ...], job_id: str | None, **choices: Any) -> None:
 @click.option("--layers", default=None, help="Stitching: pairs such as 1:1,2:3 (layer of f : layer of g); default the same layer of both.")
 @click.option("--stitch", default="quick", show_default=True, help="Stitching preset: quick, reference, reference-lr0.1 or tiny.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=None, help="FILE.json or FILE.csv; default JSON to standard output.")
+@click.option("--dtype", type=click.Choice(("float32", "bfloat16")), default="float32", show_default=True, help="Forward passes of CKA.")
+@click.option("--fresh", is_flag=True, help="Compute anew what is stored on this machine already.")
 @cka_options
-def compare(model_f: str, model_g: str, **choices: Any) -> None:
+def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:
     """Compare MODEL_F (rows, bottom) with MODEL_G (columns, top) and write values, standard errors and provenance."""
     from repdiss_core import exports
     from repdiss_core.cache import ResultStore
     from repdiss_core.cli.pairs import choose
 
     check_out(choices["out"], (".json", ".csv"))
-    pair = choose(model_f, model_g, **{k: v for k, v in choices.items() if k != "out"})
-    compute(pair.request)
+    prepare_models((model_f, model_g))
+    asked = {k: v for k, v in choices.items() if k != "out"}
+    request = built_pinned(lambda: choose(model_f, model_g, **asked).request)
+    if fresh:
+        forget(ResultStore.open(), request)
+    compute(request)
+    pair = choose(model_f, model_g, **asked)
     forms = pair.forms(ResultStore.open())
     out: Path | None = choices["out"]
     text = exports.to_csv(forms) if out is not None and out.suffix == ".csv" else exports.to_json(forms[0] if len(forms) == 1 else forms)
@@ -96,16 +114,33 @@ def compare(model_f: str, model_g: str, **choices: Any) -> None:
         click.echo(f"Wrote {out}.", err=True)
 
 
+def requests_of(figures: tuple[str, ...], choices: dict[str, Any]) -> list[Callable[[], Request]]:
+    """What figures need at these options: one builder of a request a study, to be called again once what it names is pinned."""
+    from repdiss_core.paper import STUDIES, figure_spec
+
+    population, (family, _axes) = take_params(choices), take_family(choices)
+    of_study = {study: tuple(f for f in figures if figure_spec(f).study == study) for study in STUDIES}
+    common = asymmetry_params(**choices)
+    builders = []
+    if of_study["generalization"]:
+        builders.append(lambda: population_request(of_study["generalization"], population))
+    if of_study["asymmetry"]:
+        builders.append(lambda: figures_request(of_study["asymmetry"], common))
+    if of_study["scaling"]:
+        builders.append(lambda: family_request(of_study["scaling"], family_params(family, common, choices["dtype"])))
+    return [build for build in builders if build() is not None]  # Table 1 needs nothing computed
+
+
 def asymmetry_params(
     preset_name: str, stitch: str | None, seed_gelu: int, seed_solu: int, estimator: str, reduction: str, flatten: str,
-    resid_mean: str, batches: int | None, massive: str,
+    resid_mean: str, batches: int | None, massive: str, models: str = "bundled", dtype: str | None = None,
 ) -> Any:  # fmt: skip
-    """The study's parameters from command-line choices."""
+    """The study's parameters from command-line choices; `dtype` is for section 5 alone, small models run in float32."""
     from repdiss_core.presets import preset, stitch_preset
     from repdiss_core.studies.asymmetry import Params
     from repdiss_core.studies.common import CkaView
 
-    chosen = preset(preset_name)
+    chosen = preset(preset_name, models)
     view = CkaView(estimator, flatten, resid_mean, reduction, batches or chosen.cka_batches, massive)
     name = stitch or chosen.stitch
     stitch_preset(name)
@@ -121,22 +156,38 @@ def figures_request(figures: tuple[str, ...], params: Any) -> Request:
     return request_for((c for part in parts for c in part.comparisons), params.cka.n_batches)
 
 
+def forget(store: Any, request: Request) -> None:
+    """Drop from the local cache what a fresh run computes anew."""
+    for comparison in request.comparisons:
+        store.delete(comparison.key)
+
+
 def compute(request: Request) -> None:
     """Run a request in this process, with a bar on a terminal and plain lines otherwise."""
     from repdiss_core.cache import ResultStore
     from repdiss_core.engine.feature_pass import Stopped
     from repdiss_core.engine.run import Engine, use_all_cores
+    from repdiss_core.hub.download import Cancelled, watched
 
     use_all_cores()
+    if sentence := words(request):
+        click.echo(sentence, err=True)
     engine = Engine(ResultStore.open(), report=lambda line: click.echo(line, err=True))
     stop = stop_on_signal()
     reporter = TerminalProgress()
     try:
-        engine.run(request, reporter, stop.is_set)
-    except Stopped:
+        with watched(reporter, stop.is_set):
+            engine.run(request, reporter, stop.is_set)
+    except (Stopped, Cancelled):
         raise KeyboardInterrupt from None
     finally:
         reporter.close()
+
+
+def forget(store: Any, request: Request) -> None:
+    """Drop from the local cache what a fresh run computes anew."""
+    for comparison in request.comparisons:
+        store.delete(comparison.key)
 
 
 def check_out(out: Path | None, endings: tuple[str, ...]) -> None:

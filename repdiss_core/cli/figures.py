@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from repdiss_core.cli.compute import asymmetry_params, check_out, cka_options
+from repdiss_core.cli.compute import asymmetry_params, check_out, cka_options, setting_options
 from repdiss_core.cli.generalization import draw_population_figure, is_population_figure, population_options, take_params
-from repdiss_core.cli.scaling import TABLE_ENDINGS, draw_family_figure, family_options, family_params, take_family, table_forms, write_table
+from repdiss_core.cli.scaling import TABLE_ENDINGS, draw_family_figure, family_options, family_params, table_forms, take_family, write_table
 from repdiss_core.errors import UserError
 
 ENDINGS = (".html", ".json", ".csv", ".svg", ".png")
@@ -18,7 +18,7 @@ ENDINGS = (".html", ".json", ".csv", ".svg", ".png")
 @click.command()
 @click.argument("figure_id")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.html, .json, .csv, .svg or .png.")
-@click.option("--preset", "preset_name", default="bundled", show_default=True)
+@setting_options
 @click.option("--stitch", default=None, help="Stitching preset (default: the preset's).")
 @click.option("--quantity", type=click.Choice(("loss", "penalty")), default="loss", show_default=True, help="Figures 2 and 7: loss shows the accuracy.")
 @click.option("--seed-gelu", type=int, default=0, show_default=True)
@@ -36,16 +36,16 @@ def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
     spec = figure_spec(figure_id)
     check_out(out, TABLE_ENDINGS if spec.kind == "table" else ENDINGS)
     population, (family, relative) = take_params(choices), take_family(choices)
-    params = asymmetry_params(**choices)
+    params, dtype = asymmetry_params(**choices), choices["dtype"]
     if spec.kind == "table":
-        write_table(out, table_forms(ResultStore.open(), family_params(family, params)))
+        write_table(out, table_forms(ResultStore.open(), family_params(family, params, dtype)))
         click.echo(f"Wrote {out}.", err=True)
         return
     if is_population_figure(figure_id):
         shown = "accuracy" if quantity == "loss" else quantity
         drawn = draw_population_figure(figure_id, ResultStore.open(), population, LOOKS["print"], shown)
     elif spec.study == "scaling":
-        drawn = draw_family_figure(spec.figure_id, ResultStore.open(), family_params(family, params), LOOKS["print"], relative)
+        drawn = draw_family_figure(spec.figure_id, ResultStore.open(), family_params(family, params, dtype), LOOKS["print"], relative)
     else:
         drawn = compose.compose(
             ResultStore.open(), spec.kind, figure_parts(figure_id, params), LOOKS["print"], params.preset,

@@ -32,13 +32,15 @@ def listing(kind: str) -> list[dict[str, Any]]:
 
 
 def _models() -> list[dict[str, Any]]:
-    from repdiss_core.models import MODELS
+    from repdiss_core.models import MODELS, paper_models
     from repdiss_core.models.classifiers import classifiers
 
     rows = []
-    for spec in (*MODELS.values(), *classifiers().values()):
+    papers = (*paper_models.language_models().values(), *paper_models.feather_berts().values())
+    for spec in (*MODELS.values(), *classifiers().values(), *papers):
         heads = f"{spec.n_heads} × {spec.d_head} heads"
         summary = f"{spec.n_layers} layers, d_model {spec.d_model}, {heads}, {spec.activation}, seed {spec.seed}, {spec.n_parameters:,} parameters"
+        summary += f", {paper_models.status(spec)}" if spec.repo else ""
         rows.append({"name": spec.name, "source": spec.source, "summary": summary, **_facts(spec)})
     return rows
 

@@ -32,7 +32,7 @@ class PairChoice:
 
 def choose(
     model_f: str, model_g: str, measure: str, data: str, tokens_per_batch: int, tokens_per_sequence: int, layers: str | None,
-    stitch: str, estimator: str, reduction: str, flatten: str, resid_mean: str, batches: int | None, massive: str = "kept",
+    stitch: str, estimator: str, reduction: str, flatten: str, resid_mean: str, batches: int | None, massive: str = "kept", dtype: str = "float32",
 ) -> PairChoice:  # fmt: skip
     """The choice, checked.
 
@@ -45,8 +45,8 @@ def choose(
     setting = _setting(data, tokens_per_batch, tokens_per_sequence, batches)
     check_pair(model_f, model_g, setting.data)
     if measure == "cka":
-        view = CkaView(estimator, flatten, resid_mean, reduction, setting.cka_batches, massive)
-        panel = cka_panel(model_f, model_g, view, data_id(setting, setting.eval_split))
+        view = CkaView(estimator, flatten, resid_mean, reduction, setting.cka_batches, massive, dtype)
+        panel = cka_panel(model_f, model_g, view, data_id(setting, setting.eval_split, model=model_f))
         return PairChoice(request_for([panel.comparison], setting.cka_batches), panel, None, reduction)
     curve = _curve(model_f, model_g, measure, layers, setting, stitch)
     return PairChoice(request_for(curve.comparisons, setting.stitch_eval_batches), None, curve, reduction)
@@ -73,19 +73,17 @@ def _pairs(layers: str) -> list[tuple[int, int]]:
 
 
 def _setting(data: str, tokens_per_batch: int, tokens_per_sequence: int, batches: int | None) -> Preset:
-    from repdiss_core.data import DATASETS
-    from repdiss_core.errors import unknown_name
+    from repdiss_core.data import TYPED, dataset_spec
 
-    name, _, split = data.partition("/")
-    if name not in DATASETS:
-        raise unknown_name("data set", name, list(DATASETS), "python -m repdiss_core list data")
+    name, _, split = data.partition("/") if not data.startswith(TYPED) else (data, "", "")
+    dataset_spec(name)
     sequences, rest = divmod(tokens_per_batch, tokens_per_sequence)
     if rest or sequences == 0:
         raise UserError(
             f"--tokens-per-batch {tokens_per_batch} is not a multiple of --tokens-per-sequence {tokens_per_sequence}. "
             f"Try {max(1, sequences) * tokens_per_sequence}."
         )
-    base = preset("bundled")
+    base = preset("bundled") if name == "docstrings" else preset("paper-quick")
     return replace(
         base,
         data=name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,23 +24,25 @@ TABLE_ENDINGS = (".json", ".csv", ".html")
 def family_options(command: Any) -> Any:
     """--family and --axes: for Figures 3, 9, 10 and Table 1 alone."""
     for option in reversed((
-        click.option("--family", default="mini-neox", show_default=True, help="Figures 3, 9, 10, Table 1: which family."),
+        click.option("--family", default=None, help="Figures 3, 9, 10, Table 1: mini-neox or pythia (default: that of the models)."),
         click.option("--axes", type=click.Choice(("layers", "relative")), default="layers", show_default=True, help="Figures 3, 9, 10: layers, or fraction of the depth."),
     )):  # fmt: skip
         command = option(command)
     return command
 
 
-def take_family(choices: dict[str, Any]) -> tuple[str, bool]:
+def take_family(choices: dict[str, Any]) -> tuple[str | None, bool]:
     """Removes the family's options from the command's choices: (family, whether axes run over the fraction of the depth)."""
     return choices.pop("family"), choices.pop("axes") == "relative"
 
 
-def family_params(family: str, asymmetry: Any) -> Params:
+def family_params(family: str | None, asymmetry: Any, dtype: str | None = None) -> Params:
     """The study's parameters, with data and CKA read as the other options say."""
-    from repdiss_core.studies.scaling import Params
+    from repdiss_core.studies.scaling import MINI, PYTHIA, Params
 
-    return Params(family, asymmetry.cka, asymmetry.preset)
+    setting = asymmetry.preset
+    family = family or (PYTHIA if setting.models == "paper" else MINI)
+    return Params(family, replace(asymmetry.cka, dtype=dtype or setting.dtype), setting)
 
 
 def family_request(figures: tuple[str, ...], params: Params) -> Request | None:

@@ -14,7 +14,6 @@ from repdiss_core.cli.progress import stop_on_signal
 from repdiss_core.comparison import Request
 from repdiss_core.errors import UserError
 
-
 LOG_EVERY_S = 5.0
 
 
@@ -51,16 +50,19 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
         from repdiss_core.cache import ResultStore
         from repdiss_core.engine.feature_pass import Stopped
         from repdiss_core.engine.run import Engine, use_all_cores
+        from repdiss_core.hub.download import Cancelled, watched
 
         use_all_cores()
         store, request = ResultStore.open(), Request.from_dict(form["request"])
         if form.get("fresh"):
             _forget_once(store, form, status.job_id)
+        def wanted_to_stop() -> bool:
+            return stop.is_set() or jobs.cancel_wanted(status.job_id)
+
         try:
-            Engine(store, report=log).run(
-                request, reporter, lambda: stop.is_set() or jobs.cancel_wanted(status.job_id)
-            )
-        except Stopped:
+            with watched(reporter, wanted_to_stop):
+                Engine(store, report=log).run(request, reporter, wanted_to_stop)
+        except (Stopped, Cancelled):
             log("cancelled; finished batches are kept")
             jobs.write_status(replace(reporter.status, state="cancelled", message="cancelled; finished batches are kept", seconds_left=None))
             return 0

@@ -56,10 +56,11 @@ class Loaded:
 def load(store: ResultStore, params: Params) -> Loaded:
     """Read what is stored of a choice: CKA of the whole population, stitched accuracies of the two groups."""
     groups = split_groups(study.accuracies(params.population, params.rank_by), params.k)
+    accuracy = study.accuracies(params.population, params.overlap)
     return Loaded(
         params,
         groups,
-        study.accuracies(params.population, params.overlap),
+        {name: accuracy[name] for name in groups.models} if params.population == study.FEATHER else accuracy,
         {name: load_cka(store, study.cka_pairs(params, name), params.chunks) for name in params.sets},
         {name: load_accuracy(store, study.stitched_pairs(params, name, groups.models)) for name in params.sets},
     )

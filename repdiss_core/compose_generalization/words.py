@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from repdiss_core.analysis.groups import PermutationTest, jackknife, over_pairs, pair_values, permutation_test, unordered_pair_values
-from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.compose_generalization.loaded import Loaded
 from repdiss_core.studies import generalization as study
 from repdiss_core.studies.generalization import Params
@@ -82,8 +81,10 @@ def _finite(values: np.ndarray) -> list[float | None]:
 
 
 def models_words(loaded: Loaded) -> str:
-    spec, k = POPULATIONS[loaded.params.population], loaded.groups.k
+    spec, k = study.POPULATIONS[loaded.params.population], loaded.groups.k
     constructed = ", groups differ by construction" if spec.constructed else ""
+    if loaded.params.population == study.FEATHER:
+        return f"{k} + {k} of the 100 BERTs of McCoy et al. (2020), ranked by their published accuracy on HANS lexical overlap"
     return f"{k} + {k} of {len(loaded.overlap_accuracy)} tiny BERTs ({spec.label}{constructed}), ranked by accuracy on {study.SET_LABELS[loaded.params.rank_by]}"
 
 
@@ -111,7 +112,8 @@ def interval_words(test: PermutationTest | None) -> str:
 
 
 def departures_words(params: Params) -> tuple[str, ...]:
-    told = ["The models are tiny BERTs trained on a template grammar; the paper's are 100 fine-tunings of bert-base on MNLI, measured on MNLI and HANS."]
+    ours = "The models are tiny BERTs trained on a template grammar; the paper's are 100 fine-tunings of bert-base on MNLI, measured on MNLI and HANS."
+    told = [] if params.population == study.FEATHER else [ours]
     if params.rows != "padded":
         told.append("Padding is left out of the features; the paper pads to 512 tokens and counts padding as rows.")
     if params.circular:

@@ -8,9 +8,10 @@ from repdiss_core.cache import ResultStore
 from repdiss_core.compose import Blocks, Drawn, compose_grid
 from repdiss_core.compose_scaling import words
 from repdiss_core.compose_scaling.loaded import Loaded, blocks
+from repdiss_core.figures.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.figures.theme import Look
 from repdiss_core.paper import FigurePart, figure_parts
-from repdiss_core.studies.scaling import Params, pair_panel, short_name
+from repdiss_core.studies.scaling import pair_panel, short_name
 
 GRID_HEIGHT = 310
 
@@ -25,7 +26,7 @@ def compose_overview(loaded: Loaded, look: Look, state: str) -> Drawn:
     return drawn(loaded, overview(names, means, look, state=state), caption, [words.matrix_form(loaded, "mean CKA of two models", names, means)])
 
 
-def compose_all_layers(loaded: Loaded, look: Look) -> Drawn:
+def compose_all_layers(loaded: Loaded, look: Look, state: str) -> Drawn:
     """Every layer of every member against every other."""
     from repdiss_core.figures.family_matrix import all_layers
 
@@ -34,27 +35,33 @@ def compose_all_layers(loaded: Loaded, look: Look) -> Drawn:
     names = [short_name(name) for name in maps.members]
     layers = [f"{name}:{layer}" for name, depth in zip(names, maps.depths, strict=True) for layer in range(1, depth + 1)]
     caption = words.caption(loaded, f"{len(names)} members", f"{len(layers)} layers, each against all", "standard errors over batches on hover")
-    return drawn(loaded, all_layers(names, maps.depths, values, error, look), caption, [words.matrix_form(loaded, "CKA of all layers", layers, values, error)])
+    return drawn(loaded, all_layers(names, maps.depths, values, error, look, state=state), caption, [words.matrix_form(loaded, "CKA of all layers", layers, values, error)])
 
 
-def compose_pair(store: ResultStore, loaded: Loaded, f: str, g: str, look: Look, relative: bool, state: str, height: int = 400) -> Drawn:
+def compose_pair(
+    store: ResultStore, loaded: Loaded, f: str, g: str, look: Look, relative: bool, state: str, height: int = 400, style: MapStyle = USUAL_STYLE
+) -> Drawn:
     """Within f, within g and between (rows f, columns g); one map alone where f is g."""
     params = loaded.params
     pairs = ((f, f),) if f == g else ((f, f), (g, g), (f, g))
     part = FigurePart("", panels=tuple(pair_panel(params, *pair) for pair in pairs))
-    return _grid(store, loaded, (part,), look, relative, state, height)
+    return _grid(store, loaded, (part,), look, relative, state, height, style)
 
 
-def compose_figure(store: ResultStore, loaded: Loaded, figure_id: str, look: Look, relative: bool = False, state: str = "not computed yet") -> Drawn:
+def compose_figure(
+    store: ResultStore, loaded: Loaded, figure_id: str, look: Look, relative: bool = False, state: str = "not computed yet", style: MapStyle = USUAL_STYLE
+) -> Drawn:
     """Figure 3, 9 or 10 for the chosen family."""
-    return _grid(store, loaded, figure_parts(figure_id, loaded.params), look, relative, state, GRID_HEIGHT)
+    return _grid(store, loaded, figure_parts(figure_id, loaded.params), look, relative, state, GRID_HEIGHT, style)
 
 
-def _grid(store: ResultStore, loaded: Loaded, parts: tuple[FigurePart, ...], look: Look, relative: bool, state: str, height: int) -> Drawn:
+def _grid(
+    store: ResultStore, loaded: Loaded, parts: tuple[FigurePart, ...], look: Look, relative: bool, state: str, height: int, style: MapStyle
+) -> Drawn:
     view = loaded.params.cka
     setting = loaded.params.preset
     return compose_grid(
-        store, parts, look, setting, view.reduction, view.n_batches, state, height, blocks_of=lambda name: outlined(loaded, name), relative=relative
+        store, parts, look, setting, view.reduction, view.n_batches, state, height, lambda name: outlined(loaded, name), relative, style
     )
 
 
@@ -62,11 +69,6 @@ def outlined(loaded: Loaded, name: str) -> Blocks:
     """The blocks of a member, none where none were found or the question cannot be asked."""
     found = blocks(loaded, name)
     return () if isinstance(found, str) else found.segmentation.blocks
-
-
-def family_parts(params: Params) -> dict[str, tuple[FigurePart, ...]]:
-    """What Figures 3, 9 and 10 are made of."""
-    return {figure_id: figure_parts(figure_id, params) for figure_id in ("fig3", "fig9", "fig10")}
 
 
 def drawn(loaded: Loaded, figure: object, caption: object, forms: list[dict]) -> Drawn:

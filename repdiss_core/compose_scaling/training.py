@@ -17,7 +17,7 @@ from repdiss_core.reduction import mean_interval
 from repdiss_core.studies.scaling import shape_of, short_name
 
 if TYPE_CHECKING:
-    from repdiss_core.figures.series import Series, SeriesPanel
+    from repdiss_core.figures.series import Series
     from repdiss_core.figures.theme import Look
 
 LAYER_COLORS = ("#56B4E9", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7")

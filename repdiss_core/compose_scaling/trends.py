@@ -15,7 +15,7 @@ from repdiss_core.compose_scaling.maps import drawn
 from repdiss_core.studies.scaling import short_name
 
 if TYPE_CHECKING:
-    from repdiss_core.figures.series import Series, SeriesPanel
+    from repdiss_core.figures.series import Series
     from repdiss_core.figures.theme import Look
 
 SYMBOLS = {"regular": "circle", "odd": "diamond"}
@@ -167,7 +167,7 @@ def compose_odd(loaded: Loaded, look: Look, state: str, height: int = 380) -> Dr
         ("The paper names its odd member by eye.",),
     )
     if isinstance(report, str):
-        panel = SeriesPanel("", "shape: layers, d_model, head", "departure, CKA", state=state if "not" in state and not loaded.maps.complete else report)
+        panel = SeriesPanel("", "shape: layers, d_model, head", "departure, CKA", state=state if not loaded.maps.complete else report)
         return drawn(loaded, series_panels([panel], look, height), caption, [])
     named = {d.shape for d in report.odd}
     shown = {d.shape: d for d in report.departures} | {d.shape: d for d in report.odd}

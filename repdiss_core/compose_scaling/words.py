@@ -22,7 +22,7 @@ def caption(loaded: Loaded, models: str, measured: str, interval: str = "", depa
     params = loaded.params
     data = _first(loaded).data
     return Caption(
-        models=f"{models} of {params.family} (small models trained by us)",
+        models=f"{models} of {params.family}" + (" (small models trained by us)" if params.preset.models == "bundled" else ""),
         data=f"{data.name}, {data.split} split",
         amount=amount(loaded.maps.n_batches, data.sequences_per_batch, data.tokens_per_sequence),
         estimator=f"{measured}; {how_cka(_first(loaded), params.cka.reduction)}",

@@ -8,7 +8,9 @@ from types import ModuleType
 
 from repdiss_core.comparison import DataId
 from repdiss_core.data.batches import PackedStream, TokenBatch, TokenStream
-from repdiss_core.errors import unknown_name
+from repdiss_core.data.text_sources import TextSource
+from repdiss_core.errors import UserError, unknown_name
+from repdiss_core.hub import Repo
 
 __all__ = [
     "DATASETS",
@@ -16,6 +18,7 @@ __all__ = [
     "PackedStream",
     "TokenBatch",
     "TokenStream",
+    "bound",
     "content_id",
     "dataset_spec",
     "open_stream",
@@ -33,7 +36,9 @@ class DatasetSpec:
         splits: what `open_stream` takes; measures use eval, stitching layers are trained on phi.
         n_tokens: (split, tokens) with the pinned versions.
         packages: (package, version) whose text is read.
-        module: returns the module with `tokens`, `content_id` and `versions_differ`.
+        module: returns the module with `tokens`, `content_id` and `versions_differ`; None for text of the hub.
+        text: where the documents come from, for text that is cut by the tokenizer of the models that read it. Such a set is
+            opened under a name that says which: "pile-10k by EleutherAI/pythia-70m-deduped".
     """
 
     name: str
@@ -42,7 +47,8 @@ class DatasetSpec:
     splits: tuple[str, ...]
     n_tokens: tuple[tuple[str, int], ...]
     packages: tuple[tuple[str, str], ...]
-    module: Callable[[], ModuleType]
+    module: Callable[[], ModuleType] | None
+    text: TextSource | None = None
 
 
 def _docstrings_module() -> ModuleType:
@@ -66,13 +72,49 @@ def _docstrings() -> DatasetSpec:
     )
 
 
-DATASETS: dict[str, DatasetSpec] = {"docstrings": _docstrings()}
-# Labelled pairs for the NLI classifiers alone: no data for a language model, so that no picker of language models offers it.
-NLI = "nli"
+def _text(name: str, source: TextSource, label: str) -> DatasetSpec:
+    return DatasetSpec(name, "hub" if source.repo else "local", label, ("eval", "phi"), (), (), None, source)
+
+
+_PILE_10K = TextSource(Repo("NeelNanda/pile-10k", kind="dataset"))
+_PILE_VAL = TextSource(Repo("mit-han-lab/pile-val-backup", kind="dataset"))
+DATASETS: dict[str, DatasetSpec] = {
+    "docstrings": _docstrings(),
+    "pile-10k": _text("pile-10k", _PILE_10K, "the first 10 000 documents of the Pile's training set (not its validation set)"),
+    "pile-val": _text("pile-val", _PILE_VAL, "the validation set of the Pile, which the paper used"),
+}
+TYPED = ("hub:", "path:")  # "hub:org/name:column", "path:file"
+BY = " by "
+# Labelled pairs for classifiers alone: no data for a language model, so that no picker of language models offers it.
+NLI, ENTAILMENT = "nli", "mnli-hans"
+
+
+def bound(name: str, tokenizer_source: str) -> str:
+    """The name under which a set is opened for models of a tokenizer; sets that bring their own tokens keep theirs.
+
+    Args:
+        tokenizer_source: a model's `tokenizer_repo`; "" for the bundled models.
+
+    Raises:
+        UserError: the set's tokens are not those of the models.
+    """
+    if dataset_spec(name).text is None:
+        if tokenizer_source:
+            raise UserError(
+                f"{name} holds tokens of the bundled tokenizer, which models of {tokenizer_source} do not read. "
+                f"Choose pile-10k, pile-val, hub:org/name:column or path:file."
+            )
+        return name
+    return f"{name}{BY}{tokenizer_source or 'bundled'}"
 
 
 def dataset_spec(name: str) -> DatasetSpec:
-    """The data set of that name, or a `UserError` with the nearest ones."""
+    """The data set of that name, with or without " by …"; or a `UserError` with the nearest ones."""
+    name = name.rpartition(BY)[0] or name
+    if name.startswith(TYPED):
+        from repdiss_core.data import text_sources
+
+        return _text(name, text_sources.of_name(name), "text of your own choice")
     if name not in DATASETS:
         raise unknown_name("data set", name, list(DATASETS), "python -m repdiss_core list data")
     return DATASETS[name]
@@ -84,12 +126,37 @@ def content_id(name: str, split: str) -> str:
         from repdiss_core.data import nli
 
         return nli.content_id(split)
-    return _checked(name, split).module().content_id(split)
+    if name == ENTAILMENT:
+        from repdiss_core.data import entailment
+
+        return entailment.content_id(split)
+    spec = _checked(name, split)
+    if spec.text is not None:
+        from repdiss_core.data import packed_text
+
+        return packed_text.content_id(spec.text, _tokenizer_of(name), split)
+    assert spec.module is not None
+    return spec.module().content_id(split)
 
 
 def versions_differ(name: str) -> tuple[str, ...]:
     """A sentence for each package whose version is not the pinned one: tokens, and results on them, then differ."""
-    return dataset_spec(name).module().versions_differ()
+    module = dataset_spec(name).module
+    return () if module is None else module().versions_differ()
+
+
+def prepare(name: str) -> None:
+    """Ask the hub for what a set under a bound name stands for, and fetch its tokenizer: its content id is then known."""
+    if name == ENTAILMENT:
+        from repdiss_core.data import entailment
+
+        entailment.prepare()
+    spec = None if name in (NLI, ENTAILMENT) else dataset_spec(name)
+    if spec is not None and spec.text is not None:
+        from repdiss_core.data import text_sources, tokenizer
+
+        text_sources.prepare(spec.text)
+        tokenizer.prepare(_tokenizer_of(name))
 
 
 def open_stream(
@@ -104,7 +171,19 @@ def open_stream(
         from repdiss_core.data import nli
 
         return nli.open_nli(split, sequences_per_batch, tokens_per_sequence, seed)
-    module = _checked(name, split).module()
+    if name == ENTAILMENT:
+        from repdiss_core.data import entailment
+
+        return entailment.open_entailment(split, sequences_per_batch, tokens_per_sequence, seed)
+    spec = _checked(name, split)
+    if spec.text is not None:
+        from repdiss_core.data import packed_text
+
+        prepare(name)
+        wanted = DataId(name, split, content_id(name, split), sequences_per_batch, tokens_per_sequence, seed)
+        return packed_text.open_text(spec.text, _tokenizer_of(name), wanted)
+    assert spec.module is not None
+    module = spec.module()
     row = module.tokens(split)
     data_id = DataId(name, split, module.content_id(split), sequences_per_batch, tokens_per_sequence, seed)
     return PackedStream(row, data_id)
@@ -115,3 +194,10 @@ def _checked(name: str, split: str) -> DatasetSpec:
     if split not in spec.splits:
         raise unknown_name(f"split of {name}", split, spec.splits, "python -m repdiss_core list data")
     return spec
+
+
+def _tokenizer_of(name: str) -> str:
+    _, by, source = name.rpartition(BY)
+    if not by:
+        raise UserError(f"{source} is cut by the tokenizer of the models that read it; write which, as in {bound(source, 'org/name')!r}.")
+    return source

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from repdiss_core.comparison import DataId
-from repdiss_core.data.batches import TokenBatch
 from repdiss_core.data.nli_sets import SUB_CASES, Item, draw_entailed_overlap, draw_in_distribution, draw_overlap
+from repdiss_core.data.pair_stream import ROWS, PairStream
 from repdiss_core.errors import UserError, unknown_name
 
 NAME = "nli"
@@ -24,7 +24,6 @@ PAD, UNKNOWN, CLS, SEP, MASK = range(5)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 VOCABULARY_FILE = Path(__file__).resolve().parent.parent / "bundled" / "nli" / "vocabulary.txt"
 COUNTER_EXAMPLES = 0.01
-ROWS = ("tokens", "padded", "cls")
 
 
 @dataclass(frozen=True)
@@ -144,16 +143,8 @@ def _set_spec(name: str) -> SetSpec:
     return SETS[name]
 
 
-class NliStream:
-    """Batches of one set.
-
-    Feature rows, by the split's ending:
-        tokens: every token but padding, in chunks of exactly sequences_per_batch · 32 rows; a sequence that a chunk's edge
-            cuts stands in both chunks, its rows in one each. A rest too small for a chunk is left out.
-        padded: all 32 positions of every sequence, padding included (the paper's way).
-        cls: the [CLS] position; a chunk has one row a sequence.
-        none: whole sequences, for accuracies; the last batch may be smaller.
-    """
+class NliStream(PairStream):
+    """Batches of one set; what becomes a feature row is part of the split's name (see `PairStream`)."""
 
     def __init__(self, data_id: DataId) -> None:
         if data_id.tokens_per_sequence != LENGTH or data_id.sequences_per_batch < 1:
@@ -161,42 +152,8 @@ class NliStream:
                 f"NLI pairs are {LENGTH} tokens long; batches of {data_id.sequences_per_batch} × {data_id.tokens_per_sequence} cannot be cut. "
                 f"Ask for {LENGTH} tokens a sequence and at least 1 sequence a batch."
             )
-        self.data_id = data_id
-        name, self.rows = split_parts(data_id.split)
-        self._tokens, self._labels = encoded(name)
-        self._real = self._tokens != PAD
-        self._ends = np.cumsum(self._real.sum(axis=1))
-        size, n = data_id.sequences_per_batch, len(self._tokens)
-        if self.rows is None:
-            self.n_batches = -(-n // size)
-        else:
-            self.n_batches = int(self._ends[-1]) // (size * LENGTH) if self.rows == "tokens" else n // size
-
-    @property
-    def n_items(self) -> int:
-        """Pairs in the set."""
-        return len(self._tokens)
-
-    def batch(self, i: int) -> TokenBatch:
-        """Batch i, counted from 0; `mask` is True on real tokens, `rows` on those that become feature rows."""
-        if not 0 <= i < self.n_batches:
-            raise UserError(f"{NAME}/{self.data_id.split} holds {self.n_batches} batches, counted from 0; batch {i} was asked for.")
-        size = self.data_id.sequences_per_batch
-        if self.rows == "tokens":
-            return self._token_chunk(i * size * LENGTH, (i + 1) * size * LENGTH)
-        cut = slice(i * size, (i + 1) * size)
-        rows = None
-        if self.rows is not None:
-            rows = np.ones_like(self._real[cut]) if self.rows == "padded" else np.arange(LENGTH) == np.zeros((len(self._tokens[cut]), 1))
-        return TokenBatch(self._tokens[cut], self._real[cut], self._labels[cut], rows)
-
-    def _token_chunk(self, start: int, stop: int) -> TokenBatch:
-        first = int(np.searchsorted(self._ends, start, side="right"))
-        last = int(np.searchsorted(self._ends, stop, side="left")) + 1
-        cut = slice(first, last)
-        real = self._real[cut]
-        number = np.cumsum(real.reshape(-1)).reshape(real.shape) - 1 + (int(self._ends[first - 1]) if first else 0)
-        return TokenBatch(self._tokens[cut], real, self._labels[cut], real & (number >= start) & (number < stop))
+        name, rows = split_parts(data_id.split)
+        super().__init__(data_id, *encoded(name), PAD, rows)
 
 
 def open_nli(split: str, sequences_per_batch: int, tokens_per_sequence: int, seed: int) -> NliStream:

@@ -177,7 +177,7 @@ def _own(model: Any, parts: list[tuple[np.ndarray, TokenBatch]], items: Items, j
     with torch.no_grad():
         for chosen, batch in parts:
             logits = model.head(model.blocks(model.embed(batch), 0, model.n_layers, batch), batch)
-            right[chosen] = judge(logits.argmax(-1).numpy(), batch.labels)
+            right[chosen] = judge(logits.argmax(-1).cpu().numpy(), batch.labels)
     return right
 
 
@@ -192,7 +192,7 @@ def _bottom(
     def under(g: ModelId, residuals: list[Tensor], chosen: np.ndarray, batch: TokenBatch) -> None:
         with torch.no_grad():
             for cut, values in enumerate(stitched_logits(residuals, models[g], batch)):
-                found[g][cut, chosen] = judge(values.argmax(-1).numpy(), batch.labels)
+                found[g][cut, chosen] = judge(values.argmax(-1).cpu().numpy(), batch.labels)
 
     with single_threaded() as n_threads, ThreadPoolExecutor(n_threads) as pool:
         for chosen, batch in parts:

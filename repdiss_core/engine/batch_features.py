@@ -53,6 +53,10 @@ class BatchFeatures:
         known = {f"peak_{side}": one.peak for side, one in zip("fg", found, strict=True)}
         return (f, g), known | {f"tokens_{side}": one.tokens(ids) for side, one in zip("fg", found, strict=True)}
 
+    def layers(self, model: ModelId, comparison: Comparison) -> list[Tensor]:
+        """[(n, d)] features of each layer of a model, a row a token."""
+        return self._features(model, comparison, "token")
+
     def _side(self, model: ModelId, comparison: Comparison, treatment: str, drop: np.ndarray | None) -> Prepared:
         from repdiss_core.measures.cka import prepare
 
@@ -86,7 +90,7 @@ class BatchFeatures:
         wanted = (model, comparison.resid_mean)
         if wanted not in self._layers:
             key = batch_key(model, comparison.data, comparison.hook, comparison.resid_mean, comparison.dtype, self.index)
-            self._layers[wanted] = residual_streams(self.load(model, comparison.resid_mean), self.batch, key, self.activations)
+            self._layers[wanted] = residual_streams(lambda: self.load(model, comparison.resid_mean), self.batch, key, self.activations)
         return [flatten(h, mode, self.batch.mask) for h in self._layers[wanted]]
 
 

@@ -52,7 +52,16 @@ class PopulationGroup:
         return self.comparisons[0].measure
 
 
-Group = FeatureGroup | StitchGroup | PopulationGroup
+@dataclass(frozen=True)
+class TokenGroup:
+    """Alignments of single tokens, a batch and a pair of layers each, that read one stream."""
+
+    data: DataId
+    comparisons: tuple[Comparison, ...]
+
+
+Group = FeatureGroup | StitchGroup | PopulationGroup | TokenGroup
+TOKENS = "token_alignment"
 POPULATION_PAIRS = ("same", "cuts")
 
 
@@ -61,10 +70,13 @@ def plan(request: Request) -> tuple[Group, ...]:
     features: dict[tuple, list[Comparison]] = {}
     stitches: dict[tuple, list[Comparison]] = {}
     populations: dict[tuple, list[Comparison]] = {}
+    tokens: dict[DataId, list[Comparison]] = {}
     for comparison in sorted(request.comparisons, key=lambda c: c.key):
         if comparison.measure not in MEASURES:
             raise UserError(f"There is no measure {comparison.measure!r}; known: {', '.join(MEASURES)}.")
-        if comparison.layer_pairs in POPULATION_PAIRS:
+        if comparison.measure == TOKENS:
+            tokens.setdefault(comparison.data, []).append(comparison)
+        elif comparison.layer_pairs in POPULATION_PAIRS:
             alike = (comparison.measure, comparison.data, comparison.hook, comparison.resid_mean, comparison.dtype, comparison.settings)
             populations.setdefault(alike, []).append(comparison)
         elif MEASURES[comparison.measure].needs == "features":
@@ -72,7 +84,8 @@ def plan(request: Request) -> tuple[Group, ...]:
         else:
             c = comparison
             stitches.setdefault((c.measure, c.f, c.g, c.data, c.settings), []).append(comparison)
-    groups: list[Group] = [FeatureGroup(members[0].data, tuple(members)) for _, members in sorted(features.items())]
+    groups: list[Group] = [TokenGroup(data, tuple(members)) for data, members in sorted(tokens.items())]
+    groups += [FeatureGroup(members[0].data, tuple(members)) for _, members in sorted(features.items())]
     groups += [PopulationGroup(members[0].data, tuple(members)) for _, members in sorted(populations.items())]
     groups += [StitchGroup(tuple(sorted(members, key=lambda c: c.layer_pair))) for _, members in sorted(stitches.items())]
     return tuple(groups)

@@ -112,7 +112,7 @@ class _PopulationCka:
             return prepare(feature_rows(self.models[m], batch, self.hook), estimator=self.estimator, workspace=self.workspaces[m])
 
         # Models and pairs are many and small: each has one thread, and the outer setting holds while inner ones come and go.
-        with full_float32(torch.device("cpu")), single_threaded() as n_threads, ThreadPoolExecutor(n_threads) as pool:
+        with full_float32(torch.device(str(getattr(self.models[wanted[0]], "device", "cpu")))), single_threaded() as n_threads, ThreadPoolExecutor(n_threads) as pool:
             prepared = dict(zip(wanted, pool.map(prepared_model, wanted), strict=True))
             crosses = list(pool.map(lambda c: hsic_same_layers(prepared[c.f], prepared[c.g]), comparisons))
         for c, cross in zip(comparisons, crosses, strict=True):

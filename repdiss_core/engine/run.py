@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import platform
@@ -15,9 +16,11 @@ from repdiss_core.activations import ActivationCache
 from repdiss_core.cache import ResultStore
 from repdiss_core.comparison import Comparison, DataId, ModelId, Request
 from repdiss_core.engine.checkpoint import CheckpointDir
-from repdiss_core.engine.feature_pass import FeaturePass, Progress, Stopped, stored_hsic
-from repdiss_core.engine.plan import FeatureGroup, Group, PopulationGroup, StitchGroup, plan
+from repdiss_core.engine.feature_pass import Progress, Stopped, stored_hsic
+from repdiss_core.engine.in_parts import run_features
+from repdiss_core.engine.plan import TOKENS, FeatureGroup, Group, PopulationGroup, StitchGroup, TokenGroup, plan
 from repdiss_core.engine.population_pass import run_population, stored_same_layers
+from repdiss_core.engine.token_pass import run_tokens
 from repdiss_core.errors import UserError
 from repdiss_core.paths import local_root
 from repdiss_core.results import StitchResult
@@ -40,8 +43,10 @@ class Engine:
         self.store = store
         self.activations = activations or ActivationCache()
         self.report = report
-        self._models: dict[tuple[str, str], Any] = {}
+        self._models: dict[tuple[str, str, str], Any] = {}
         self._streams: dict[DataId, Any] = {}
+        self._taken: dict[str, int] = {}  # bytes of weights on each device
+        self._devices: tuple[str, ...] | None = None
 
     def run(self, request: Request, progress: Progress, should_stop: Callable[[], bool] = lambda: False) -> None:
         """Compute what the cache lacks of a request.
@@ -62,7 +67,7 @@ class Engine:
             with self._locked(group.comparisons, within, start, should_stop):
                 missing = [c for c in group.comparisons if not self.is_complete(c, request.n_batches)]
                 if missing:
-                    self._run_group(type(group)(**_replaced(group, missing)), request.n_batches, within, should_stop)
+                    self._run_in_memory(type(group)(**_replaced(group, missing)), request.n_batches, within, should_stop)
             done += weight
         progress(1.0, "done")
         for line in self.activations.problems + self.store.problems:
@@ -70,7 +75,7 @@ class Engine:
 
     def is_complete(self, comparison: Comparison, n_batches: int) -> bool:
         """Whether the local cache holds all of a comparison."""
-        if comparison.layer_pairs == "cuts":
+        if comparison.layer_pairs == "cuts" or comparison.measure == TOKENS:
             return self.store.get_local(comparison.key) is not None
         if comparison.layer_pairs == "same":
             measured = stored_same_layers(self.store, comparison)
@@ -81,19 +86,41 @@ class Engine:
         entry = self.store.get_local(comparison.key)
         return entry is not None and StitchResult.from_arrays(entry.arrays, entry.meta).complete
 
-    def load(self, model: ModelId, resid_mean: str) -> Any:
-        """The model, loaded once; its weights must be those that the comparison names."""
+    def load(self, model: ModelId, resid_mean: str, dtype: str = "float32", alone: bool = False) -> Any:
+        """The model, loaded once; its weights must be those that the comparison names.
+
+        Args:
+            alone: put it on the first device, beside the one that it is stitched to; otherwise several GPUs share the models.
+        """
+        from repdiss_core.engine.device import check_room, roomiest
         from repdiss_core.models import load_model, model_spec
+        from repdiss_core.models.paper_models import memory_bytes
 
         if model_spec(model.name).weights != model.weights:
             raise UserError(
                 f"{model.name} has other weights here ({model_spec(model.name).weights[:12]}) than the comparison names ({model.weights[:12]}). "
                 "Open the page anew, or run the command again without the old key."
             )
-        key = (model.name, resid_mean)
+        key = (model.name, resid_mean, dtype)
         if key not in self._models:
-            self._models[key] = load_model(model.name, resid_mean=resid_mean)
+            spec, device = model_spec(model.name), "cpu"
+            if spec.repo or model.name.startswith("path:"):
+                device = self.devices[0] if alone else roomiest(self.devices, self._taken)
+                check_room(spec.name, memory_bytes(spec, dtype), device)
+                self._taken[device] = self._taken.get(device, 0) + memory_bytes(spec, dtype)
+            self._models[key] = load_model(model.name, resid_mean, dtype, device)
         return self._models[key]
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Where models of the hub run; found out once one is needed."""
+        if self._devices is None:
+            from repdiss_core.engine.device import devices, keep_rate
+
+            self._devices = devices()
+            self.activations.home = self._devices[0]
+            keep_rate(self._devices[0])
+        return self._devices
 
     def stream(self, data: DataId) -> Any:
         """The token stream of that identity; its content must be what the comparison names."""
@@ -111,15 +138,51 @@ class Engine:
             self._streams[data] = stream
         return self._streams[data]
 
+    def _run_in_memory(self, group: Group, n_batches: int, progress: Progress, should_stop: Callable[[], bool]) -> None:
+        """`_run_group`, and a sentence where the models of a group that cannot be cut do not fit into memory."""
+        try:
+            self._run_group(group, n_batches, progress, should_stop)
+        except Exception as error:
+            from repdiss_core.engine.device import is_out_of_memory
+
+            if not is_out_of_memory(error):
+                raise
+            self.forget_models()
+            names = sorted({m.name for c in group.comparisons for m in (c.f, c.g)})
+            named = ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
+            raise UserError(
+                f"{len(names)} models ({named}) do not fit into the memory of {', '.join(self.devices)} together, "
+                "and this measure needs them at once. Choose fewer or smaller models, or a larger device."
+            ) from error
+
     def _run_group(self, group: Group, n_batches: int, progress: Progress, should_stop: Callable[[], bool]) -> None:
         progress(0.0, "loading models and data")
         if isinstance(group, FeatureGroup):
             stream = self.stream(group.data)
-            FeaturePass(group, n_batches, self.store, self.activations, self.load, stream, provenance()).run(progress, should_stop)
+            run_features(self, group, n_batches, stream, progress, should_stop)
+        elif isinstance(group, TokenGroup):
+            load = functools.partial(self.load, dtype=group.comparisons[0].dtype)
+            run_tokens(group, self.store, self.activations, load, self.stream(group.data), provenance(), progress)
         elif isinstance(group, PopulationGroup):
-            run_population(group, n_batches, self.store, self.load, self.stream(group.data), provenance(), progress, should_stop)
+            load = functools.partial(self.load, alone=True)
+            run_population(group, n_batches, self.store, load, self.stream(group.data), provenance(), progress, should_stop)
         else:
             self._run_stitches(group, progress, should_stop)
+
+    def forget_models(self) -> None:
+        """Drop all models, so that others find room."""
+        from repdiss_core.engine.device import release
+
+        self._models.clear()
+        self._taken.clear()
+        release()
+
+    def provenance(self) -> dict[str, Any]:
+        """Versions, device and date that go into every result."""
+        from repdiss_core.engine.device import name_of
+
+        on_gpu = [device for device in self.devices if self._taken.get(device) and device != "cpu"]
+        return provenance() | ({"device": ", ".join(name_of(device) for device in on_gpu)} if on_gpu else {})
 
     def _run_stitches(self, group: StitchGroup, progress: Progress, should_stop: Callable[[], bool]) -> None:
         from repdiss_core.engine.stitch_pass import run_identity_stitches, run_stitches
@@ -127,9 +190,9 @@ class Engine:
         from repdiss_core.models import model_spec
 
         first = group.comparisons[0]
-        f, g = self.load(first.f, first.resid_mean), self.load(first.g, first.resid_mean)
+        f, g = (self.load(m, first.resid_mean, alone=True) for m in (first.f, first.g))
         n_eval = int(first.setting("eval_batches", 1))
-        made = provenance()
+        made = self.provenance()
 
         def keep(comparison: Comparison, result: StitchResult) -> None:
             arrays, meta = result.to_arrays()
@@ -196,10 +259,12 @@ def _weight(group: Group, n_batches: int) -> float:
         return 1.0 + 0.05 * n_batches * len(group.models)
     if isinstance(group, PopulationGroup):
         return 1.0 + (0.05 * n_batches * len(group.models) if group.measure == "cka" else 0.3 * len(group.comparisons))
+    if isinstance(group, TokenGroup):
+        return 1.0
     steps = int(group.comparisons[0].setting("steps", 0))
     return 1.0 + len(group.comparisons) * (2.0 + 0.05 * steps)
 
 
 def _replaced(group: Group, comparisons: list[Comparison]) -> dict[str, Any]:
     fields: dict[str, Any] = {"comparisons": tuple(comparisons)}
-    return fields | ({"data": group.data} if isinstance(group, FeatureGroup | PopulationGroup) else {})
+    return fields | ({"data": group.data} if isinstance(group, FeatureGroup | PopulationGroup | TokenGroup) else {})

@@ -12,6 +12,7 @@ from repdiss_core.figures import theme
 from repdiss_core.figures.theme import Look
 
 LABEL_WIDTH = 0.56  # of the font size, a character
+MOST_NUMBERS = 16  # models whose cells are wide enough for a number
 
 
 def overview(names: Sequence[str], means: np.ndarray, look: Look, height: int = 560, state: str = "not computed yet") -> go.Figure:
@@ -22,13 +23,8 @@ def overview(names: Sequence[str], means: np.ndarray, look: Look, height: int = 
         means: (M, M); NaN where a map is missing.
     """
     n = len(names)
-    known = np.isfinite(means)
-    text = [[f"{v:.2f}".replace("-", "\u2212") if k else "" for v, k in zip(row, keep, strict=True)] for row, keep in zip(means, known, strict=True)]
     trace = _heatmap(means) | {
         "name": "family",
-        "text": text,
-        "texttemplate": "%{text}" if n <= 16 else "",
-        "textfont": {"size": look.small_size - (1 if n <= 12 else 3)},
         "customdata": [[[theme.plain(f), theme.plain(g)] for g in names] for f in names],
         "hovertemplate": "%{customdata[0]} × %{customdata[1]}<br><b>mean CKA %{z:.3f}</b><extra></extra>",
         "xgap": 1,
@@ -36,12 +32,13 @@ def overview(names: Sequence[str], means: np.ndarray, look: Look, height: int = 
     }
     ticks = {"tickvals": list(range(n)), "ticktext": [theme.plain(name) for name in names]}
     layout = _layout(n, look, names, ticks, share=0.56)
-    if not known.any():
-        layout["annotations"] = [theme.centred_note(look, state, 1)]
-    return theme.assemble([trace], layout, look, height)
+    traces = [trace, _numbers(means, look)] if n <= MOST_NUMBERS else [trace]
+    return theme.assemble([*traces, *_mark_missing(means, layout, look, state)], layout, look, height)
 
 
-def all_layers(names: Sequence[str], depths: Sequence[int], values: np.ndarray, error: np.ndarray, look: Look, height: int = 720) -> go.Figure:
+def all_layers(
+    names: Sequence[str], depths: Sequence[int], values: np.ndarray, error: np.ndarray, look: Look, height: int = 720, state: str = "not computed yet"
+) -> go.Figure:
     """Every layer of every member against every other, with lines between members.
 
     Args:
@@ -51,23 +48,56 @@ def all_layers(names: Sequence[str], depths: Sequence[int], values: np.ndarray, 
     ends = np.cumsum((0, *depths))
     middle = ((ends[1:] + ends[:-1] - 1) / 2).tolist()
     owner = [f"{theme.plain(name)}, layer {layer}" for name, depth in zip(names, depths, strict=True) for layer in range(1, depth + 1)]
+    where = owner if np.isfinite(values).any() else list(range(len(owner)))  # names would make room on the axes for the colour bar's cell
     trace = _heatmap(values) | {
         "name": "layers",
-        "x": owner,
-        "y": owner,
+        "x": where,
+        "y": where,
         "customdata": error.astype(np.float32),
         "hovertemplate": "%{y}<br>%{x}<br><b>CKA %{z:.3f}</b> ± %{customdata:.3f} (standard error)<extra></extra>",
     }
     ticks = {"tickvals": middle, "ticktext": [theme.plain(name) for name in names]}
     layout = _layout(int(ends[-1]), look, names, ticks, share=0.8)
     lines = [at - 0.5 for at in ends[1:-1]]
+    layout |= {"dragmode": "zoom"}
+    for axis in ("xaxis", "yaxis"):
+        layout[axis] |= {"fixedrange": False}
     layout["shapes"] = [_line(at, int(ends[-1]), across) for at in lines for across in (False, True)]
-    return theme.assemble([trace], layout, look, height)
+    return theme.assemble([trace, *_mark_missing(values, layout, look, state)], layout, look, height)
 
 
 def _heatmap(values: np.ndarray) -> dict[str, Any]:
     """Values from 0 to 1 by colour; those below 0 are told on hover and take the colour of 0."""
     return {"type": "heatmap", "z": values.astype(np.float32), "coloraxis": "coloraxis", "hoverongaps": False}
+
+
+def _numbers(means: np.ndarray, look: Look) -> dict[str, Any]:
+    """The value of each cell, white on dark cells and dark on light ones."""
+    cells = [(row, column, means[row, column]) for row, column in np.argwhere(np.isfinite(means)).tolist()]
+    return {
+        "type": "scatter",
+        "mode": "text",
+        "name": "numbers",
+        "x": [column for _, column, _ in cells],
+        "y": [row for row, _, _ in cells],
+        "text": [f"{value:.2f}".replace("-", "\u2212") for *_, value in cells],
+        "textfont": {
+            "size": look.small_size - (1 if len(means) <= 12 else 3),
+            "color": [theme.INK if value >= theme.LIGHT_FROM else "#FFFFFF" for *_, value in cells],
+        },
+        "hoverinfo": "skip",
+    }
+
+
+def _mark_missing(values: np.ndarray, layout: dict[str, Any], look: Look, state: str) -> list[dict[str, Any]]:
+    """Gives cells without a value a quiet ground, and a map without any a sentence and its colour bar."""
+    known = np.isfinite(values)
+    if not known.all():
+        layout["shapes"] = [theme.quiet_frame(1), *layout.get("shapes", [])]
+    if known.any():
+        return []
+    layout["annotations"] = [theme.centred_note(look, state, 1)]
+    return [theme.bar_holder()]
 
 
 def _layout(n: int, look: Look, names: Sequence[str], ticks: dict[str, Any], share: float) -> dict[str, Any]:

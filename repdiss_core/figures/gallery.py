@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 
+from repdiss_core.figures.family_matrix import all_layers, overview
 from repdiss_core.figures.layer_curve import CurvePanel, Reference, layer_curves
-from repdiss_core.figures.layer_heatmap import PENALTY_SCALE, HeatmapPanel, heatmap_row
+from repdiss_core.figures.layer_heatmap import PENALTY_SCALE, HeatmapPanel, heatmap_grid, heatmap_row
 from repdiss_core.figures.learning_curve import LearningPanel, TrainingTrace, learning_curves
+from repdiss_core.figures.series import Series, SeriesPanel, ramp, series_panels
 from repdiss_core.figures.theme import LOOKS, PAGE_CSS, Look
 from repdiss_core.results import LayerCurve, LayerMatrix
 
@@ -73,6 +75,88 @@ def learning_panels(n_layers: int) -> list[LearningPanel]:
     return panels
 
 
+SHAPES = ("2l64-h32", "3l96-h32", "4l128-h32", "4l128-h8", "6l160-h32", "8l192-h32")
+PYTHIA_DEPTHS = (6, 12, 24, 16, 24, 32, 32, 36)
+
+
+def block_map(n_layers: int, blocks: tuple[tuple[int, int], ...], relative: bool = False) -> HeatmapPanel:
+    """A generated map within one model, with frames around its blocks."""
+    title = f"Within {n_layers} layers, {'fraction of the depth' if relative else 'layers'}"
+    return HeatmapPanel(title, "mini-neox-a", "mini-neox-a", n_layers, n_layers, matrix(n_layers, n_layers, 3), outlines=blocks, relative=relative)
+
+
+def family(depths: tuple[int, ...], missing: int | None = None) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """(names, generated maps of all layers of a family, their means); those of the member `missing` are not there yet."""
+    ends = np.cumsum((0, *depths))
+    where = np.concatenate([np.linspace(0, 1, depth) for depth in depths])
+    values = 0.3 + 0.65 * np.exp(-2 * np.abs(np.subtract.outer(where, where)))
+    if missing is not None:
+        values[ends[missing] : ends[missing + 1]] = values[:, ends[missing] : ends[missing + 1]] = np.nan
+    means = np.add.reduceat(np.add.reduceat(values, ends[:-1], axis=0), ends[:-1], axis=1) / np.outer(depths, depths)
+    return tuple(f"{depth}l-s{i}" for i, depth in enumerate(depths)), values, means
+
+
+def trend_panels(look: Look) -> list[SeriesPanel]:
+    """A generated trend with a line and an odd member whose interval is lopsided, over two quantities."""
+    x = np.linspace(5.5, 6.6, len(SHAPES))
+    y = 0.45 + 0.2 * (x - 5.5)
+    points = []
+    for i, name in enumerate(SHAPES):
+        odd = name == "4l128-h8"
+        at, value = x[i : i + 1], y[i : i + 1] - (0.12 if odd else 0)
+        ends = np.stack([value - 0.02, value + (0.14 if odd else 0.02)])
+        color, symbol = (look.model_color("solu"), "diamond") if odd else (ramp(i / 5, look), "circle")
+        points.append(Series(name, at, value, ends, (f"{name}<br>CKA {value[0]:.3f}",), color, symbol))
+    line = Series("", x[[0, -1]], y[[0, -1]], symbol="", dash="dot", faint=True)
+    sizes = {5.5: "320k", 6.0: "1M", 6.5: "3.2M"}
+    return [
+        SeriesPanel("By size: rises, rank correlation +0.90, p .083", "parameters", "CKA within a model", (*points, line), sizes),
+        SeriesPanel("By loss: undecided", "validation loss, nats a token", "CKA within a model", tuple(points), x_range=(6.8, 5.3)),
+    ]
+
+
+def departure_panel(look: Look) -> SeriesPanel:
+    """Generated departures of six shapes with their reach, one of them odd."""
+    at, effect = np.arange(6.0), np.array([0.01, -0.02, 0.0, -0.11, 0.03, 0.01])
+    parts = (
+        ("as the family predicts", effect > -0.1, look.model_color("gelu"), "circle"),
+        ("odd", effect < -0.1, look.model_color("solu"), "diamond"),
+    )
+    series = tuple(
+        Series(name, at[own], effect[own], np.stack([effect[own] - 0.04, effect[own] + 0.04]), (), color, symbol)
+        for name, own, color, symbol in parts
+    )
+    ticks = dict(zip(at.tolist(), SHAPES, strict=True))
+    return SeriesPanel(
+        "Odd: 4l128-h8 (\u22120.110, 2.7 times the reach)", "shape: layers, d_model, head", "departure, CKA", series, ticks, (-0.5, 5.5), True
+    )
+
+
+def family_cases(look: Look) -> Iterator[tuple[str, go.Figure]]:
+    """The figures of a family of models."""
+    rows = [[block_map(8, ((0, 3), (3, 7), (7, 8))), block_map(8, ((0, 3), (3, 7), (7, 8)), relative=True), block_map(4, ())]]
+    between = [HeatmapPanel(f"{a} × {b}", "mini-neox-a", "mini-neox-b", a, b, matrix(a, b), relative=True) for a, b in ((4, 8), (6, 4))]
+    yield (
+        "two rows, outlines, fractions of the depth",
+        heatmap_grid([*rows, [*between, HeatmapPanel("nothing", "f", "g", 4, 6, relative=True)]], look, height=310),
+    )
+    yield "four in a row", heatmap_grid([[block_map(n, ((0, 2), (2, n))) for n in (6, 8, 4, 2)]], look, height=310)
+    names, values, means = family((2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 6, 8))
+    yield "a family", overview(names, means, look)
+    yield "a family, one member missing", overview(names, family((2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 6, 8), missing=4)[2], look)
+    yield "a family, nothing yet", overview(names, np.full_like(means, np.nan), look, state="computing")
+    yield "all layers", all_layers(names, (2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 6, 8), values, np.full_like(values, 0.01), look)
+    names, values, _ = family(PYTHIA_DEPTHS)
+    yield "all layers, eight deep members", all_layers(names, PYTHIA_DEPTHS, values, np.full_like(values, 0.01), look)
+    yield "all layers, nothing yet", all_layers(names[:3], PYTHIA_DEPTHS[:3], np.full((42, 42), np.nan), np.full((42, 42), np.nan), look)
+    yield "trends", series_panels(trend_panels(look), look, 380)
+    yield "departures", series_panels([departure_panel(look)], look, 380)
+    yield (
+        "no values",
+        series_panels([SeriesPanel("", "parameters", "CKA within a model", state="computing"), SeriesPanel("By loss", "loss", "CKA")], look, 380),
+    )
+
+
 def cases(look: Look) -> Iterator[tuple[str, go.Figure]]:
     """(what it shows, figure) for every builder."""
     names = ("mini-solu-3l-s0", "mini-gelu-3l-s0")
@@ -108,6 +192,7 @@ def cases(look: Look) -> Iterator[tuple[str, go.Figure]]:
     yield "no curve yet; deep with bands", layer_curves([CurvePanel("3-layer models", 3), curve_panel(24)], look)
     yield "learning curves", learning_curves(learning_panels(4), look)
     yield "learning curves, log", learning_curves(learning_panels(3), look, log_steps=True)
+    yield from family_cases(look)
 
 
 def page(look_names: tuple[str, ...] = ("page", "page_dark", "print", "presenting_dark")) -> str:

@@ -10,8 +10,23 @@ import numpy as np
 import plotly.graph_objects as go
 
 from repdiss_core.figures import theme
+from repdiss_core.figures.map_scale import (
+    CKA_SCALE,
+    DIFFERENCE_SCALE,
+    LOSS_SCALE,
+    PENALTY_SCALE,
+    USUAL_STYLE,
+    MapStyle,
+    Scale,
+    color_axis,
+    is_light,
+    limits_of,
+    number_text,
+)
 from repdiss_core.figures.theme import Look
 from repdiss_core.results import LayerMatrix
+
+__all__ = ["CKA_SCALE", "DIFFERENCE_SCALE", "LOSS_SCALE", "PENALTY_SCALE", "HeatmapPanel", "MapStyle", "Scale", "heatmap_grid", "heatmap_row"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +42,7 @@ class HeatmapPanel:
         state: what an empty panel says, such as "computing" or "not computed yet".
         outlines: blocks of a map within one model that are outlined, each (first layer, layer after the last), counted from 0.
         relative: whether axes run over the fraction of the depth, from 0 to 1, instead of layers.
+        scale: a scale of its own, with a colour bar of its own, for the last map of a row; None for the scale of the others.
     """
 
     title: str
@@ -39,6 +55,7 @@ class HeatmapPanel:
     state: str = "not computed yet"
     outlines: tuple[tuple[int, int], ...] = ()
     relative: bool = False
+    scale: Scale | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -46,33 +63,9 @@ class HeatmapPanel:
         return self.matrix.values.shape if self.matrix else (self.n_rows, self.n_columns)
 
 
-@dataclass(frozen=True)
-class Scale:
-    """How values become colours: the same for every map of a row.
-
-    Args:
-        title: what is measured.
-        lower, upper: ends of the scale; None takes the smallest and largest value of the row.
-        grey_below: values under it are drawn in one distinct grey, with their number; None for no such limit.
-        digits: decimals in cells.
-        unit: what the values average over, in the singular.
-    """
-
-    title: str
-    lower: float | None
-    upper: float | None
-    grey_below: float | None
-    digits: int
-    unit: str = "batch"
-    colors: str | list[list[Any]] = "Viridis"
-
-
-CKA_SCALE = Scale("CKA", 0.0, 1.0, 0.0, 2)
-LOSS_SCALE = Scale("loss", None, None, None, 3, unit="sequence")
-PENALTY_SCALE = Scale("penalty", None, None, None, 3, unit="sequence")
 ROOM_FOR_BAR = 0.085
 SLOTS = 3
-LIGHT_FROM = 0.56  # of the colour scale: above it dark text reads better than white
+LARGE = 24  # layers above which a map can be zoomed
 
 
 def heatmap_row(panels: Sequence[HeatmapPanel], look: Look, scale: Scale = CKA_SCALE, height: int = 360) -> go.Figure:
@@ -80,19 +73,26 @@ def heatmap_row(panels: Sequence[HeatmapPanel], look: Look, scale: Scale = CKA_S
     return heatmap_grid([panels], look, scale, height)
 
 
-def heatmap_grid(rows: Sequence[Sequence[HeatmapPanel]], look: Look, scale: Scale = CKA_SCALE, height: int = 360) -> go.Figure:
+def heatmap_grid(
+    rows: Sequence[Sequence[HeatmapPanel]], look: Look, scale: Scale = CKA_SCALE, height: int = 360, style: MapStyle = USUAL_STYLE
+) -> go.Figure:
     """Rows of maps with one colour bar, `height` pixels a row.
 
-    Values are shown in the cells where they fit; NaN cells are hatched and give their reason on hover.
+    Values are shown in the cells where they fit; NaN cells are hatched and give their reason on hover. Large maps can be zoomed: drag
+    over a part; the house in the mode bar shows the whole again.
     """
     panels = [panel for row in rows for panel in row]
     slots = max(SLOTS, *(len(row) for row in rows))  # one map alone is as large as one of three
-    limits = _limits(panels, scale)
-    columns = theme.panel_domains(slots, gap=0.065 if slots <= SLOTS else 0.05, right=ROOM_FOR_BAR)
+    own = [panel for panel in panels if panel.scale is not None]
+    limits = limits_of([panel.matrix for panel in panels if panel.scale is None], scale, style.data_range)
+    columns = theme.panel_domains(slots, gap=0.11 if own else 0.065 if slots <= SLOTS else 0.05, right=ROOM_FOR_BAR)
     margin = theme.fixed_margins(look, tick_characters=2)
-    right = columns[max(len(row) for row in rows) - 1][1]
+    right = columns[max(len(row) for row in rows) - 1 - len(own)][1]
     traces: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {"annotations": [], "shapes": [], "coloraxis": _color_axis(limits, scale, look, right), "margin": margin}
+    layout: dict[str, Any] = {"annotations": [], "shapes": [], "coloraxis": color_axis(limits, scale, look, right), "margin": margin}
+    layout |= {"dragmode": "zoom"} if any(max(panel.shape) > LARGE for panel in panels) else {}
+    if own:
+        layout["coloraxis2"] = color_axis(limits_of([panel.matrix for panel in own], own[0].scale), own[0].scale, look, columns[-1][1])
     number = 0
     for row, y_domain in zip(rows, _row_domains(len(rows), height, margin), strict=True):
         for panel, x_domain in zip(row, columns, strict=False):
@@ -106,9 +106,13 @@ def heatmap_grid(rows: Sequence[Sequence[HeatmapPanel]], look: Look, scale: Scal
             traces.append(theme.axes_holder(number))
             if panel.matrix is not None:
                 place = {"xaxis": _axis_name("x", number), "yaxis": _axis_name("y", number)}
-                traces += [trace | place for trace in _traces(panel, scale, limits, min(height - 110, 800 / slots), look)]
+                on = panel.scale or scale
+                drawn = _traces(panel, on, limits if panel.scale is None else limits_of([panel.matrix], on), min(height - 110, 800 / slots), look)
+                if panel.scale is not None:
+                    drawn = [trace | {"coloraxis": "coloraxis2"} if "coloraxis" in trace else trace for trace in drawn]
+                traces += [trace | place for trace in drawn if style.numbers or trace.get("mode") != "text"]
     if scale.lower is not None and not any(p.matrix is not None and np.isfinite(p.matrix.values).any() for p in panels):
-        traces.append(_bar_holder())
+        traces.append(theme.bar_holder())
     return theme.assemble(traces, layout, look, height * len(rows))
 
 
@@ -117,7 +121,7 @@ def _row_domains(n_rows: int, height: int, margin: dict[str, Any]) -> list[tuple
     whole = height * n_rows - margin["t"] - margin["b"]
     gap = (margin["t"] + margin["b"]) / whole
     side = (1 - gap * (n_rows - 1)) / n_rows
-    return [(1 - i * (side + gap) - side, 1 - i * (side + gap)) for i in range(n_rows)]
+    return [(max(0.0, 1 - i * (side + gap) - side), 1 - i * (side + gap)) for i in range(n_rows)]  # rounding may reach below 0
 
 
 def _axis_name(axis: str, number: int) -> str:
@@ -132,44 +136,11 @@ def _outline(panel: HeatmapPanel, block: tuple[int, int], number: int) -> list[d
     return [where | {"line": {"color": color, "width": width}} for color, width in ((theme.INK, 4), ("#FFFFFF", 1.8))]
 
 
-def _limits(panels: Sequence[HeatmapPanel], scale: Scale) -> tuple[float, float]:
-    """The ends of the colour scale: as the scale says, else from the values of the whole row."""
-    finite = np.concatenate([p.matrix.values[np.isfinite(p.matrix.values)] for p in panels if p.matrix] or [np.zeros(0)])
-    lowest, highest = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    lower = scale.lower if scale.lower is not None else min(0.0, lowest)
-    return lower, scale.upper if scale.upper is not None else max(lower + 1e-9, highest)
-
-
-def _color_axis(limits: tuple[float, float], scale: Scale, look: Look, right: float) -> dict[str, Any]:
-    bar = {
-        "title": {"text": theme.plain(scale.title), "side": "top", "font": {"size": look.font_size}},
-        "tickfont": {"size": look.small_size},
-        "thickness": 12,
-        "lenmode": "pixels",
-        "len": 235,
-        "y": 1.0,
-        "yanchor": "top",
-        "ypad": 0,
-        "x": right + 0.02,
-        "xanchor": "left",
-        "xpad": 0,
-        "outlinewidth": 0,
-        "ticks": "",
-        "nticks": 6,
-    }
-    if scale.lower == 0.0 and scale.upper == 1.0:
-        bar |= {"tickvals": [0, 0.25, 0.5, 0.75, 1], "ticktext": ["0", ".25", ".5", ".75", "1"]}
-    return {"cmin": limits[0], "cmax": limits[1], "colorscale": scale.colors, "colorbar": bar}
-
-
-def _bar_holder() -> dict[str, Any]:
-    """A cell outside of the map: Plotly draws the colour bar only for a trace with a value."""
-    return {"type": "heatmap", "name": "scale", "x": [-9], "y": [-9], "z": [[0]], "coloraxis": "coloraxis", "hoverinfo": "skip"}
 
 
 def _axes(panel: HeatmapPanel, look: Look, number: int, x_domain: tuple[float, float], y_domain: tuple[float, float]) -> dict[str, Any]:
     rows, columns = panel.shape
-    common: dict[str, Any] = {"showgrid": False, "constrain": "domain", "automargin": False}
+    common: dict[str, Any] = {"showgrid": False, "constrain": "domain", "automargin": False, "fixedrange": max(panel.shape) <= LARGE}
     x = theme.axis(look, theme.plain(panel.column_name), domain=x_domain, anchor=_axis_name("y", number), **common)
     across = {"scaleanchor": _axis_name("x", number), "constraintoward": "top"}
     y = theme.axis(look, theme.plain(panel.row_name), domain=y_domain, anchor=_axis_name("x", number), **across, **common)
@@ -246,25 +217,15 @@ def _numbers(panel: HeatmapPanel, values: np.ndarray, scale: Scale, limits: tupl
     """The value of each cell, white on dark cells and dark on light ones."""
     known = [(row, column, values[row, column]) for row, column in np.argwhere(np.isfinite(values))]
     y, x = (_at(panel, count) for count in values.shape)
-    light_from = limits[0] + LIGHT_FROM * (limits[1] - limits[0])
-    on_grey = scale.grey_below if scale.grey_below is not None else -np.inf
     return {
         "type": "scatter",
         "mode": "text",
         "x": [x[column] for _, column, _ in known],
         "y": [y[row] for row, _, _ in known],
-        "text": [_number(value, scale) for *_, value in known],
-        "textfont": {"size": look.small_size, "color": [theme.INK if v >= light_from or v < on_grey else "#FFFFFF" for *_, v in known]},
+        "text": [number_text(value, scale) for *_, value in known],
+        "textfont": {"size": look.small_size, "color": [theme.INK if is_light(v, scale, limits) else "#FFFFFF" for *_, v in known]},
         "hoverinfo": "skip",
     }
-
-
-def _number(value: float, scale: Scale) -> str:
-    """The value with a true minus sign; what rounds to zero keeps its sign only where the sign has a colour."""
-    text = f"{value:.{scale.digits}f}"
-    if scale.grey_below is None and float(text) == 0:
-        text = text.lstrip("-")
-    return text.replace("-", "\u2212")
 
 
 def _only(values: np.ndarray, where: np.ndarray) -> list[list[float | None]]:

@@ -93,7 +93,7 @@ def series_panels(panels: Sequence[SeriesPanel], look: Look, height: int = 360, 
             traces.append(_trace(one, look, number, first=bool(one.name) and one.name not in seen))
             seen.add(one.name)
     rows = legend_rows if seen - {""} else 0
-    layout |= {"showlegend": rows > 0, "margin": theme.fixed_margins(look, tick_characters=4, legend_rows=rows)}
+    layout |= {"showlegend": rows > 0, "margin": theme.fixed_margins(look, tick_characters=5, legend_rows=rows)}
     if rows:
         layout["legend"] = theme.legend_below(look, height, rows)
     return theme.assemble(traces, layout, look, height)
@@ -115,6 +115,8 @@ def _axes(panel: SeriesPanel, look: Look, number: int, domain: tuple[float, floa
     x = theme.axis(look, theme.plain(panel.x_title), domain=domain, anchor=f"y{suffix}", showgrid=False, automargin=False, nticks=6)
     if panel.x_ticks:
         x |= {"tickvals": list(panel.x_ticks), "ticktext": [theme.plain(word) for word in panel.x_ticks.values()]}
+    elif not panel.series:
+        x["showticklabels"] = False
     if panel.x_range:
         x["range"] = list(panel.x_range)
     told = number == 1 or not shared

@@ -24,6 +24,7 @@ NEGATIVE_COLOR = "#C9C9C9"
 QUIET_FILL = "rgba(128,128,128,0.10)"
 QUIET_LINE = "rgba(128,128,128,0.45)"
 GRID_COLOR = "rgba(128,128,128,0.18)"
+LIGHT_FROM = 0.56  # of Viridis: above it dark text reads better than white
 INK, PAPER = "#1F2328", "#FFFFFF"
 CHALK, NIGHT = "#E6E8EB", "#14171C"
 PAGE_CSS = """
@@ -198,6 +199,11 @@ def axes_holder(axis_number: int) -> dict[str, Any]:
     return {"type": "scatter", "x": [None], "y": [None], "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "hoverinfo": "skip", "showlegend": False}
 
 
+def bar_holder() -> dict[str, Any]:
+    """A cell outside of the map: Plotly draws the colour bar only for a trace with a value."""
+    return {"type": "heatmap", "name": "scale", "x": [-9], "y": [-9], "z": [[0]], "coloraxis": "coloraxis", "hoverinfo": "skip"}
+
+
 def panel_domains(n_panels: int, gap: float, right: float = 0.0) -> list[tuple[float, float]]:
     """Equal shares of the width for a row of panels, `gap` apart, leaving `right` free for a colour bar."""
     width = (1.0 - right - gap * (n_panels - 1)) / n_panels
@@ -219,6 +225,7 @@ def chart_config(file_name: str, image_format: str = "svg") -> dict[str, Any]:
         "displayModeBar": "hover",
         "scrollZoom": False,
         "doubleClick": False,
-        "modeBarButtonsToRemove": ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"],
+        "doubleClickDelay": 1,  # ms: two cells clicked one after the other are two clicks
+        "modeBarButtonsToRemove": ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],  # "resetScale2d" shows where axes can be zoomed
         "toImageButtonOptions": {"format": image_format, "filename": safe, "scale": 2 if image_format == "png" else 1},
     }

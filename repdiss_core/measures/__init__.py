@@ -96,8 +96,21 @@ _STITCHED_ACCURACY = MeasureSpec(
     direction="similar",
     unit="fraction right",
 )
+_TOKEN_ALIGNMENT = MeasureSpec(
+    name="token_alignment",
+    label="alignment of single tokens (rows of the U-centred Gram matrices)",
+    needs="features",
+    function="repdiss_core.measures.token_alignment:token_alignment",
+    version=1,
+    invariant_to=("rotation", "isotropic_scale", "shift"),
+    symmetric=True,
+    range=(-1.0, 1.0),
+    self_value=1.0,
+    direction="similar",
+    unit="",
+)
 MEASURES: dict[str, MeasureSpec] = {
-    spec.name: spec for spec in (_CKA, _STITCHING, _IDENTITY_STITCHING, _STITCHED_ACCURACY)
+    spec.name: spec for spec in (_CKA, _STITCHING, _IDENTITY_STITCHING, _STITCHED_ACCURACY, _TOKEN_ALIGNMENT)
 }
 
 _EXPORTS = {

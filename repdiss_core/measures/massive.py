@@ -1,8 +1,11 @@
 """Massive tokens: rows of a feature matrix that are many times as long as the others, and CKA without them.
 
-Two such rows that two models share drive unbiased CKA to 1 whatever the rest does, and two in one model alone drive it to 0
-(massive activations: Sun et al. 2024). So every map is offered in three ways: with all rows ("kept", the paper's), without the rows
-that are massive in any layer of either model ("dropped"), and with every row scaled to length 1 ("normalised").
+Unbiased CKA leaves out each row's product with itself, so that of two such rows their product with each other decides: rows that
+two models share drive CKA to 1 whatever the rest does where they point one way in both, as massive activations do (Sun et al.
+2024), and to -1 where they point one way in one model and opposite ways in the other; rows of one model alone drive it to 0.
+
+So every map is offered in three ways: with all rows ("kept", the paper's), without the rows that are massive in any layer of
+either model ("dropped"), and with every row scaled to length 1 ("normalised").
 """
 
 from __future__ import annotations

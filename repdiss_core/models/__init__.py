@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from repdiss_core import bundled
 from repdiss_core.bundled.recipe import BUNDLED_MODELS
-from repdiss_core.errors import unknown_name
+from repdiss_core.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from repdiss_core.models.protocol import ResidualModel
@@ -32,6 +32,9 @@ class ModelSpec:
         tokens_seen: in training.
         state: "final", or "intermediate" for a checkpoint of a training that went on.
         loader: "module:function", called with the spec and `resid_mean`.
+        repo, revision: where it stands on the hub ("" for what ships); `path` is a local folder's.
+        tokenizer_repo: the repository (or folder) whose tokenizer.json it reads with.
+        download_bytes: about what has to be fetched.
     """
 
     name: str
@@ -54,6 +57,10 @@ class ModelSpec:
     tokens_seen: int
     state: str
     loader: str
+    repo: str = ""
+    revision: str = ""
+    tokenizer_repo: str = ""
+    download_bytes: int = 0
 
 
 def _bundled_models() -> dict[str, ModelSpec]:
@@ -103,20 +110,35 @@ MODELS: dict[str, ModelSpec] = _bundled_models() | _family_models()
 
 
 def model_spec(name: str) -> ModelSpec:
-    """The model of that name, or a `UserError` with the nearest ones."""
+    """The model of that name, or a `UserError` with the nearest ones.
+
+    Beside what ships: the paper's models ("pythia-1b-deduped", "gelu-3l", "feather-bert-07"), these at a revision
+    ("pythia-1b-deduped@step1000"), any repository of the hub ("hub:org/name@revision") and a folder ("path:…").
+    """
     if name in MODELS:
         return MODELS[name]
+    from repdiss_core.models import paper_models
     from repdiss_core.models.classifiers import classifiers
-    from repdiss_core.models.family import family_checkpoints
+    from repdiss_core.models.family import family_checkpoints, family_models
 
-    known = MODELS | family_checkpoints() | classifiers()
-    if name not in known:
-        raise unknown_name("model", name, list(known), "python -m repdiss_core list models")
-    return known[name]
+    known = MODELS | family_models() | family_checkpoints() | classifiers()  # members may have been trained since the start
+    if name in known:
+        return known[name]
+    found = paper_models.find(name)
+    if found is None:
+        raise unknown_name("model", name, [*known, *paper_models.names()], "python -m repdiss_core list models")
+    return found
 
 
-def load_model(name: str, resid_mean: str = "removed") -> ResidualModel:
-    """The model of that name, frozen and in float32; imports torch (seconds) and reads the weights."""
+def load_model(name: str, resid_mean: str = "removed", dtype: str = "float32", device: str = "cpu") -> ResidualModel:
+    """The model of that name, frozen; imports torch (seconds) and reads the weights, which are fetched where they have to be.
+
+    Raises:
+        UserError: missing, damaged or foreign weights; a bundled model in another dtype than float32 or on another device.
+    """
     spec = model_spec(name)
     module, function = spec.loader.split(":")
-    return getattr(importlib.import_module(module), function)(spec, resid_mean=resid_mean)
+    where = {} if not spec.repo and not name.startswith("path:") else {"dtype": dtype, "device": device}
+    if not where and dtype != "float32":
+        raise UserError(f"{name} runs in float32; {dtype} was asked for. Leave it out: the model is small.")
+    return getattr(importlib.import_module(module), function)(spec, resid_mean=resid_mean, **where)

@@ -13,12 +13,14 @@ from transformers.masking_utils import create_bidirectional_mask
 
 from repdiss_core.data.batches import TokenBatch
 from repdiss_core.errors import UserError
-from repdiss_core.models.checks import check_weights, checked_tokens, hidden_states
+from repdiss_core.models.checks import check_depth, check_weights, checked_tokens, hidden_states, read_tensors
 
 if TYPE_CHECKING:
     from repdiss_core.models import ModelSpec
 
 HOOKS = ("mlp_out", "resid_post")
+# The order of the published fine-tunings' logits, which their configurations do not name.
+FEATHER_LABELS = ("contradiction", "entailment", "neutral")
 
 
 def token_types(tokens: np.ndarray, separator: int) -> np.ndarray:
@@ -48,7 +50,7 @@ class BertResidualModel:
         config = network.config
         self.n_layers, self.d_model = int(config.num_hidden_layers), int(config.hidden_size)
         self.vocab_size, self.n_ctx = int(config.vocab_size), int(config.max_position_embeddings)
-        self.n_forwards = 0
+        self.device, self.n_forwards = next(network.parameters()).device, 0
         if len(labels) != int(config.num_labels):
             raise UserError(f"{name} has {config.num_labels} outputs but {len(labels)} labels ({', '.join(labels)}); name one label for each output.")
 
@@ -57,7 +59,8 @@ class BertResidualModel:
         tokens = checked_tokens(self.name, batch.tokens, self.n_ctx, self.vocab_size)
         self.n_forwards += 1
         types = np.zeros_like(tokens) if self.separator is None else token_types(tokens, self.separator)
-        return self.network.bert.embeddings(input_ids=torch.from_numpy(tokens), token_type_ids=torch.from_numpy(types))
+        ids, types = (torch.from_numpy(a).to(self.device) for a in (tokens, types))
+        return self.network.bert.embeddings(input_ids=ids, token_type_ids=types)
 
     def blocks(self, h: Tensor, a: int, b: int, batch: TokenBatch) -> Tensor:
         """(b, t, d_model) after blocks a+1 … b; no token attends to padding; differentiable in h."""
@@ -81,7 +84,7 @@ class BertResidualModel:
         """
         layer = self.network.bert.encoder.layer[-1]
         attention, first = layer.attention.self, h[:, :1]
-        mask = None if batch.mask is None else torch.from_numpy(batch.mask.astype(bool))[:, None, None, :]  # (b, 1, 1, t)
+        mask = None if batch.mask is None else torch.from_numpy(batch.mask.astype(bool)).to(h.device)[:, None, None, :]  # (b, 1, 1, t)
         query, key, value = (
             project(x).unflatten(-1, (-1, attention.attention_head_size)).transpose(1, 2)  # (b, heads, 1 or t, d_head)
             for project, x in ((attention.query, first), (attention.key, h), (attention.value, h))
@@ -119,7 +122,7 @@ class BertResidualModel:
 
     def _attention_mask(self, h: Tensor, batch: TokenBatch) -> Any:
         """The mask that BERT itself makes: bidirectional, without the padding."""
-        padding = None if batch.mask is None else torch.from_numpy(batch.mask.astype(np.int64))
+        padding = None if batch.mask is None else torch.from_numpy(batch.mask.astype(np.int64)).to(h.device)
         return create_bidirectional_mask(config=self.network.config, inputs_embeds=h, attention_mask=padding)
 
 
@@ -139,3 +142,51 @@ def load_nli(spec: ModelSpec, resid_mean: str = "kept") -> BertResidualModel:
         return BertResidualModel(read_classifier(path), spec.name, LABELS, nli.SEP, resid_mean)
     except SafetensorError as error:
         raise UserError(f"The weights of {spec.name} cannot be read ({error}). {restore}") from error
+
+
+def load_feather(spec: ModelSpec, resid_mean: str = "kept", dtype: str = "float32", device: str = "cpu") -> BertResidualModel:
+    """One of the hundred fine-tunings of bert-base-uncased; its labels are put into our order, which is GLUE's.
+
+    Raises:
+        UserError: another architecture, missing or foreign weights, other labels.
+    """
+    from repdiss_core import hub
+    from repdiss_core.data.entailment import special_ids
+    from repdiss_core.data.nli_sets import LABELS
+    from repdiss_core.data.tokenizer import check_size
+    from repdiss_core.models.paper_models import repo_of, weight_files
+    from repdiss_core.models.typed import read_config
+
+    repo = repo_of(spec)
+    files = weight_files(hub.pin(repo).files)
+    folder = hub.fetch(repo, ["config.json", *files])
+    config = read_config(spec.name, folder)
+    if config.get("model_type", "bert") != "bert":
+        raise UserError(f"{spec.name} is a {config['model_type']} model; this loader reads BERT classifiers.")
+    network = classifier_of(spec.name, config, read_tensors(spec.name, folder, files))
+    check_depth(spec, int(network.config.num_hidden_layers))
+    check_size(spec.name, spec.tokenizer_repo, int(network.config.vocab_size))
+    named = tuple(str(label).lower() for label in network.config.id2label.values())
+    order = named if set(named) == set(LABELS) else FEATHER_LABELS
+    with torch.no_grad():
+        at = [order.index(label) for label in LABELS]
+        network.classifier.weight.copy_(network.classifier.weight[at].clone())
+        network.classifier.bias.copy_(network.classifier.bias[at].clone())
+    return BertResidualModel(network.to(device, getattr(torch, dtype)), spec.name, LABELS, special_ids()[1], resid_mean)
+
+
+def classifier_of(name: str, config: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
+    """A `BertForSequenceClassification` of three labels in float32 with exactly the given weights."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    with torch.random.fork_rng(devices=[]):
+        network = BertForSequenceClassification(BertConfig(**{"num_labels": 3, **config}))
+    given = {k.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias"): v for k, v in tensors.items()}
+    given = {k: v for k, v in given.items() if not k.endswith("embeddings.position_ids")}
+    own = dict(network.named_parameters())
+    wrong = sorted(set(own) ^ set(given)) or [k for k, p in own.items() if p.shape != given[k].shape]
+    if wrong or network.config.num_labels != 3:
+        told = ", ".join(wrong[:3]) or f"{network.config.num_labels} labels"
+        raise UserError(f"The weights of {name} are not those of a BERT classifier of three labels ({told}); nothing was filled in.")
+    network.load_state_dict({k: v.float() for k, v in given.items()}, strict=False)
+    return network.eval()

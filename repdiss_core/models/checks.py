@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,3 +56,34 @@ def check_weights(spec: ModelSpec, path: Path, folder: str) -> str:
 def hidden_states(output: Any) -> Tensor:
     """The hidden states of a transformers block's output, which some versions wrap in a tuple."""
     return output[0] if isinstance(output, tuple) else output
+
+
+def check_depth(spec: ModelSpec, n_layers: int) -> None:
+    """Raise a `UserError` where a checkpoint is not as deep as its facts say: its layers would be drawn wrongly."""
+    if n_layers != spec.n_layers:
+        raise UserError(
+            f"The checkpoint of {spec.name} has {n_layers} layers, its facts say {spec.n_layers}: {spec.repo} holds another model at {spec.revision}."
+        )
+
+
+def read_tensors(name: str, folder: Path, files: Sequence[str]) -> dict[str, Tensor]:
+    """The tensors of a model's weight files; torch's own (.bin, .pth) with `weights_only=True`, so that no code in them runs.
+
+    Raises:
+        UserError: a file that cannot be read, or that holds more than tensors.
+    """
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    found: dict[str, Tensor] = {}
+    for file in files:
+        try:
+            found |= load_file(folder / file) if file.endswith(".safetensors") else torch.load(folder / file, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise UserError(f"The weights of {name} ({file}) hold more than tensors, which RepDiss never opens. Look for safetensors.") from error
+        except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+            raise UserError(f"The files of {name} in {folder} cannot be read ({file}: {error}). Fetch the model anew.") from error
+    return found

@@ -52,6 +52,7 @@ class HookedResidualModel:
         self.vocab_size, self.n_ctx = int(self.config.d_vocab), int(self.config.n_ctx)
         self.n_forwards = 0
         self._network = _unwrapped(bridge)
+        self.device = next(self._network.parameters()).device
         self._fast = supported(self.config)
 
     def embed(self, batch: TokenBatch) -> Tensor:
@@ -60,7 +61,7 @@ class HookedResidualModel:
         self.n_forwards += 1
         h = self._network.tok_embed(tokens)
         if self._network.pos is not None:
-            h = h + self._network.pos(torch.arange(tokens.shape[1]))
+            h = h + self._network.pos(torch.arange(tokens.shape[1], device=self.device))
         return h
 
     def blocks(self, h: Tensor, a: int, b: int, batch: TokenBatch) -> Tensor:
@@ -91,9 +92,9 @@ class HookedResidualModel:
     def _runner(self, t: int, batch: TokenBatch):
         """A function (block, h) -> h; padded batches take the native block, which knows masks."""
         if self._fast and batch.mask is None:
-            mask = causal_mask(t)
+            mask = causal_mask(t).to(self.device)
             return lambda block, h: fast_block(block, h, mask)
-        padding = None if batch.mask is None else torch.from_numpy(batch.mask)
+        padding = None if batch.mask is None else torch.from_numpy(batch.mask).to(self.device)
         return lambda block, h: block(h, attention_mask=padding)[0]
 
     def _tokens(self, batch: TokenBatch) -> Tensor:
@@ -109,7 +110,7 @@ class HookedResidualModel:
                 f"the batch has {int(np.min(tokens))} to {int(np.max(tokens))}. "
                 "Its tokens come from another tokenizer: choose data made for this model."
             )
-        return torch.from_numpy(np.ascontiguousarray(tokens))
+        return torch.from_numpy(np.ascontiguousarray(tokens)).to(self.device)
 
 
 def _unwrapped(bridge: TransformerBridge) -> NativeModel:
@@ -124,7 +125,7 @@ def _unwrapped(bridge: TransformerBridge) -> NativeModel:
     own = dict(network.named_parameters())
     # The bridge adds a zero unembedding bias that the native model lacks; the head is left to the bridge.
     network.load_state_dict({name: shared[name] for name in own}, strict=True, assign=True)
-    return network.eval().requires_grad_(False)
+    return network.to(next(iter(shared.values())).device).eval().requires_grad_(False)
 
 
 def load_native(bridge: TransformerBridge, tensors: Mapping[str, Tensor]) -> None:

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 from transformers.masking_utils import create_causal_mask
+from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXRotaryEmbedding
 
 from repdiss_core.data.batches import TokenBatch
 from repdiss_core.errors import UserError
-from repdiss_core.models.checks import check_weights, checked_tokens, hidden_states
+from repdiss_core.models.checks import check_depth, check_weights, checked_tokens, hidden_states, read_tensors
 
 if TYPE_CHECKING:
     from repdiss_core.models import ModelSpec
@@ -45,13 +46,13 @@ class NeoxResidualModel:
         config = network.config
         self.n_layers, self.d_model = int(config.num_hidden_layers), int(config.hidden_size)
         self.vocab_size, self.n_ctx = int(config.vocab_size), int(config.max_position_embeddings)
-        self.n_forwards = 0
+        self.device, self.n_forwards = network.gpt_neox.embed_in.weight.device, 0
 
     def embed(self, batch: TokenBatch) -> Tensor:
         """(b, t, d_model): token embeddings; positions enter in the blocks' attention."""
         tokens = checked_tokens(self.name, batch.tokens, self.n_ctx, self.vocab_size)
         self.n_forwards += 1
-        return self.network.gpt_neox.embed_in(torch.from_numpy(tokens))
+        return self.network.gpt_neox.embed_in(torch.from_numpy(tokens).to(self.device))
 
     def blocks(self, h: Tensor, a: int, b: int, batch: TokenBatch) -> Tensor:
         """(b, t, d_model) after blocks a+1 … b of a raw residual stream; differentiable in h."""
@@ -118,44 +119,74 @@ def checked_config(name: str, config: Mapping[str, Any]) -> GPTNeoXConfig:
         raise UserError(f"The configuration of {name} cannot be used: {error}".strip()) from error
 
 
-def network_of(name: str, config: GPTNeoXConfig, tensors: Mapping[str, Tensor]) -> GPTNeoXForCausalLM:
-    """The network in float32 with exactly the given weights.
+def network_of(
+    name: str, config: GPTNeoXConfig, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32, device: str = "cpu"
+) -> GPTNeoXForCausalLM:
+    """The network with exactly the given weights; it is never made with random ones first, so that 12 billion need no double room.
 
     Raises:
         UserError: a weight is missing, foreign or of another shape.
     """
     given = {key: value for key, value in tensors.items() if not _BUFFERS.search(key)}
-    with torch.random.fork_rng(devices=[]):
-        network = GPTNeoXForCausalLM(config).float()
+    with torch.device("meta"):
+        network = GPTNeoXForCausalLM(config)
     own = dict(network.named_parameters())
     for what, keys in (("lack", sorted(set(own) - set(given))), ("have what the network has not", sorted(set(given) - set(own)))):
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
             raise UserError(f"The weights of {name} {what}: {', '.join(keys[:3])}{more}. Fetch them anew; nothing was filled in.")
-    with torch.no_grad():
-        for key, parameter in own.items():
-            if parameter.shape != given[key].shape:
-                raise UserError(
-                    f"The weights of {name} do not fit its configuration: {key} is {tuple(given[key].shape)}, expected {tuple(parameter.shape)}."
-                )
-            parameter.copy_(given[key])
+    for key, parameter in own.items():
+        if parameter.shape != given[key].shape:
+            raise UserError(
+                f"The weights of {name} do not fit its configuration: {key} is {tuple(given[key].shape)}, expected {tuple(parameter.shape)}."
+            )
+    network.load_state_dict({key: given[key].to(device, dtype) for key in own}, strict=True, assign=True)
+    network.gpt_neox.rotary_emb = GPTNeoXRotaryEmbedding(config).to(device)  # its frequencies are no part of the weights
     return network
 
 
-def load_folder(folder: Path, name: str, resid_mean: str = "removed") -> NeoxResidualModel:
-    """A model from a folder with config.json and safetensors files, such as a downloaded Pythia."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def load_folder(
+    folder: Path, name: str, resid_mean: str = "removed", files: list[str] | None = None, dtype: str = "float32", device: str = "cpu"
+) -> NeoxResidualModel:
+    """A model from a folder with config.json and weights, such as a downloaded Pythia.
 
-    files = sorted(folder.glob("*.safetensors"))
+    Args:
+        files: the weights; default every .safetensors file. Torch's own files are read with `weights_only=True`.
+    """
+    files = sorted(path.name for path in folder.glob("*.safetensors")) if files is None else files
     if not (folder / "config.json").exists() or not files:
         raise UserError(f"{name} needs config.json and at least one .safetensors file in {folder}; fetch the model anew.")
     try:
         config = checked_config(name, json.loads((folder / "config.json").read_text("utf-8")))
-        tensors = {key: value for file in files for key, value in load_file(file).items()}
-    except (SafetensorError, json.JSONDecodeError) as error:
+    except json.JSONDecodeError as error:
         raise UserError(f"The files of {name} in {folder} cannot be read ({error}). Fetch the model anew.") from error
-    return NeoxResidualModel(network_of(name, config, tensors), name, resid_mean)
+    return NeoxResidualModel(network_of(name, config, read_tensors(name, folder, files), getattr(torch, dtype), device), name, resid_mean)
+
+
+def load_hub(spec: ModelSpec, resid_mean: str = "removed", dtype: str = "float32", device: str = "cpu") -> NeoxResidualModel:
+    """A Pythia, or another GPT-NeoX model of the hub, at its pinned commit; what is missing is downloaded."""
+    from repdiss_core import hub
+    from repdiss_core.data.tokenizer import check_size
+    from repdiss_core.models.paper_models import repo_of, weight_files
+
+    repo = repo_of(spec)
+    files = weight_files(hub.pin(repo).files)
+    folder = hub.fetch(repo, ["config.json", *files])
+    model = load_folder(folder, spec.name, resid_mean, files, dtype, device)
+    check_depth(spec, model.n_layers)
+    check_size(spec.name, spec.tokenizer_repo, model.vocab_size)
+    return model
+
+
+def load_path(spec: ModelSpec, resid_mean: str = "removed", dtype: str = "float32", device: str = "cpu") -> NeoxResidualModel:
+    """A model of a folder that the user named."""
+    from repdiss_core.data.tokenizer import check_size
+    from repdiss_core.models.paper_models import weight_files
+
+    folder = Path(spec.name.removeprefix("path:")).expanduser()
+    model = load_folder(folder, spec.name, resid_mean, weight_files([path.name for path in folder.iterdir()]), dtype, device)
+    check_size(spec.name, spec.tokenizer_repo, model.vocab_size)
+    return model
 
 
 def load_family(spec: ModelSpec, resid_mean: str = "removed") -> NeoxResidualModel:

@@ -11,6 +11,7 @@ from repdiss_core.cache import ResultStore
 from repdiss_core.claims import asymmetry_claims
 from repdiss_core.models import MODELS
 from repdiss_core.panels import load_matrix, load_stitch
+from repdiss_core.shipped import report_scaling
 from repdiss_core.shipped.report_generalization import tables
 from repdiss_core.studies.asymmetry import DEPTHS, Params, all_curves, cka_panels, control_curves, paper_curves
 from repdiss_core.studies.common import CkaView
@@ -26,7 +27,7 @@ def main() -> None:
         lines += [f"## Stitching, {depth} layers, reference setting, seeds 0", "", *_reference(store, Params(depth=depth, stitch="reference")), ""]
         lines += [f"## Claims of section 3, {depth} layers", "", *_claims(store, params), ""]
         lines += [f"## CKA, {depth} layers, seeds 0", "", *_cka(store, params), ""]
-    lines += tables(store)
+    lines += tables(store) + report_scaling.tables(store)
     sys.stdout.write("\n".join(lines).rstrip() + "\n")
 
 

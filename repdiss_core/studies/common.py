@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from repdiss_core.comparison import Comparison, DataId, ModelId, Setting, cka_comparison
-from repdiss_core.data import content_id
+from repdiss_core.data import bound, content_id
 from repdiss_core.errors import UserError
 from repdiss_core.measures import MEASURES, stitch_settings
 from repdiss_core.measures.massive import MULTIPLE, check_choice
@@ -18,7 +18,8 @@ from repdiss_core.presets import Preset, preset, stitch_preset
 class CkaView:
     """How CKA is read: estimator, flatten, resid_mean and massive enter the key; reduction and n_batches are of the view.
 
-    `massive` says what becomes of massive tokens: "kept", "dropped" or "normalised" (see `measures.massive`).
+    `massive` says what becomes of massive tokens: "kept", "dropped" or "normalised" (see `measures.massive`); `dtype` is that of the
+    forward pass.
     """
 
     estimator: str = "unbiased"
@@ -27,6 +28,7 @@ class CkaView:
     reduction: str = "mean_of_ratios"
     n_batches: int = 100
     massive: str = "kept"
+    dtype: str = "float32"
 
     @property
     def settings(self) -> tuple[tuple[str, Setting], ...]:
@@ -44,10 +46,17 @@ def model_id(name: str) -> ModelId:
     return ModelId(name, model_spec(name).weights)
 
 
-def data_id(setting: Preset, split: str, seed: int = 0) -> DataId:
-    """The stream that a preset evaluates on (split "eval") or trains phi on (split "phi")."""
-    content = content_id(setting.data, split)
-    return DataId(setting.data, split, content, setting.sequences_per_batch, setting.tokens_per_sequence, seed)
+def data_id(setting: Preset, split: str, seed: int = 0, model: str = "") -> DataId:
+    """The stream that a preset evaluates on (split "eval") or trains phi on (split "phi").
+
+    Args:
+        model: one of those that read it, whose tokenizer cuts it; "" for the bundled models.
+
+    Raises:
+        UserError: the data's tokens are not those of the model.
+    """
+    name = bound(setting.data, model_spec(model).tokenizer_repo if model else "")
+    return DataId(name, split, content_id(name, split), setting.sequences_per_batch, setting.tokens_per_sequence, seed)
 
 
 def cka_panel(name_f: str, name_g: str, view: CkaView, data: DataId, title: str = "") -> MatrixPanel:
@@ -57,10 +66,34 @@ def cka_panel(name_f: str, name_g: str, view: CkaView, data: DataId, title: str 
         model_id(name_g),
         data,
         resid_mean=view.resid_mean,
+        dtype=view.dtype,
         measure_version=MEASURES["cka"].version,
         settings=view.settings,
     )
     return MatrixPanel(title or f"{name_f} × {name_g}", comparison, swapped, name_f, name_g)
+
+
+def token_comparison(f: tuple[str, int], g: tuple[str, int], view: CkaView, data: DataId, batch: int = 0) -> tuple[Comparison, bool]:
+    """The alignment of the tokens of one batch between two layers, and whether the two sides were exchanged to reach canonical order.
+
+    Args:
+        f, g: (model, layer counted from 1).
+        batch: counted from 0.
+
+    Raises:
+        UserError: a layer out of range.
+    """
+    for name, layer in (f, g):
+        n_layers = model_spec(name).n_layers
+        if not 1 <= layer <= n_layers:
+            raise UserError(f"{name} has layers 1 to {n_layers}; layer {layer} was asked for. Choose one in that range.")
+    swapped = g < f
+    first, second = (g, f) if swapped else (f, g)
+    made = Comparison(
+        "token_alignment", model_id(first[0]), model_id(second[0]), data, f"{first[1]}:{second[1]}",
+        resid_mean=view.resid_mean, dtype=view.dtype, measure_version=MEASURES["token_alignment"].version, settings=(("batch", batch),),
+    )  # fmt: skip
+    return made, swapped
 
 
 def stitch_comparison(
@@ -79,11 +112,11 @@ def stitch_comparison(
         n_layers = model_spec(name).n_layers
         if not 0 <= layer <= n_layers:
             raise UserError(f"{name} has layers 0 (embedding) to {n_layers}; layer {layer} was asked for. Choose one in that range.")
-    f, g, data = model_id(name_f), model_id(name_g), data_id(setting, setting.eval_split)
+    f, g, data = model_id(name_f), model_id(name_g), data_id(setting, setting.eval_split, model=name_f)
     # A stitched model runs on the raw residual stream.
     fields = {"resid_mean": "kept", "measure_version": MEASURES[measure].version}
     if measure == "stitching":
-        phi = data_id(setting, setting.phi_split)
+        phi = data_id(setting, setting.phi_split, model=name_f)
         made = stitch_settings.stitch_comparison(f, g, data, *pair, stitch_preset(stitch).settings, phi, **fields)
     else:
         made = stitch_settings.identity_comparison(f, g, data, *pair, **fields)

@@ -22,7 +22,7 @@ def check_pair(name_f: str, name_g: str, data: str) -> None:
 def pair_panels(name_f: str, name_g: str, view: CkaView, setting: Preset) -> tuple[MatrixPanel, ...]:
     """Within f, within g, and between (rows f, columns g); one map alone where f is g."""
     check_pair(name_f, name_g, setting.data)
-    data = data_id(setting, setting.eval_split)
+    data = data_id(setting, setting.eval_split, model=name_f)
     within = cka_panel(name_f, name_f, view, data, f"Within {name_f}")
     if name_f == name_g:
         return (within,)

@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from repdiss_core import hub
 from repdiss_core.errors import UserError, unknown_name
 from repdiss_core.models import ModelSpec, model_spec
 from repdiss_core.models.family import checkpoint_of, family_checkpoints, family_models
 from repdiss_core.panels import MatrixPanel
-from repdiss_core.presets import Preset
+from repdiss_core.presets import Preset, preset
 from repdiss_core.studies.common import CkaView, bundled_preset, cka_panel, data_id
 
 
@@ -38,7 +39,7 @@ class FamilySpec:
     departures: tuple[str, ...]
 
 
-MINI = "mini-neox"
+MINI, PYTHIA = "mini-neox", "pythia"
 FAMILIES = {
     spec.name: spec
     for spec in (
@@ -52,6 +53,16 @@ FAMILIES = {
             ("4l128-h8", "4l128-h32"),
             ("The models are GPT-NeoX models of 0.4 to 4.3 million parameters, trained by us; the paper's are Pythia models of 70 million to 6.9 billion.",),
         ),
+        FamilySpec(
+            PYTHIA,
+            "Pythia, deduplicated: the paper's 7 models",
+            "The paper's models, from the hub. By accident of their training, pythia-6.9b was initialised differently from the smaller ones (Pythia's errata).",
+            tuple(f"pythia-{size}-deduped" for size in ("1b", "1.4b", "2.8b", "6.9b")),
+            tuple(f"pythia-{size}-deduped" for size in ("1b", "1.4b", "2.8b")),
+            tuple(f"pythia-{size}-deduped" for size in ("70m", "160m", "410m", "1b")),
+            None,
+            (),
+        ),
     )
 }  # fmt: skip
 
@@ -64,11 +75,13 @@ class Params:
         family: a name in `FAMILIES`.
         cka: how CKA is read.
         preset: data and sizes.
+        pins: what the hub's revisions stand for here (`hub.stamp`): choices that name its models differ where that does.
     """
 
     family: str = MINI
     cka: CkaView = CkaView()
     preset: Preset = field(default_factory=bundled_preset)
+    pins: int = field(default_factory=hub.stamp)
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
@@ -80,13 +93,21 @@ class Params:
         return FAMILIES[self.family]
 
 
+def preset_of(family: str) -> Preset:
+    """The setting at which a family is shown at first."""
+    return bundled_preset() if family == MINI else preset("paper")
+
+
 def members(family: str) -> tuple[str, ...]:
     """Names of the family's finished members, small ones first; replicates of one shape stand together.
 
     Raises:
         UserError: a family of fewer than two models, or members that read different tokens.
     """
-    specs = list(family_models().values()) if family == MINI else []
+    if family == MINI:
+        return checked_members(family, family_models().values())
+    spec = FAMILIES[family]
+    specs = [model_spec(name) for name in dict.fromkeys((*spec.within, *spec.all_pairs, *spec.against))]
     return checked_members(family, specs)
 
 
@@ -129,7 +150,7 @@ def first_of(family: str, shape: str) -> str:
 
 def pair_panel(params: Params, f: str, g: str, title: str = "") -> MatrixPanel:
     """The map of f (rows) against g (columns)."""
-    return cka_panel(f, g, params.cka, data_id(params.preset, params.preset.eval_split), title or _title(f, g))
+    return cka_panel(f, g, params.cka, data_id(params.preset, params.preset.eval_split, model=f), title or _title(f, g))
 
 
 def figure_panels(params: Params, figure_id: str) -> tuple[tuple[MatrixPanel, ...], ...]:

@@ -8,18 +8,21 @@ from functools import lru_cache
 import streamlit as st
 
 from repdiss_core.compose import compose_curves, compose_heatmaps, compose_learning
+from repdiss_core.figures.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.panels import request_for
 from repdiss_core.paper import STUDIES, FigurePart, figure_parts, figure_spec
+from repdiss_core.presets import PRESETS
 from repdiss_core.studies import asymmetry
 from repdiss_core.studies.asymmetry import Params
 from repdiss_core.ui.figure_card import Card
 from repdiss_core.ui.pickers import choose, chosen, controls, show_unknown, switch
-from repdiss_core.ui.settings import cka_settings
+from repdiss_core.ui.settings import cka_settings, map_style
 
 QUESTION = STUDIES["asymmetry"].question
 LINK = "layers"
 HEATMAP_HEIGHT, CURVE_HEIGHT, LEARNING_HEIGHT = 356, 410, 340
 DEPTHS = {"3 and 4 layers": (3, 4), "3 layers": (3,), "4 layers": (4,)}
+SETTINGS = {"bundled": "ours, on docstrings", "paper-quick": "the paper’s, quick look", "paper": "the paper’s, its settings"}
 HOW_STITCHING_READS = (
     "A stitch runs model f up to layer *l*, then one trained layer (LayerNorm and an affine map), then model g from layer *l* on. "
     "“SoLU → GeLU” has SoLU below and GeLU on top. The colour is that of the bottom model; a dashed line changes the activation function. "
@@ -39,29 +42,34 @@ HOW_LEARNING_READS = (
 
 @dataclass(frozen=True)
 class Choice:
-    """What the dropdowns say: the parameters of each depth shown, and loss or penalty."""
+    """What the dropdowns say: the parameters of each depth shown, loss or penalty, and how maps are drawn."""
 
     params: tuple[Params, ...]
     quantity: str
     log_steps: bool = False
+    style: MapStyle = USUAL_STYLE
+    relative: bool = False
 
 
 def pick() -> Choice:
     """The row of controls."""
     with controls():
-        depth, gelu, solu, quantity, settings = st.columns([1.2, 0.9, 0.9, 1.1, 3], vertical_alignment="bottom")
+        models, depth, gelu, solu, quantity, settings = st.columns([1.5, 1.2, 0.9, 0.9, 1.1, 2.4], vertical_alignment="bottom")
+        with models:
+            setting = PRESETS[choose("Models and data", list(SETTINGS), "models", names=SETTINGS.__getitem__)]
         with depth:
             depths = DEPTHS[choose("Depth", list(DEPTHS), "depth")]
         with gelu:
-            seed_gelu = choose("GeLU model", _seeds("gelu", depths), "gelu", names=_seed_name)
+            seed_gelu = choose("GeLU model", _seeds("gelu", depths, setting.models), "gelu", names=_seed_name)
         with solu:
-            seed_solu = choose("SoLU model", _seeds("solu", depths), "solu", names=_seed_name)
+            seed_solu = choose("SoLU model", _seeds("solu", depths, setting.models), "solu", names=_seed_name)
         with quantity:
             shown = switch("Show", ("loss", "penalty"), "show")
         with settings:
-            view, stitch = cka_settings(stitching=True)
+            view, stitch = cka_settings(stitching=True, setting=setting, axes=True)
     show_unknown()
-    return Choice(tuple(Params(d, seed_gelu, seed_solu, stitch, view) for d in depths), shown, chosen("steps", "linear") == "logarithmic")
+    params = tuple(Params(d, seed_gelu, seed_solu, stitch, view, setting) for d in depths)
+    return Choice(params, shown, chosen("steps", "linear") == "logarithmic", *map_style())
 
 
 def first_cards() -> list[Card]:
@@ -87,7 +95,7 @@ def stitching_card(choice: Choice) -> Card:
 
 
 @lru_cache(maxsize=64)
-def cka_card(params: Params) -> Card:
+def cka_card(params: Params, style: MapStyle = USUAL_STYLE, relative: bool = False) -> Card:
     """Figure 4 (3 layers) or 5 (4 layers)."""
     figure_id = "fig4" if params.depth == 3 else "fig5"
     (part,) = figure_parts(figure_id, params)
@@ -97,11 +105,11 @@ def cka_card(params: Params) -> Card:
         figure_spec(figure_id).label,
         request_for(part.comparisons, params.cka.n_batches),
         lambda store, look, state: compose_heatmaps(
-            store, part, look, params.preset, params.cka.reduction, params.cka.n_batches, state, HEATMAP_HEIGHT
+            store, part, look, params.preset, params.cka.reduction, params.cka.n_batches, state, HEATMAP_HEIGHT, relative, style
         ),
         HOW_CKA_READS,
         figure_spec(figure_id).departures,
-        params,
+        (params, style, relative),
         LINK,
     )
 
@@ -127,9 +135,9 @@ def _part(figure_id: str, params: Params) -> FigurePart:
     return figure_parts(figure_id, params)[position]
 
 
-def _seeds(activation: str, depths: tuple[int, ...]) -> list[int]:
-    """Seeds that ship at every depth shown."""
-    shared = set.intersection(*(set(asymmetry.seeds(activation, depth)) for depth in depths))
+def _seeds(activation: str, depths: tuple[int, ...], models: str) -> list[int]:
+    """Seeds that there are at every depth shown."""
+    shared = set.intersection(*(set(asymmetry.seeds(activation, depth, models)) for depth in depths))
     return sorted(shared) or [0]
 
 

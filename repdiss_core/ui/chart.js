@@ -3,6 +3,7 @@
 
 const AHEAD = "100%";      // of the page's height: a chart this far off is drawn before it is reached …
 const READING_MS = 400;    // … once the reader looks at what is in sight and the browser rests
+const NARROWEST = 80;      // pixels: a column that is being laid out passes through widths in which no axis fits
 const UNREACHABLE = "The figure could not be drawn: its drawing library did not load. Reload the page to try again.";
 const UNDRAWABLE = "The figure could not be drawn. The numbers are under Export.";
 const charts = new Map();  // by the element that Streamlit gives: what stands in it
@@ -63,6 +64,8 @@ function approach(chart, entry) {
 async function draw(chart) {
   const Plotly = await loadPlotly();
   if (!chart.mounted || !chart.stale) return;
+  chart.starved = chart.host.clientWidth < NARROWEST;
+  if (chart.starved) return; // `fit` comes back
   if (Plotly) drawNow(chart, Plotly);
   else say(chart, UNREACHABLE);
 }
@@ -93,7 +96,9 @@ function say(chart, sentence) {
 
 function fit(chart) {
   const width = chart.host.clientWidth;
-  if (chart.stale || !width || width === chart.width || chart.host.dataset.state !== "drawn") return;
+  if (width < NARROWEST) return;
+  if (chart.starved) draw(chart);
+  if (chart.stale || width === chart.width || chart.host.dataset.state !== "drawn") return;
   chart.width = width;
   globalThis.Plotly.relayout(chart.plot, { width }).then(() => outlineChosen(chart));
 }
@@ -107,6 +112,7 @@ function listen(chart) {
     const [point] = points;
     if (chart.link && point?.fullData.type === "heatmap") mirror(chart.link, point.x, point.y);
   });
+  chart.plot.on("plotly_relayout", () => outlineChosen(chart));
   chart.plot.on("plotly_unhover", () => mirror(chart.link));
 }
 
@@ -153,13 +159,32 @@ function hideOutlines(boxes) {
   for (const box of boxes) box.style.display = "none";
 }
 
-// The box of the cell at (x, y) in pixels of the chart; undefined where the map has no such cell.
+// The box of the cell that (x, y) lies in, in pixels of the chart; undefined where the map has no such cell.
 function cell(layout, map, x, y) {
-  if (![...map.x].includes(x) || ![...map.y].includes(y)) return undefined;
-  const across = layout[map.xaxis.replace("x", "xaxis")], up = layout[map.yaxis.replace("y", "yaxis")];
-  const [left, right] = [x - 0.5, x + 0.5].map((at) => across._offset + across.l2p(at)).sort((a, b) => a - b);
-  const [top, bottom] = [y - 0.5, y + 0.5].map((at) => up._offset + up.l2p(at)).sort((a, b) => a - b);
+  const [across, up] = [around(map.x, x), around(map.y, y)];
+  if (!across || !up) return undefined;
+  const [xAxis, yAxis] = [layout[map.xaxis.replace("x", "xaxis")], layout[map.yaxis.replace("y", "yaxis")]];
+  if (!inSight(xAxis, x) || !inSight(yAxis, y)) return undefined;
+  const [left, right] = pixels(xAxis, across);
+  const [top, bottom] = pixels(yAxis, up);
   return { left: `${left}px`, top: `${top}px`, width: `${right - left}px`, height: `${bottom - top}px` };
+}
+
+// Both ends of the cell that `at` lies in, on an axis whose cells have these equidistant middles.
+function around(middles, at) {
+  const half = middles.length > 1 ? (middles[1] - middles[0]) / 2 : 0.5;
+  const middle = [...middles].find((one) => Math.abs(one - at) < half + 1e-9);
+  return middle === undefined ? undefined : [middle - half, middle + half];
+}
+
+// Whether a zoomed axis still shows the place.
+function inSight(axis, at) {
+  const [low, high] = [...axis.range].sort((a, b) => a - b);
+  return at >= low && at <= high;
+}
+
+function pixels(axis, ends) {
+  return ends.map((end) => axis._offset + axis.l2p(end)).sort((a, b) => a - b);
 }
 
 window.addEventListener("beforeprint", () => {

@@ -1,16 +1,15 @@
-"""The cell of a map that was clicked: which one it is, and what the stored result says of it in one line."""
+"""Which cell of a card's maps is chosen: by a click, by the lists of layers, or by the address, which always carries it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from repdiss_core.figures.theme import count
 from repdiss_core.ui.chart import Click
-from repdiss_core.ui.text import as_text
+from repdiss_core.ui.page import remember_choices
 
 Cell = tuple[int, int, int]
 
@@ -18,26 +17,38 @@ Cell = tuple[int, int, int]
 def take(card_id: str, click: Click) -> None:
     """Choose the clicked cell; a second click on it lets it go."""
     cell = None if click.row is None else (click.panel, click.row, click.column)
-    st.session_state[_key(card_id)] = None if cell == st.session_state.get(_key(card_id)) else cell
+    put(card_id, None if cell == _asked(card_id) else cell)
+
+
+def put(card_id: str, cell: Cell | None) -> None:
+    """Choose (panel from 1, row, column), or none; the address then says panel.row's layer.column's layer, counted from 1."""
+    name = parameter(card_id)
+    if cell is None:
+        st.query_params.pop(name, None)
+    else:
+        panel, row, column = cell
+        st.query_params[name] = f"{panel}.{row + 1}.{column + 1}"
+    remember_choices()
 
 
 def chosen_cell(card_id: str, forms: Sequence[dict[str, Any]]) -> Cell | None:
     """(panel from 1, row, column) of the card's chosen cell, as long as its maps have such a cell."""
-    cell = st.session_state.get(_key(card_id))
-    if cell is None:
+    cell = _asked(card_id)
+    return cell if cell is not None and _exists(forms, cell) else None
+
+
+def first_cell(forms: Sequence[dict[str, Any]]) -> Cell | None:
+    """The cell that is shown where none was named: of the last map, which is the one between two models, the upper right one."""
+    maps = [number for number, form in enumerate(forms, start=1) if form["values"]]
+    if not maps:
         return None
-    panel, row, column = cell
-    rows = forms[panel - 1]["values"] if panel <= len(forms) else None
-    return cell if rows and row < len(rows) and column < len(rows[row]) else None
+    rows = forms[maps[-1] - 1]["values"]
+    return maps[-1], len(rows) - 1, len(rows[-1]) - 1
 
 
-def tell_cell(card_id: str, forms: Sequence[dict[str, Any]], cell: Cell) -> None:
-    """One line under the figure, and a button that takes it away."""
-    panel, row, column = cell
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"cell-{card_id}"):
-        st.markdown(as_text(cell_line(forms[panel - 1], row, column)), width="content")
-        let_go = partial(st.session_state.pop, _key(card_id), None)
-        st.button("Close", key=f"close-{card_id}", type="tertiary", icon=":material/close:", on_click=let_go)
+def parameter(card_id: str) -> str:
+    """The name in the address."""
+    return f"cell-{card_id}"
 
 
 def cell_line(form: dict[str, Any], row: int, column: int) -> str:
@@ -49,8 +60,19 @@ def cell_line(form: dict[str, Any], row: int, column: int) -> str:
     unit = "batch" if "n_batches" in form else "sequence"
     size = form.get("n_batches") or form.get("n_sequences")
     interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
-    return f"{where}: {form.get('quantity', 'CKA')} {value:.3f}{interval} over {count(size, unit)}".replace("-0.", "\u22120.")
+    over = f" over {count(size, unit)}" if size else ""
+    return f"{where}: {form.get('quantity', 'CKA')} {value:.3f}{interval}{over}".replace("-0.", "\u22120.")
 
 
-def _key(card_id: str) -> str:
-    return f"chosen cell of {card_id}"
+def _asked(card_id: str) -> Cell | None:
+    numbers = st.query_params.get(parameter(card_id), "").split(".")
+    if len(numbers) != 3 or not all(n.isdecimal() and len(n) < 6 and int(n) > 0 for n in numbers):
+        return None
+    panel, row, column = map(int, numbers)
+    return panel, row - 1, column - 1
+
+
+def _exists(forms: Sequence[dict[str, Any]], cell: Cell) -> bool:
+    panel, row, column = cell
+    rows = forms[panel - 1]["values"] if panel <= len(forms) else None
+    return bool(rows) and row < len(rows) and column < len(rows[row])

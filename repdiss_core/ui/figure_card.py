@@ -19,17 +19,19 @@ from repdiss_core.jobs import JobStatus
 from repdiss_core.paths import readonly
 from repdiss_core.ui.attempts import attempt, show_refusal
 from repdiss_core.ui.card_sharing import export_panel, link_panel
-from repdiss_core.ui.chart import chart
-from repdiss_core.ui.chosen_cell import chosen_cell, take, tell_cell
+from repdiss_core.ui.cell_panel import cell_panel
+from repdiss_core.ui.chart import Click, chart
+from repdiss_core.ui.chosen_cell import chosen_cell, first_cell, put, take
 from repdiss_core.ui.page import current_look, result_store, stored_version
 from repdiss_core.ui.term_help import show_terms
 from repdiss_core.ui.text import age, as_text, duration
+from repdiss_core.ui.watched import any_alive
 
 POLL_S = 1.0
 KEPT_FIGURES = 64
 _DRAWN: dict[tuple[Hashable, ...], Drawn] = {}
 NOT_COMPUTED = "not computed yet"
-ORIGINS = {"shipped": "shipped result", "mixed": "shipped and computed here", "local": "computed here"}
+ORIGINS = {"shipped": "shipped result", "mixed": "shipped and computed here", "local": "computed here", "imported": "brought from another machine"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Card:
         departures: where it differs from the print, beyond what its caption tells.
         shows: what `draw` depends on beside the request, so that a drawn figure can be shown again; None draws it each time.
         link: for maps of layers, whose cells can be clicked: cards of one name outline the cell under the pointer in all their maps.
+        pick: for other figures: what a click on a point chooses on the page, which then runs anew.
     """
 
     card_id: str
@@ -57,6 +60,7 @@ class Card:
     departures: tuple[str, ...] = ()
     shows: Hashable = None
     link: str = ""
+    pick: Callable[[Click], None] | None = None
 
     @cached_property
     def job_id(self) -> str:
@@ -74,17 +78,18 @@ class Card:
 def figure_card(card: Card) -> None:
     """Draw the card; it repaints itself every second while its job runs."""
     job = jobs.status(card.job_id)
-    alive = job is not None and job.alive
+    alive = (job is not None and job.alive) or any_alive(card.card_id)
     st.fragment(_card, run_every=POLL_S if alive else None)(card, alive)
 
 
 def _card(card: Card, was_alive: bool) -> None:
     job = jobs.status(card.job_id)
-    if was_alive and not (job and job.alive):
+    computing = job is not None and job.alive
+    if was_alive and not (computing or any_alive(card.card_id)):
         st.rerun()  # the whole page: sentences and claims rest on what the job found, and polling ends
     with st.container(border=True, key=f"card-{card.card_id}", gap="small"):
         try:
-            drawn = drawn_card(card, current_look(), "computing" if was_alive else NOT_COMPUTED)
+            drawn = drawn_card(card, current_look(), "computing" if computing else NOT_COMPUTED)
         except UserError as error:
             st.subheader(card.title, anchor=card.card_id)
             st.info(as_text(error), icon=":material/info:")
@@ -98,17 +103,20 @@ def _card(card: Card, was_alive: bool) -> None:
 
 def _figure(card: Card, drawn: Drawn) -> None:
     cell = chosen_cell(card.card_id, drawn.forms) if card.link else None
-    chart(
+    take_click = partial(take, card.card_id) if card.link else card.pick
+    click = chart(
         drawn.spec,
         key=f"chart-{card.card_id}",
         alt=f"{card.title}. {drawn.caption.text}",
         config=chart_config(f"repdiss-{card.card_id}"),
         link=card.link,
-        on_click=partial(take, card.card_id) if card.link else None,
+        on_click=take_click,
         chosen=cell,
     )
+    if click and card.pick:
+        st.rerun()
     if cell:
-        tell_cell(card.card_id, drawn.forms, cell)
+        cell_panel(card.card_id, drawn, cell)
 
 
 def drawn_card(card: Card, look: Look, state: str = NOT_COMPUTED) -> Drawn:
@@ -159,6 +167,8 @@ def _caption(drawn: Drawn) -> None:
 def _tools(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
     with st.container(horizontal=True, key=f"tools-{card.card_id}", gap="small", vertical_alignment="center"):
         _popover(card, "Explain", ":material/help:", lambda: _explain(card, drawn))
+        if card.link:
+            _cell_button(card, drawn)
         if not readonly():
             _compute_buttons(card, drawn, job)
         _popover(card, "Link", ":material/link:", lambda: link_panel(card))
@@ -172,6 +182,14 @@ def _popover(card: Card, label: str, icon: str, fill: Callable[[], None]) -> Non
     with st.popover(label, type="tertiary", icon=icon, key=f"{label.lower()}-{card.card_id}", on_change="rerun") as popover:
         if popover.open:
             fill()
+
+
+def _cell_button(card: Card, drawn: Drawn) -> None:
+    """Opens the panel of a cell for those who do not click on the map; its lists then choose another cell."""
+    cell = first_cell(drawn.forms)
+    if cell is not None and chosen_cell(card.card_id, drawn.forms) is None:
+        look = {"type": "tertiary", "icon": ":material/grid_on:", "help": "What one cell of the map rests on"}
+        st.button("Cell", key=f"cell-of-{card.card_id}", on_click=put, args=(card.card_id, cell), **look)
 
 
 def _explain(card: Card, drawn: Drawn) -> None:

@@ -7,7 +7,6 @@ from functools import lru_cache
 
 import streamlit as st
 
-from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.cache import ResultStore
 from repdiss_core.comparison import Comparison
 from repdiss_core.compose import Drawn
@@ -51,7 +50,7 @@ def pick() -> tuple[Params, str]:
     with controls():
         population_column, k_column, show_column, settings_column = st.columns([1.7, 0.9, 1.3, 2.2], vertical_alignment="bottom")
         with population_column:
-            population = choose("Population", list(POPULATIONS), "population", names=lambda name: POPULATIONS[name].label)
+            population = choose("Population", list(study.POPULATIONS), "population", names=lambda name: study.POPULATIONS[name].label)
         with k_column:
             most = len(study.models_of(population)) // 2
             k = choose("Models a group", list(range(2, most + 1)), "k", min(6, most))
@@ -136,7 +135,7 @@ def _request(pairs: dict[str, dict[tuple[str, str], Comparison]], params: Params
 
 def say_what_is_compared(params: Params) -> None:
     """One line under the controls: what this population is, and a warning where the choice is circular."""
-    spec = POPULATIONS[params.population]
+    spec = study.POPULATIONS[params.population]
     if spec.constructed:
         st.warning("These two groups were **made** to differ by their training data. They show what the instruments can see; a gap here is no finding.", icon=":material/construction:")
     if params.circular:

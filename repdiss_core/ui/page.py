@@ -110,6 +110,11 @@ def _navigation(current: str, remembered: dict[str, dict[str, str]]) -> None:
             st.page_link(path, label=name, query_params=remembered.get(path) if path != current else None, width="content")
 
 
+def remember_choices() -> None:
+    """Keep what the address says for the next visit of this page; for choices that the page is not run anew for."""
+    st.session_state[REMEMBERED][current_page()] = choices()
+
+
 def _tools(path: str) -> None:
     from repdiss_core.ui.page_tools import page_tools  # which stands on the cards, and these on this module
 

@@ -6,25 +6,32 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
+from repdiss_core import hub
 from repdiss_core.cache import ResultStore
 from repdiss_core.compose import compose_curves, compose_heatmaps
-from repdiss_core.data import DATASETS
+from repdiss_core.data import DATASETS, TYPED
+from repdiss_core.errors import UserError
+from repdiss_core.figures.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.measures import MEASURES
-from repdiss_core.models import MODELS, model_spec
+from repdiss_core.models import MODELS, ModelSpec, model_spec, paper_models, typed
 from repdiss_core.panels import load_curve, load_matrix, request_for
 from repdiss_core.paper import FigurePart
-from repdiss_core.presets import Preset
+from repdiss_core.paths import readonly
+from repdiss_core.presets import Preset, preset
 from repdiss_core.studies.common import CkaView, bundled_preset
 from repdiss_core.studies.pair import pair_curves, pair_panels
 from repdiss_core.ui.asymmetry_cards import CURVE_HEIGHT, HEATMAP_HEIGHT, HOW_CKA_READS, HOW_STITCHING_READS, LINK
 from repdiss_core.ui.cka_curve import compose_cka_by_layer
 from repdiss_core.ui.figure_card import Card
+from repdiss_core.ui.hub_notes import ask_the_hub, fact_rows
 from repdiss_core.ui.pickers import choose, controls, show_unknown, switch
-from repdiss_core.ui.settings import cka_settings
+from repdiss_core.ui.settings import cka_settings, map_style
 from repdiss_core.ui.stitch_map import compose_stitch_maps, pair_maps
 from repdiss_core.ui.text import count
 
 MEASURE_NAMES = {"cka": "CKA", "stitching": "stitching", "identity_stitching": "identity stitching"}
+TYPED_MODELS = (*TYPED, "pythia-", "gelu-", "solu-")
+TYPED_HELP = "Beside these: a step of a training (pythia-1b-deduped@step1000), any GPT-NeoX model (hub:org/name@revision), a folder (path:…)."
 SAME, EVERY = "each with its own number", "every pair"
 HOW_MAPS_READ = (
     "Each cell is a stitch: the row’s model up to its layer, then the column’s model from its layer on. "
@@ -44,19 +51,22 @@ class Choice:
     view: CkaView
     stitch: str
     setting: Preset
+    pins: int = 0
+    style: MapStyle = USUAL_STYLE
+    relative: bool = False
 
 
 def pick() -> Choice:
     """The two rows of controls."""
-    names = list(MODELS)
+    names = model_names()
     with controls():
         left, right, data_column, measure_column = st.columns([1.3, 1.3, 1, 1.2], vertical_alignment="bottom")
         with left:
-            f = choose("Model f (rows, bottom of a stitch)", names, "f", _first("gelu"))
+            f = choose("Model f (rows, bottom of a stitch)", names, "f", first_of("gelu"), help=TYPED_HELP, typed=TYPED_MODELS)
         with right:
-            g = choose("Model g (columns, top of a stitch)", names, "g", _first("solu"))
+            g = choose("Model g (columns, top of a stitch)", names, "g", first_of("solu"), typed=TYPED_MODELS)
         with data_column:
-            data = choose("Data", list(DATASETS), "data")
+            data = choose("Data", data_sets(f), "data", help="Or type hub:org/name:column, or path:file.", typed=TYPED)
         with measure_column:
             measure = choose("Measure", [m for m in MEASURE_NAMES if m in MEASURES], "measure", names=MEASURE_NAMES.__getitem__)
         layers_column, quantity_column, settings_column = st.columns([1.3, 1.3, 2.2], vertical_alignment="bottom")
@@ -65,11 +75,36 @@ def pick() -> Choice:
         with quantity_column:
             quantity = "CKA" if measure == "cka" else switch("Show", ("loss", "penalty"), "show")
         with settings_column:
-            view, stitch = (
-                cka_settings(cka=measure == "cka", stitching=measure == "stitching") if measure != "identity_stitching" else (CkaView(), "quick")
-            )
+            setting = setting_of(f)
+            view, stitch = CkaView(n_batches=setting.cka_batches), "quick"
+            if measure != "identity_stitching":
+                view, stitch = cka_settings(cka=measure == "cka", stitching=measure == "stitching", setting=setting, axes=True)
     show_unknown()
-    return Choice(f, g, measure, layers, quantity, view, stitch, replace(bundled_preset(), data=data))
+    return Choice(f, g, measure, layers, quantity, view, stitch, replace(setting, data=data), hub.stamp(), *map_style())
+
+
+def model_names() -> list[str]:
+    """The models that the lists offer."""
+    return [*MODELS, *paper_models.language_models()]
+
+
+def data_sets(f: str) -> list[str]:
+    """The data that a model can read."""
+    return [name for name, one in DATASETS.items() if one.text is not None or not _spec(f).tokenizer_repo]
+
+
+def setting_of(name: str) -> Preset:
+    """How much data the figures of a model use at first: the paper's models are large."""
+    return preset("paper-quick") if _spec(name).tokenizer_repo else bundled_preset()
+
+
+def _spec(name: str) -> ModelSpec:
+    """The model, or a button where it was typed and is not known yet."""
+    if name.startswith(TYPED) and readonly():
+        raise UserError("This is a read-only demo: models of your own are compared on your own machine.")
+    if name.startswith("hub:") and not typed.is_known(name):
+        ask_the_hub(name)
+    return model_spec(name)
 
 
 def card(choice: Choice) -> Card:
@@ -84,9 +119,10 @@ def card(choice: Choice) -> Card:
             "",
             request_for(part.comparisons, choice.view.n_batches),
             lambda store, look, state: compose_heatmaps(
-                store, part, look, choice.setting, choice.view.reduction, choice.view.n_batches, state, HEATMAP_HEIGHT
+                store, part, look, choice.setting, choice.view.reduction, choice.view.n_batches, state, HEATMAP_HEIGHT, choice.relative, choice.style
             ),
             HOW_CKA_READS,
+            shows=choice,
             link=LINK,
         )
     title = f"{MEASURE_NAMES[choice.measure].capitalize()} {choice.quantity}"
@@ -108,6 +144,7 @@ def card(choice: Choice) -> Card:
         request_for((c for one in maps for row in one.comparisons for c in row), choice.view.n_batches),
         lambda store, look, state: compose_stitch_maps(store, maps, look, choice.setting, choice.quantity, state),
         HOW_MAPS_READ,
+        shows=choice,
         link=LINK,
     )
 
@@ -163,13 +200,13 @@ def facts(choice: Choice) -> None:
         ("activation", lambda s: s.activation),
         ("seed", lambda s: s.seed),
         ("parameters", lambda s: count(s.n_parameters)),
-        ("tokens seen in training", lambda s: count(s.tokens_seen)),
-        ("own validation loss, nats a token", lambda s: f"{s.validation_loss:.3f}"),
     )
     head = "| | " + " | ".join(s.name for s in specs) + " |\n|:--|" + "--:|" * len(specs)
     st.header("The models", anchor="models")
-    st.markdown(head + "".join(f"\n| {name} | " + " | ".join(str(value(s)) for s in specs) + " |" for name, value in rows))
+    lines = [(name, [str(value(s)) for s in specs]) for name, value in rows]
+    lines += [(rows[0][0], [value for _, value in rows]) for rows in zip(*(fact_rows(s) for s in specs), strict=True)]
+    st.markdown(head + "".join(f"\n| {name} | " + " | ".join(values) + " |" for name, values in lines))
 
 
-def _first(activation: str) -> str | None:
+def first_of(activation: str) -> str | None:
     return next((name for name, spec in MODELS.items() if spec.activation.startswith(activation)), None)

@@ -46,15 +46,26 @@ def choose(
     default: T | None = None,
     names: Callable[[T], str] = str,
     help: str | None = None,
+    typed: tuple[str, ...] = (),
 ) -> T:
-    """A dropdown bound to the address under `key`; the address holds the option's name as it is read on the page."""
+    """A dropdown bound to the address under `key`; the address holds the option's name as it is read on the page.
+
+    Args:
+        typed: how names begin that the visitor may type beside the options.
+    """
     linked = _LINKED.get()
     if linked is not None:
         first = default if default in options else options[0]
+        if typed and str(linked.get(key, "")).startswith(typed):
+            return linked[key]
         return next((option for option in options if names(option) == linked.get(key)), first)
+    asked = st.session_state.get(key) or st.query_params.get(key)
+    if typed and isinstance(asked, str) and asked.startswith(typed) and asked not in options:
+        options = [*options, asked]
     _note_unknown(key, label, [names(o) for o in options])
     index = options.index(default) if default is not None and default in options else 0
-    return st.selectbox(label, options, index=index, format_func=names, key=key, help=help, bind="query-params", disabled=len(options) == 1)
+    more = {"accept_new_options": True} if typed else {"disabled": len(options) == 1}
+    return st.selectbox(label, options, index=index, format_func=names, key=key, help=help, bind="query-params", **more)
 
 
 def switch(label: str, options: Sequence[str], key: str, help: str | None = None) -> str:

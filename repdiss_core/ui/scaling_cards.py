@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 import streamlit as st
 
@@ -12,25 +12,31 @@ from repdiss_core.cache import ResultStore
 from repdiss_core.compose import Drawn
 from repdiss_core.compose_scaling import maps, training, trends
 from repdiss_core.compose_scaling.loaded import Loaded, load
+from repdiss_core.figures.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.figures.theme import Look
+from repdiss_core.models import model_spec
 from repdiss_core.panels import request_for
 from repdiss_core.paper import STUDIES, figure_parts, figure_spec
 from repdiss_core.studies import scaling as study
 from repdiss_core.studies.scaling import FAMILIES, Params
-from repdiss_core.ui.asymmetry_cards import HOW_CKA_READS
+from repdiss_core.ui.asymmetry_cards import HOW_CKA_READS, LINK
+from repdiss_core.ui.chart import Click
+from repdiss_core.ui.chosen_cell import put
 from repdiss_core.ui.figure_card import Card
 from repdiss_core.ui.page import result_store, stored_version
 from repdiss_core.ui.pickers import choose, controls, show_unknown, switch
-from repdiss_core.ui.settings import cka_settings
+from repdiss_core.ui.settings import AXES, cka_settings, map_style
 
 QUESTION = STUDIES["scaling"].question
-AXES = ("layers", "relative depth")
 VIEWS = ("models", "all layers")
 HOW_OVERVIEW_READS = (
     "Each cell is the mean of the map of two models: how alike all their layers are. On the diagonal stands a model with itself, over pairs of different layers. "
-    "An odd member shows as a row and a column darker than their neighbours."
+    "An odd member shows as a row and a column darker than their neighbours. Click on a cell to see the two models layer by layer below."
 )
-HOW_ALL_READS = "Every layer of every member against every other, members from small to large, layers from first to last; white lines part the members."
+HOW_ALL_READS = (
+    "Every layer of every member against every other, members from small to large, layers from first to last; white lines part the members. "
+    "Drag over a part to zoom, undo it with the house above the map, and click on a cell to choose its two models and layers below."
+)
 HOW_BLOCKS_READ = (
     HOW_CKA_READS + " White frames are blocks: contiguous layers that are more alike than layers of their distance are on average, by an exact "
     "segmentation. A map without frames has no blocks, or too few layers (under 6) to tell."
@@ -62,6 +68,7 @@ class Choice:
     f: str
     g: str
     relative: bool
+    style: MapStyle = USUAL_STYLE
 
 
 def pick() -> Choice:
@@ -78,9 +85,11 @@ def pick() -> Choice:
         with axes_column:
             axes = switch("Axes", AXES, "axes", "Relative depth lets models of different depth be laid over each other.")
         with settings_column:
-            view, _ = cka_settings()
+            setting = study.preset_of(family)
+            view, _ = cka_settings(setting=setting)
     show_unknown()
-    return Choice(Params(family, view), f, g, axes == AXES[1])
+    view = replace(view, dtype=setting.dtype)
+    return Choice(Params(family, view, setting), f, g, axes == AXES[1], map_style()[0])
 
 
 def loaded(params: Params) -> Loaded:
@@ -97,8 +106,8 @@ def _loaded(params: Params, _at: tuple[int, ...]) -> Loaded:
 def overview_card(params: Params, view: str) -> Card:
     """The family at a glance, or all its layers."""
     if view == VIEWS[1]:
-        return _family_card("family", "Every layer of every member", params, lambda found, look, state: maps.compose_all_layers(found, look), HOW_ALL_READS, view)
-    return _family_card("family", "The family: mean CKA of two models", params, maps.compose_overview, HOW_OVERVIEW_READS, view)
+        return _family_card("family", "Every layer of every member", params, maps.compose_all_layers, HOW_ALL_READS, view, True)
+    return _family_card("family", "The family: mean CKA of two models", params, maps.compose_overview, HOW_OVERVIEW_READS, view, True)
 
 
 @lru_cache(maxsize=64)
@@ -111,14 +120,15 @@ def pair_card(choice: Choice) -> Card:
         f"CKA of {study.short_name(f)} and {study.short_name(g)}" if f != g else f"CKA within {study.short_name(f)}",
         "",
         request_for((study.pair_panel(params, *pair).comparison for pair in pairs), params.cka.n_batches),
-        lambda store, look, state: maps.compose_pair(store, loaded(params), f, g, look, choice.relative, state),
+        lambda store, look, state: maps.compose_pair(store, loaded(params), f, g, look, choice.relative, state, style=choice.style),
         HOW_BLOCKS_READ,
         shows=choice,
+        link=LINK,
     )
 
 
 @lru_cache(maxsize=64)
-def figure_card_of(figure_id: str, params: Params, relative: bool) -> Card:
+def figure_card_of(figure_id: str, params: Params, relative: bool, style: MapStyle = USUAL_STYLE) -> Card:
     """Figure 3, 9 or 10."""
     spec = figure_spec(figure_id)
     parts = figure_parts(figure_id, params)
@@ -127,10 +137,11 @@ def figure_card_of(figure_id: str, params: Params, relative: bool) -> Card:
         spec.title,
         spec.label,
         request_for((c for part in parts for c in part.comparisons), params.cka.n_batches),
-        lambda store, look, state: maps.compose_figure(store, loaded(params), figure_id, look, relative, state),
+        lambda store, look, state: maps.compose_figure(store, loaded(params), figure_id, look, relative, state, style),
         HOW_BLOCKS_READ,
         (*spec.departures, *params.spec.departures),
-        (params, relative),
+        (params, relative, style),
+        LINK,
     )
 
 
@@ -153,11 +164,40 @@ def training_cards(params: Params) -> tuple[Card, ...]:
     )
 
 
-def _family_card(card_id: str, title: str, params: Params, compose: Callable[[Loaded, Look, str], Drawn], explain: str, view: str = "") -> Card:
-    """A card that rests on the whole family."""
+def _family_card(card_id: str, title: str, params: Params, compose: Callable[[Loaded, Look, str], Drawn], explain: str, view: str = "", picks: bool = False) -> Card:
+    """A card that rests on the whole family.
+
+    Args:
+        view: what of it is shown, one of `VIEWS`.
+        picks: whether a click on a cell chooses its two models.
+    """
 
     def draw(_store: ResultStore, look: Look, state: str) -> Drawn:
         return compose(loaded(params), look, state)
 
     panels = study.all_panels(params)
-    return Card(card_id, title, "", request_for((p.comparison for p in panels), params.cka.n_batches), draw, explain, shows=(params, view))
+    return Card(card_id, title, "", request_for((p.comparison for p in panels), params.cka.n_batches), draw, explain, shows=(params, view), pick=partial(take_pair, params, view) if picks else None)
+
+
+def take_pair(params: Params, view: str, click: Click) -> None:
+    """Choose the two models of the clicked cell, and in the map of all layers their two layers too."""
+    if click.row is None:
+        return
+    if view == VIEWS[1]:
+        (f, row), (g, column) = (owner_of(params.family, at) for at in (click.row, click.column))
+        put("pair", (1 if f == g else 3, row, column))
+    else:
+        names = study.members(params.family)
+        f, g = names[click.row], names[click.column]
+        put("pair", None)
+    st.session_state["f"], st.session_state["g"] = f, g
+
+
+def owner_of(family: str, at: int) -> tuple[str, int]:
+    """(member, its layer), both counted from 0, that stands at a place in the map of all layers."""
+    for name in study.members(family):
+        depth = model_spec(name).n_layers
+        if at < depth:
+            return name, at
+        at -= depth
+    raise IndexError(f"the map of {family} has no place {at} further on")

@@ -51,7 +51,7 @@ def _map(title: str, f: str, g: str, setting: Preset, stitch: str, measure: str)
 
 def compose_stitch_maps(store: ResultStore, maps: tuple[StitchMap, ...], look: Look, setting: Preset, quantity: str, state: str) -> Drawn:
     """The maps as far as they are stored; cells that are still to come stay empty."""
-    loaded = [_load(store, one, quantity) for one in maps]
+    loaded = [load_map(store, one, quantity) for one in maps]
     panels = [
         HeatmapPanel(one.title, one.f, one.g, *matrix.values.shape, matrix, np.isnan(matrix.values), state)
         for one, (matrix, _) in zip(maps, loaded, strict=True)
@@ -65,11 +65,12 @@ def compose_stitch_maps(store: ResultStore, maps: tuple[StitchMap, ...], look: L
         all(np.isfinite(m.values).all() for m in matrices),
         None if not origins else origins.pop() if len(origins) == 1 else "mixed",
         max((entry.stored_at for entry in entries), default=None),
-        [_form(one, matrix, quantity) for one, matrix in zip(maps, matrices, strict=True)],
+        [map_form(one, matrix, quantity) for one, matrix in zip(maps, matrices, strict=True)],
     )
 
 
-def _load(store: ResultStore, one: StitchMap, quantity: str) -> tuple[LayerMatrix, list[Entry]]:
+def load_map(store: ResultStore, one: StitchMap, quantity: str) -> tuple[LayerMatrix, list[Entry]]:
+    """The map as far as it is stored, and the entries that it rests on."""
     shape = len(one.comparisons), len(one.comparisons[0])
     values, error, interval = np.full(shape, np.nan), np.full(shape, np.nan), np.full((2, *shape), np.nan)
     entries, n_sequences = [], 0
@@ -98,7 +99,8 @@ def _caption(maps: tuple[StitchMap, ...], setting: Preset) -> Caption:
     )
 
 
-def _form(one: StitchMap, matrix: LayerMatrix, quantity: str) -> dict:
+def map_form(one: StitchMap, matrix: LayerMatrix, quantity: str) -> dict:
+    """The map as plain JSON types."""
     def plain(array: np.ndarray) -> list:
         return [[None if np.isnan(v) else float(v) for v in row] for row in array]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from repdiss_core.analysis.family import early_and_late, odd_members, trend, within_similarity
-from repdiss_core.analysis.twins import seed_difference, value_at_loss
+from repdiss_core.analysis.family import early_and_late, odd_members, over_shapes, trend
+from repdiss_core.analysis.twins import difference_at_loss, seed_difference, value_at_loss
 from repdiss_core.errors import UserError
 
 SHAPES = tuple("aabcccdddef")
@@ -22,11 +23,6 @@ def family(odd: str | None = None, effect: float = -0.1, seed: int = 0, noise: f
     own += np.array([effect if s == odd else 0.0 for s in SHAPES])
     s = 0.8 + 0.02 * np.add.outer(SIZE, SIZE) + slope * np.abs(np.subtract.outer(SIZE, SIZE)) + np.add.outer(own, own)
     return s + np.where(np.equal.outer(SHAPES, SHAPES), 0.05, 0.0)
-
-
-def test_within_similarity_leaves_the_diagonal_out():
-    assert within_similarity(np.array([[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]])) == pytest.approx(0.4)
-    assert math.isnan(within_similarity(np.eye(1)))
 
 
 def test_early_and_late_layers():
@@ -123,3 +119,42 @@ def test_a_value_at_equal_loss_is_interpolated_and_never_extrapolated():
         value_at_loss(losses, values, 3.1)
     with pytest.raises(UserError, match="at least 2 checkpoints"):
         value_at_loss([3.0], [0.1], 3.0)
+
+
+def test_an_interval_over_shapes_leaves_out_one_shape_with_all_its_pairs():
+    rng = np.random.default_rng(0)
+    values = rng.random((5, 5))
+    values = (values + values.T) / 2
+    np.fill_diagonal(values, 99.0)  # never read
+    mean, interval = over_shapes(values)
+    pairs = list(itertools.combinations(range(5), 2))
+    assert mean == pytest.approx(np.mean([values[p] for p in pairs]))
+    without = [np.mean([values[p] for p in pairs if left not in p]) for left in range(5)]
+    error = math.sqrt(4 / 5 * sum((w - np.mean(without)) ** 2 for w in without))
+    assert interval == pytest.approx([mean - 3.18245 * error, mean + 3.18245 * error], rel=1e-4)
+    assert np.ptp(over_shapes(values, 0.99)[1]) > np.ptp(interval)
+    with pytest.raises(UserError, match="at least 4 of them; this family has 3"):
+        over_shapes(values[:3, :3])
+    values[1, 2] = np.nan
+    with pytest.raises(UserError, match="have no similarity yet"):
+        over_shapes(values)
+
+
+def test_a_difference_at_equal_loss_keeps_the_spread_of_the_twins_seeds():
+    twin = [(4.0, 0.60), (3.0, 0.70)]  # 0.1 a nat
+    odd = [(3.5, 0.55), (3.3, 0.57), (3.4, 0.53)]
+    ends = [0.70, 0.72, 0.68]
+    found = difference_at_loss(odd, twin, ends)
+    apart = np.array([0.55 - 0.65, 0.57 - 0.67, 0.53 - 0.66])
+    assert found.mean == pytest.approx(apart.mean()) and found.n == (3, 3) and found.verdict == "lower"
+    own, path = apart.var(ddof=1) / 3, 0.0004  # the path's variance is not divided by the odd members' number
+    freedom = int((own + path) ** 2 / (own**2 / 2 + path**2 / 2))
+    assert freedom == 2
+    half = 4.30265 * math.sqrt(own + path)
+    assert found.interval == pytest.approx([found.mean - half, found.mean + half], rel=1e-4)
+    more = difference_at_loss(odd * 50, twin, ends)
+    assert np.ptp(more.interval) > 2 * 4.3 * 0.02
+    with pytest.raises(UserError, match="at least 2 of each; there are 3 and 1"):
+        difference_at_loss(odd, twin, ends[:1])
+    with pytest.raises(UserError, match="lies outside, and nothing is extrapolated"):
+        difference_at_loss([(4.1, 0.5), (3.5, 0.5)], twin, ends)

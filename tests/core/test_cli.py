@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -128,3 +129,60 @@ def test_cache_commands(capsys, monkeypatch) -> None:
     monkeypatch.setenv("REPDISS_READONLY", "1")
     assert main(["cache", "prune", "--yes"]) == 2
     assert "forbids pruning" in capsys.readouterr().err
+
+
+def figure_json(tmp_path, figure_id: str, *options: str) -> list[dict]:
+    """The panels that `figure` writes."""
+    out = tmp_path / f"{figure_id}.json"
+    assert main(["figure", figure_id, "--out", str(out), *options]) == 0
+    return json.loads(out.read_text())["panels"]
+
+
+def test_a_family_is_computed_and_written(tmp_path, monkeypatch, capsys) -> None:
+    """Untrained members of the family's shapes, from weights to numbers."""
+    from neox_family import pretend
+
+    from repdiss_core.studies.scaling import FAMILIES, MINI
+
+    shapes = ("2l64-h32", "3l96-h32")  # as many as it takes: wider ones cost seconds
+    monkeypatch.setitem(FAMILIES, MINI, dataclasses.replace(FAMILIES[MINI], within=shapes))
+    pretend(monkeypatch, tmp_path / "family", tuple(f"mini-neox-{shape}-s0" for shape in shapes), random_weights=True)
+    assert main(["figure", "fig10", "--out", str(tmp_path / "no.json"), *TINY]) == 2
+    assert re.search(r"Fig 10 is not in the cache at these settings\. Compute it first: .*run fig10`", capsys.readouterr().err)
+    assert main(["run", "fig10", *TINY]) == 0
+    panels = figure_json(tmp_path, "fig10", *TINY)
+    assert [panel["title"] for panel in panels] == [f"Within {shape}-s0" for shape in shapes]
+    for panel, depth in zip(panels, (2, 3), strict=True):
+        values = np.array(panel["values"])
+        assert values.shape == (depth, depth) and panel["n_batches"] == 4
+        np.testing.assert_allclose(np.diag(values), 1, atol=1e-9)
+        np.testing.assert_allclose(values, values.T, atol=1e-9)
+    assert main(["figure", "fig10", "--out", str(tmp_path / "no.json"), *TINY, "--massive", "dropped"]) == 2
+    for ending in ("csv", "html"):
+        assert main(["figure", "fig10", *TINY, "--axes", "relative", "--out", str(tmp_path / f"fig10.{ending}")]) == 0
+
+
+def test_family_figures_and_table_1_are_the_pages_numbers(tmp_path, monkeypatch) -> None:
+    from neox_family import SUSPECT, keep, planted, pretend
+
+    from repdiss_core.cache import ResultStore
+    from repdiss_core.claims_scaling import suspect_marked
+    from repdiss_core.compose_scaling.loaded import load
+    from repdiss_core.studies.scaling import Params, figure_panels
+
+    pretend(monkeypatch, tmp_path / "family")
+    monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: tmp_path / "bundled")
+    keep(ResultStore.open(), planted(n_batches=100, odd={SUSPECT: -0.1}))
+    page = load(ResultStore.open(), Params())
+    for form, panel in zip(figure_json(tmp_path, "fig3"), figure_panels(Params(), "fig3")[0], strict=True):
+        assert (form["rows"], form["columns"]) == (panel.row_name, panel.column_name)
+        np.testing.assert_allclose(form["values"], page.maps.map(panel.row_name, panel.column_name).mean, atol=1e-12)
+    family, pythia = figure_json(tmp_path, "table1")
+    assert {row["name"]: row["analysis"] for row in family["rows"] if row["analysis"]} == suspect_marked(page)
+    assert list(suspect_marked(page)) == [SUSPECT]
+    assert len(pythia["rows"]) == 8 and not any(row["analysis"] for row in pythia["rows"])
+    for ending in ("csv", "html"):
+        assert main(["figure", "table1", "--out", str(tmp_path / f"table1.{ending}")]) == 0
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "table1.csv").read_text())))
+    assert len(rows) == 14 and next(row for row in rows if row["name"] == "pythia-2.8b")["d_head"] == "80"
+    assert SUSPECT in (tmp_path / "table1.html").read_text()

@@ -21,6 +21,24 @@ def values(page, chart_key: str, panel: int = 0) -> list[list[float | None]]:
     return page.evaluate(script, [chart_key, panel])
 
 
+def cell_box(page, chart: str, panel: int, row: int, column: int, size: int) -> tuple[float, float, float, float]:
+    """(left, top, width, height) of a cell on the screen, rows counted upward from 0, in a map of size × size cells."""
+    bring(page, chart)
+    box = page.locator(f".st-key-{chart} .heatmaplayer").nth(panel).bounding_box()
+    width, height = box["width"] / size, box["height"] / size
+    return box["x"] + column * width, box["y"] + (size - 1 - row) * height, width, height
+
+
+def point_at(page, chart: str, panel: int, row: int, column: int, size: int = 3):
+    """Move the pointer onto the middle of a cell, step by step; returns the hover text's element."""
+    left, top, width, height = cell_box(page, chart, panel, row, column, size)
+    page.mouse.move(left - 5, top + 5)
+    page.mouse.move(left + width / 2, top + height / 2, steps=6)
+    hover = page.locator(f".st-key-{chart} .hoverlayer .hovertext")
+    hover.wait_for()
+    return hover
+
+
 class Faults:
     """Console errors, page errors and failed requests of a page, but for those that Streamlit makes on every deep link."""
 

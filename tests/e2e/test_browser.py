@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsing import bring, values
+from browsing import bring, cell_box, point_at, values
 from conftest import new_cache
 
 from repdiss_core.bench.browser import dashboard, settle
@@ -91,24 +91,6 @@ def test_a_cell_in_the_browser_equals_the_stored_result(shown, site_cache):
     np.testing.assert_allclose(np.array(values(shown, "chart-fig5", 2), float), stored(site_cache, 2, depth=4), rtol=0, atol=1e-12)
 
 
-def cell_box(page, chart: str, panel: int, row: int, column: int, size: int) -> tuple[float, float, float, float]:
-    """(left, top, width, height) of a cell on the screen, rows counted upward from 0, in a map of size × size cells."""
-    bring(page, chart)
-    box = page.locator(f".st-key-{chart} .heatmaplayer").nth(panel).bounding_box()
-    width, height = box["width"] / size, box["height"] / size
-    return box["x"] + column * width, box["y"] + (size - 1 - row) * height, width, height
-
-
-def point_at(page, chart: str, panel: int, row: int, column: int, size: int = 3):
-    """Move the pointer onto the middle of a cell, step by step; returns the hover text's element."""
-    left, top, width, height = cell_box(page, chart, panel, row, column, size)
-    page.mouse.move(left - 5, top + 5)
-    page.mouse.move(left + width / 2, top + height / 2, steps=6)
-    hover = page.locator(f".st-key-{chart} .hoverlayer .hovertext")
-    hover.wait_for()
-    return hover
-
-
 def test_hover_tells_layers_value_interval_and_batches(shown):
     told = r"mini-gelu-3l-s0, layer 3.*mini-gelu-3l-s0, layer 1.*CKA 0\.\d{3}.*95 % \[0\.\d{3}, 0\.\d{3}\].*100 batches"
     assert re.search(told, point_at(shown, "chart-fig4", 0, 2, 0).text_content())
@@ -183,6 +165,8 @@ def test_the_numbers_of_a_card_can_be_saved(shown, site_cache):
     with shown.expect_download() as saved:
         shown.get_by_role("button", name="Numbers as CSV").click()
     shown.locator("h1").click()  # closes the popover
+    shown.get_by_role("button", name="Numbers as CSV").wait_for(state="hidden")
+    settle(shown)
     lines = Path(saved.value.path()).read_text(encoding="utf-8").splitlines()
     cells = [line.split(",") for line in lines if line.startswith("Within GeLU,")]
     assert len(cells) == 9

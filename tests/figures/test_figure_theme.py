@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from repdiss_core import exports
 from repdiss_core.figures import theme
 from repdiss_core.figures.caption import Caption
 from repdiss_core.figures.gallery import cases, matrix
 from repdiss_core.figures.layer_heatmap import HeatmapPanel, heatmap_row
 from repdiss_core.figures.thumbnail import cell_color, heatmaps_svg, lines_svg
+from repdiss_core.html_export import figure_file
 
 
 @pytest.mark.parametrize("name", list(theme.LOOKS))
@@ -71,5 +71,5 @@ def test_thumbnails_show_every_cell_and_an_empty_frame():
 def test_no_figure_offers_to_upload_itself():
     config = theme.chart_config("fig4")
     assert (config["showSendToCloud"], config["plotlyServerURL"]) == (False, "")
-    page = exports.to_html("a page", [(heatmap_row([HeatmapPanel("a", "f", "g", 1, 1)], theme.LOOKS["print"]), "")])
+    page = figure_file("a page", [(heatmap_row([HeatmapPanel("a", "f", "g", 1, 1)], theme.LOOKS["print"]), "")])
     assert '"showSendToCloud": false' in page

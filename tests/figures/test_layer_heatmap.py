@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from repdiss_core.figures.gallery import changed, matrix
-from repdiss_core.figures.layer_heatmap import CKA_SCALE, PENALTY_SCALE, HeatmapPanel, heatmap_row
+from repdiss_core.figures.layer_heatmap import CKA_SCALE, DIFFERENCE_SCALE, PENALTY_SCALE, HeatmapPanel, MapStyle, heatmap_grid, heatmap_row
 from repdiss_core.figures.theme import INK, LOOKS, NEGATIVE_COLOR
 
 LOOK = LOOKS["page"]
@@ -118,3 +118,39 @@ def test_a_penalty_scale_spans_the_values_of_the_whole_row():
 
 def test_the_scale_of_cka_is_zero_to_one():
     assert (CKA_SCALE.lower, CKA_SCALE.upper, CKA_SCALE.grey_below) == (0, 1, 0)
+
+
+def test_the_range_of_the_values_leaves_out_what_is_grey():
+    m = changed(matrix(2, 2), {(0, 0): -0.03, (0, 1): 0.41, (1, 0): 0.5, (1, 1): 0.62})
+    shown = heatmap_grid([[panel(m)]], LOOK, style=MapStyle(data_range=True)).layout.coloraxis
+    assert (shown.cmin, shown.cmax) == (0.41, 0.62)
+    assert shown.colorbar.ticktext is None
+    assert heatmap_grid([[panel(m)]], LOOK).layout.coloraxis.cmax == 1
+
+
+def test_numbers_can_be_left_out():
+    figure = heatmap_grid([[panel(matrix(3, 3))]], LOOK, style=MapStyle(numbers=False))
+    assert not any(t.mode == "text" for t in figure.data if t.type == "scatter")
+
+
+@pytest.mark.parametrize(("layers", "fixed"), [(24, True), (25, False)])
+def test_large_maps_can_be_zoomed(layers, fixed):
+    layout = heatmap_row([panel(matrix(layers, layers), layers, layers)], LOOK).layout
+    assert layout.xaxis.fixedrange is layout.yaxis.fixedrange is fixed
+    assert (layout.dragmode == "zoom") is not fixed
+
+
+def test_a_difference_has_a_scale_of_its_own_centred_on_zero():
+    m = changed(matrix(2, 2), {(0, 0): -0.2, (0, 1): 0.01, (1, 0): 0.0, (1, 1): 0.05})
+    figure = heatmap_grid([[panel(matrix(2, 2)), panel(m, scale=DIFFERENCE_SCALE)]], LOOK)
+    assert (figure.layout.coloraxis2.cmin, figure.layout.coloraxis2.cmax) == (-0.2, 0.2)
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0, 1)
+    numbers = [t for t in figure.data if t.type == "scatter" and t.mode == "text"][1]
+    assert list(numbers.text) == ["\u22120.200", "0.010", "0.000", "0.050"]
+    assert list(numbers.textfont.color) == ["#FFFFFF", INK, INK, INK]
+
+
+def test_differences_of_nothing_stay_pale():
+    nothing = changed(matrix(2, 2), {(i, j): 0.0 for i in (0, 1) for j in (0, 1)})
+    figure = heatmap_grid([[panel(matrix(2, 2)), panel(nothing, scale=DIFFERENCE_SCALE)]], LOOK)
+    assert (figure.layout.coloraxis2.cmin, figure.layout.coloraxis2.cmax) == (-0.01, 0.01)

@@ -12,6 +12,7 @@ from synthetic import fill
 from repdiss_core.cache import ResultStore
 from repdiss_core.measures import MEASURES
 from repdiss_core.models import MODELS
+from repdiss_core.models.paper_models import language_models
 from repdiss_core.studies import asymmetry
 from repdiss_core.ui import figure_card
 
@@ -101,29 +102,27 @@ def test_a_chosen_cell_is_told_marked_and_let_go():
     from repdiss_core.ui.chart import Click
     from repdiss_core.ui.chosen_cell import take
 
-    test = opened(ASYMMETRY)
+    test = opened(ASYMMETRY, **{"cell-fig4": "3.2.1"})
     wanted = load_matrix(ResultStore.open(), asymmetry.cka_panels(asymmetry.Params())[2], "mean_of_ratios", 100).matrix.values
-    test.session_state["chosen cell of fig4"] = (3, 1, 0)
-    test.run()
     assert f"Layer 2 of mini-solu-3l-s0 × layer 1 of mini-gelu-3l-s0: CKA {wanted[1, 0]:.3f}" in words(test).replace("\\", "")
     assert json.loads(charts(test)[1].proto.json)["chosen"] == [3, 1, 0]
     test.button(key="close-fig4").click().run()
     assert "Layer 2 of" not in words(test)
-    state = {}
+    assert "cell-fig4" not in test.query_params
+    address = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("repdiss_core.ui.chosen_cell.st.session_state", state)
+        patch.setattr("repdiss_core.ui.chosen_cell.st.query_params", address)
+        patch.setattr("repdiss_core.ui.chosen_cell.remember_choices", lambda: None)
         take("fig4", Click(0, 3, 1, 0, None, ()))
-        assert state["chosen cell of fig4"] == (3, 1, 0)
+        assert address == {"cell-fig4": "3.2.1"}
         take("fig4", Click(0, 3, 1, 0, None, ()))
-        assert state["chosen cell of fig4"] is None
+        assert address == {}
 
 
-@pytest.mark.parametrize("cell", [(4, 0, 0), (1, 3, 0), (1, 0, 3)])
+@pytest.mark.parametrize("cell", ["4.1.1", "1.4.1", "1.1.4", "1.0.1", "1.1", "<b>.1.1", "1.1.99999999"])
 def test_a_cell_that_the_maps_do_not_have_is_not_told(cell):
     fill_asymmetry()
-    test = opened(ASYMMETRY)
-    test.session_state["chosen cell of fig4"] = cell
-    test.run()
+    test = opened(ASYMMETRY, **{"cell-fig4": cell})
     assert [e.message for e in test.exception] == []
     assert "over 100 batches" not in words(test)
     assert json.loads(charts(test)[1].proto.json)["chosen"] is None
@@ -183,7 +182,7 @@ def test_compare_says_what_was_found_in_a_sentence(measure, said):
 
 def test_compare_offers_every_model_and_measure():
     test = opened(COMPARE)
-    assert test.selectbox(key="f").options == list(MODELS)
+    assert test.selectbox(key="f").options == [*MODELS, *language_models()]
     assert len(test.selectbox(key="measure").options) == len([m for m in ("cka", "stitching", "identity_stitching") if m in MEASURES])
 
 
@@ -259,7 +258,7 @@ def test_a_read_only_demo_shows_no_button_that_changes_anything(monkeypatch):
     for page in ("app.py", *PAGES.values()):
         test = opened(page)
         assert [e.message for e in test.exception] == []
-        assert {button.label for button in test.button} <= {"Present", "Add to my tour", "Back", "Next"}, "these stay in the visitor's own session"
+        assert {button.label for button in test.button} <= {"Cell", "Present", "Add to my tour", "Back", "Next"}, "these stay in the visitor's own session"
 
 
 def test_the_figures_drawn_ahead_are_those_that_the_pages_show_first(monkeypatch):

@@ -85,3 +85,6 @@ def test_presenting_leaves_the_navigation_out_and_survives_the_way_to_the_next_p
     test.button(key="Page after").click().run()
     assert test.query_params["present"] == "on"
     assert "generalize" in test.title[0].value
+    test = opened(ASYMMETRY, present="on", depth="3 layers")  # AppTest itself stays on the page that it opened
+    test.button(key="leave presenting").click().run()
+    assert "present" not in test.query_params

@@ -46,7 +46,6 @@ def test_a_tile_is_shown_only_where_every_piece_is_stored():
     assert figure_state(spec, parts, set(keys[:1]), False) == "partly shown"
     assert figure_state(spec, parts, set(), False) == "not computed"
     assert figure_state(spec, parts, set(), True) == "computing"
-    assert figure_state(FIGURES["fig3"], (), set(), True) == "not yet"
 
 
 def test_a_map_of_stitches_fills_in_cell_by_cell(tmp_path):

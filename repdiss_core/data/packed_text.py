@@ -1,0 +1,88 @@
+"""Text cut by a model's tokenizer and packed into one row of tokens, cached on this machine.
+
+Documents follow each other with the separator between; those of odd number are for measuring ("eval"), the others for
+training stitching layers ("phi"). A split ends at MAX_TOKENS, which is eight times what the paper's settings need.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+
+from repdiss_core import bundled
+from repdiss_core.comparison import DataId
+from repdiss_core.data import text_sources, tokenizer
+from repdiss_core.data.batches import PackedStream
+from repdiss_core.data.text_sources import TextSource
+from repdiss_core.errors import UserError
+from repdiss_core.storage import write_atomically
+
+SPLITS = ("eval", "phi")
+MAX_TOKENS = 2**23
+RULE = 1  # raised whenever the same text would give other tokens
+UNPINNED = "unpinned"
+
+
+def content_id(source: TextSource, tokenizer_source: str, split: str) -> str:
+    """Names the tokens: text, tokenizer, split and rule. Known without a network once text and tokenizer are pinned.
+
+    The tokens themselves need not be there: the commit of the text and the hash of the tokenizer decide them.
+    """
+    text, cut = text_sources.identity(source), tokenizer.fingerprint(tokenizer_source)
+    if text is None or cut == tokenizer.UNKNOWN:
+        return UNPINNED
+    start = tokenizer_source in tokenizer.START_TOKEN_SOURCES
+    form = {"text": text, "tokenizer": cut, "split": split, "rule": RULE, "most": MAX_TOKENS, "start": start}
+    return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
+
+
+def open_text(source: TextSource, tokenizer_source: str, data_id: DataId) -> PackedStream:
+    """The stream; the text is fetched and cut first where that was not done yet (seconds to a minute)."""
+    cutter = tokenizer.load(tokenizer_source)
+    if cutter.separator is None:
+        raise UserError(f"The tokenizer of {tokenizer_source} has no token to put between documents: it is not one of a language model.")
+    row = tokens(source, cutter, data_id.split, data_id.content)
+    if cutter.start is not None:
+        row = with_start(row, cutter.start, data_id.tokens_per_sequence)
+    return PackedStream(row, data_id)
+
+
+def tokens(source: TextSource, cutter: tokenizer.TextTokenizer, split: str, content: str) -> np.ndarray:
+    """(n,) uint32 ids of a split, the separator after each document."""
+    path = bundled.cache_folder("data") / f"text-{content}.npy"
+    row = _cached(path)
+    if row is None:
+        row = _cut(source, cutter, SPLITS.index(split))
+        if not row.size:
+            raise UserError(f"{source.where} holds no text in column {source.column!r} (split {split}).")
+        write_atomically(path, row.tobytes() + hashlib.sha256(row.tobytes()).digest())
+    return row
+
+
+def with_start(row: np.ndarray, start: int, length: int) -> np.ndarray:
+    """The row with the start token before every length - 1 tokens, so that each sequence of that length begins with it."""
+    n = row.size // (length - 1)
+    whole = row[: n * (length - 1)].reshape(n, length - 1)
+    return np.concatenate([np.full((n, 1), start, dtype=row.dtype), whole], axis=1).reshape(-1)
+
+
+def _cached(path: Path) -> np.ndarray | None:
+    if not path.exists():
+        return None
+    data = path.read_bytes()
+    whole = len(data) > 32 and hashlib.sha256(data[:-32]).digest() == data[-32:]
+    return np.frombuffer(data[:-32], dtype="<u4") if whole else None
+
+
+def _cut(source: TextSource, cutter: tokenizer.TextTokenizer, remainder: int) -> np.ndarray:
+    """Every second document, starting with number 1 (remainder 0) or 0."""
+    mine = itertools.islice(text_sources.documents(source), 1 - remainder, None, 2)
+    row: list[int] = []
+    while len(row) < MAX_TOKENS and (batch := list(itertools.islice(mine, 64))):
+        for encoded in cutter.encoder.encode_batch(batch, add_special_tokens=False):
+            row += [*encoded.ids, cutter.separator]
+    return np.asarray(row[:MAX_TOKENS], dtype="<u4")

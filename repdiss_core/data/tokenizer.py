@@ -1,0 +1,135 @@
+"""Tokenizers by where they come from: a repository of the hub, a folder ("path:…") or the project's own ("bundled").
+
+Read from tokenizer.json alone. A library that is asked for a tokenizer it cannot find answers with one of two entries
+and no error; here a missing file is an error, and the size is checked against the model's vocabulary.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repdiss_core import bundled, hub
+from repdiss_core.errors import UserError
+from repdiss_core.hub import Repo
+
+BUNDLED = "bundled"
+# Their models were trained with a token at the start of each sequence; Pythia only with one between documents.
+START_TOKEN_SOURCES = ("NeelNanda/gpt-neox-tokenizer-digits",)
+LEAST_SHARE = 0.95  # of a vocabulary that its tokenizer fills: Pythia's embeddings are padded by at most 1 %
+UNKNOWN = "unpinned"
+CONFIGS = ("tokenizer_config.json", "special_tokens_map.json")
+
+
+@dataclass(frozen=True, eq=False)
+class TextTokenizer:
+    """A tokenizer and how its model was shown text.
+
+    Args:
+        separator: id of the token between documents; None where the tokenizer has none (BERT's).
+        start: id of the token that begins each sequence, None where the model was trained without.
+    """
+
+    source: str
+    encoder: Any
+    separator: int | None
+    start: int | None
+
+    @property
+    def size(self) -> int:
+        """Entries, added tokens included."""
+        return int(self.encoder.get_vocab_size(with_added_tokens=True))
+
+
+def repo_of(source: str) -> Repo:
+    """The repository of a tokenizer of the hub."""
+    name, _, revision = source.partition("@")
+    return Repo(name, revision or "main")
+
+
+def fingerprint(source: str) -> str:
+    """sha256 of tokenizer.json, or "unpinned" where it was never fetched: what tells two tokenizers apart. No network."""
+    if source == BUNDLED:
+        return bundled.file_hash(bundled.TOKENIZER_FILE)
+    if source.startswith("path:"):
+        return bundled.file_hash(_folder_file(source))
+    return hub.recall(f"tokenizer:{repo_of(source)}") or UNKNOWN
+
+
+def prepare(source: str) -> None:
+    """Fetch a tokenizer of the hub, so that its fingerprint is known."""
+    if source == BUNDLED or source.startswith("path:") or fingerprint(source) != UNKNOWN:
+        return
+    folder = _fetched(source)
+    hub.remember(f"tokenizer:{repo_of(source)}", bundled.file_hash(folder / "tokenizer.json"))
+
+
+def load(source: str) -> TextTokenizer:
+    """The tokenizer, fetched where it is not here."""
+    if source == BUNDLED:
+        folder, file = bundled.TOKENIZER_FILE.parent, bundled.TOKENIZER_FILE
+    elif source.startswith("path:"):
+        file = _folder_file(source)
+        folder = file.parent
+    else:
+        folder = _fetched(source)
+        file = folder / "tokenizer.json"
+    return _loaded(source, file, bundled.file_hash(file), tuple(_specials(folder).items()))
+
+
+def check_size(name: str, source: str, vocab_size: int) -> None:
+    """Raise a `UserError` unless a tokenizer fills a model's vocabulary: another one's ids would mean other words."""
+    found = load(source).size
+    if not LEAST_SHARE * vocab_size <= found <= vocab_size:
+        raise UserError(
+            f"The tokenizer of {source} has {found} entries and {name} a vocabulary of {vocab_size}: they do not belong together. "
+            "Choose the tokenizer that the model was trained with."
+        )
+
+
+@functools.lru_cache(maxsize=8)
+def _loaded(source: str, file: Path, _hash: str, specials: tuple[tuple[str, str], ...]) -> TextTokenizer:
+    from tokenizers import Tokenizer
+
+    try:
+        encoder = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises plain Exception
+        raise UserError(f"The tokenizer of {source} cannot be read ({error}). Fetch it anew.") from error
+    encoder.no_padding()
+    encoder.no_truncation()
+    known = dict(specials)
+    between = bundled.SEPARATOR if source == BUNDLED else known.get("eos_token", "<|endoftext|>")
+    start = encoder.token_to_id(known.get("bos_token", between)) if source in START_TOKEN_SOURCES else None
+    return TextTokenizer(source, encoder, encoder.token_to_id(between), start)
+
+
+def _fetched(source: str) -> Path:
+    repo = repo_of(source)
+    files = hub.pin(repo).files
+    if "tokenizer.json" not in files:
+        raise UserError(f"{repo} has no tokenizer.json, so that no text can be cut into its tokens. Choose a repository that has one.")
+    return hub.fetch(repo, ["tokenizer.json", *(name for name in CONFIGS if name in files)])
+
+
+def _folder_file(source: str) -> Path:
+    file = Path(source.removeprefix("path:")).expanduser() / "tokenizer.json"
+    if not file.exists():
+        raise UserError(f"There is no {file}, so that no text can be cut into that model's tokens. Put its tokenizer.json there.")
+    return file
+
+
+def _specials(folder: Path) -> dict[str, str]:
+    """{"bos_token": …, "eos_token": …} as far as the folder's files name them."""
+    found: dict[str, str] = {}
+    for name in reversed(CONFIGS):
+        if (folder / name).exists():
+            form = json.loads((folder / name).read_text("utf-8"))
+            for key in ("bos_token", "eos_token"):
+                value = form.get(key)
+                value = value.get("content") if isinstance(value, dict) else value
+                if isinstance(value, str):
+                    found[key] = value
+    return found

@@ -1,0 +1,107 @@
+"""What a request will take, told before it starts: bytes to download, memory, and time at the rate of the device at hand.
+
+Times are rough: floating-point operations of the forward passes (and of the backward passes of stitches) over half of the
+rate at which the device multiplies matrices. Torch-free: the page shows them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from repdiss_core import hub
+from repdiss_core.comparison import Comparison, Request
+from repdiss_core.models import ModelSpec, model_spec, paper_models
+from repdiss_core.paths import local_root
+
+SHARE_OF_RATE = 0.5
+MATRIX, ROUNDS = 1024, 4
+PAIR_TOKENS = 64  # of a pair of sentences, about
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What has to be fetched (bytes), what the largest group of models takes in memory (bytes), and multiplications and additions."""
+
+    download_bytes: int
+    memory_bytes: int
+    flops: float
+
+
+def needs_of(request: Request) -> Needs:
+    """What a request takes if nothing of it were stored yet."""
+    specs = {m.name: model_spec(m.name) for c in request.comparisons for m in (c.f, c.g)}
+    dtypes = {m.name: c.dtype for c in request.comparisons for m in (c.f, c.g)}
+    download = sum(_missing_bytes(spec) for spec in specs.values())
+    memory = sum(paper_models.memory_bytes(spec, dtypes[name]) for name, spec in specs.items())
+    passes = {(m.name, c.data): specs[m.name] for c in request.comparisons if "all" in c.layer_pairs or c.layer_pairs == "same" for m in (c.f, c.g)}
+    flops = sum(block_flops(spec, spec.n_layers) * data.tokens_per_batch * request.n_batches for (_, data), spec in passes.items())
+    flops += sum(_stitch_flops(c, specs) for c in request.comparisons if ":" in c.layer_pairs or c.layer_pairs == "cuts")
+    return Needs(download, memory, flops)
+
+
+def words(request: Request) -> str:
+    """The needs in a sentence, for models of the hub; "" where all models ship."""
+    if all(not model_spec(m.name).repo for c in request.comparisons for m in (c.f, c.g)):
+        return ""
+    needs = needs_of(request)
+    device, rate = rate_here()
+    fetched = f"{paper_models.size(needs.download_bytes)} to download first" if needs.download_bytes else "everything is on this machine"
+    took = _duration(needs.flops / (SHARE_OF_RATE * rate))
+    memory = paper_models.size(needs.memory_bytes)
+    work = f"{needs.flops / 1e15:,.2g} PFLOP" if needs.flops >= 1e13 else f"{needs.flops / 1e12:,.2g} TFLOP"
+    return f"From nothing {work}, about {took} on {device} ({rate / 1e9:,.0f} GFLOP/s), {memory} of memory for the weights; {fetched}."
+
+
+def rate_here() -> tuple[str, float]:
+    """(device, floating-point operations a second in matrix products): as a computation measured it here, else this processor's."""
+    path = local_root() / "device.json"
+    if path.exists():
+        form = json.loads(path.read_text("utf-8"))
+        return str(form["device"]), float(form["flops"])
+    return "this processor", _processor_rate()
+
+
+@functools.lru_cache(maxsize=1)
+def _processor_rate() -> float:
+    a = np.ones((MATRIX, MATRIX), dtype=np.float32)
+    seconds = []
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        a @ a
+        seconds.append(time.perf_counter() - begun)
+    return 2.0 * MATRIX**3 / max(1e-6, min(seconds))
+
+
+def _missing_bytes(spec: ModelSpec) -> int:
+    if not spec.repo or paper_models.status(spec) == "cached":
+        return 0
+    known = hub.pinned(paper_models.repo_of(spec))
+    return spec.download_bytes if known is None else sum(known.files[name] for name in paper_models.weight_files(known.files))
+
+
+def _stitch_flops(c: Comparison, specs: dict[str, ModelSpec]) -> float:
+    """Lower part of f once, upper part of g forward and (where phi is trained) backward, a batch."""
+    f, g = specs[c.f.name], specs[c.g.name]
+    if c.layer_pairs == "cuts":
+        return block_flops(g, g.n_layers) * int(c.setting("items", 1)) * PAIR_TOKENS * (g.n_layers + 1) / 2
+    layer_f, layer_g = c.layer_pair
+    lower, upper = block_flops(f, layer_f), block_flops(g, g.n_layers - layer_g) + 2.0 * g.d_model * g.vocab_size
+    # A step of training runs the upper part forward and, for its inputs' gradient alone, once backward.
+    return c.data.tokens_per_batch * ((lower + 2 * upper) * int(c.setting("steps", 0)) + (lower + upper) * int(c.setting("eval_batches", 1)))
+
+
+def block_flops(spec: ModelSpec, n_layers: int) -> float:
+    """Multiplications and additions a token in so many blocks of 12 d² weights; attention over positions is left out."""
+    return 2.0 * 12 * spec.d_model**2 * n_layers
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{max(1, seconds):.0f} seconds"

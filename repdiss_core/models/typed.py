@@ -1,0 +1,123 @@
+"""Models that a user names: a repository of the hub ("hub:org/name@revision") or a folder ("path:…"). Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from repdiss_core import bundled, hub
+from repdiss_core.errors import UserError
+from repdiss_core.hub import Repo
+from repdiss_core.models import ModelSpec, paper_models
+
+PREFIXES = ("hub:", "path:")
+SUPPORTED = "gpt_neox (Pythia and its kin)"
+FILES = ("config.json", "tokenizer.json")
+
+
+def spec(name: str) -> ModelSpec:
+    """What is known of the model; a repository that is no paper's model has to be pinned first.
+
+    Raises:
+        UserError: an unsupported architecture, missing files, or a repository that was never asked for.
+    """
+    if name.startswith("path:"):
+        return _of_folder(name)
+    repo_name, _, revision = name.removeprefix("hub:").partition("@")
+    repo = Repo(repo_name, revision or "main")
+    known = next((s for s in paper_models.unpinned().values() if s.repo == repo.name), None)
+    if known is not None:  # the paper's model by its repository's name: the same key as by its short name
+        found = paper_models.find(f"{known.name}@{revision}" if revision and revision != "main" else known.name)
+        assert found is not None
+        return found
+    config = hub.recall(f"config:{repo}")
+    pinned = hub.pinned(repo)
+    if config is None or pinned is None:
+        return _unknown(name, repo)
+    found = of_config(name, config, hub.recall(f"tokenizer:{repo}") or str(repo), pinned.commit)
+    n_bytes = sum(pinned.files[file] for file in paper_models.weight_files(pinned.files))
+    place = {"repo": repo.name, "revision": repo.revision, "tokenizer_repo": str(repo)}
+    return replace(found, source="hub", loader="repdiss_core.models.neox:load_hub", download_bytes=n_bytes, **place)
+
+
+def is_known(name: str) -> bool:
+    """Whether the facts about "hub:…" are on this machine."""
+    repo_name, _, revision = name.removeprefix("hub:").partition("@")
+    ours = any(spec.repo == repo_name for spec in paper_models.unpinned().values())
+    return ours or hub.recall(f"config:{Repo(repo_name, revision or 'main')}") is not None
+
+
+def prepare(repo: Repo) -> None:
+    """Fetch what tells the architecture and the tokenizer: two small files.
+
+    Raises:
+        UserError: an unsupported architecture, or no tokenizer.json.
+    """
+    known = hub.pin(repo)
+    missing = [file for file in FILES if file not in known.files]
+    if missing:
+        raise UserError(
+            f"{repo} has no {' and no '.join(missing)}; RepDiss reads models with config.json, tokenizer.json and weights. Choose another repository."
+        )
+    if not paper_models.weight_files(known.files):
+        raise UserError(f"{repo} has no weights (model.safetensors or pytorch_model.bin). Choose another repository.")
+    folder = hub.fetch(repo, FILES)
+    config = read_config(str(repo), folder)
+    of_config(f"hub:{repo}", config, "", known.commit)
+    hub.remember(f"config:{repo}", config)
+    hub.remember(f"tokenizer:{repo}", bundled.file_hash(folder / "tokenizer.json"))
+
+
+def read_config(name: str, folder: Path) -> dict[str, Any]:
+    """config.json of a folder."""
+    try:
+        return json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"The configuration of {name} cannot be read ({error}); it needs a config.json.") from error
+
+
+def of_config(name: str, config: dict[str, Any], tokenizer: str, weights: str) -> ModelSpec:
+    """The facts that a config.json states.
+
+    Raises:
+        UserError: an unsupported architecture, or a configuration that leaves the shape open.
+    """
+    kind = config.get("model_type", "nothing named")
+    if kind != "gpt_neox":
+        raise UserError(
+            f"{name} is of the architecture {kind}; RepDiss compares {SUPPORTED}. The paper's gelu, solu and BERT models have names of their own."
+        )
+    keys = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size", "max_position_embeddings")
+    try:
+        n_layers, d, n_heads, vocabulary, n_ctx = (int(config[key]) for key in keys)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"The configuration of {name} does not state {', '.join(keys)} ({error}).") from error
+    d_mlp = int(config.get("intermediate_size", 4 * d))
+    n = 2 * vocabulary * d + n_layers * (4 * d * d + 4 * d + 2 * d * d_mlp + d_mlp + d + 4 * d) + 2 * d
+    return ModelSpec(
+        name=name, source="local", architecture="GPT-NeoX",
+        n_layers=n_layers, d_model=d, n_heads=n_heads, d_head=d // n_heads, n_ctx=n_ctx,
+        activation=str(config.get("hidden_act", "gelu")), seed=0, weights=weights, tokenizer=tokenizer, vocab_size=vocabulary, n_parameters=n,
+        family="typed", group="typed", validation_loss=float("nan"), tokens_seen=0, state="final", loader="repdiss_core.models.neox:load_path",
+    )  # fmt: skip
+
+
+def _of_folder(name: str) -> ModelSpec:
+    folder = Path(name.removeprefix("path:")).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}; write path: and a folder with config.json, tokenizer.json and weights.")
+    files = paper_models.weight_files([path.name for path in folder.iterdir()])
+    missing = [file for file in FILES if not (folder / file).exists()] + ([] if files else ["model.safetensors"])
+    if missing:
+        raise UserError(f"The folder {folder} has no {' and no '.join(missing)}; a model needs config.json, tokenizer.json and weights.")
+    digest = hashlib.sha256("".join(bundled.file_hash(folder / file) for file in ("config.json", *files)).encode()).hexdigest()
+    found = of_config(name, read_config(name, folder), bundled.file_hash(folder / "tokenizer.json"), digest)
+    return replace(found, tokenizer_repo=f"path:{folder}")
+
+
+def _unknown(name: str, repo: Repo) -> ModelSpec:
+    first = " and ".join(FILES)
+    raise UserError(f"Nothing is known of {name} yet: run `python -m repdiss_core fetch {name}` with a network; it reads {first} first.")

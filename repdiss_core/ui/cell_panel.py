@@ -1,0 +1,185 @@
+"""The panel under a figure that explains a chosen cell: what the number rests on, and how to get it again in another way."""
+
+from __future__ import annotations
+
+import html
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from repdiss_core import jobs
+from repdiss_core.compose import Drawn
+from repdiss_core.compose_cell import CellFacts, by_estimator, form_cell, places
+from repdiss_core.errors import UserError
+from repdiss_core.figures.theme import chart_config, count, spec_of
+from repdiss_core.panels import MatrixPanel, request_for
+from repdiss_core.paths import readonly
+from repdiss_core.ui.attempts import attempt, show_refusal
+from repdiss_core.ui.chart import chart
+from repdiss_core.ui.chosen_cell import Cell, cell_line, put
+from repdiss_core.ui.page import current_look, result_store
+from repdiss_core.ui.pickers import switch
+from repdiss_core.ui.settings import ESTIMATORS
+from repdiss_core.ui.text import age, as_text
+from repdiss_core.ui.token_panel import token_panel
+from repdiss_core.ui.watched import wait_for
+
+ABOUT = ("what it rests on", "which tokens differ")
+CELL_CSS = """
+.stHtml dl.repdiss-facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem .9rem; margin: 0; padding: 0; font-size: .875rem; line-height: 1.45; }
+.repdiss-facts dt { opacity: .65; }
+.stHtml .repdiss-facts dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+[class*="st-key-estimators-"] :is(th, td) { font-size: .875rem; padding: .25rem .6rem .25rem 0 !important; }
+"""
+SPREAD_HELP = {
+    "batch": "A dot is the value of one batch (for a ratio of means: its jackknife pseudo-value); the diamond is the value with its 95 % interval.",
+    "sequence": "A dot is the value of one evaluation sequence; the diamond is the mean with its 95 % interval.",
+}
+
+
+def cell_panel(card_id: str, drawn: Drawn, cell: Cell) -> None:
+    """Everything about the chosen cell; drawn inside the card's own fragment, so that nothing else on the page runs."""
+    panel, row, column = cell
+    form = drawn.forms[panel - 1]
+    with st.container(key=f"panel-{card_id}", gap="small"):
+        with st.container(key=f"cell-{card_id}", horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(f"**{as_text(cell_line(form, row, column))}**", width="content")
+            st.button("Close", key=f"close-{card_id}", type="tertiary", icon=":material/close:", on_click=put, args=(card_id, None))
+        place = _pickers(card_id, drawn, cell)
+        facts = form_cell(result_store(), form, row, column)
+        if facts is None:
+            return
+        with place:
+            told = switch("Show", ABOUT, f"about-{card_id}") if facts.quantity == "CKA" else ABOUT[0]
+        if told == ABOUT[1]:
+            token_panel(card_id, facts)
+        else:
+            _rests_on(card_id, form, facts, row, column)
+
+
+def _pickers(card_id: str, drawn: Drawn, cell: Cell) -> Any:
+    """The cell as lists of its map and of both layers, for those who do not click; returns room for one thing more."""
+    panel, row, column = cell
+    form = drawn.forms[panel - 1]
+    maps = [number for number, one in enumerate(drawn.forms, start=1) if one["values"]]
+    keys = [f"{part}-{card_id}" for part in ("map", "row", "column")]
+    state = st.session_state
+    state[keys[0]], state[keys[1]], state[keys[2]] = panel, row, column
+    read = partial(_read, card_id, keys, drawn.forms)
+    across = st.columns([1.3, 1, 1, 1.7], vertical_alignment="bottom")
+    with across[0]:
+        st.selectbox("Map", maps, format_func=lambda n: drawn.forms[n - 1]["title"], key=keys[0], on_change=read, disabled=len(maps) == 1)
+    for column_of_page, key, labels, name in ((across[1], keys[1], "row_labels", "rows"), (across[2], keys[2], "column_labels", "columns")):
+        with column_of_page:
+            options = list(range(len(form[labels])))
+            st.selectbox(f"Layer of {form[name]}" if form[name] else "Layer", options, format_func=form[labels].__getitem__, key=key, on_change=read)
+    return across[3]
+
+
+def _read(card_id: str, keys: list[str], forms: list[dict[str, Any]]) -> None:
+    """Choose what the lists say; a layer that another map lacks becomes its last one."""
+    panel, row, column = (st.session_state[key] for key in keys)
+    values = forms[panel - 1]["values"]
+    put(card_id, (panel, min(row, len(values) - 1), min(column, len(values[0]) - 1)))
+
+
+def _rests_on(card_id: str, form: dict[str, Any], facts: CellFacts, row: int, column: int) -> None:
+    left, right = st.columns([1.15, 1], gap="medium")
+    with left:
+        st.html(f"<style>{CELL_CSS}</style>{definitions_html(facts)}")
+    with right:
+        over = "batches" if facts.unit == "batch" else "sequences"
+        alt = f"Distribution over {over}: {cell_line(form, row, column)}"
+        chart(_strip(facts), key=f"spread-{card_id}", alt=alt, config=chart_config(f"repdiss-{card_id}-cell"))
+        st.caption(SPREAD_HELP[facts.unit])
+        if facts.quantity == "CKA":
+            _estimators(card_id, facts)
+    st.caption(
+        "The command that computes this value anew, with its whole map:" if facts.quantity == "CKA" else "The command that computes this stitch anew:"
+    )
+    st.code(facts.command, language="bash", wrap_lines=True)
+
+
+def value_words(facts: CellFacts) -> str:
+    """Value, interval and standard error."""
+    value, error, low, high = facts.statistics
+    unit = "" if facts.quantity == "CKA" else " nats a token"
+    if value != value:
+        return "none"
+    reach = f", 95 % [{low:.4f}, {high:.4f}], standard error {error:.4f}" if low == low else ", one batch has no interval"
+    return f"{value:.4f}{unit}{reach}".replace("-0.", "\u22120.")
+
+
+def _strip(facts: CellFacts):
+    from repdiss_core.figures.value_strip import value_strip
+
+    return spec_of(value_strip(facts.sample, facts.statistics, current_look(), facts.quantity, facts.unit))
+
+
+def definitions_html(facts: CellFacts) -> str:
+    """What the value rests on, as a list of definitions; every text is escaped."""
+    row, column = places(facts)
+    data, made = facts.comparison.data, facts.provenance
+    threads = count(made["threads"], "thread") if "threads" in made else None
+    stored = "shipped with RepDiss" if facts.entry.origin == "shipped" else "computed here"
+    rows = (
+        ("Row", row),
+        ("Column", column),
+        ("Value", value_words(facts)),
+        ("Method", facts.how),
+        ("Tokens", facts.tokens),
+        ("Data", f"{data.name}, {data.split} split, content {data.content[:12]}, seed {data.seed}"),
+        ("Stored", f"{stored}, {age(facts.entry.stored_at)}" + (f" ({made['made']})" if "made" in made else "")),
+        ("Key", facts.entry.key),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items())),
+        ("Machine", ", ".join(str(part) for part in (made.get("device"), made.get("machine"), threads) if part)),
+    )
+    told = "".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in rows if text)
+    return f'<dl class="repdiss-facts">{told}</dl>'
+
+
+def _estimators(card_id: str, facts: CellFacts) -> None:
+    """The cell by every estimator and reduction; what is missing can be computed."""
+    try:
+        found = by_estimator(facts, result_store())
+    except UserError as error:
+        st.caption(as_text(error))
+        return
+    missing = [name for name, (_, cells) in found.items() if not any(cells.values())]
+    requests = {name: request_for([found[name][0].comparison], len(facts.sample)) for name in missing}
+    known = {name: job for name, request in requests.items() if (job := jobs.status(request.key)) is not None}
+    for job in known.values():
+        wait_for(card_id, job)
+    lines = ["| | mean of ratios | ratio of means |", "|:--|--:|--:|"]
+    for name, (_, cells) in found.items():
+        words = [_short(cells["mean_of_ratios"]), _short(cells["ratio_of_means"])]
+        job = known.get(name)
+        if job is not None and job.alive:
+            words[0] = f"computing, {job.fraction * 100:.0f} %"
+        elif job is not None and job.state == "failed":
+            words[0] = as_text(job.error)
+        lines.append(f"| {ESTIMATORS[name]} | " + " | ".join(words) + " |")
+    with st.container(key=f"estimators-{card_id}"):
+        st.markdown("\n".join(lines))
+    if readonly():
+        return
+    with st.container(horizontal=True, gap="small"):
+        for name, request in requests.items():
+            if name not in known or not known[name].alive:
+                _recompute(card_id, name, found[name][0], request)
+    show_refusal(f"estimator-{card_id}")
+
+
+def _recompute(card_id: str, estimator: str, panel: MatrixPanel, request: Any) -> None:
+    key = f"recompute-{estimator}-{card_id}"
+    title = f"CKA ({ESTIMATORS[estimator]}): {panel.row_name}, {panel.column_name}"
+    arguments = (f"estimator-{card_id}", jobs.start, request, title)
+    st.button(f"Recompute with {ESTIMATORS[estimator]}", key=key, type="tertiary", icon=":material/refresh:", on_click=attempt, args=arguments)
+
+
+def _short(facts: CellFacts | None) -> str:
+    if facts is None:
+        return "not computed"
+    value, _, low, high = facts.statistics
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]".replace("-0.", "\u22120.") if value == value else "no value"

@@ -1,0 +1,47 @@
+"""What the page says of models that are not shipped: facts, whether they are here, and what a computation would take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import streamlit as st
+
+from repdiss_core import estimates
+from repdiss_core.comparison import Request
+from repdiss_core.models import ModelSpec, paper_models
+from repdiss_core.paths import readonly
+from repdiss_core.resolve import prepare_models
+from repdiss_core.ui.attempts import attempt, show_refusal
+from repdiss_core.ui.text import as_text, count
+
+
+def tell_what_it_takes(requests: Iterable[Request]) -> None:
+    """A line on download, memory and time, where models of the hub are asked for; nothing where all of them ship."""
+    told = [sentence for request in requests if (sentence := estimates.words(request))]
+    for sentence in dict.fromkeys(told[:1]):
+        st.caption(as_text(sentence))
+
+
+def ask_the_hub(name: str) -> None:
+    """For a model that the user typed and nothing is known of: a button that reads its facts (two small files)."""
+    if readonly():
+        st.info("This is a read-only demo: models of your own are compared on your own machine.", icon=":material/info:")
+        st.stop()
+    st.info(
+        as_text(f"Nothing is known of {name} yet. Its configuration and its tokenizer, two small files, tell what it is."), icon=":material/info:"
+    )
+    show_refusal("typed")
+    st.button("Ask the hub", icon=":material/cloud_download:", on_click=attempt, args=("typed", prepare_models, [name]))
+    st.stop()
+
+
+def fact_rows(spec: ModelSpec) -> tuple[tuple[str, str], ...]:
+    """What is known of a model beyond its shape, before anything of it is fetched."""
+    loss = "not stated" if spec.validation_loss != spec.validation_loss else f"{spec.validation_loss:.3f}"
+    return (
+        ("tokens seen in training", count(spec.tokens_seen) if spec.tokens_seen else "not stated"),
+        ("own validation loss, nats a token", loss),
+        ("memory in float32", paper_models.size(paper_models.memory_bytes(spec))),
+        ("where it is", paper_models.status(spec)),
+        ("identity", spec.weights.removeprefix(paper_models.UNPINNED)[:12]),
+    )

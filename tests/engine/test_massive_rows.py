@@ -1,0 +1,153 @@
+"""Massive tokens through the feature pass: which rows are left out, what is stored of them, and that forwards stay linear."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from repdiss_core.activations import ActivationCache
+from repdiss_core.cache import ResultStore
+from repdiss_core.comparison import Comparison, DataId, ModelId, cka_comparison
+from repdiss_core.data.batches import TokenBatch
+from repdiss_core.engine.feature_pass import FeaturePass, stored_hsic
+from repdiss_core.engine.plan import FeatureGroup
+from repdiss_core.errors import UserError
+from repdiss_core.measures.massive import MULTIPLE, NAMED_TOKENS
+from repdiss_core.reduction import reduce_hsic
+from repdiss_core.results import BatchHsic
+from repdiss_core.studies.common import CkaView
+
+VOCAB, SEQUENCES, LENGTH, LAYERS = 40, 8, 16, 3
+ROWS = SEQUENCES * LENGTH
+DATA = DataId("fake", "eval", "c" * 64, SEQUENCES, LENGTH, 0)
+HUGE = {"a": (3, 7), "b": (3, 7), "c": (7,), "d": (), "e": (3,)}  # tokens whose embedding is huge in layer 2, by model
+# Every batch holds tokens 3 and 7 twice; the rest are others.
+TOKENS = np.random.default_rng(0).integers(8, VOCAB, (6, SEQUENCES, LENGTH))
+TOKENS[:, 0, 5] = TOKENS[:, 3, 2] = 3
+TOKENS[:, 1, 9] = TOKENS[:, 6, 6] = 7
+
+
+class Stream:
+    data_id, n_batches = DATA, 6
+
+    def batch(self, i):
+        return TokenBatch(tokens=TOKENS[i])
+
+
+class Model:
+    """Layers of features that depend on token and position alone; counts its forward passes."""
+
+    n_layers, d_model = LAYERS, 12
+
+    def __init__(self, name: str) -> None:
+        made = torch.Generator().manual_seed(ord(name))
+        self.table = torch.randn(LAYERS, VOCAB, 12, generator=made)
+        self.place = torch.randn(LAYERS, SEQUENCES, LENGTH, 12, generator=made)
+        self.name, self.n_forwards = name, 0
+
+    def residuals(self, batch):
+        self.n_forwards += 1
+        tokens = torch.as_tensor(batch.tokens)
+        for number, layer in enumerate(self.table):
+            h = layer[tokens] + self.place[number]
+            if number == 1:
+                for token in HUGE[self.name]:
+                    h[tokens == token] = h[tokens == token].abs() * 300  # all point roughly one way
+            yield h
+
+
+def compared(f: str, g: str, massive: str, **fields) -> Comparison:
+    view = dataclasses.replace(CkaView(massive=massive), **fields)
+    return cka_comparison(ModelId(f, f * 64), ModelId(g, g * 64), DATA, settings=view.settings)[0]
+
+
+class Bench:
+    """Models by name and passes over them."""
+
+    def __init__(self, tmp_path) -> None:
+        self.store = ResultStore(tmp_path / "local", tmp_path / "packs")
+        self.activations = ActivationCache(tmp_path / "none", 0)
+        self.models = {name: Model(name) for name in HUGE}
+
+    def run(self, comparisons, n_batches: int = 2) -> list[BatchHsic]:
+        load = lambda model, resid_mean: self.models[model.name]  # noqa: E731
+        FeaturePass(FeatureGroup(DATA, tuple(comparisons)), n_batches, self.store, self.activations, load, Stream(), {}).run(
+            lambda *a: None, lambda: False
+        )
+        return [stored_hsic(self.store, c) for c in comparisons]
+
+
+@pytest.fixture
+def bench(tmp_path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_rows_that_are_massive_in_either_model_are_dropped_for_both(bench) -> None:
+    pairs = {"aa": 4, "bd": 4, "cd": 2, "cc": 2, "ce": 4, "dd": 0}
+    for pair, found in zip(pairs, bench.run([compared(*pair, "dropped") for pair in pairs]), strict=True):
+        assert found.n_tokens.tolist() == [ROWS - pairs[pair]] * 2, pair
+
+
+def test_shared_massive_tokens_make_the_layer_look_alike_and_dropping_them_undoes_it(bench) -> None:
+    kept, dropped, unit = (reduce_hsic(one).values for one in bench.run([compared("a", "b", way) for way in ("kept", "dropped", "normalised")]))
+    assert kept[1, 1] > 0.95
+    assert abs(dropped[1, 1]) < 0.15 and abs(unit[1, 1]) < 0.15
+    others = [[0, 0, 2, 2], [0, 2, 0, 2]]
+    np.testing.assert_allclose(kept[*others], dropped[*others], atol=0.05)
+
+
+def test_dropping_from_models_without_massive_tokens_gives_the_same_bytes_and_prepares_nothing_anew(bench, monkeypatch) -> None:
+    from repdiss_core.measures import cka
+
+    prepare, calls = cka.prepare, []
+    monkeypatch.setattr(cka, "prepare", lambda layers, **fields: calls.append(1) or prepare(layers, **fields))
+    kept, dropped = bench.run([compared("d", "d", "kept"), compared("d", "d", "dropped")])
+    assert all(getattr(kept, name).tobytes() == getattr(dropped, name).tobytes() for name in BatchHsic.ARRAYS)
+    assert len(calls) == 2, "once a batch"
+    assert kept.massive == {} and set(dropped.massive) == set(BatchHsic.MASSIVE)
+
+
+def test_peaks_and_tokens_are_stored_extended_transposed_and_read_back(bench) -> None:
+    (first,) = bench.run([compared("b", "c", "dropped")], 2)
+    (grown,) = bench.run([compared("b", "c", "dropped")], 5)
+    assert grown.massive["peak_f"].shape == grown.massive["peak_g"].shape == (5, LAYERS)
+    assert grown.massive["tokens_f"].shape == grown.massive["tokens_g"].shape == (5, NAMED_TOKENS)
+    assert all(a[:2].tobytes() == first.massive[name].tobytes() for name, a in grown.massive.items())
+    assert (grown.massive["peak_g"][:, 1] > 100).all() and (grown.massive["peak_g"][:, [0, 2]] < MULTIPLE).all()
+    assert [sorted(row.tolist()) for row in grown.massive["tokens_f"]] == [[-1, -1, -1, -1, 3, 3, 7, 7]] * 5
+    assert grown.massive["tokens_g"].tolist() == [[7, 7, -1, -1, -1, -1, -1, -1]] * 5
+    turned = grown.transposed()
+    np.testing.assert_array_equal(turned.massive["tokens_f"], grown.massive["tokens_g"])
+    np.testing.assert_array_equal(turned.massive["peak_g"], grown.massive["peak_f"])
+    assert turned.transposed().to_arrays().keys() == grown.to_arrays().keys()
+    assert grown.first(3).massive["peak_f"].shape == (3, LAYERS)
+
+
+def test_what_is_known_of_massive_tokens_has_a_row_a_batch() -> None:
+    one = np.ones((2, 1, 1)), np.ones((2, 1)), np.ones((2, 1)), np.ones(2)
+    with pytest.raises(UserError, match="2 batches, but what it says of massive tokens has another number"):
+        BatchHsic(*one, massive={"peak_f": np.ones((3, 1))})
+
+
+def test_models_all_against_all_in_all_three_ways_still_cost_one_forward_each_a_batch(bench) -> None:
+    names = "abcde"
+    pairs = [(f, g) for i, f in enumerate(names) for g in names[i:]]
+    bench.run([compared(f, g, way) for f, g in pairs for way in ("kept", "dropped", "normalised")], 3)
+    assert [model.n_forwards for model in bench.models.values()] == [3] * 5
+
+
+def test_maps_with_all_tokens_keep_the_key_that_they_had_before_there_was_a_choice() -> None:
+    kept, dropped, unit = (compared("a", "b", way) for way in ("kept", "dropped", "normalised"))
+    assert json.dumps(kept.to_dict()["settings"], sort_keys=True) == '{"estimator": "unbiased", "flatten": "token"}'
+    assert kept.key == "4a0bcb6d137163e56a98368745d97f99a9f351f54564be530bcf7d07adff5d73"
+    assert dropped.setting("massive_multiple") == MULTIPLE and unit.setting("massive_multiple") is None
+    assert len({c.key for c in (kept, dropped, unit)}) == 3
+
+
+def test_dropping_tokens_where_rows_are_sequences_is_refused() -> None:
+    with pytest.raises(UserError, match=r"here each row is a sequence\. Choose rows of tokens"):
+        compared("a", "b", "dropped", flatten="sample")
