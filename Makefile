@@ -6,7 +6,7 @@ STAMP := $(VENV)/.requirements.stamp
 DEV_STAMP := $(VENV)/.requirements-dev.stamp
 export OPENBLAS_NUM_THREADS ?= 2
 
-.PHONY: demo test test-all results lint clean
+.PHONY: demo test test-all faults results lint clean
 .DEFAULT_GOAL := demo
 
 $(BIN)/python:
@@ -29,6 +29,12 @@ test: $(DEV_STAMP)  ## All fast tests, the browser's among them
 
 test-all: $(DEV_STAMP)  ## The slow ones too
 	$(BIN)/python -m pytest -m ""
+
+FAULTS_TALLY := $(VENV)/faults.jsonl
+faults: $(DEV_STAMP)  ## All fault tests in their long form (about 40 minutes on 2 cores); writes the tables of docs/reliability.md
+	rm -f $(FAULTS_TALLY)
+	REPDISS_FAULTS=long REPDISS_FAULTS_TALLY=$(abspath $(FAULTS_TALLY)) $(BIN)/python -m pytest tests/faults -m ""
+	$(BIN)/python tests/faults/report.py $(FAULTS_TALLY)
 
 results: $(STAMP)  ## Compute the shipped results of the bundled models anew (about an hour on 2 cores)
 	$(BIN)/python -m repdiss_core.shipped.results

@@ -8,8 +8,8 @@ import sys
 import click
 
 from repdiss_core.cli import bench, caches, compute, fetch, figures, listing
-from repdiss_core.errors import UserError
-
+from repdiss_core.errors import UserError, told
+from repdiss_core.paths import redacted
 
 # Threads that wait by spinning starve each other where two workers share the cores; read when torch's OpenMP library loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -31,22 +31,36 @@ cli.add_command(bench.bench)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; a `UserError` becomes one sentence and exit status 2."""
+    """Run one command; a `UserError` becomes one sentence and exit status 2, an unexpected fault one and status 3.
+
+    `REPDISS_TRACEBACK=1` shows where an unexpected fault arose.
+    """
     try:
         cli.main(args=arguments, prog_name="python -m repdiss_core", standalone_mode=False)
         return 0
     except UserError as error:
-        click.echo(f"repdiss: {error}", err=True)
+        _say(str(error))
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
     except click.ClickException as error:
-        click.echo(f"repdiss: {error.format_message()}", err=True)
+        _say(error.format_message())
     except click.exceptions.Exit as end:
         return end.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("repdiss: stopped; what was finished is kept. Run the same command again to go on.", err=True)
         return 130
+    except Exception as error:
+        if os.environ.get("REPDISS_TRACEBACK", "") not in ("", "0"):
+            raise
+        hint = "Check the folders that you named" if isinstance(error, OSError) else "Please report it"
+        _say(redacted(f"an unexpected fault ({told(error)}). What was finished is kept. {hint}; REPDISS_TRACEBACK=1 shows where it arose."))
+        return 3
     return 2
+
+
+def _say(sentence: str) -> None:
+    """One line on standard error, also of text that the terminal cannot show."""
+    click.echo(f"repdiss: {sentence}".encode(errors="replace").decode(), err=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +12,8 @@ import diskcache
 import numpy as np
 
 from repdiss_core.comparison import DataId, ModelId
-from repdiss_core.paths import local_root
-from repdiss_core.storage import DamagedEntry, SafeDisk, pack, unpack
+from repdiss_core.paths import local_root, number_setting
+from repdiss_core.storage import DamagedEntry, open_diskcache, pack, unpack
 
 if TYPE_CHECKING:
     import torch
@@ -39,26 +38,28 @@ class ActivationCache:
     def __init__(self, directory: Path | None = None, budget_bytes: int | None = None) -> None:
         self.home = "cpu"
         if budget_bytes is None:
-            budget_bytes = int(float(os.environ.get("REPDISS_ACTIVATIONS_GB", DEFAULT_BUDGET_GB)) * 2**30)
+            budget_bytes = int(number_setting("REPDISS_ACTIVATIONS_GB", DEFAULT_BUDGET_GB) * 2**30)
         self.budget_bytes = budget_bytes
         self.problems: list[str] = []
         self._cache = None
         if budget_bytes > 0:
-            self._cache = diskcache.Cache(
-                str(directory or local_root() / "activations"),
-                disk=SafeDisk,
-                eviction_policy="least-recently-stored",
-                size_limit=budget_bytes,
-                timeout=30,
-            )
+            try:
+                self._cache = open_diskcache(directory or local_root() / "activations", budget_bytes)
+            except (OSError, sqlite3.Error) as error:
+                self._go_without(error)
 
     def get(self, key: str) -> dict[str, np.ndarray] | None:
         """The stored layers, or None; a damaged entry counts as absent and is told in `problems`."""
         if self._cache is None:
             return None
         try:
-            data = self._cache.get(key, retry=True)
-            return unpack(data)[0] if data is not None else None
+            data = self._cache.find(key)
+            if data is None:
+                return None
+            layers, meta = unpack(data)
+            if meta.get("key") != key:
+                raise DamagedEntry("they belong to another batch")
+            return layers
         except (DamagedEntry, sqlite3.DatabaseError, OSError) as error:
             self.problems.append(f"Cached activations {key[:12]} were damaged and are computed anew ({error}).")
             return None
@@ -72,10 +73,13 @@ class ActivationCache:
         if not self.takes(sum(h.nbytes for h in layers.values())) or self._cache is None:
             return
         try:
-            self._cache.set(key, pack(layers, {}), retry=True)
+            self._cache.set(key, pack(layers, {"key": key}), retry=True)
         except (OSError, sqlite3.Error, diskcache.Timeout) as error:
-            self.problems.append(f"Activations could not be cached ({error}); the computation went on without.")
-            self._cache = None
+            self._go_without(error)
+
+    def _go_without(self, error: Exception) -> None:
+        self.problems.append(f"Activations could not be cached ({error}); the computation went on without.")
+        self._cache = None
 
 
 def batch_key(model: ModelId, data: DataId, hook: str, resid_mean: str, dtype: str, index: int) -> str:

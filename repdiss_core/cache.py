@@ -4,35 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
+import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import filelock
 import numpy as np
 from diskcache import Timeout
-from safetensors import SafetensorError, safe_open
 
+from repdiss_core.entries import Entry, PackIndex, check_key, stored_at, write_pack
 from repdiss_core.errors import UserError
 from repdiss_core.paths import bundled_root, local_root
-from repdiss_core.storage import DamagedEntry, checksum, open_diskcache, pack, unpack, write_atomically
+from repdiss_core.storage import DamagedEntry, ReadOnlyCache, SafeCache, open_diskcache, pack, unpack
 
 DAMAGE = (DamagedEntry, sqlite3.DatabaseError, OSError)
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """One stored result: arrays, plain values, where it comes from ("local" or "shipped") and when it was made."""
-
-    key: str
-    arrays: dict[str, np.ndarray]
-    meta: dict[str, Any]
-    origin: str
-    stored_at: float
+__all__ = ["Entry", "ResultStore", "directory_size", "disk_error", "write_pack"]
+ORPHAN_AGE_S = 3600.0  # a file without a row is younger only while its writer may still be about to write the row
 
 
 class ResultStore:
@@ -48,9 +38,10 @@ class ResultStore:
     def __init__(self, directory: Path | None = None, packs: Path | None = None) -> None:
         self.directory = directory or local_root()
         self.problems: list[str] = []
-        self._cache: Any = None
-        self._packs = _PackIndex(packs or bundled_root(), self.problems)
-        self._imported = _PackIndex(self.imported_folder, self.problems, "imported")
+        self._cache: SafeCache | None = None
+        self._opened_file: tuple[int, int] | None = None
+        self._packs = PackIndex(packs or bundled_root(), self.problems)
+        self._imported = PackIndex(self.imported_folder, self.problems, "imported")
 
     @classmethod
     def open(cls) -> ResultStore:
@@ -80,36 +71,41 @@ class ResultStore:
         Raises:
             UserError: the disk is full or cannot be written; what was stored before is kept.
         """
-        data = pack(arrays, {**meta, "stored_at": time.time()})
-        try:
-            self._open_local().set(key, data, retry=True)
-        except (OSError, sqlite3.Error, Timeout) as error:
-            raise disk_error(error, self.directory) from error
+        data = pack(arrays, {**meta, "stored_at": time.time(), "key": key})
+        self._write(lambda cache: cache.set(key, data, retry=True))
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """Inside, entries are written in one transaction: all of them or none, and the disk is waited for once."""
         try:
-            with self._open_local().transact(retry=True):
+            with self._writable().transact(retry=True):
                 yield
         except (OSError, sqlite3.Error, Timeout) as error:
+            self._close()
             raise disk_error(error, self.directory) from error
 
     def delete(self, key: str) -> None:
         """Forget the local entry at `key`."""
-        self._open_local().delete(key, retry=True)
+        self._write(lambda cache: cache.delete(key, retry=True))
 
     def lock(self, key: str, timeout: float = -1) -> filelock.BaseFileLock:
-        """A lock that one process holds while it computes `key`; freed by its death."""
+        """A lock that one process holds while it computes `key`; freed by its death.
+
+        Raises:
+            UserError: the cache cannot be written.
+        """
         folder = self.directory / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, self.directory) from error
         return filelock.FileLock(folder / f"{key}.lock", timeout=timeout)
 
     def keys(self, origin: str) -> list[str]:
         """All keys: origin "local", "shipped" or "imported"."""
         if origin in ("shipped", "imported"):
             return (self._packs if origin == "shipped" else self._imported).keys()
-        return list(self._iterate_local()) if self._exists() else []
+        return self._read(lambda cache: cache.all_keys(), []) if self._exists() else []
 
     @property
     def size_bytes(self) -> int:
@@ -117,119 +113,145 @@ class ResultStore:
         return directory_size(self.directory)
 
     def verify(self) -> tuple[int, list[str]]:
-        """(entries that are right, a sentence for each that is not); damaged local entries are removed."""
+        """(entries that are right, a sentence for each that is not); damaged local entries and files without a row are removed."""
         before = len(self.problems)
+        if self._exists() and not _is_sound(self._folder / "cache.db"):
+            self._close()
+            self._set_aside("its tables and indexes do not agree")
         right = sum(self._get_local(key) is not None for key in self.keys("local"))
         right += sum(self._packs.get(key) is not None for key in self.keys("shipped"))
         right += sum(self._imported.get(key) is not None for key in self.keys("imported"))
+        self.remove_orphans()
         return right, self.problems[before:]
+
+    def orphans(self, age_s: float = ORPHAN_AGE_S) -> list[Path]:
+        """Files of results that no row names: their writer was killed between file and row. Younger ones are left out."""
+        if not self._exists():
+            return []
+        named = self._read(lambda cache: cache.all_files(), None)
+        found = self._folder.glob("*/*/*.val") if named is not None else ()
+        return [path for path in found if path.relative_to(self._folder).as_posix() not in named and time.time() - path.stat().st_mtime >= age_s]
+
+    def remove_orphans(self, age_s: float = ORPHAN_AGE_S) -> int:
+        """Remove them; returns how many there were."""
+        found = self.orphans(age_s)
+        for path in found:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        return len(found)
 
     # -- the local diskcache -------------------------------------------------------------------------------------
 
     def _exists(self) -> bool:
-        return self._cache is not None or (self.directory / "results" / "cache.db").exists()
+        return (self._folder / "cache.db").exists()
 
-    def _open_local(self) -> Any:
+    @property
+    def _folder(self) -> Path:
+        return self.directory / "results"
+
+    def _writable(self) -> SafeCache:
+        """The open diskcache; opened anew where its file was replaced (pruned, set aside, copied over).
+
+        Raises:
+            UserError: the disk cannot be written.
+        """
+        if self._cache is not None and self._opened_file != _identity(self._folder / "cache.db"):
+            self._close()
         if self._cache is None:
-            folder = self.directory / "results"
             try:
-                self._cache = open_diskcache(folder)
+                self._cache = open_diskcache(self._folder)
             except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise disk_error(error, folder) from error
-                aside = folder.with_name(f"results.damaged-{int(time.time())}")
-                folder.rename(aside)
-                self.problems.append(
-                    f"The local results database could not be read ({error}). It was set aside as {aside.name}; results are computed anew when asked for."
-                )
-                self._cache = open_diskcache(folder)
+                if not _is_damage(error):
+                    raise disk_error(error, self._folder) from error
+                self._set_aside(error)
+                self._cache = open_diskcache(self._folder)
             except OSError as error:
-                raise disk_error(error, folder) from error
+                raise disk_error(error, self._folder) from error
+            self._opened_file = _identity(self._folder / "cache.db")
         return self._cache
+
+    def _close(self) -> None:
+        if self._cache is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._cache.close()
+            self._cache = None
+
+    def _write(self, act: Callable[[SafeCache], Any]) -> None:
+        """Do `act`; where the database turns out to be damaged, once more on a new one."""
+        for attempt in (1, 2):
+            try:
+                act(self._writable())
+                return
+            except (OSError, sqlite3.Error, Timeout, DamagedEntry) as error:
+                self._close()
+                if attempt == 2 or not _is_damage(error):
+                    raise disk_error(error, self.directory) from error
+                self._set_aside(error)
+
+    def _read(self, look: Callable[[Any], Any], otherwise: Any) -> Any:
+        """What `look` finds, on a disk that cannot be written too; `otherwise` where the database is damaged."""
+        try:
+            cache: Any = self._writable()
+        except UserError:
+            cache = ReadOnlyCache(self._folder)
+        try:
+            return look(cache)
+        except sqlite3.DatabaseError as error:
+            self._close()
+            if _is_damage(error):
+                self._set_aside(error)
+            else:
+                self.problems.append(
+                    f"The local results database could not be read just now ({error}). Open the page again, or run the command again."
+                )
+            return otherwise
+
+    def _set_aside(self, error: Exception | str) -> None:
+        """Move a damaged database out of the way, unless another process has done so already."""
+        with self.lock("set-aside"):
+            if not self._exists() or _is_sound(self._folder / "cache.db"):
+                return
+            aside = self._folder.with_name(f"results.damaged-{time.time_ns()}")
+            try:
+                self._folder.rename(aside)
+            except OSError as refused:
+                raise disk_error(refused, self.directory) from refused
+            saved = self._saved_from(aside)
+        self.problems.append(
+            f"The local results database could not be read ({error}). It was set aside as {aside.name}; {saved} results could be saved from it, "
+            "the others are computed anew when asked for."
+        )
+
+    def _saved_from(self, aside: Path) -> int:
+        """Copy what can still be read, and is right, from a damaged database into a new one; returns how many entries."""
+        old, saved = ReadOnlyCache(aside), 0
+        with contextlib.suppress(*DAMAGE), contextlib.closing(open_diskcache(self._folder)) as new:
+            for key in old.all_keys():
+                with contextlib.suppress(*DAMAGE):
+                    data = old.find(key)
+                    check_key(key, unpack(data or b"")[1])
+                    new.set(key, data, retry=True)
+                    saved += 1
+        return saved
 
     def _get_local(self, key: str) -> Entry | None:
         if not self._exists():
             return None
         try:
-            data = self._open_local().get(key, retry=True)
+            data = self._read(lambda cache: cache.find(key), None)
             if data is None:
                 return None
             arrays, meta = unpack(data)
-        except DAMAGE as error:
+            check_key(key, meta)
+        except DamagedEntry as error:
             self._drop_damaged(key, error)
             return None
-        return Entry(key, arrays, meta, "local", float(meta.get("stored_at", 0.0)))
+        return Entry(key, arrays, meta, "local", stored_at(meta))
 
     def _drop_damaged(self, key: str, error: Exception) -> None:
         self.problems.append(f"The cached result {key[:12]} was damaged or foreign and was skipped ({error}). It is computed anew when asked for.")
-        try:
-            self._cache.delete(key, retry=True)
-        except DAMAGE:
-            # A planted file name is refused on removal too; the row goes, the foreign file stays untouched.
-            with self._cache.transact(retry=True):
-                self._cache._sql("DELETE FROM Cache WHERE key = ?", (key,))
-
-    def _iterate_local(self) -> Iterator[str]:
-        rows = self._open_local()._sql("SELECT key FROM Cache ORDER BY rowid").fetchall()
-        return (key for (key,) in rows if type(key) is str)
-
-
-class _PackIndex:
-    """Shipped or imported results: each pack is one safetensors file with many entries, named `key/array`."""
-
-    def __init__(self, directory: Path, problems: list[str], origin: str = "shipped") -> None:
-        self._directory = directory
-        self._problems = problems
-        self._origin = origin
-        self._seen = -1  # when the directory had last changed
-        self._index: dict[str, tuple[Path, dict[str, Any]]] | None = None
-        self._opened: dict[Path, Any] = {}  # a pack never changes while the program runs; opening it for each entry is slow
-
-    def keys(self) -> list[str]:
-        return list(self._entries())
-
-    def get(self, key: str) -> Entry | None:
-        found = self._entries().get(key)
-        if found is None:
-            return None
-        path, stated = found
-        try:
-            if path not in self._opened:
-                self._opened[path] = safe_open(str(path), framework="numpy")
-            arrays = {name: self._opened[path].get_tensor(f"{key}/{name}") for name in stated["arrays"]}
-            if checksum(arrays, stated["meta"]) != stated["sha256"]:
-                raise DamagedEntry("its checksum does not match its content")
-        except (*DAMAGE, SafetensorError, KeyError, TypeError) as error:
-            self._problems.append(f"The {self._origin} result {key[:12]} in {path.name} is damaged and was skipped ({error}). {self._restore}")
-            return None
-        return Entry(key, arrays, stated["meta"], self._origin, float(stated["meta"].get("stored_at", 0.0)))
-
-    @property
-    def _restore(self) -> str:
-        return "Restore the file from the repository." if self._origin == "shipped" else "Import its bundle anew."
-
-    def _entries(self) -> dict[str, tuple[Path, dict[str, Any]]]:
-        changed = self._directory.stat().st_mtime_ns if self._directory.exists() else 0
-        if self._index is None or changed != self._seen:
-            self._index, self._seen = {}, changed
-            for path in sorted(self._directory.glob("*.safetensors")):
-                try:
-                    with safe_open(str(path), framework="numpy") as pack_file:
-                        entries = json.loads(pack_file.metadata()["entries"])
-                except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-                    self._problems.append(f"The {self._origin} results {path.name} cannot be read ({type(error).__name__}). {self._restore}")
-                    continue
-                self._index.update({key: (path, stated) for key, stated in entries.items()})
-        return self._index
-
-
-def write_pack(path: Path, entries: list[Entry], facts: dict[str, str] | None = None) -> None:
-    """Write entries as one pack, with further metadata beside them."""
-    import safetensors.numpy
-
-    arrays = {f"{e.key}/{name}": np.ascontiguousarray(a) for e in entries for name, a in e.arrays.items()}
-    index = {e.key: {"meta": e.meta, "arrays": sorted(e.arrays), "sha256": checksum(e.arrays, e.meta)} for e in entries}
-    write_atomically(path, safetensors.numpy.save(arrays, metadata={**(facts or {}), "entries": json.dumps(index, sort_keys=True)}))
+        with contextlib.suppress(UserError):  # a disk that cannot be written keeps it
+            self._write(lambda cache: cache.drop(key))
 
 
 def directory_size(directory: Path) -> int:
@@ -243,10 +265,36 @@ def directory_size(directory: Path) -> int:
     return total
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands at a path."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether a database is damaged, rather than busy or on a disk that refuses."""
+    if isinstance(error, sqlite3.OperationalError):
+        return "no such" in str(error) or "malformed" in str(error)
+    return isinstance(error, sqlite3.DatabaseError)
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether SQLite finds no fault with a database, and it is one of results; one that cannot be opened now is not damaged."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)) as database:
+            database.execute("SELECT key, raw, mode, filename, value FROM Cache LIMIT 1").fetchall()
+            return database.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
+    except sqlite3.DatabaseError as error:
+        return not _is_damage(error)
+
+
 def disk_error(error: Exception, place: Path) -> UserError:
     """The sentence for a cache that cannot be written."""
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "full" in str(error).lower()
-    what = "is full" if full else f"cannot be written ({error})"
+    what = "is full" if full else f"cannot be written ({getattr(error, 'strerror', None) or error})"
     return UserError(
         f"The disk that holds the cache {what}. What was stored before is kept. Free some space (`python -m repdiss_core cache prune`) "
         f"or set REPDISS_CACHE to a folder with room, then resume the job."

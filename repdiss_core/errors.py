@@ -19,3 +19,9 @@ def unknown_name(kind: str, name: str, known: list[str] | tuple[str, ...], listi
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known[:8])}{' …' if len(known) > 8 else ''}."
     return UserError(f"There is no {kind} named {name!r}. {hint} List all with `{listing}`.")
+
+
+def told(error: BaseException) -> str:
+    """An unexpected error in one line: its kind and what it says, without the paths that its arguments may hold."""
+    says = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(f"{type(error).__name__}: {says}".split())[:300].rstrip(": ")

@@ -22,11 +22,12 @@ import psutil
 
 from repdiss_core.comparison import Request
 from repdiss_core.errors import UserError
-from repdiss_core.paths import REPOSITORY, cache_root, local_root, readonly
+from repdiss_core.paths import REPOSITORY, local_root, number_setting, readonly, redacted
 from repdiss_core.resolve import pinned_request
 from repdiss_core.storage import write_atomically
 
 ALIVE = ("queued", "running")
+STATES = (*ALIVE, "done", "failed", "cancelled", "interrupted")
 GRACE_S = 3.0  # between SIGTERM and SIGKILL
 START_S = 3.0  # within which a worker that was asked for must have its process
 
@@ -62,7 +63,7 @@ class JobStatus:
 
 def n_workers() -> int:
     """How many workers run at once: `REPDISS_WORKERS`, default 2 (1 on a single core)."""
-    return max(1, int(os.environ.get("REPDISS_WORKERS") or min(2, os.cpu_count() or 1)))
+    return max(1, int(number_setting("REPDISS_WORKERS", min(2, os.cpu_count() or 1))))
 
 
 def start(request: Request, title: str, fresh: bool = False) -> str:
@@ -83,8 +84,7 @@ def start(request: Request, title: str, fresh: bool = False) -> str:
         raise UserError("Nothing was asked for: choose at least one pair of models.")
     request = pinned_request(request)
     folder = _folder(request.key)
-    folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / "start.lock"):
+    with _start_lock(folder):
         known = status(request.key)
         if known is not None and known.alive:
             return request.key
@@ -103,17 +103,16 @@ def resume(job_id: str) -> str:
 
 def status(job_id: str) -> JobStatus | None:
     """The job's state now, or None where there is no such job."""
-    form = _read(_folder(job_id) / "status.json")
-    if form is None:
+    known = _read_status(job_id)
+    if known is None:
         return None
-    known = JobStatus(**{name: form[name] for name in JobStatus.__dataclass_fields__ if name in form})
-    starting = known.state == "queued" and time.time() - known.started < START_S
-    if known.alive and not starting and _worker(job_id) is None:
+    starting = known.state == "queued" and 0 <= time.time() - known.started < START_S  # below 0: the clock was set back
+    # The lock is the truth; the process is looked for first because a probe of the lock can get in the worker's way.
+    if known.alive and not starting and _worker(job_id) is None and not _lock_is_held(job_id):
         # Read again: the worker may have written its last word between the two looks.
-        form = _read(_folder(job_id) / "status.json") or form
-        if form["state"] in ALIVE:
+        known = _read_status(job_id) or known
+        if known.alive:
             return replace(known, state="interrupted", message="its worker ended; finished batches are kept", seconds_left=None)
-        return JobStatus(**{name: form[name] for name in JobStatus.__dataclass_fields__ if name in form})
     return known
 
 
@@ -141,24 +140,25 @@ def cancel(job_id: str) -> None:
         worker.wait(GRACE_S)
     except psutil.NoSuchProcess:
         pass
-    after = _read(_folder(job_id) / "status.json") or {}
-    if after.get("state") in ALIVE:
+    after = _read_status(job_id)
+    if after is not None and after.alive:
         write_status(replace(known, state="cancelled", message="cancelled; finished batches are kept", seconds_left=None))
 
 
 def list_jobs() -> list[JobStatus]:
     """Every job, the latest first."""
     root = local_root() / "jobs"
-    found = [status(path.parent.name) for path in root.glob("*/status.json")] if root.exists() else []
+    found = [status(path.parent.name) for path in root.glob("*/status.json") if _is_job_id(path.parent.name)] if root.exists() else []
     return sorted((job for job in found if job is not None), key=lambda job: -job.started)
 
 
 def log_tail(job_id: str, n_lines: int = 40) -> str:
     """The last lines that the worker wrote."""
-    path = _folder(job_id) / "log.txt"
-    if not path.exists():
+    try:
+        text = (_folder(job_id) / "log.txt").read_text(encoding="utf-8", errors="replace")
+    except OSError:
         return ""
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-n_lines:])
+    return redacted("\n".join(text.splitlines()[-n_lines:]))
 
 
 def forget(job_id: str) -> None:
@@ -177,7 +177,13 @@ def read_request(job_id: str) -> dict[str, Any]:
     """title, fresh and request of a job."""
     form = _read(_folder(job_id) / "request.json")
     if form is None:
-        raise UserError(f"There is no job {job_id!r} in {cache_root()}. List jobs on the page Runs.")
+        raise UserError(f"There is no job {job_id!r} here, or its request cannot be read. Start it again from the figure's page.")
+    try:
+        asked = Request.from_dict(form["request"]).key
+    except (TypeError, KeyError, AttributeError, ValueError):
+        asked = None
+    if asked != job_id or not isinstance(form.get("title"), str):
+        raise UserError(f"The request of job {job_id[:12]} is damaged or of another version. Start it again from the figure's page.")
     return form
 
 
@@ -211,19 +217,37 @@ def cancel_wanted(job_id: str) -> bool:
 # -- inside ----------------------------------------------------------------------------------------------------------
 
 
+def _is_job_id(job_id: str) -> bool:
+    return len(job_id) == 64 and set(job_id) <= set("0123456789abcdef")
+
+
 def _folder(job_id: str) -> Path:
-    if len(job_id) != 64 or not set(job_id) <= set("0123456789abcdef"):
+    if not _is_job_id(job_id):
         raise UserError(f"{job_id[:80]!r} is not a job's id: it has 64 hexadecimal digits. List jobs on the page Runs.")
     return local_root() / "jobs" / job_id
 
 
+def _start_lock(folder: Path) -> filelock.AcquireReturnProxy:
+    """Held while a worker is started, so that two askers start one."""
+    from repdiss_core.cache import disk_error
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return filelock.FileLock(folder / "start.lock").acquire()
+    except OSError as error:
+        raise disk_error(error, folder) from error
+
+
 def _spawn(folder: Path, job_id: str) -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))}
-    with open(folder / "log.txt", "ab") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "repdiss_core", "run", "--job", job_id],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
-        )  # fmt: skip
+    try:
+        with open(folder / "log.txt", "ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "repdiss_core", "run", "--job", job_id],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
+            )  # fmt: skip
+    except OSError as error:
+        raise UserError(f"No worker could be started ({error.strerror}). Free disk space or memory, then try again.") from error
     _CHILDREN.append(worker)
     _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]  # reap the ended ones
     _write(folder / "worker.json", {"pid": worker.pid, "created": psutil.Process(worker.pid).create_time()})
@@ -241,7 +265,7 @@ def _worker(job_id: str) -> psutil.Process | None:
         process = psutil.Process(int(form["pid"]))
         same = abs(process.create_time() - float(form["created"])) < 1.0
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, psutil.AccessDenied, KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -252,13 +276,30 @@ def _lock_is_held(job_id: str) -> bool:
             return False
     except filelock.Timeout:
         return True
+    except OSError:
+        return False  # nobody can hold a lock where none can be made
+
+
+def _read_status(job_id: str) -> JobStatus | None:
+    """The status as written, None where there is none that can be read."""
+    form = _read(_folder(job_id) / "status.json")
+    if form is None:
+        return None
+    texts = {name: form.get(name, "") for name in ("title", "state", "message", "error")}
+    numbers = {name: form.get(name) for name in ("fraction", "seconds_left", "started", "updated")}
+    if not all(isinstance(text, str) for text in texts.values()) or texts["state"] not in STATES:
+        return None
+    if not all(isinstance(number, int | float) for name, number in numbers.items() if name != "seconds_left" or number is not None):
+        return None
+    return JobStatus(job_id, **texts, **numbers)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        form = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
+    return form if isinstance(form, dict) else None
 
 
 def _write(path: Path, form: dict[str, Any]) -> None:

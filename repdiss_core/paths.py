@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
+from repdiss_core.errors import UserError
+
 REPOSITORY = Path(__file__).resolve().parent.parent
+SECRET = re.compile(r"\bhf_\w{6,}|(?i:(?<=bearer )|(?<=token=))[\w.\-]{8,}")
+TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN")
 
 
 def cache_root() -> Path:
@@ -26,3 +31,30 @@ def bundled_root() -> Path:
 def readonly() -> bool:
     """Whether `REPDISS_READONLY=1` forbids computing, cancelling and pruning (a public demo)."""
     return os.environ.get("REPDISS_READONLY", "") not in ("", "0")
+
+
+def number_setting(name: str, default: float) -> float:
+    """A setting of the environment that is a number of at least 0.
+
+    Raises:
+        UserError: it is none.
+    """
+    text = os.environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise UserError(f"{name} is {text[:40]!r}; it is a number of at least 0, such as {default:g}. Correct or unset it.")
+    return value
+
+
+def redacted(text: str) -> str:
+    """Text for a log or a page: no access token, and places of this machine told from its home or the repository."""
+    for secret in filter(None, map(os.environ.get, TOKEN_VARIABLES)):
+        text = text.replace(secret, "…")
+    text = SECRET.sub("…", text)
+    for place, short in ((str(REPOSITORY), "."), (os.path.expanduser("~"), "~")):
+        if len(place) > 1:
+            text = text.replace(place, short)
+    return text

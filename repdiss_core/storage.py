@@ -6,10 +6,14 @@ so that a damaged or foreign entry is told from a right one before any number of
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,9 @@ from safetensors import SafetensorError
 
 FILE_NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}\.val")
 NO_LIMIT = 2**50  # bytes: pruning is ours and visible; diskcache's own eviction would drop ten entries at once
+ROW = "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
+KEYS = "SELECT CAST(key AS BLOB) FROM Cache WHERE raw = 1 AND typeof(key) = 'text' ORDER BY rowid"
+FILES = "SELECT CAST(filename AS BLOB) FROM Cache WHERE filename IS NOT NULL"
 
 
 class DamagedEntry(Exception):
@@ -55,10 +62,12 @@ def unpack(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         stated = header["__metadata__"]
         meta = json.loads(stated["meta"])
         arrays = safetensors.numpy.load(data)
-        wanted = stated["sha256"]
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, OverflowError, MemoryError) as error:
+        right = checksum(arrays, meta) == stated["sha256"]
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError, MemoryError) as error:
         raise DamagedEntry(f"not an entry of RepDiss ({type(error).__name__})") from error
-    if checksum(arrays, meta) != wanted:
+    if not isinstance(meta, dict):
+        raise DamagedEntry("not an entry of RepDiss (its values are no object)")
+    if not right:
         raise DamagedEntry("its checksum does not match its content")
     return arrays, meta
 
@@ -84,7 +93,7 @@ class SafeDisk(diskcache.Disk):
     def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> bytes:
         if mode not in (MODE_RAW, MODE_BINARY):
             raise DamagedEntry("it is stored as a pickle or text, which is never opened")
-        if filename is not None:
+        if filename is not None or mode == MODE_BINARY:
             self._confine(filename)
         data = super().fetch(mode, filename, value, read=False)
         if type(data) is not bytes:
@@ -92,20 +101,149 @@ class SafeDisk(diskcache.Disk):
         return data
 
     def remove(self, file_path: str) -> None:
-        self._confine(file_path)
-        super().remove(file_path)
+        with contextlib.suppress(DamagedEntry):  # a planted name: the row goes, the foreign file stays untouched
+            self._confine(file_path)
+            super().remove(file_path)
 
-    def _confine(self, filename: str) -> None:
+    def _write(self, full_path: str, iterator: Any, mode: str, encoding: str | None = None) -> int:
+        try:
+            return super()._write(full_path, iterator, mode, encoding)
+        except FileExistsError:
+            raise
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(full_path)  # half a file would keep a full disk full
+            raise
+
+    def _confine(self, filename: object) -> None:
         inside = Path(self._directory).resolve()
-        if not FILE_NAME.fullmatch(filename) or inside not in (inside / filename).resolve().parents:
+        if type(filename) is not str or not FILE_NAME.fullmatch(filename) or inside not in (inside / filename).resolve().parents:
             raise DamagedEntry(f"its file name {filename!r} points outside the cache")
 
 
-def open_diskcache(directory: Path) -> diskcache.Cache:
-    """A diskcache on `directory` that holds packed entries only and never evicts by itself."""
-    return diskcache.Cache(
-        str(directory), disk=SafeDisk, eviction_policy="none", size_limit=NO_LIMIT, cull_limit=0, timeout=30
-    )
+class SafeCache(diskcache.Cache):
+    """diskcache, but a disk that refuses is an error at once: its own loop takes every refusal for a busy database and never ends."""
+
+    @property
+    def _sql(self) -> Callable[..., sqlite3.Cursor]:
+        execute = super()._sql
+
+        def run(statement: str, *values: Any) -> sqlite3.Cursor:
+            try:
+                return execute(statement, *values)
+            except sqlite3.OperationalError as error:
+                if statement == "ROLLBACK" and "no transaction" in str(error):
+                    return execute("SELECT 1")  # SQLite had rolled back by itself, as it does on a full disk
+                if statement == "BEGIN IMMEDIATE" and "locked" not in str(error):
+                    raise OSError(_errno(error), str(error)) from error
+                raise
+
+        return run
+
+    @contextlib.contextmanager
+    def _transact(self, retry: bool = False, filename: str | None = None) -> Iterator[Any]:
+        try:
+            with super()._transact(retry, filename) as pair:
+                yield pair
+        except BaseException:
+            if filename is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(self._directory, filename))
+            raise
+
+    def find(self, key: str) -> bytes | None:
+        """The bytes at `key`, None where there is no row.
+
+        Raises:
+            DamagedEntry: there is a row, but not what it speaks of (diskcache's `get` says nothing of a missing file).
+        """
+        for _ in range(3):  # another process may replace the entry between the row and its file
+            row = next(iter(_rows(self._sql, ROW, (key,))), None)
+            try:
+                return None if row is None else self._disk.fetch(*row, read=False)
+            except OSError as error:
+                reason = error.strerror or str(error)
+        raise DamagedEntry(f"its file cannot be read: {reason}")
+
+    def drop(self, key: str) -> None:
+        """Remove the row at `key` and its file, whatever the row holds."""
+        with self.transact(retry=True):
+            rows = _rows(self._sql, "SELECT CAST(filename AS BLOB) FROM Cache WHERE key = ?", (key,))
+            self._sql("DELETE FROM Cache WHERE key = ?", (key,))
+        for (filename,) in rows:
+            self._disk.remove((filename or b"").decode("utf-8", errors="replace"))
+
+    def all_keys(self) -> list[str]:
+        """Every key that is text, in the order of storing."""
+        return _text_keys(_rows(self._sql, KEYS))
+
+    def all_files(self) -> set[str]:
+        """Every file that a row names."""
+        return set(_text_keys(_rows(self._sql, FILES)))
+
+
+class ReadOnlyCache:
+    """The entries of a diskcache that cannot be written: diskcache itself writes its settings on opening."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path, self._disk = directory.resolve() / "cache.db", SafeDisk(str(directory))
+
+    def find(self, key: str) -> bytes | None:
+        """As `SafeCache.find`."""
+        rows = self._rows(ROW, (key,))
+        try:
+            return self._disk.fetch(*rows[0], read=False) if rows else None
+        except OSError as error:
+            raise DamagedEntry(f"its file cannot be read: {error.strerror}") from error
+
+    def all_keys(self) -> list[str]:
+        """As `SafeCache.all_keys`."""
+        return _text_keys(self._rows(KEYS))
+
+    def all_files(self) -> set[str]:
+        """As `SafeCache.all_files`."""
+        return set(_text_keys(self._rows(FILES)))
+
+    def _rows(self, statement: str, values: tuple = ()) -> list[tuple]:
+        for how in ("mode=ro", "immutable=1"):  # the second reads without the side files that the first may have to make
+            try:
+                with contextlib.closing(sqlite3.connect(f"{self._path.as_uri()}?{how}", uri=True)) as database:
+                    return _rows(database.execute, statement, values)
+            except sqlite3.OperationalError as error:
+                refused = error
+        raise refused
+
+
+def open_diskcache(directory: Path, budget_bytes: int | None = None) -> SafeCache:
+    """A diskcache on `directory` that holds packed entries only.
+
+    Args:
+        budget_bytes: the entries stored first leave when it is reached; None keeps all.
+    """
+    if budget_bytes is None:
+        limits = {"eviction_policy": "none", "size_limit": NO_LIMIT, "cull_limit": 0}
+    else:
+        limits = {"eviction_policy": "least-recently-stored", "size_limit": budget_bytes, "cull_limit": 10}
+    return SafeCache(str(directory), disk=SafeDisk, timeout=30, **limits)
+
+
+def _rows(execute: Callable[..., sqlite3.Cursor], statement: str, values: tuple = ()) -> list[tuple]:
+    try:
+        return execute(statement, values).fetchall()
+    except sqlite3.OperationalError as error:
+        if "decode" in str(error):
+            raise DamagedEntry("its row does not hold text where text belongs") from error
+        raise
+
+
+def _text_keys(rows: list[tuple]) -> list[str]:
+    return [key.decode("utf-8", errors="replace") for (key,) in rows]
+
+
+def _errno(error: sqlite3.Error) -> int:
+    """The nearest error number of the system, for the sentence."""
+    told = str(error)
+    return errno.ENOSPC if "full" in told else errno.EROFS if "readonly" in told else errno.EIO
 
 
 def write_atomically(path: Path, data: bytes) -> None:

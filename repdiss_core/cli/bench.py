@@ -1,4 +1,4 @@
-"""`bench cka|engine|localization|family|scale|app`: every claim of speed, measured again on the machine at hand."""
+"""`bench cka|engine|localization|family|scale|app|load|ray`: every claim of speed, measured again on the machine at hand."""
 
 from __future__ import annotations
 
@@ -81,3 +81,26 @@ def app(rounds: int, json_path: str | None) -> None:
     from repdiss_core.bench.app import run
 
     sys.exit(run(rounds, json_path))
+
+
+@bench.command()
+@click.option("--seconds", type=click.FloatRange(min=1), default=300, show_default=True)
+@click.option("--sessions", type=click.IntRange(min=0), default=18, show_default=True, help="Readers without a browser.")
+@click.option("--browsers", type=click.IntRange(min=0), default=2, show_default=True)
+@_JSON
+def load(seconds: float, sessions: int, browsers: int, json_path: str | None) -> None:
+    """Many readers turn over cached figures: time of a redraw, errors, memory of the server."""
+    from repdiss_core.bench.load import run
+
+    sys.exit(run(seconds, sessions, browsers, json_path))
+
+
+@bench.command()
+@click.option("--batches", type=click.IntRange(min=1), default=350, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@_JSON
+def ray(batches: int, rounds: int, json_path: str | None) -> None:
+    """One process against Ray with one and two workers (needs requirements-cluster.txt)."""
+    from repdiss_core.bench.ray import run
+
+    sys.exit(run(batches, rounds, json_path))

@@ -55,10 +55,17 @@ def setting_options(command: Any) -> Any:
 @click.option("--stitch", default=None, help="Stitching preset: quick, reference, reference-lr0.1 or tiny (default: the preset's).")
 @click.option("--seed-gelu", type=int, default=0, show_default=True)
 @click.option("--seed-solu", type=int, default=0, show_default=True)
+@click.option("--engine", type=click.Choice(("local", "ray")), default="local", show_default=True, help="ray: see requirements-cluster.txt.")
+@click.option("--address", default=None, help="Ray: a running cluster, such as auto or ray://HOST:10001; default one on this machine.")
+@click.option("--workers", type=click.IntRange(min=1), default=None, help="Ray on this machine: shards at once (default: all cores).")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Ray: threads of each shard.")
+@click.option("--gpus", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Ray: GPUs set aside for each shard.")
 @population_options
 @family_options
 @cka_options
-def run(figures: tuple[str, ...], job_id: str | None, **choices: Any) -> None:
+def run(
+    figures: tuple[str, ...], job_id: str | None, engine: str, address: str | None, workers: int | None, threads: int, gpus: float, **choices: Any
+) -> None:
     """Compute FIGURE… (fig1, fig4, …) into the cache; what is there already is not computed again."""
     if job_id is not None:
         from repdiss_core.cli.worker import work
@@ -66,12 +73,15 @@ def run(figures: tuple[str, ...], job_id: str | None, **choices: Any) -> None:
         sys.exit(work(job_id))
     if not figures:
         raise UserError("Name at least one figure, such as `run fig4`. `python -m repdiss_core list figures` shows them all.")
+    from repdiss_core.engine.ray_engine import RaySetting
+
+    where = engine, RaySetting(address, workers, threads, gpus)
     dry_run = choices.pop("dry_run")
     for build in requests_of(figures, choices):
         if dry_run:
             click.echo(words(build()) or "Its models ship, and so do its results at the default settings.")
         else:
-            compute(built_pinned(build))
+            compute(built_pinned(build), *where)
     if dry_run:
         return
     click.echo(f"{', '.join(figures)}: computed. Write it with `python -m repdiss_core figure {figures[0]} --out {figures[0]}.html`.")
@@ -156,23 +166,16 @@ def figures_request(figures: tuple[str, ...], params: Any) -> Request:
     return request_for((c for part in parts for c in part.comparisons), params.cka.n_batches)
 
 
-def forget(store: Any, request: Request) -> None:
-    """Drop from the local cache what a fresh run computes anew."""
-    for comparison in request.comparisons:
-        store.delete(comparison.key)
-
-
-def compute(request: Request) -> None:
-    """Run a request in this process, with a bar on a terminal and plain lines otherwise."""
+def compute(request: Request, engine_name: str = "local", setting: Any = None) -> None:
+    """Run a request from this process, with a bar on a terminal and plain lines otherwise."""
     from repdiss_core.cache import ResultStore
     from repdiss_core.engine.feature_pass import Stopped
-    from repdiss_core.engine.run import Engine, use_all_cores
+    from repdiss_core.engine.ray_engine import make_engine
     from repdiss_core.hub.download import Cancelled, watched
 
-    use_all_cores()
     if sentence := words(request):
         click.echo(sentence, err=True)
-    engine = Engine(ResultStore.open(), report=lambda line: click.echo(line, err=True))
+    engine = make_engine(ResultStore.open(), lambda line: click.echo(line, err=True), engine_name, setting)
     stop = stop_on_signal()
     reporter = TerminalProgress()
     try:

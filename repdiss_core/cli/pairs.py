@@ -66,7 +66,7 @@ def _pairs(layers: str) -> list[tuple[int, int]]:
     pairs = []
     for part in layers.split(","):
         numbers = part.split(":")
-        if len(numbers) != 2 or not all(n.strip().isdigit() for n in numbers):
+        if len(numbers) != 2 or not all(n.strip().isdecimal() for n in numbers):
             raise UserError(f"--layers {layers!r}: {part!r} is not a pair. Write layer of f : layer of g, such as 1:1,2:3.")
         pairs.append((int(numbers[0]), int(numbers[1])))
     return pairs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import traceback
@@ -12,7 +13,8 @@ import click
 
 from repdiss_core.cli.progress import stop_on_signal
 from repdiss_core.comparison import Request
-from repdiss_core.errors import UserError
+from repdiss_core.errors import UserError, told
+from repdiss_core.paths import redacted
 
 LOG_EVERY_S = 5.0
 
@@ -23,6 +25,7 @@ def work(job_id: str) -> int:
 
     from repdiss_core import jobs
 
+    sys.stdout, sys.stderr = _Redacting(sys.stdout), _Redacting(sys.stderr)
     stop = stop_on_signal()
     form = jobs.read_request(job_id)
     status = jobs.JobStatus(job_id, form["title"], "queued", message="waiting for a free worker", started=time.time())
@@ -38,6 +41,8 @@ def work(job_id: str) -> int:
     except filelock.Timeout:
         click.echo("Another worker has this job already.", err=True)
         return 0
+    except (UserError, OSError) as error:
+        return _end_failed(status, redacted(str(error) if isinstance(error, UserError) else told(error)))
 
 
 def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> int:
@@ -49,10 +54,9 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
     try:
         from repdiss_core.cache import ResultStore
         from repdiss_core.engine.feature_pass import Stopped
-        from repdiss_core.engine.run import Engine, use_all_cores
+        from repdiss_core.engine.ray_engine import make_engine
         from repdiss_core.hub.download import Cancelled, watched
 
-        use_all_cores()
         store, request = ResultStore.open(), Request.from_dict(form["request"])
         if form.get("fresh"):
             _forget_once(store, form, status.job_id)
@@ -61,7 +65,7 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
 
         try:
             with watched(reporter, wanted_to_stop):
-                Engine(store, report=log).run(request, reporter, wanted_to_stop)
+                make_engine(store, log).run(request, reporter, wanted_to_stop)
         except (Stopped, Cancelled):
             log("cancelled; finished batches are kept")
             jobs.write_status(replace(reporter.status, state="cancelled", message="cancelled; finished batches are kept", seconds_left=None))
@@ -70,13 +74,44 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
         jobs.write_status(replace(reporter.status, state="done", fraction=1.0, message="done", seconds_left=None))
         return 0
     except UserError as error:
-        log(str(error))
-        jobs.write_status(replace(reporter.status, state="failed", error=str(error), message="stopped", seconds_left=None))
+        sentence = str(error)
     except Exception as error:
         traceback.print_exc()
-        sentence = f"An unexpected fault stopped this job ({type(error).__name__}: {error}). What was finished is kept; its log has the details."
-        jobs.write_status(replace(reporter.status, state="failed", error=sentence, message="stopped", seconds_left=None))
+        sentence = f"An unexpected fault stopped this job ({told(error)}). What was finished is kept; its log has the details."
+    return _end_failed(reporter.status, redacted(sentence))
+
+
+def _end_failed(status: Any, sentence: str) -> int:
+    from repdiss_core import jobs
+
+    log(sentence)
+    try:
+        jobs.write_status(replace(status, state="failed", error=sentence, message="stopped", seconds_left=None))
+    except UserError:
+        log("This could not be written to the job's status either; the page shows the job as interrupted.")
     return 1
+
+
+class _Redacting:
+    """A text stream that writes no access token and no home path, a line at a time."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._begun = stream, ""
+
+    def write(self, text: str) -> int:
+        """Keep what has no line end yet: a secret may come in two pieces."""
+        lines, end, self._begun = (self._begun + text).rpartition("\n")
+        self._stream.write(redacted(lines) + end)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write everything."""
+        begun, self._begun = self._begun, ""
+        self._stream.write(redacted(begun))
+        self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _forget_once(store: Any, form: dict[str, Any], job_id: str) -> None:

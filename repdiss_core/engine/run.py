@@ -13,7 +13,7 @@ from typing import Any
 
 from repdiss_core import __version__
 from repdiss_core.activations import ActivationCache
-from repdiss_core.cache import ResultStore
+from repdiss_core.cache import ResultStore, disk_error
 from repdiss_core.comparison import Comparison, DataId, ModelId, Request
 from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.engine.feature_pass import Progress, Stopped, stored_hsic
@@ -43,6 +43,7 @@ class Engine:
         self.store = store
         self.activations = activations or ActivationCache()
         self.report = report
+        self.checkpoints = CheckpointDir(local_root() / "checkpoints", report)
         self._models: dict[tuple[str, str, str], Any] = {}
         self._streams: dict[DataId, Any] = {}
         self._taken: dict[str, int] = {}  # bytes of weights on each device
@@ -64,14 +65,18 @@ class Engine:
             def within(fraction: float, message: str, start: float = start, share: float = weight / total) -> None:
                 progress(start + share * fraction, message)
 
-            with self._locked(group.comparisons, within, start, should_stop):
-                missing = [c for c in group.comparisons if not self.is_complete(c, request.n_batches)]
-                if missing:
-                    self._run_in_memory(type(group)(**_replaced(group, missing)), request.n_batches, within, should_stop)
+            if self._missing(group, request.n_batches):  # a cache that holds all may be one that cannot be written: no lock then
+                with self._locked(group.comparisons, within, start, should_stop):
+                    missing = self._missing(group, request.n_batches)  # looked at anew: another process may have been faster
+                    if missing:
+                        self._run_in_memory(type(group)(**_replaced(group, missing)), request.n_batches, within, should_stop)
             done += weight
         progress(1.0, "done")
         for line in self.activations.problems + self.store.problems:
             self.report(line)
+
+    def _missing(self, group: Group, n_batches: int) -> list[Comparison]:
+        return [c for c in group.comparisons if not self.is_complete(c, n_batches)]
 
     def is_complete(self, comparison: Comparison, n_batches: int) -> bool:
         """Whether the local cache holds all of a comparison."""
@@ -200,8 +205,7 @@ class Engine:
             self.store.put(comparison.key, arrays, {**meta, "comparison": comparison.to_dict()})
 
         tokenizers = (model_spec(first.f.name).tokenizer, model_spec(first.g.name).tokenizer)
-        checkpoints = CheckpointDir(local_root() / "checkpoints", self.report)
-        common = (n_eval, keep, checkpoints, progress, should_stop, tokenizers)
+        common = (n_eval, keep, self.checkpoints, progress, should_stop, tokenizers)
         if group.measure == "identity_stitching":
             run_identity_stitches(group.comparisons, f, g, self.stream(first.data), *common)
         else:
@@ -227,6 +231,8 @@ class Engine:
                         progress(0.0, "another job computes a part of this; waiting for its result")
                         if should_stop():
                             raise Stopped from None
+                    except OSError as error:
+                        raise disk_error(error, self.store.directory) from error
                 held.callback(lock.release)
             yield
 

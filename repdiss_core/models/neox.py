@@ -16,7 +16,7 @@ from transformers.masking_utils import create_causal_mask
 from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXRotaryEmbedding
 
 from repdiss_core.data.batches import TokenBatch
-from repdiss_core.errors import UserError
+from repdiss_core.errors import UserError, told
 from repdiss_core.models.checks import check_depth, check_weights, checked_tokens, hidden_states, read_tensors
 
 if TYPE_CHECKING:
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 RESID_MEANS = ("removed", "kept")
 # What decides the network's shape; transformers would fill a missing one with its default, that of another model.
 CONFIG_KEYS = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings", "hidden_act")
+# What else changes what the network computes. Nothing else is handed over: `num_labels` could ask for more memory than there is, and an attention
+# implementation could name code to be fetched.
+OTHER_KEYS = (
+    "rotary_pct", "rotary_emb_base", "rope_parameters", "rope_scaling", "rope_theta", "layer_norm_eps", "use_parallel_residual", "attention_bias",
+    "tie_word_embeddings", "initializer_range", "model_type",
+)  # fmt: skip
+SIZES = tuple(key for key in CONFIG_KEYS if key != "hidden_act")
+MOST = 2**24
 # Buffers that older checkpoints carry; the network makes them itself.
 _BUFFERS = re.compile(r"\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)$|^gpt_neox\.rotary_emb\.")
 
@@ -104,19 +112,39 @@ def checked_config(name: str, config: Mapping[str, Any]) -> GPTNeoXConfig:
     Raises:
         UserError: another kind of model, or a key without which the network's shape would be guessed.
     """
+    if not isinstance(config, Mapping):
+        raise UserError(f"The config.json of {name} holds no JSON object. Fetch it anew.")
     kind = config.get("model_type", "gpt_neox")
     if kind != "gpt_neox":
         raise UserError(f"{name} is a {kind} model; this loader reads GPT-NeoX models (gpt_neox), such as Pythia.")
     missing = [key for key in CONFIG_KEYS if config.get(key) is None]
-    rotary = config.get("rotary_pct", (config.get("rope_parameters") or {}).get("partial_rotary_factor"))
-    if rotary is None:
+    scopes = [config, *(config[key] for key in ("rope_parameters", "rope_scaling") if isinstance(config.get(key), Mapping))]
+    rotary = [scope[key] for scope in scopes for key in ("rotary_pct", "partial_rotary_factor") if scope.get(key) is not None]
+    if not rotary:
         missing.append("rotary_pct (or rope_parameters.partial_rotary_factor)")
     if missing:
         raise UserError(f"The configuration of {name} lacks {', '.join(missing)}. Fetch its config.json anew or add what is missing.")
+    if not all(type(part) in (int, float) and 0 < part <= 1 for part in rotary):
+        given = str(rotary[0])[:40]
+        raise UserError(f"The configuration of {name} gives the rotary part of a head as {given!r}; it is above 0 and at most 1. Fetch it anew.")
+    for key in SIZES:
+        if type(config[key]) is not int or not 1 <= config[key] <= MOST:
+            given = str(config[key])[:40]
+            raise UserError(f"The configuration of {name} gives {key} as {given!r}; it is a whole number, 1 to {MOST}. Fetch its config.json anew.")
     try:
-        return GPTNeoXConfig(**{**config, "use_cache": False})
+        return GPTNeoXConfig(**{key: config[key] for key in (*CONFIG_KEYS, *OTHER_KEYS) if key in config}, use_cache=False)
     except Exception as error:  # transformers' validation raises classes of its own
-        raise UserError(f"The configuration of {name} cannot be used: {error}".strip()) from error
+        raise UserError(f"The configuration of {name} cannot be used: {told(error)}") from error
+
+
+def check_room(name: str, config: GPTNeoXConfig, tensors: Mapping[str, Tensor]) -> None:
+    """Raise a `UserError` where a configuration asks for far more numbers than are given: building its network could take all memory."""
+    held, width = sum(value.numel() for value in tensors.values()), config.hidden_size
+    asked = width * (2 * config.vocab_size + config.num_hidden_layers * (4 * width + 2 * config.intermediate_size))
+    if asked > 2 * held + 2**20:
+        raise UserError(
+            f"The weights of {name} do not fit its configuration: it asks for {asked:,} numbers or more, the files hold {held:,}. Fetch them anew."
+        )
 
 
 def network_of(
@@ -128,8 +156,12 @@ def network_of(
         UserError: a weight is missing, foreign or of another shape.
     """
     given = {key: value for key, value in tensors.items() if not _BUFFERS.search(key)}
-    with torch.device("meta"):
-        network = GPTNeoXForCausalLM(config)
+    check_room(name, config, given)
+    try:
+        with torch.device("meta"):
+            network = GPTNeoXForCausalLM(config)
+    except Exception as error:  # whatever a strange configuration makes torch and transformers say
+        raise UserError(f"No network can be built from the configuration of {name}: {told(error)}") from error
     own = dict(network.named_parameters())
     for what, keys in (("lack", sorted(set(own) - set(given))), ("have what the network has not", sorted(set(given) - set(own)))):
         if keys:
@@ -158,8 +190,10 @@ def load_folder(
         raise UserError(f"{name} needs config.json and at least one .safetensors file in {folder}; fetch the model anew.")
     try:
         config = checked_config(name, json.loads((folder / "config.json").read_text("utf-8")))
-    except json.JSONDecodeError as error:
-        raise UserError(f"The files of {name} in {folder} cannot be read ({error}). Fetch the model anew.") from error
+    except UserError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"The files of {name} in {folder} cannot be read ({told(error)}). Fetch the model anew.") from error
     return NeoxResidualModel(network_of(name, config, read_tensors(name, folder, files), getattr(torch, dtype), device), name, resid_mean)
 
 

@@ -61,7 +61,7 @@ def test_a_flipped_bit_is_noticed_and_the_entry_dropped(store, size) -> None:
     store.put(KEY, {"x": np.arange(size, dtype=float)}, {})
     data = bytearray(pack({"x": np.arange(size, dtype=float)}, {}))
     data[-3] ^= 1
-    store._open_local().set(KEY, bytes(data))
+    store._writable().set(KEY, bytes(data))
     assert store.get(KEY) is None
     assert "checksum does not match" in store.problems[0]
     assert store.keys("local") == []
@@ -134,7 +134,7 @@ def test_a_full_disk_is_a_sentence_and_keeps_what_was_stored(store, monkeypatch)
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(type(store._open_local()), "set", full)
+    monkeypatch.setattr(type(store._writable()), "set", full)
     with pytest.raises(UserError, match="is full. What was stored before is kept. Free some space"):
         store.put(OTHER, {"x": np.ones(1)}, {})
     assert store.get(KEY) is not None
@@ -147,7 +147,7 @@ def test_sqlite_full_is_told_alike(tmp_path) -> None:
 
 def test_verify_counts_right_and_damaged(store) -> None:
     store.put(KEY, {"x": np.ones(1)}, {})
-    store._open_local().set(OTHER, b"junk")
+    store._writable().set(OTHER, b"junk")
     right, problems = store.verify()
     assert (right, len(problems)) == (1, 1)
     assert store.verify() == (1, [])

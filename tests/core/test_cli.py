@@ -90,6 +90,7 @@ def test_run_and_figure_in_every_format(tmp_path, capsys) -> None:
         (["compare", F, G, "--data", "docstring"], "There is no data set named 'docstring'. Did you mean docstrings"),
         (["compare", F, G, "--measure", "stitching", "--layers", "4:1"], "has layers 0 .embedding. to 3; layer 4 was asked for"),
         (["compare", F, G, "--measure", "stitching", "--layers", "x"], "'x' is not a pair. Write layer of f : layer of g"),
+        (["compare", F, G, "--measure", "stitching", "--layers", "²:1"], "'²:1' is not a pair"),
         (["compare", F, G, "--measure", "stitching", "--stitch", "slow"], "There is no stitching preset named 'slow'"),
         (["compare", F, G, "--tokens-per-batch", "1000"], "is not a multiple of --tokens-per-sequence 128. Try 896"),
         (["compare", F, G, "--batches", "100000"], "100000 were asked for. Ask for at most"),
@@ -111,6 +112,24 @@ def test_bad_arguments_are_one_sentence_and_status_2(arguments, sentence, capsys
     said = capsys.readouterr().err
     assert said.splitlines()[-1].startswith("repdiss: ") and "Traceback" not in said
     assert re.search(sentence, said), said
+
+
+def test_an_unexpected_fault_is_one_line_without_paths(capsys, monkeypatch) -> None:
+    from pathlib import Path
+
+    from repdiss_core.cli import compute
+
+    def break_down(*_: object) -> None:
+        raise OSError(5, "Input/output error", f"{Path.home()}/secret")
+
+    monkeypatch.setattr(compute, "compute", break_down)
+    assert main(["compare", F, G]) == 3
+    said = capsys.readouterr().err
+    assert said == ("repdiss: an unexpected fault (OSError: Input/output error). What was finished is kept. Check the folders that you named; "
+                    "REPDISS_TRACEBACK=1 shows where it arose.\n")  # fmt: skip
+    monkeypatch.setenv("REPDISS_TRACEBACK", "1")
+    with pytest.raises(OSError, match="Input/output"):
+        main(["compare", F, G])
 
 
 def test_cache_commands(capsys, monkeypatch) -> None:

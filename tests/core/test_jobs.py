@@ -110,6 +110,13 @@ def test_nothing_asked_for() -> None:
         jobs.start(request_for([], 2), "empty")
 
 
+@pytest.mark.parametrize("value", ["many", "-1", "nan", "inf"])
+def test_a_setting_that_is_no_number_is_a_sentence(value, monkeypatch) -> None:
+    monkeypatch.setenv("REPDISS_WORKERS", value)
+    with pytest.raises(UserError, match="REPDISS_WORKERS is .* it is a number of at least 0"):
+        jobs.n_workers()
+
+
 def test_unknown_job() -> None:
     assert jobs.status("0" * 64) is None
     with pytest.raises(UserError, match="There is no job"):

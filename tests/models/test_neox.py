@@ -178,6 +178,31 @@ def test_weights_are_read_strictly(tmp_path):
         load_folder(tmp_path, "p")
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"num_attention_heads": 2.5}, "gives num_attention_heads as '2.5'; it is a whole number"),
+        ({"vocab_size": 2**40}, "gives vocab_size as '1099511627776'"),
+        ({"rotary_pct": 4.0}, "gives the rotary part of a head as '4.0'; it is above 0"),
+        ({"rope_parameters": {"partial_rotary_factor": 1e12}}, "gives the rotary part of a head"),
+        ({"hidden_size": 2**20}, "do not fit its configuration: it asks for [0-9,]+ numbers or more, the files hold 100"),
+        ({"hidden_act": "planted"}, "No network can be built from the configuration of p"),
+    ],
+)
+def test_a_strange_configuration_is_refused_before_it_takes_memory(changes, sentence):
+    with pytest.raises(UserError, match=sentence):
+        network_of("p", checked_config("p", {**CONFIG, **changes}), {"x": torch.ones(100)})
+
+
+def test_only_what_shapes_the_network_is_read_from_a_configuration():
+    tricks = {"num_labels": 2**40, "auto_map": {"AutoModel": "planted.Model"}, "attn_implementation": "someone/kernel", "torch_dtype": "float16"}
+    config = checked_config("p", {**CONFIG, **tricks, "layer_norm_eps": 0.5})
+    assert config.layer_norm_eps == 0.5 and not hasattr(config, "auto_map") and config.num_labels == 2
+    assert config._attn_implementation != "someone/kernel"
+    with pytest.raises(UserError, match="holds no JSON object"):
+        checked_config("p", [1])
+
+
 MEMBERS = [name for name, spec in MODELS.items() if spec.family == FAMILY]
 
 

@@ -1,0 +1,92 @@
+"""`bench ray`: the same comparisons by one process, and over Ray with one and two workers; what Ray costs and what a second worker gains."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from repdiss_core.comparison import Request
+
+MODELS = ("mini-gelu-3l-s0", "mini-gelu-3l-s1", "mini-solu-3l-s0", "mini-solu-3l-s1")
+TARGET = 0.10  # what Ray may cost over one process, on a run of a minute
+WAYS = (("one process", 0), ("Ray, 1 worker", 1), ("Ray, 2 workers", 2))
+
+
+def run(batches: int, rounds: int, json_path: str | None = None) -> int:
+    """Measure, print a table; returns 0 where the target is met, else 1.
+
+    Each shard and the one process have one thread. Times run from the request to the last stored result, models, data and
+    Ray's own start included; importing torch is left out of all.
+    """
+    request = all_pairs(batches)
+    seconds: dict[str, list[float]] = {way: [] for way, _ in WAYS}
+    for _ in range(rounds):
+        for way, workers in WAYS:
+            seconds[way].append(_in_a_process(request, workers))
+    best = {way: min(values) for way, values in seconds.items()}
+    cost = best["Ray, 1 worker"] / best["one process"] - 1
+    print(
+        f"{len(request.comparisons)} CKA maps of {len(MODELS)} models over {batches} batches; {os.cpu_count()} cores, "
+        f"load {os.getloadavg()[0]:.1f}; the best of {rounds} rounds"
+    )
+    for way, values in seconds.items():
+        print(f"{way:18} {best[way]:7.1f} s   {', '.join(f'{value:.1f}' for value in values)}")
+    print(
+        f"Ray costs {100 * cost:.1f} % over one process, target {100 * TARGET:.0f} % {'met' if cost <= TARGET else 'MISSED'}; "
+        f"two workers are {best['one process'] / best['Ray, 2 workers']:.2f} times as fast as one process"
+    )
+    if json_path:
+        Path(json_path).write_text(json.dumps({"seconds": seconds, "cost": cost}, indent=1) + "\n", encoding="utf-8")
+    return int(cost > TARGET)
+
+
+def all_pairs(batches: int) -> Request:
+    """The CKA maps of all pairs, each model with itself too."""
+    from repdiss_core.panels import request_for
+    from repdiss_core.presets import preset
+    from repdiss_core.studies.common import CkaView, cka_panel, data_id
+
+    data = data_id(preset("bundled"), "eval")
+    pairs = ((f, g) for number, f in enumerate(MODELS) for g in MODELS[number:])
+    return request_for((cka_panel(f, g, CkaView(), data).comparison for f, g in pairs), batches)
+
+
+def _in_a_process(request: Request, workers: int) -> float:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    with tempfile.TemporaryDirectory() as folder:
+        process = context.Process(target=_measure, args=(theirs, folder, request.to_dict(), workers))
+        process.start()
+        theirs.close()
+        try:
+            return ours.recv()
+        finally:
+            process.join()
+
+
+def _measure(answer: Any, folder: str, form: dict[str, Any], workers: int) -> None:
+    from repdiss_core.paths import local_root
+
+    data = local_root() / "data"  # built token streams are shared with the real cache
+    (Path(folder) / "local").mkdir()
+    data.mkdir(parents=True, exist_ok=True)
+    (Path(folder) / "local" / "data").symlink_to(data.resolve())
+    os.environ |= {"REPDISS_CACHE": folder, "REPDISS_ACTIVATIONS_GB": "0"}  # shards keep no activations either
+    import torch
+
+    from repdiss_core.cache import ResultStore
+    from repdiss_core.engine.ray_engine import RayEngine, RaySetting
+    from repdiss_core.engine.run import Engine
+    from repdiss_core.models import hooked  # noqa: F401
+
+    torch.set_num_threads(1)
+    store = ResultStore.open()
+    engine = RayEngine(store, RaySetting(workers=workers)) if workers else Engine(store)
+    began = time.perf_counter()
+    engine.run(Request.from_dict(form), lambda fraction, message: None)
+    answer.send(time.perf_counter() - began)

@@ -1,0 +1,166 @@
+"""A full disk, a read-only cache and missing permissions: a sentence, what was stored is kept, and the work can be resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from faulting import F, G, assert_same_bytes, cases, small_request, tally, values
+
+from repdiss_core.cache import ResultStore
+from repdiss_core.errors import UserError
+from repdiss_core.paths import REPOSITORY
+
+NOT_ROOT = "FAULT TESTS OF FULL AND READ-ONLY DISKS DID NOT RUN: mounting a small tmpfs needs root."
+LIMIT_S = 60
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str):
+    """A tmpfs of that size at a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True).returncode:
+        pytest.skip(NOT_ROOT)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill_up(folder: Path, leave: int) -> Path:
+    """A file that takes all room but some bytes."""
+    free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
+    path = folder / "filler"
+    path.write_bytes(bytes(max(0, free - leave)))
+    return path
+
+
+def command(root: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    """The command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "repdiss_core", *arguments],
+        cwd=REPOSITORY, env=os.environ | {"REPDISS_CACHE": root} | environment, capture_output=True, text=True, timeout=LIMIT_S,
+    )  # fmt: skip
+
+
+def test_a_full_disk_keeps_what_is_stored_and_ends_in_a_sentence(tmp_path) -> None:
+    told = 0
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        store, written = ResultStore(disk / "local", tmp_path / "none"), {}
+        comparisons, rng = small_request(stitches=3).comparisons, np.random.default_rng(0)
+        for number in range(cases(60, 400)):
+            comparison = comparisons[number % len(comparisons)]
+            arrays = {"x": rng.standard_normal(int(rng.choice([4, 900, 9000, 40000])))}
+            try:
+                store.put(comparison.key, arrays, {"comparison": comparison.to_dict()})
+                written[comparison.key] = arrays
+            except ValueError as error:
+                assert "The disk that holds the cache is full. What was stored before is kept." in str(error)
+                told += 1
+                if told % 5 == 0:
+                    store.delete(comparison.key)  # makes room on a full disk
+                    written.pop(comparison.key, None)
+        assert told
+        assert_same_bytes(values(ResultStore(disk / "local", tmp_path / "none"), small_request(stitches=3)), written)
+        assert_same_bytes(values(store, small_request(stitches=3)), written)
+        assert store.orphans(0) == [], "a write that failed left half a file"
+    tally("writes to a full disk", cases=cases(60, 400), wrong=0, tracebacks=0, note=f"{told} told in a sentence")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("leave", [0, 60_000, 400_000])
+def test_a_command_on_a_full_disk_and_after_room_was_made(tmp_path, new_root, leave) -> None:
+    root = Path(new_root())
+    with small_disk(root / "disk", "3m") as disk:
+        (disk / "local").mkdir()
+        (disk / "local" / "data").symlink_to((root / "local" / "data").resolve())
+        filler = fill_up(disk, leave)
+        full = command(str(disk), "compare", F, G, "--batches", "4")
+        assert "Traceback" not in full.stderr
+        if full.returncode:
+            assert (full.returncode, full.stderr.splitlines()[-1].startswith("repdiss: The disk that holds the cache is full.")) == (2, True), (
+                full.stderr
+            )
+        filler.unlink()
+        resumed = command(str(disk), "compare", F, G, "--batches", "4", REPDISS_ACTIVATIONS_GB="0.001")
+        assert resumed.returncode == 0, resumed.stderr
+    tally("a computation on a full disk", cases=1, wrong=0, tracebacks=0, note="resumed once there was room")
+
+
+@pytest.mark.faults
+def test_a_read_only_cache_is_read_and_refuses_in_a_sentence(tmp_path, new_root) -> None:
+    root = Path(new_root())
+    with small_disk(root / "disk", "8m") as disk:
+        (disk / "local").mkdir()
+        (disk / "local" / "data").symlink_to((root / "local" / "data").resolve())
+        first = command(str(disk), "compare", F, G, "--batches", "4")
+        assert first.returncode == 0, first.stderr
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        again = command(str(disk), "compare", F, G, "--batches", "4")
+        assert (again.returncode, again.stdout) == (0, first.stdout), again.stderr
+        refused = command(str(disk), "compare", F, G, "--batches", "8")
+        assert refused.returncode == 2 and "cannot be written" in refused.stderr and "Traceback" not in refused.stderr, refused.stderr
+        assert command(str(disk), "cache", "verify").returncode == 0
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    tally("a read-only cache", cases=4, wrong=0, tracebacks=0, note="stored results are read; computing is refused in a sentence")
+
+
+def test_a_read_only_disk_is_read_and_refuses_to_be_written(tmp_path) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        store, comparison = ResultStore(disk / "local", tmp_path / "none"), small_request(stitches=3).comparisons[0]
+        store.put(comparison.key, {"x": np.ones(9)}, {"comparison": comparison.to_dict()})
+        store._close()
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        store = ResultStore(disk / "local", tmp_path / "none")
+        assert store.get(comparison.key).arrays["x"].sum() == 9 and store.keys("local") == [comparison.key]
+        with pytest.raises(UserError, match="cannot be written"):
+            store.put("b" * 64, {"x": np.ones(1)}, {})
+        assert store.verify() == (1, [])
+
+
+def test_missing_permissions_are_a_sentence(tmp_path) -> None:
+    """As a user who may read the repository but not write the cache."""
+    if os.geteuid():
+        pytest.skip("FAULT TESTS OF PERMISSIONS DID NOT RUN: they change the user, which needs root.")
+    script = f"""
+import os, sys
+sys.path.insert(0, {str(REPOSITORY)!r})
+import numpy as np
+from pathlib import Path
+from repdiss_core import jobs
+from repdiss_core.activations import ActivationCache
+from repdiss_core.cache import ResultStore
+from repdiss_core.errors import UserError
+from faulting import small_request
+local = Path(os.environ["REPDISS_CACHE"]) / "local"
+request = small_request(stitches=3)
+os.setegid(65534); os.seteuid(65534)
+store = ResultStore(local, local / "none")
+assert store.get("0" * 64) is None and store.get({"a" * 64!r}).arrays["x"][0] == 1.0, store.problems
+for act in (lambda: store.put("b" * 64, {{"x": np.ones(1)}}, {{}}), lambda: jobs.start(request, "t"), lambda: store.lock("c" * 64).acquire()):
+    try:
+        act()
+    except UserError as error:
+        print(error)
+    else:
+        sys.exit("nothing was refused")
+cache = ActivationCache(local / "activations")
+assert cache.get("x") is None and "went on without" in cache.problems[0]
+"""
+    store = ResultStore(tmp_path / "local", tmp_path / "none")
+    store.put("a" * 64, {"x": np.ones(1)}, {})
+    store._close()
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    done = subprocess.run([sys.executable, "-c", script], env=os.environ | {"REPDISS_CACHE": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert len(said) == 3 and all("The disk that holds the cache cannot be written" in line and "/" not in line.split("What")[0] for line in said), (
+        done.stdout
+    )
+    tally("missing permissions", cases=4, wrong=0, tracebacks=0)

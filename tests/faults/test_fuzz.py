@@ -1,0 +1,296 @@
+"""Cache entries, model folders, links and command lines of any content: a sentence, no traceback, no code run, nothing outside the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import pickle
+import sqlite3
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from faulting import F, G, cases, tally
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as some
+from streamlit.testing.v1 import AppTest
+
+from repdiss_core import jobs
+from repdiss_core.__main__ import main
+from repdiss_core.cache import ResultStore
+from repdiss_core.errors import UserError
+from repdiss_core.paths import REPOSITORY
+from repdiss_core.storage import DamagedEntry, pack, unpack
+
+LIMIT_S = 5.0
+PAGES = ["app.py", *(f"pages/{path.name}" for path in sorted((REPOSITORY / "pages").glob("*.py")))]
+JSON = some.recursive(
+    some.none() | some.booleans() | some.integers(-(2**70), 2**70) | some.floats() | some.text(max_size=12),
+    lambda inner: some.lists(inner, max_size=4) | some.dictionaries(some.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+NASTY = some.sampled_from(
+    ["<script>alert(1)</script>", "../../../etc/passwd", "\x00", "$(touch planted)", "`touch planted`", "'; DROP TABLE Cache; --", "{{7*7}}", "%s%n",
+     "🏴", "²:1", "٣:٣",
+     "\ud800", "-1", "NaN", "1e999", "9" * 40, "A" * 5000, "file:///etc/passwd", "\u202ereversed", "", " ", "\n", "--help", "-", "~", "$HOME"]
+)  # fmt: skip
+TEXT = NASTY | some.text(max_size=30) | some.integers(-(10**12), 10**12).map(str)
+
+
+def fuzzed(short: int, long: int):
+    """How hypothesis runs here: the same cases every time; the machine may be busy, so that tests look at processor time themselves."""
+
+    def wrap(test):
+        quiet = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+        chosen = settings(max_examples=cases(short, long), deadline=None, derandomize=True, database=None, suppress_health_check=quiet)
+        return chosen(test)
+
+    return wrap
+
+
+class Bomb:
+    """Leaves a file when unpickled."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("planted",))
+
+
+@pytest.fixture(autouse=True)
+def nothing_planted(tmp_path, monkeypatch):
+    """No case makes a file beside the cache, and none runs code."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    yield
+    assert os.listdir(tmp_path / "here") == []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def counted():
+    """The row of docs/reliability.md."""
+    yield
+    for what, (short, long) in COUNTS.items():
+        tally(f"fuzzed {what}", cases=cases(short, long), tracebacks=0, code_run=0, paths_left=0, slower_than_5_s=0)
+
+
+COUNTS = {"cache entries": (150, 10_000), "rows of the cache": (60, 10_000), "job names": (60, 10_000), "model folders": (10, 10_000),
+          "command lines": (40, 10_000), "links (sets of 1 to 6 parameters)": (3, 200)}  # fmt: skip
+WHOLE = {"x": np.arange(12.0).reshape(3, 4), "n": np.arange(3)}
+
+
+@some.composite
+def entry_bytes(draw) -> bytes:
+    """Bytes of an entry: any, damaged, or with a header of any JSON."""
+    kind = draw(some.sampled_from(("any", "damaged", "header", "pickle")))
+    whole = pack(WHOLE, {"a": 1})
+    if kind == "any":
+        return draw(some.binary(max_size=200))
+    if kind == "pickle":
+        return pickle.dumps(Bomb()) + draw(some.binary(max_size=8))
+    if kind == "header":
+        header = draw(JSON)
+        if draw(some.booleans()):
+            header = {"__metadata__": draw(JSON | some.dictionaries(some.sampled_from(("meta", "sha256")), some.text(max_size=20))), "x": draw(JSON)}
+        text = json.dumps(header).encode("utf-8", "surrogatepass")
+        return draw(some.sampled_from((len(text), 0, 2**63, len(text) + 1))).to_bytes(8, "little") + text + draw(some.binary(max_size=64))
+    data = bytearray(whole)
+    for at, value in draw(some.lists(some.tuples(some.integers(0, len(whole) - 1), some.integers(0, 255)), min_size=1, max_size=6)):
+        data[at] = value
+    return bytes(data[: draw(some.integers(0, len(data)))] if draw(some.booleans()) else data)
+
+
+@seed(1)
+@fuzzed(*COUNTS["cache entries"])
+@given(entry_bytes())
+def test_entries_of_any_bytes(data) -> None:
+    try:
+        arrays, meta = unpack(data)
+    except DamagedEntry:
+        return
+    assert meta == {"a": 1} and all(np.array_equal(arrays[name], WHOLE[name]) for name in WHOLE)
+
+
+@seed(2)
+@fuzzed(*COUNTS["rows of the cache"])
+@given(
+    mode=some.none() | some.integers(-9, 9) | some.text(max_size=3), filename=some.none() | TEXT, value=some.none() | entry_bytes() | JSON.map(str)
+)
+def test_rows_of_any_content(own_cache, mode, filename, value) -> None:
+    store = _store(own_cache)
+    key = "a" * 64
+    with contextlib.closing(sqlite3.connect(own_cache / "local" / "results" / "cache.db", isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        texts = [part.encode("utf-8", "replace").decode() if isinstance(part, str) else part for part in (mode, filename, value)]
+        connection.execute("DELETE FROM Cache")
+        connection.execute("INSERT INTO Cache (key, raw, mode, filename, value) VALUES (?, 1, ?, ?, ?)", (key, *texts))
+    entry = store.get(key)
+    assert (entry is None) == bool(store.problems)
+    store.problems.clear()
+
+
+_STORES: dict[Path, ResultStore] = {}
+
+
+def _store(root: Path) -> ResultStore:
+    if root not in _STORES:
+        _STORES[root] = ResultStore(root / "local", root / "packs")
+        _STORES[root].put("a" * 64, {"x": np.ones(1)}, {})
+    return _STORES[root]
+
+
+@seed(3)
+@fuzzed(*COUNTS["job names"])
+@given(TEXT)
+def test_job_names_are_never_paths(name) -> None:
+    for act in (jobs.status, jobs.log_tail, jobs.read_request, jobs.cancel_wanted):
+        with contextlib.suppress(UserError):
+            assert act(name) in (None, "", False)
+
+
+CONFIG = {
+    "model_type": "gpt_neox", "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
+    "max_position_embeddings": 16, "hidden_act": "gelu", "rotary_pct": 0.5,
+}  # fmt: skip
+TRICKS = (
+    "auto_map", "attn_implementation", "partial_rotary_factor", "torch_dtype", "_attn_implementation", "rope_parameters", "rope_scaling",
+    "quantization_config", "layer_norm_eps", "architectures", "hidden_dropout", "tie_word_embeddings", "attention_bias", "id2label", "num_labels",
+    "pad_token_id", "bos_token_id", "transformers_version", "_name_or_path",
+)  # fmt: skip
+SIZES = some.sampled_from([0, -1, 1, 3, 7, 8, 2**31, 10**12, 2**64, 1.5, "8", None, True, [], {}, float("nan")])
+
+
+@pytest.fixture(scope="module")
+def whole_model(tmp_path_factory) -> Path:
+    """A folder with a tiny GPT-NeoX."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    save_file({name: p.detach().clone() for name, p in GPTNeoXForCausalLM(GPTNeoXConfig(**CONFIG)).named_parameters()}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    return folder
+
+
+@some.composite
+def folder_damage(draw) -> tuple[bytes, list[tuple[int, int]], int | None]:
+    """(config.json, bytes to change in the weights, where to cut them)."""
+    kind = draw(some.sampled_from(("sizes", "keys", "any JSON", "any bytes", "whole")))
+    config = dict(CONFIG)
+    if kind == "sizes":
+        config |= draw(some.dictionaries(some.sampled_from(sorted(set(CONFIG) - {"model_type"})), SIZES, min_size=1, max_size=3))
+    elif kind == "keys":
+        config |= draw(some.dictionaries(some.sampled_from(TRICKS) | some.text(max_size=8), JSON | SIZES, min_size=1, max_size=3))
+    text = (
+        draw(some.binary(max_size=60))
+        if kind == "any bytes"
+        else json.dumps(draw(JSON) if kind == "any JSON" else config).encode("utf-8", "surrogatepass")
+    )
+    changes = (
+        draw(some.lists(some.tuples(some.integers(0, 4000), some.integers(0, 255)), max_size=4)) if kind == "whole" or draw(some.booleans()) else []
+    )
+    return text, changes, draw(some.none() | some.integers(0, 4000)) if changes else None
+
+
+@seed(4)
+@fuzzed(*COUNTS["model folders"])
+@given(folder_damage())
+def test_model_folders_of_any_content(whole_model, tmp_path, damage) -> None:
+    from repdiss_core.models.neox import load_folder
+
+    config, changes, cut = damage
+    weights = bytearray((whole_model / "model.safetensors").read_bytes())
+    for at, value in changes:
+        weights[at % len(weights)] = value
+    folder = tmp_path / "model"
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_bytes(config)
+    (folder / "model.safetensors").write_bytes(bytes(weights[:cut]))
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb()))
+    (folder / "modeling_planted.py").write_text("import os; os.mkdir('planted')")
+    began = time.process_time()
+    try:
+        model = load_folder(folder, "fuzzed")
+    except UserError as error:
+        assert time.process_time() - began < LIMIT_S
+        assert len(str(error)) < 1000 and "Traceback" not in str(error)
+        return
+    assert model.n_layers >= 1
+
+
+COMMANDS = ("list", "run", "compare", "figure", "cache", "prune")
+WORDS = some.sampled_from([
+    "models", "data", "measures", "fig1", "fig4", "Fig 3", "fig7", F, G, "mini-neox-4l128-h8-s0", "verify", "info", "prune", "--json", "--out",
+    "x.json", "nowhere/x.csv", "x.exe", "/", "--measure", "cka", "stitching", "identity_stitching", "--layers", "1:1", "0:9", "--stitch", "tiny",
+    "--preset", "--batches", "2", "0", "--data", "docstrings/eval", "--seed-gelu", "--tokens-per-batch", "--tokens-per-sequence", "--population",
+    "constructed", "--k", "--items", "--chunks", "--rows", "--hook", "--job", "--estimator", "biased", "--yes", "-h",
+])  # fmt: skip
+
+
+@seed(5)
+@fuzzed(*COUNTS["command lines"])
+@given(some.sampled_from(COMMANDS), some.lists(WORDS | TEXT, max_size=8))
+def test_command_lines_of_any_words(monkeypatch, own_cache, command, words) -> None:
+    """Whatever is asked for is planned and checked; only the computing itself is left out."""
+    from repdiss_core.engine.run import Engine
+
+    def refuse(*_: object) -> None:
+        raise UserError("This is as far as the test goes.")
+
+    monkeypatch.setattr(Engine, "run", refuse)
+    monkeypatch.setenv("REPDISS_TRACEBACK", "1")  # an unexpected fault would be raised
+    arguments = [command, *words]
+    if command in ("figure", "compare"):
+        arguments = [command, *(word for word in words if word not in ("x.json",))]
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    said, began = io.StringIO(), time.process_time()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        status = main(arguments)
+    assert status in (0, 1, 2, 130) and "Traceback" not in said.getvalue()
+    assert time.process_time() - began < LIMIT_S
+    for path in Path(".").iterdir():
+        path.unlink()
+
+
+PARAMETERS = some.sampled_from([
+    "f", "g", "data", "measure", "layers", "show", "estimator", "reduction", "flatten", "mean", "batches", "stitch", "steps", "depth", "gelu",
+    "solu", "population", "k", "rank", "measured", "rows", "hook", "model_a", "model_b", "claims", "maps", "embed", "theme",
+])  # fmt: skip
+
+
+@seed(6)
+@fuzzed(*COUNTS["links (sets of 1 to 6 parameters)"])
+@given(
+    page=some.sampled_from(PAGES), parameters=some.dictionaries(PARAMETERS | some.text(min_size=1, max_size=8), TEXT | WORDS, min_size=1, max_size=6)
+)
+def test_links_of_any_parameters(page, parameters, own_cache) -> None:
+    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+    if page != "app.py":
+        test.switch_page(page)
+    for name, value in parameters.items():
+        test.query_params[name] = value
+    test.run()
+    assert [error.message for error in test.exception] == []
+    assert len(test.title) == 1
+    assert not (own_cache / "local" / "jobs").exists()
+
+
+def test_logs_and_sentences_carry_no_token_and_no_home(monkeypatch) -> None:
+    from repdiss_core.cli.worker import _Redacting
+    from repdiss_core.paths import redacted
+
+    monkeypatch.setenv("HF_TOKEN", "a-secret-of-another-form")
+    home, secret = os.path.expanduser("~"), "hf_" + "AbCd1234" * 4
+    sink = io.StringIO()
+    stream = _Redacting(sink)
+    stream.write(f"GET https://x/?token={secret[3:]}&a=1 Authorization: Bearer {secret}")
+    stream.write(f' {secret} a-secret-of-another-form\n File "{home}/x.py" and {REPOSITORY}/y.py')
+    stream.flush()
+    said = sink.getvalue()
+    assert secret[3:] not in said and "a-secret" not in said and home not in said and str(REPOSITORY) not in said
+    assert "~/x.py" in said and "./y.py" in said and "a=1" in said
+    assert redacted("nothing to hide") == "nothing to hide"
+    tally("tokens and home paths in logs", cases=6, found=0)
