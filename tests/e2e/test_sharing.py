@@ -206,28 +206,36 @@ def test_open_popovers_have_none_either_and_every_formula_is_set(site, tab, butt
     assert (tab.locator(".katex").count() > 0) == (button in ("Explain", "Terms"))
 
 
+# Tells of the focused element: its kind, its label, and of the one before whether it looked otherwise while it had the focus.
+REACH = """() => {
+  const look = e => { const told = []; for (let n = 0; e && n < 5; n++, e = e.parentElement) {
+    const s = getComputedStyle(e); told.push(s.outline, s.boxShadow, s.borderColor, s.backgroundColor, s.color); } return told.join() };
+  const before = window.reached, e = document.activeElement;
+  const showed = !before || !before.element.isConnected || look(before.element) !== before.look;
+  if (!e || e === document.body) return { showed, last: before?.label };
+  e.dataset.reached = '1';
+  const label = (e.ariaLabel || e.innerText || e.title || e.labels?.[0]?.innerText || '').trim();
+  window.reached = { element: e, look: look(e), label };
+  return { kind: e.tagName, label, showed, last: before?.label };
+}"""
+MISSED = """() => [...document.querySelectorAll('[data-testid="stMain"] :is(button, a[href], input)')]
+  .filter(e => !e.disabled && e.checkVisibility() && e.tabIndex >= 0 && !e.dataset.reached && !e.closest('[role=radiogroup], [role=radio]'))
+  .map(e => e.ariaLabel || e.innerText || e.outerHTML.slice(0, 80))"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_every_control_is_reached_by_keyboard_and_shows_it(site, tab, name):
     tab.goto(f"{site}/{name}")
     settle(tab)
-    tab.evaluate("document.activeElement.blur()")
     seen = set()
-    for _ in range(150):
+    for _ in range(200):
         tab.keyboard.press("Tab")
-        told = tab.evaluate(
-            """() => { const e = document.activeElement; if (!e || e === document.body) return null;
-            e.dataset.reached = '1'; const s = getComputedStyle(e), near = e.closest('label, [data-baseweb]') ?? e, n = getComputedStyle(near);
-            return [e.tagName, e.getAttribute('aria-label') || e.innerText || e.getAttribute('title') || e.labels?.[0]?.innerText || '',
-              s.outlineStyle !== 'none' || s.boxShadow !== 'none' || n.boxShadow !== 'none' || n.outlineStyle !== 'none' || s.borderColor !== 'rgba(0, 0, 0, 0)'] }"""
-        )
-        if told is None:
+        told = tab.evaluate(REACH)
+        assert told["showed"], f"{told['last']!r} does not show that it has the focus"
+        if "kind" not in told:
             break
-        assert told[1].strip(), f"a {told[0]} without a label"
-        assert told[2], f"{told[1]!r} does not show that it has the focus"
-        seen.add(told[1].strip())
-    missed = tab.evaluate(
-        """[...document.querySelectorAll('main button, main a[href], main input, [data-testid="stMain"] button')]
-        .filter(e => !e.disabled && e.checkVisibility() && e.tabIndex >= 0 && !e.dataset.reached).map(e => e.ariaLabel || e.innerText)"""
-    )
+        assert told["label"], f"a {told['kind']} without a label"
+        seen.add(told["label"])
+    missed = tab.evaluate(MISSED)
     assert len(seen) > 5 and not missed, missed
