@@ -26,15 +26,7 @@ def page_tools(path: str) -> None:
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="page-tools", gap="small"):
         copy_button("Copy link", key="copy-page")
         if path in FIGURE_PAGES:
-            if st.button(
-                "Add to my tour",
-                icon=":material/add_location_alt:",
-                type="tertiary",
-                key="add-view",
-                help="Keeps this page with its present choices as a step of your own tour.",
-            ):
-                add_stop(path, choices())
-                st.toast("Added to your tour, on the page Tour.")
+            _add_button(path)
         if path in FIGURE_PAGES + TABLE_PAGES:
             saving = st.popover("Save page", icon=":material/save:", type="tertiary", key="save-page", on_change="rerun")
             if saving.open:
@@ -52,6 +44,13 @@ def page_tools(path: str) -> None:
         ):
             st.query_params[KEY] = "on"
             st.rerun()
+
+
+def _add_button(path: str) -> None:
+    help = "Keeps this page with its present choices as a step of your own tour."
+    if st.button("Add to my tour", icon=":material/add_location_alt:", type="tertiary", key="add-view", help=help):
+        add_stop(path, choices())
+        st.toast("Added to your tour, on the page Tour.")
 
 
 def _save(path: str) -> None:
