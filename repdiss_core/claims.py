@@ -116,7 +116,16 @@ def _for_these_models(store: ResultStore, params: asymmetry.Params, contrast: _C
         return Claim(contrast.sentence, "these models", MISSING, "Not computed at this setting.", "", "fig1", contrast.ours)
     differences = over_samples(more - less)
     rests = f"{params.gelu} and {params.solu}; {differences.n} evaluation sequences, paired; 95 % t intervals joint over {len(more)} layers"
-    return Claim(contrast.sentence, "these models", judge(differences), _sentence(differences, "for these two models"), rests, "fig1", contrast.ours, _deciding(differences))
+    return Claim(
+        contrast.sentence,
+        "these models",
+        judge(differences),
+        _sentence(differences, "for these two models"),
+        rests,
+        "fig1",
+        contrast.ours,
+        _deciding(differences),
+    )
 
 
 def _for_the_activation(store: ResultStore, params: asymmetry.Params, contrast: _Contrast) -> Claim:
@@ -132,13 +141,24 @@ def _for_the_activation(store: ResultStore, params: asymmetry.Params, contrast: 
     assert differences is not None
     n_pairs = len(n_gelu) * len(n_solu)
     rests = f"{n_pairs} pairs of {len(n_gelu)} GeLU and {len(n_solu)} SoLU seeds, crossed; 95 % t intervals joint over {params.depth} layers"
-    return Claim(contrast.sentence, scope, judge(differences), _sentence(differences, f"over {n_pairs} seed pairs"), rests, "fig1", contrast.ours, _deciding(differences))
+    return Claim(
+        contrast.sentence,
+        scope,
+        judge(differences),
+        _sentence(differences, f"over {n_pairs} seed pairs"),
+        rests,
+        "fig1",
+        contrast.ours,
+        _deciding(differences),
+    )
 
 
 def _deciding(differences: Differences) -> Effect:
     """The layer that a claim "at every layer" hangs on: one where it is reversed, else the one whose interval reaches lowest."""
     layer = int(np.argmin(differences.upper if judge(differences) == FAILS else differences.lower))
-    return Effect(float(differences.mean[layer]), float(differences.lower[layer]), float(differences.upper[layer]), "nats a token", f"layer {layer + 1}")
+    return Effect(
+        float(differences.mean[layer]), float(differences.lower[layer]), float(differences.upper[layer]), "nats a token", f"layer {layer + 1}"
+    )
 
 
 def _cell(store: ResultStore, params: asymmetry.Params, contrast: _Contrast, gelu: int, solu: int) -> np.ndarray | None:

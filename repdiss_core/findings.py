@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.cache import ResultStore
 from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, asymmetry_claims
 from repdiss_core.errors import UserError
 from repdiss_core.paper import STUDIES
+from repdiss_core.presets import Preset, preset
 from repdiss_core.studies import asymmetry, generalization, scaling
 
 VERDICTS = (HOLDS, FAILS, UNDECIDED, MISSING)
@@ -25,6 +25,7 @@ class ModelSet:
         choices: what the address of the study's page says to show them.
         judge: reads the results and judges every claim of the study.
         note: a warning that belongs to every verdict on these models; "" for none.
+        fetched: whether these are the paper's own models, which are listed once something of them is computed.
     """
 
     study: str
@@ -32,6 +33,7 @@ class ModelSet:
     choices: dict[str, str] = field(hash=False)
     judge: Callable[[ResultStore], Iterable[Claim]] = field(hash=False, compare=False)
     note: str = ""
+    fetched: bool = False
 
     @property
     def page(self) -> str:
@@ -72,10 +74,14 @@ def findings(store: ResultStore, study: str) -> tuple[tuple[Finding, ...], tuple
     problems = []
     for models in model_sets(study):
         try:
-            for claim in models.judge(store):
-                rows.setdefault((claim.sentence, claim.ours), []).append(Row(models, claim))
+            claims = tuple(models.judge(store))
         except UserError as error:
-            problems.append(f"{models.label}: {error}")
+            problems += [] if models.fetched else [f"{models.label}: {error}"]
+            continue
+        if models.fetched and not any(claim.rests_on for claim in claims):
+            continue
+        for claim in claims:
+            rows.setdefault((claim.sentence, claim.ours), []).append(Row(models, claim))
     found = [Finding(sentence, ours, tuple(group)) for (sentence, ours), group in rows.items()]
     return tuple(sorted(found, key=lambda finding: finding.ours)), tuple(problems)
 
@@ -87,10 +93,18 @@ def tally(found: Iterable[Finding]) -> dict[str, int]:
 
 
 def _asymmetry_sets() -> tuple[ModelSet, ...]:
-    def judge(depth: int) -> Callable[[ResultStore], Iterable[Claim]]:
-        return lambda store: asymmetry_claims(store, asymmetry.Params(depth=depth))
+    def judge(depth: int, setting: Preset) -> Callable[[ResultStore], Iterable[Claim]]:
+        return lambda store: asymmetry_claims(store, asymmetry.Params(depth, stitch=setting.stitch, preset=setting))
 
-    return tuple(ModelSet("asymmetry", f"{depth}-layer models", {"depth": f"{depth} layers"}, judge(depth)) for depth in asymmetry.DEPTHS)
+    sets = []
+    for name, label in asymmetry.SETTINGS.items():
+        setting = preset(name)
+        fetched = setting.models == "paper"
+        for depth in asymmetry.DEPTHS:
+            models = f"{depth}-layer models" + (f" ({label})" if fetched else "")
+            choices = {"depth": f"{depth} layers"} | ({"models": label} if fetched else {})
+            sets.append(ModelSet("asymmetry", models, choices, judge(depth, setting), fetched=fetched))
+    return tuple(sets)
 
 
 def _generalization_sets() -> tuple[ModelSet, ...]:
@@ -102,7 +116,10 @@ def _generalization_sets() -> tuple[ModelSet, ...]:
 
     made = "made to differ: shows what the instruments can see"
     return tuple(
-        ModelSet("generalization", spec.label, {"population": spec.label}, judge(name), made if spec.constructed else "") for name, spec in POPULATIONS.items()
+        ModelSet(
+            "generalization", spec.label, {"population": spec.label}, judge(name), made if spec.constructed else "", name == generalization.FEATHER
+        )
+        for name, spec in generalization.POPULATIONS.items()
     )
 
 
@@ -113,7 +130,10 @@ def _scaling_sets() -> tuple[ModelSet, ...]:
     def judge(name: str) -> Callable[[ResultStore], Iterable[Claim]]:
         return lambda store: scaling_claims(load(store, scaling.Params(name)))
 
-    return tuple(ModelSet("scaling", spec.label, {"family": spec.label}, judge(name)) for name, spec in scaling.FAMILIES.items())
+    return tuple(
+        ModelSet("scaling", spec.label, {"family": spec.label}, judge(name), fetched=name == scaling.PYTHIA)
+        for name, spec in scaling.FAMILIES.items()
+    )
 
 
 _SETS = {"asymmetry": _asymmetry_sets, "generalization": _generalization_sets, "scaling": _scaling_sets}

@@ -15,8 +15,10 @@ LIBRARY = Path(__file__).parent / "ui" / "plotly_js" / "plotly-cartesian.min.js"
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 STYLE = """
 body{font:16px/1.5 "Source Sans 3","Helvetica Neue",Arial,sans-serif;max-width:1200px;margin:2rem auto;padding:0 1rem;color:#1F2328;background:#fff}
-h1,h2{font-family:Georgia,serif;line-height:1.25}section{margin:2.2rem 0}figure{margin:.6rem 0}figcaption,footer,.source{color:#565C64;font-size:.9rem}
-table{border-collapse:collapse;width:100%}th,td{padding:.35rem .9rem .35rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}
+h1,h2{font-family:Georgia,serif;line-height:1.25}section{margin:2.2rem 0}figure{margin:.6rem 0}
+figcaption,footer,.source{color:#565C64;font-size:.9rem}
+table{border-collapse:collapse;width:100%}
+th,td{padding:.35rem .9rem .35rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}
 blockquote{margin:.6rem 0;padding-left:.8rem;border-left:3px solid #3F5873}
 a{color:#2F5A88}:focus-visible{outline:3px solid #2F5A88;outline-offset:2px}
 """
@@ -75,7 +77,8 @@ def page_file(title: str, lead: str, sections: Sequence[Section], foot: Sequence
 
 def tour_file(title: str, lead: str, steps: Sequence[Section], foot: Sequence[str]) -> str:
     """One step at a time, turned with the arrow keys; printed, all of them."""
-    nav = '<nav><button id="back" type="button">← Back</button><button id="on" type="button">Next →</button><span id="told" aria-live="polite"></span></nav>'
+    buttons = '<button id="back" type="button">← Back</button><button id="on" type="button">Next →</button>'
+    nav = f'<nav>{buttons}<span id="told" aria-live="polite"></span></nav>'
     body = f'{_head(title, lead)}<div class="steps">{"".join(_sections(steps))}</div>{nav}{_foot(foot)}<script>{STEPPING}</script>'
     return _document(title, body, bool(_n_figures(steps)), SLIDES)
 

@@ -1,5 +1,6 @@
 """The guided tour: the paper's three studies in steps. Every sentence is a template that computed claims and results fill in."""
 
+# ruff: noqa: E501  (a table of sentences)
 from __future__ import annotations
 
 import re
@@ -8,13 +9,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.cache import ResultStore
 from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim
 from repdiss_core.findings import Finding, model_sets
 from repdiss_core.panels import load_learning, load_matrix
 from repdiss_core.paper import STUDIES
-from repdiss_core.studies import asymmetry, scaling
+from repdiss_core.studies import asymmetry, generalization, scaling
 from repdiss_core.studies.common import kind
 
 _SAID = {HOLDS: "This holds.", FAILS: "This does not hold.", UNDECIDED: "This is undecided."}
@@ -133,7 +133,7 @@ STEPS = (
          "One number for two models: the angles of their CKA, put together over layers.", _of("generalization", "distances")),
     Step("generalization", "Could the instruments see a difference at all?", "cka",
          "Here two groups were made to differ by their training data. A gap is no finding; its absence would be one, about the instruments.", _of("generalization", "cka", models=1),
-         (("population", POPULATIONS["constructed"].label),)),
+         (("population", generalization.POPULATIONS["constructed"].label),)),
     Step("scaling", "One family, many sizes", "family",
          "Section 5 asks what models of one recipe share across scale.", _family),
     Step("scaling", "More alike within, as models grow?", "trend",

@@ -12,6 +12,7 @@ from repdiss_core.presets import Preset
 from repdiss_core.studies.common import CkaView, bundled_preset, cka_panel, data_id, same_layer_curve
 
 DEPTHS = (3, 4)
+SETTINGS = {"bundled": "ours, on docstrings", "paper-quick": "the paper’s, quick look", "paper": "the paper’s, its settings"}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ QUESTION = STUDIES["asymmetry"].question
 LINK = "layers"
 HEATMAP_HEIGHT, CURVE_HEIGHT, LEARNING_HEIGHT = 356, 410, 340
 DEPTHS = {"3 and 4 layers": (3, 4), "3 layers": (3,), "4 layers": (4,)}
-SETTINGS = {"bundled": "ours, on docstrings", "paper-quick": "the paper’s, quick look", "paper": "the paper’s, its settings"}
 HOW_STITCHING_READS = (
     "A stitch runs model f up to layer *l*, then one trained layer (LayerNorm and an affine map), then model g from layer *l* on. "
     "“SoLU → GeLU” has SoLU below and GeLU on top. The colour is that of the bottom model; a dashed line changes the activation function. "
@@ -56,7 +55,7 @@ def pick() -> Choice:
     with controls():
         models, depth, gelu, solu, quantity, settings = st.columns([1.5, 1.2, 0.9, 0.9, 1.1, 2.4], vertical_alignment="bottom")
         with models:
-            setting = PRESETS[choose("Models and data", list(SETTINGS), "models", names=SETTINGS.__getitem__)]
+            setting = PRESETS[choose("Models and data", list(asymmetry.SETTINGS), "models", names=asymmetry.SETTINGS.__getitem__)]
         with depth:
             depths = DEPTHS[choose("Depth", list(DEPTHS), "depth")]
         with gelu:

@@ -45,7 +45,12 @@ def export_panel(card: Card, drawn: Drawn) -> None:
     for label, suffix, mime, data in (
         ("Numbers as CSV", "csv", "text/csv", lambda: f"# {cited}\n{exports.to_csv(drawn.forms)}"),
         ("Numbers and provenance as JSON", "json", "application/json", lambda: exports.to_json(form)),
-        ("Figure as a page of its own (HTML)", "html", "text/html", lambda: figure_file(card.title, [(drawn.figure, f"{drawn.caption.text} {cited}")])),
+        (
+            "Figure as a page of its own (HTML)",
+            "html",
+            "text/html",
+            lambda: figure_file(card.title, [(drawn.figure, f"{drawn.caption.text} {cited}")]),
+        ),
     ):
         st.download_button(label, data, f"{name}.{suffix}", mime, key=f"export-{suffix}-{card.card_id}", on_click="ignore", width="stretch")
     st.caption("To cite this result, and the paper:")

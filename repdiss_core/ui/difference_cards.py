@@ -20,7 +20,7 @@ from repdiss_core.ui.asymmetry_cards import LINK
 from repdiss_core.ui.figure_card import Card
 from repdiss_core.ui.pair_cards import TYPED_MODELS, Choice, model_names
 from repdiss_core.ui.pair_link import choice_of, differing
-from repdiss_core.ui.pickers import choose
+from repdiss_core.ui.pickers import choose, second_row, type_in
 from repdiss_core.ui.settings import ESTIMATORS
 from repdiss_core.ui.stitch_map import load_map, map_form, pair_maps
 from repdiss_core.ui.text import as_text
@@ -39,7 +39,7 @@ def pick_both(choice: Choice) -> tuple[Choice, Choice]:
     Raises:
         UserError: a link that this page cannot read.
     """
-    with st.container(key="second"):
+    with second_row():
         names = list(dict.fromkeys([*model_names(), choice.f, choice.g]))
         f_column, g_column, estimator_column = st.columns([1.3, 1.3, 2.2], vertical_alignment="bottom")
         with f_column:
@@ -53,9 +53,9 @@ def pick_both(choice: Choice) -> tuple[Choice, Choice]:
                 estimator = choose("Estimator of B", options, "b_estimator", names=lambda e: ESTIMATORS.get(e, e))
         left, right = st.columns(2)
         with left:
-            a_link = st.text_input("Or a link of this page as A", key="a_link", bind="query-params", placeholder="empty: the lists above")
+            a_link = type_in("Or a link of this page as A", "a_link", "empty: the lists above")
         with right:
-            b_link = st.text_input("Or a link of this page as B", key="b_link", bind="query-params", placeholder="empty: the lists of B")
+            b_link = type_in("Or a link of this page as B", "b_link", "empty: the lists of B")
     a = choice_of(a_link) if a_link else choice
     if b_link:
         return a, choice_of(b_link)

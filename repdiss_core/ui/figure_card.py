@@ -199,7 +199,7 @@ def _explain(card: Card, drawn: Drawn) -> None:
         st.markdown("**Where this differs from the paper**")
         st.markdown("\n".join(f"- {as_text(sentence)}" for sentence in departures))
     st.markdown("**Terms**")
-    show_terms(terms_in((card.title, card.explain, *drawn.caption.phrases)))
+    show_terms(terms_in((card.title, card.explain, *drawn.caption.phrases)), f"latex-{card.card_id}")
     data = card.request.comparisons[0].data
     st.caption(as_text(f"Data: {data.name}, {data.split} split, content {data.content[:12]}. Job {card.job_id[:12]}."))
 

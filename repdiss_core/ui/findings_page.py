@@ -25,14 +25,16 @@ MINUS = "\u2212"
 TABLE_CSS = """
 .repdiss-findings { border-collapse: collapse; width: 100%; font-size: .9rem; line-height: 1.4; }
 .repdiss-findings caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-.repdiss-findings :is(th, td) { text-align: left; vertical-align: top; padding: .35rem .9rem .35rem 0; font-weight: 400; border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent); }
+.repdiss-findings :is(th, td) { text-align: left; vertical-align: top; padding: .35rem .9rem .35rem 0; font-weight: 400;
+  border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent); }
 .repdiss-findings thead th { color: var(--st-gray-text-color); font-size: .85rem; }
 .repdiss-findings tbody th { font-weight: 600; width: 30%; }
 .repdiss-findings thead th:is(:nth-child(4), :nth-child(5)), .repdiss-findings .repdiss-number { text-align: right; white-space: nowrap; }
 .repdiss-findings small { color: var(--st-gray-text-color); font-size: .8rem; }
 .repdiss-findings a { color: var(--st-link-color); white-space: nowrap; }
 .repdiss-findings a:focus-visible { outline: 3px solid var(--st-primary-color); outline-offset: 2px; }
-.repdiss-verdict, .repdiss-ours { white-space: nowrap; border-radius: 4px; padding: .1rem .4rem; font-size: .85rem; font-weight: 400; background: var(--st-gray-background-color); color: var(--st-gray-text-color); }
+.repdiss-verdict, .repdiss-ours { white-space: nowrap; border-radius: 4px; padding: .1rem .4rem; font-size: .85rem; font-weight: 400;
+  background: var(--st-gray-background-color); color: var(--st-gray-text-color); }
 .repdiss-holds { background: var(--st-green-background-color); color: var(--st-green-text-color); }
 .repdiss-does-not-hold { background: var(--st-orange-background-color); color: var(--st-orange-text-color); }
 .repdiss-ours { background: var(--st-blue-background-color); color: var(--st-blue-text-color); }
@@ -60,6 +62,8 @@ def study_findings(study: StudySpec) -> None:
         st.info(as_text(problem), icon=":material/info:")
     if not found:
         return
+    for models in dict.fromkeys(row.models for finding in found for row in finding.rows if row.models.note):
+        st.caption(as_text(f"{models.label}: {models.note}"))
     rows = [row for finding in found for row in finding.rows]
     data = {"caption": f"Claims of section {study.section} and what becomes of them", "claims": table_rows(found)}
     went = _mounted(key=f"findings-{study.name}", data=data, height="content", on_go_change=lambda: None).go
@@ -123,7 +127,14 @@ def findings_sections() -> list[Section]:
     sections = []
     for study in STUDIES.values():
         rows = tuple(
-            (finding.sentence + (" (our question)" if finding.ours else ""), whose(row), row.claim.verdict, *effect_words(row.claim.effect), row.claim.found, row.claim.rests_on)
+            (
+                finding.sentence + (" (our question)" if finding.ours else ""),
+                whose(row),
+                row.claim.verdict,
+                *effect_words(row.claim.effect),
+                row.claim.found,
+                row.claim.rests_on,
+            )
             for finding in stored_findings(study.name)[0]
             for row in finding.rows
         )

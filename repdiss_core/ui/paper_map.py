@@ -16,8 +16,9 @@ from repdiss_core.compose_generalization.thumbnails import lines as population_l
 from repdiss_core.errors import UserError
 from repdiss_core.figures.learning_curve import running_mean
 from repdiss_core.figures.thumbnail import curve_line, heatmaps_svg, lines_svg
+from repdiss_core.html_export import Section, Table
 from repdiss_core.panels import load_curve, load_learning, load_matrix
-from repdiss_core.paper import FIGURES, FigurePart, FigureSpec, StudySpec, figure_parts
+from repdiss_core.paper import FIGURES, STUDIES, FigurePart, FigureSpec, StudySpec, figure_parts
 from repdiss_core.studies.common import bundled_preset
 from repdiss_core.studies.generalization import Params
 from repdiss_core.ui.generalization_cards import loaded
@@ -52,6 +53,18 @@ def study_section(store: ResultStore, study: StudySpec) -> None:
         for column, spec in zip(st.columns(COLUMNS), specs[first : first + COLUMNS], strict=False):
             with column:
                 _show(spec, _tile(store, spec, computing, stored_version()))
+
+
+def map_sections(store: ResultStore) -> list[Section]:
+    """The map as tables, for an exported file."""
+    computing = any(job.alive for job in jobs.list_jobs())
+    sections = []
+    for study in STUDIES.values():
+        specs = [spec for spec in FIGURES.values() if spec.study == study.name]
+        tiles = [_tile(store, spec, computing, stored_version()) for spec in specs]
+        rows = tuple((spec.label, spec.title, tile.state, tile.words) for spec, tile in zip(specs, tiles, strict=True))
+        sections.append(Section(f"Section {study.section}: {study.question}", table=Table(("figure", "title", "state", "shows"), rows)))
+    return sections
 
 
 def figure_state(spec: FigureSpec, parts: tuple[FigurePart, ...], stored: Set[str], computing: bool) -> str:

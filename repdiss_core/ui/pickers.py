@@ -77,6 +77,19 @@ def switch(label: str, options: Sequence[str], key: str, help: str | None = None
     return st.segmented_control(label, options, default=options[0], required=True, key=key, help=help, bind="query-params")
 
 
+def type_in(label: str, key: str, placeholder: str) -> str:
+    """A line of text bound to the address."""
+    linked = _LINKED.get()
+    return str(linked.get(key, "")) if linked is not None else st.text_input(label, key=key, bind="query-params", placeholder=placeholder)
+
+
+@contextmanager
+def second_row() -> Iterator[None]:
+    """The frame of a page's further row of pickers; none where they draw nothing."""
+    with st.container(key="second") if _LINKED.get() is None else nullcontext():
+        yield
+
+
 def show_unknown() -> None:
     """What the link asked for and this page does not offer, as a sentence; it goes with the next choice."""
     sentences = st.session_state.pop(UNKNOWN, [])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import streamlit as st
 
 from repdiss_core.glossary import Term
+from repdiss_core.ui.browser_button import copy_button
 from repdiss_core.ui.text import as_text
 
 
-def show_terms(terms: Iterable[Term]) -> None:
-    """One paragraph a term."""
+def show_terms(terms: Sequence[Term], key: str) -> None:
+    """One paragraph a term. The button comes first: with the focus on it, the arrow keys scroll the popover."""
+    if not terms:
+        return
+    copy_button("Copy the formulas as LaTeX", key=key, text="\n".join(f"% {term.name}\n{term.formula}" for term in terms if term.formula))
     st.markdown("\n\n".join(_paragraph(term) for term in terms))
 
 

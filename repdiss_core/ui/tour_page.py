@@ -64,12 +64,24 @@ def _read_link() -> None:
 def _stepping(which: str) -> None:
     steps = _own_steps() if which == TOURS[1] else _paper_steps()
     if not steps:
-        st.info("Your tour is empty. Open a page of figures, choose what you want to show, and press “Add to my tour”.", icon=":material/add_location_alt:")
+        st.info(
+            "Your tour is empty. Open a page of figures, choose what you want to show, and press “Add to my tour”.",
+            icon=":material/add_location_alt:",
+        )
         return
     at = _at(len(steps))
     with st.container(horizontal=True, key="stepping", vertical_alignment="center", gap="small"):
         st.button("Back", key="step back", icon=":material/arrow_back:", shortcut="Left", on_click=_go, args=(at - 1,), disabled=at == 0)
-        st.button("Next", key="step on", icon=":material/arrow_forward:", icon_position="right", shortcut="Right", on_click=_go, args=(at + 1,), disabled=at == len(steps) - 1)
+        st.button(
+            "Next",
+            key="step on",
+            icon=":material/arrow_forward:",
+            icon_position="right",
+            shortcut="Right",
+            on_click=_go,
+            args=(at + 1,),
+            disabled=at == len(steps) - 1,
+        )
         st.caption(f"Step {at + 1} of {len(steps)} · {as_text(steps[at].place)}", width="content")
         if not presenting():
             st.space("stretch")
@@ -166,7 +178,11 @@ def _edit() -> None:
             ):
                 st.button(label, key=f"{label}-{at}", icon=f":material/{icon}:", type="tertiary", on_click=action, args=arguments, disabled=off)
     if kept:
-        copy_button("Copy a link to this tour", key="copy-tour", text=f"{server_address()}{page_address('pages/6_Tour.py')}?tour=my+tour&{MINE}={own_tour.packed(own_tour.stops())}")
+        copy_button(
+            "Copy a link to this tour",
+            key="copy-tour",
+            text=f"{server_address()}{page_address('pages/6_Tour.py')}?tour=my+tour&{MINE}={own_tour.packed(own_tour.stops())}",
+        )
 
 
 def _note_key(at: int, stop: Stop) -> str:
@@ -188,7 +204,9 @@ def _save(which: str, steps: Sequence[Shown]) -> None:
     st.caption("Every step with its figure, in one file that opens without a network; the arrow keys turn it.")
     st.download_button(
         "Tour as one file (HTML)",
-        lambda: tour_file(QUESTION if which == TOURS[0] else "A tour of representation dissimilarity", "", [_section(*one, server) for one in ready], foot()),
+        lambda: tour_file(
+            QUESTION if which == TOURS[0] else "A tour of representation dissimilarity", "", [_section(*one, server) for one in ready], foot()
+        ),
         "repdiss-tour.html",
         "text/html",
         key="save-tour-file",

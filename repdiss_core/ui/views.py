@@ -20,6 +20,7 @@ from repdiss_core.figures.theme import LOOKS
 from repdiss_core.html_export import Section, Table
 from repdiss_core.paper import CITATION
 from repdiss_core.ui import asymmetry_cards, generalization_cards, pair_cards, scaling_cards
+from repdiss_core.ui import difference_cards as differences
 from repdiss_core.ui.claims_list import stored_claims
 from repdiss_core.ui.figure_card import Card, drawn_card
 from repdiss_core.ui.model_strip import NONE
@@ -76,7 +77,9 @@ def content(view: View) -> Content:
         UserError: the page has no figures, or its models are not there.
     """
     if view.path not in _CONTENTS:
-        raise UserError(f"{PAGES.get(view.path, 'That page')} has no figures to show. Figures are on: {', '.join(PAGES[path] for path in _CONTENTS)}.")
+        raise UserError(
+            f"{PAGES.get(view.path, 'That page')} has no figures to show. Figures are on: {', '.join(PAGES[path] for path in _CONTENTS)}."
+        )
     place = st.empty()
     with place.container(), choices_of(dict(view.query)):
         found = _CONTENTS[view.path]()
@@ -107,7 +110,9 @@ def page_sections(view: View, shown: Content, server: str) -> list[Section]:
     claims = shown.claims()
     if claims:
         rows = tuple((claim.sentence, models, claim.scope, claim.verdict, claim.found, claim.rests_on) for models, claim in claims)
-        sections.append(Section("What becomes of the paper’s claims", table=Table(("claim", "models", "speaks for", "verdict", "found", "rests on"), rows)))
+        sections.append(
+            Section("What becomes of the paper’s claims", table=Table(("claim", "models", "speaks for", "verdict", "found", "rests on"), rows))
+        )
     return sections
 
 
@@ -124,14 +129,17 @@ def figure_section(card: Card, said: str, note: str, link: str) -> Section:
 
 def foot() -> tuple[str, ...]:
     """The last lines of every exported file."""
-    return (f"The paper: {CITATION}", "The figures: RepDiss, computed on the models that each caption names; they are not the paper's unless it says so.")
+    return (
+        f"The paper: {CITATION}",
+        "The figures: RepDiss, computed on the models that each caption names; they are not the paper's unless it says so.",
+    )
 
 
 def _asymmetry() -> Content:
     choice = asymmetry_cards.pick()
     cards = (
         asymmetry_cards.stitching_card(choice),
-        *map(asymmetry_cards.cka_card, choice.params),
+        *(asymmetry_cards.cka_card(params, choice.style, choice.relative) for params in choice.params),
         *(asymmetry_cards.learning_card(params, choice.log_steps) for params in choice.params),
     )
 
@@ -159,7 +167,7 @@ def _scaling() -> Content:
     cards = [scaling_cards.overview_card(choice.params, switch("Show", scaling_cards.VIEWS, "whole")), scaling_cards.pair_card(choice)]
     for name in ("fig3", "fig9", "fig10"):
         with suppress(UserError):  # a shape of that figure has no member yet; the page says so
-            cards.append(scaling_cards.figure_card_of(name, choice.params, choice.relative))
+            cards.append(scaling_cards.figure_card_of(name, choice.params, choice.relative, choice.style))
     cards += (*scaling_cards.analysis_cards(choice.params), *scaling_cards.training_cards(choice.params))
 
     def claims() -> tuple[tuple[str, Claim], ...]:
@@ -170,7 +178,11 @@ def _scaling() -> Content:
 
 def _pair() -> Content:
     choice = pair_cards.pick()
-    return Content(PAIR_QUESTION, (pair_cards.card(choice),), lambda: pair_cards.sentence(result_store(), choice))
+    if switch("Show", differences.MODES, "mode") == differences.MODES[0]:
+        card = pair_cards.card(choice)
+    else:
+        card = differences.difference_card(*differences.pick_both(choice), choice.style, choice.relative)
+    return Content(PAIR_QUESTION, (card,), lambda: pair_cards.sentence(result_store(), choice))
 
 
 _CONTENTS: dict[str, Callable[[], Content]] = {

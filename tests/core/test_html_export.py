@@ -55,7 +55,9 @@ def test_what_a_person_typed_is_text_wherever_it_stands(make) -> None:
 
 def test_nothing_is_fetched_and_the_policy_forbids_it() -> None:
     seen = Seen(page_file("t", "", [Section("s", figures=((figure(), "c"),))], ()))
-    assert not [value for _, attrs in seen.tags for name, value in attrs.items() if name in ("src", "srcset") or (name == "href" and value != "data:,")]
+    assert not [
+        value for _, attrs in seen.tags for name, value in attrs.items() if name in ("src", "srcset") or (name == "href" and value != "data:,")
+    ]
     (policy,) = [attrs["content"] for tag, attrs in seen.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
     assert policy.startswith("default-src 'none'") and "http" not in policy
 

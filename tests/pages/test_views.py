@@ -14,10 +14,22 @@ from repdiss_core.ui.views import View, cards_of, content
 pytestmark = pytest.mark.usefixtures("fresh_store")
 TOUR = "pages/6_Tour.py"
 CHOICES = [
-    (ASYMMETRY, {"depth": "3 layers", "gelu": "seed 1", "show": "penalty", "estimator": "biased", "batches": "50", "steps": "logarithmic", "stitch": "no such"}),
+    (
+        ASYMMETRY,
+        {
+            "depth": "3 layers",
+            "gelu": "seed 1",
+            "show": "penalty",
+            "estimator": "biased",
+            "batches": "50",
+            "steps": "logarithmic",
+            "stitch": "no such",
+        },
+    ),
     ("pages/2_Generalization.py", {"k": "4", "rows": "[CLS] only", "show": "penalty"}),
     ("pages/3_Scaling_families.py", {"axes": "relative depth", "mean": "mean kept", "view": "x"}),
     (COMPARE, {"measure": "stitching", "layers": "every pair", "show": "penalty"}),
+    (COMPARE, {"mode": "difference B − A", "b_g": "mini-gelu-3l-s1", "range": "of the values"}),
     (COMPARE, {"f": "mini-gelu-4l-s0", "g": "mini-gelu-4l-s0"}),
 ]
 
@@ -36,9 +48,9 @@ def test_a_view_shows_what_its_page_shows(path, query, monkeypatch):
 
 
 def test_a_view_that_is_not_there_is_told_in_a_sentence():
-    with pytest.raises(UserError, match="has no figure “fig99” at these choices. It has: Stitching loss by layer"):
+    with pytest.raises(UserError, match=r"has no figure “fig99” at these choices\. It has: Stitching loss by layer"):
         cards_of(View.of(ASYMMETRY, {}, "fig99"))
-    with pytest.raises(UserError, match="Runs has no figures to show. Figures are on: Activation asymmetry"):
+    with pytest.raises(UserError, match=r"Runs has no figures to show\. Figures are on: Activation asymmetry"):
         content(View("pages/7_Runs.py"))
 
 

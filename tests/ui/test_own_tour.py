@@ -34,7 +34,8 @@ def test_a_link_gives_back_the_tour() -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        "", "!!", "AAAA", packed([STOP])[:-9], word({"path": STOP.path}), word([1]), word([{"path": "../etc", "query": [], "card": "", "note": ""}]),
+        "", "!!", "AAAA", packed([STOP])[:-9], word({"path": STOP.path}), word([1]),
+        word([{"path": "../etc", "query": [], "card": "", "note": ""}]),
         word([{"path": "pages/7_Runs.py", "query": [], "card": "", "note": ""}]), word([{"path": STOP.path, "query": [["a"]], "card": "", "note": ""}]),
         word([{"path": STOP.path, "query": [], "card": "", "note": "x" * 100_000}]),
     ],
