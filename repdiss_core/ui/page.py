@@ -35,6 +35,8 @@ ICON = Path(__file__).with_name("icon.svg")
 STYLE = f"""<style>
 .stMainBlockContainer {{ max-width: 1200px; padding: 1.1rem 2.5rem 5rem; }}
 .stAppHeader {{ background: transparent; }}
+.stMain:focus-visible {{ outline: 3px solid currentColor !important; outline-offset: -3px; }}
+.stMain :is(a, button, [tabindex]):focus-visible {{ outline: 2px solid currentColor !important; outline-offset: 1px; }}
 .st-key-navigation {{ border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent); padding-bottom: .45rem; margin-bottom: .4rem; }}
 [data-testid="stCaptionContainer"], kbd[aria-label] {{ color: inherit !important; opacity: .78; }}
 label[data-testid="stWidgetLabel"], label[data-testid="stWidgetLabel"] * {{ color: inherit !important; }}

@@ -234,6 +234,7 @@ def test_every_control_is_reached_by_keyboard_and_shows_it(site, tab, name):
     seen = set()
     for _ in range(200):
         tab.keyboard.press("Tab")
+        settle(tab)  # a chart that came into sight has a button of its own
         told = tab.evaluate(REACH)
         assert told["showed"], f"{told['last']!r} does not show that it has the focus"
         if "kind" not in told:
