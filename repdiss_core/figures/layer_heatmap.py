@@ -193,10 +193,10 @@ def _traces(panel: HeatmapPanel, scale: Scale, limits: tuple[float, float], side
 
 
 def _custom_data(matrix: LayerMatrix) -> list[list[list[str]]]:
-    """(L_f, L_g, 4): label of the row, label of the column, lower and upper end of the interval."""
+    """(L_f, L_g, 5): label of the row, label of the column, lower and upper end of the interval, standard error."""
     return [
         [
-            [row, column, f"{matrix.interval[0, i, j]:.3f}", f"{matrix.interval[1, i, j]:.3f}"]
+            [row, column, *(f"{part:.3f}" for part in matrix.interval[:, i, j]), f"{matrix.standard_error[i, j]:.4f}"]
             for j, column in enumerate(map(theme.plain, matrix.column_labels))
         ]
         for i, row in enumerate(map(theme.plain, matrix.row_labels))
@@ -204,11 +204,11 @@ def _custom_data(matrix: LayerMatrix) -> list[list[list[str]]]:
 
 
 def _hover(panel: HeatmapPanel, scale: Scale) -> str:
-    """Both layers, value and interval, number of batches: in this order in every figure."""
+    """Both layers, value, standard error and interval, number of batches: in this order in every figure."""
     assert panel.matrix is not None
     return (
         f"{theme.plain(panel.row_name)}, layer %{{customdata[0]}}<br>{theme.plain(panel.column_name)}, layer %{{customdata[1]}}<br>"
-        f"<b>{theme.plain(scale.title)} %{{z:.3f}}</b>  95 % [%{{customdata[2]}}, %{{customdata[3]}}]<br>"
+        f"<b>{theme.plain(scale.title)} %{{z:.3f}}</b> ± %{{customdata[4]}} (standard error)<br>95 % [%{{customdata[2]}}, %{{customdata[3]}}]<br>"
         f"{theme.count(panel.matrix.n_batches, scale.unit)}<extra></extra>"
     )
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from repdiss_core import hub
 from repdiss_core.errors import UserError
-from repdiss_core.models import model_spec
+from repdiss_core.models import model_spec, paper_models
 from repdiss_core.models.family import ROTARY_FRACTION
 from repdiss_core.models.pythia_table import PYTHIA_CONFIGS
 from repdiss_core.studies.scaling import members, shape_of, short_name
 
 NEEDED = ("num_hidden_layers", "hidden_size", "num_attention_heads")
+PUBLISHED = "published figures, shipped"
 
 
 @dataclass(frozen=True)
 class HeadRow:
-    """One row of the table; `shape` is what an analysis names when it calls a member odd."""
+    """One row of the table; `shape` is what an analysis names when it calls a member odd, `source` where the figures are from."""
 
     name: str
     shape: str
@@ -26,6 +29,7 @@ class HeadRow:
     n_heads: int
     d_head: int
     rotary_dim: int
+    source: str = PUBLISHED
 
 
 def row_of_config(name: str, config: Mapping[str, Any]) -> HeadRow:
@@ -46,8 +50,22 @@ def row_of_config(name: str, config: Mapping[str, Any]) -> HeadRow:
 
 
 def pythia_rows() -> tuple[HeadRow, ...]:
-    """The eight rows of the print, from the public configurations."""
-    return tuple(row_of_config(name, config) for name, config in PYTHIA_CONFIGS.items())
+    """The eight rows of the print: read anew from the config.json of each model that was fetched here, the others as published."""
+    return tuple(_read_here(name) or row_of_config(name, config) for name, config in PYTHIA_CONFIGS.items())
+
+
+def _read_here(name: str) -> HeadRow | None:
+    """From a fetched model's own configuration, deduped or not (they share their shape); None where neither is here or readable."""
+    for model in (f"{name}-deduped", name):
+        folder = hub.snapshot(paper_models.repo_of(paper_models.unpinned()[model]))
+        if folder is None or not (folder / "config.json").exists():
+            continue
+        try:
+            row = row_of_config(name, json.loads((folder / "config.json").read_text("utf-8")))
+        except (OSError, ValueError, UserError):  # told where the model is loaded
+            continue
+        return replace(row, source=f"config.json of {model}")
+    return None
 
 
 def family_rows(family: str) -> tuple[HeadRow, ...]:
@@ -56,11 +74,11 @@ def family_rows(family: str) -> tuple[HeadRow, ...]:
     for name in members(family):
         spec, shape = model_spec(name), shape_of(name)
         label = short_name(name).rsplit("-s", 1)[0]
-        rows.setdefault(shape, HeadRow(label, shape, spec.n_layers, spec.d_model, spec.n_heads, spec.d_head, int(ROTARY_FRACTION * spec.d_head)))
+        rows.setdefault(shape, HeadRow(label, shape, spec.n_layers, spec.d_model, spec.n_heads, spec.d_head, int(ROTARY_FRACTION * spec.d_head), "facts of the bundled models"))
     return tuple(rows.values())
 
 
 def as_form(title: str, rows: tuple[HeadRow, ...], marks: Mapping[str, str]) -> dict[str, Any]:
     """The table as plain JSON types, with what the analysis says of a row."""
     fields = ("n_layers", "d_model", "n_heads", "d_head", "rotary_dim")
-    return {"title": title, "columns": list(fields), "rows": [{"name": r.name, **{f: getattr(r, f) for f in fields}, "analysis": marks.get(r.shape)} for r in rows]}
+    return {"title": title, "columns": list(fields), "rows": [{"name": r.name, **{f: getattr(r, f) for f in fields}, "source": r.source, "analysis": marks.get(r.shape)} for r in rows]}

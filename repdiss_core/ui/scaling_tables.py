@@ -12,7 +12,7 @@ from repdiss_core.data.token_text import token_texts
 from repdiss_core.errors import UserError
 from repdiss_core.measures.massive import MULTIPLE
 from repdiss_core.models import model_spec
-from repdiss_core.studies.head_dimensions import HeadRow, family_rows, pythia_rows
+from repdiss_core.studies.head_dimensions import PUBLISHED, HeadRow, family_rows, pythia_rows
 from repdiss_core.studies.scaling import short_name
 from repdiss_core.ui.scaling_cards import loaded as load_choice
 from repdiss_core.ui.text import as_text, count
@@ -33,11 +33,21 @@ def table1(found: Loaded) -> None:
             st.markdown(_head_table(family_rows(found.params.family), lambda shape: _judged(found, shape)))
         with right:
             st.markdown("**The paper’s Pythia models**")
-            st.markdown(_head_table(pythia_rows()))
+            pythia = pythia_rows()
+            st.markdown(_head_table(pythia))
         st.caption(
             "d\\_head is d\\_model over heads; rotary\\_dim is a quarter of it. From the models’ configurations. A row is marked where the analysis of the maps above names its "
-            "shape odd. The print’s table stands as it is; choose the paper’s family above to have its maps computed and judged."
+            "shape odd. " + _read_anew(pythia) + " Choose the paper’s family above to have its maps computed and judged."
         )
+
+
+def _read_anew(rows: tuple[HeadRow, ...]) -> str:
+    """Which rows come from a model's own file on this machine."""
+    here = [row for row in rows if row.source != PUBLISHED]
+    if not here:
+        return "The Pythia rows are the published figures; a model that is fetched here has its row read anew from its own config.json."
+    others = "" if len(here) == len(rows) else "; the other Pythia rows are the published figures"
+    return f"Read anew from files on this machine: {as_text(', '.join(row.source for row in here))}{others}."
 
 
 def _head_table(rows: tuple[HeadRow, ...], judged: Callable[[str], str] | None = None) -> str:

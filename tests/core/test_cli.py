@@ -204,4 +204,5 @@ def test_family_figures_and_table_1_are_the_pages_numbers(tmp_path, monkeypatch)
         assert main(["figure", "table1", "--out", str(tmp_path / f"table1.{ending}")]) == 0
     rows = list(csv.DictReader(io.StringIO((tmp_path / "table1.csv").read_text())))
     assert len(rows) == 14 and next(row for row in rows if row["name"] == "pythia-2.8b")["d_head"] == "80"
+    assert {row["source"] for row in rows if row["name"].startswith("pythia")} == {"published figures, shipped"}
     assert SUSPECT in (tmp_path / "table1.html").read_text()

@@ -90,11 +90,12 @@ def test_an_empty_map_keeps_its_size_and_says_its_state(m):
 
 def test_hover_tells_both_layers_then_value_and_interval_then_batches():
     (trace,) = traces(heatmap_row([panel(matrix(2, 2))], LOOK), "values")
-    order = [trace.hovertemplate.index(word) for word in ("model-f", "model-g", "CKA %{z", "95 %", "100 batches")]
+    order = [trace.hovertemplate.index(word) for word in ("model-f", "model-g", "CKA %{z", "standard error", "95 %", "100 batches")]
     assert order == sorted(order)
-    row, column, low, high = trace.customdata[1][0]
+    row, column, low, high, error = trace.customdata[1][0]
     assert (row, column) == ("2", "1")
     assert float(low) < trace.z[1][0] < float(high)
+    assert 0 < float(error) < float(high) - float(low)
 
 
 def test_names_are_shown_as_text():

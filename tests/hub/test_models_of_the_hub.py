@@ -14,8 +14,10 @@ from safetensors.torch import load, save
 from repdiss_core import hub as client
 from repdiss_core.data.batches import TokenBatch
 from repdiss_core.errors import UserError
+from repdiss_core.hub import Repo
 from repdiss_core.models import load_model, model_spec, paper_models
 from repdiss_core.resolve import prepare_models
+from repdiss_core.studies.head_dimensions import PUBLISHED, pythia_rows
 
 BATCH = TokenBatch(np.random.default_rng(0).integers(0, 300, (2, 24)))
 TOKENS = torch.from_numpy(BATCH.tokens)
@@ -63,6 +65,20 @@ def test_a_gelu_or_solu_model_is_what_its_files_say(hub, monkeypatch, name):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert next(load_model(name).residuals(BATCH)).shape == (2, 24, tiny.D)
     assert not any("model_init" in path for path in hub.downloads())
+
+
+def test_table_1_is_read_anew_from_a_model_that_was_loaded(hub):
+    tiny.fill_models(hub, ("70m",), ())
+    rows = {row.name: row for row in pythia_rows()}
+    assert rows["pythia-70m"].d_model == 512 and {row.source for row in rows.values()} == {PUBLISHED}
+    model = load_model("pythia-70m-deduped")
+    config = json.loads(hub.files("model", "EleutherAI/pythia-70m-deduped", "main")["config.json"])
+    row, *others = pythia_rows()
+    assert row.source == "config.json of pythia-70m-deduped" and {other.source for other in others} == {PUBLISHED}
+    assert (row.d_model, row.n_heads, row.n_layers) == (config["hidden_size"], config["num_attention_heads"], model.n_layers)
+    assert row.d_head == row.d_model // row.n_heads and row.d_model != 512
+    (client.snapshot(Repo("EleutherAI/pythia-70m-deduped")) / "config.json").write_text("{", "utf-8")
+    assert pythia_rows()[0] == rows["pythia-70m"], "a file that cannot be read is told where the model is loaded"
 
 
 def test_pythia_agrees_with_the_bridge(hub):
