@@ -39,6 +39,7 @@ STYLE = f"""<style>
 .stMain :is(a, button, [tabindex]):focus-visible {{ outline: 2px solid currentColor !important; outline-offset: 1px; }}
 .st-key-navigation {{ border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent); padding-bottom: .45rem; margin-bottom: .4rem; }}
 [data-testid="stCaptionContainer"], kbd[aria-label] {{ color: inherit !important; opacity: .78; }}
+[data-testid="stExpander"] summary {{ opacity: .8 !important; }}
 label[data-testid="stWidgetLabel"], label[data-testid="stWidgetLabel"] * {{ color: inherit !important; }}
 .st-key-navigation [data-testid="stPageLink-NavLink"] {{ padding: .25rem .4rem; }}
 .st-key-page-tools {{ margin: -.7rem 0 -1.1rem; }}

@@ -39,6 +39,14 @@ def point_at(page, chart: str, panel: int, row: int, column: int, size: int = 3)
     return hover
 
 
+def barriers(page) -> list[str]:
+    """What axe-core calls serious or critical."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [f"{v['id']}: {v['help']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
+
+
 class Faults:
     """Console errors, page errors and failed requests of a page, but for those that Streamlit makes on every deep link."""
 

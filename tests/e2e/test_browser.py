@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsing import bring, cell_box, point_at, values
+from browsing import barriers, bring, cell_box, point_at, values
 from conftest import new_cache
 
 from repdiss_core.bench.browser import dashboard, settle
@@ -28,15 +28,19 @@ def stored(cache: Path, panel: int, **params) -> np.ndarray:
 
 
 def choose(page, label: str, option: str) -> None:
-    """Pick an option of a dropdown, once the page rests: a rerun closes a list that has just opened."""
+    """Pick an option of a dropdown; a rerun may close a list that has just opened, hence the trials."""
+    from playwright.sync_api import TimeoutError as TooLate
+
     settle(page)
     box, wanted = page.get_by_role("combobox", name=re.compile(re.escape(label))).first, page.get_by_role("option", name=option, exact=True)
     for _ in range(8):
         box.click()
-        page.wait_for_timeout(1500)
-        if wanted.count():
-            break
-    wanted.click()
+        try:
+            wanted.click(timeout=1500)
+            return
+        except TooLate:
+            continue
+    raise AssertionError(f"no option {option!r} under {label!r}")
 
 
 def until_changed(page, chart: str, panel: int, before: list, limit_s: float = 20) -> np.ndarray:
@@ -65,6 +69,7 @@ def test_a_deep_link_is_the_first_thing_a_fresh_server_sees(browser, tab, tmp_pa
 
 @pytest.mark.parametrize("tab", ["light", "dark"], indirect=True)
 def test_every_page_in_light_and_dark(site, tab):
+    """Axe-core looks at the light ones here, at the dark ones in the slow tests."""
     for name in PAGES:
         tab.goto(f"{site}/{name}")
         settle(tab)
@@ -75,6 +80,7 @@ def test_every_page_in_light_and_dark(site, tab):
         light_of = [sum(map(int, re.findall(r"\d+", color)[:3])) for color in (ground, ink)]
         assert (light_of[0] < light_of[1]) == dark
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name or 'home'} is wider than the window"
+        assert dark or barriers(tab) == []
 
 
 def test_navigation_reaches_every_page_and_keeps_choices(site, tab):

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from browsing import values
+from browsing import barriers, values
 from conftest import open_tab
 from test_browser import PAGES, choose, stored
 
@@ -166,31 +166,19 @@ def test_an_own_tour_is_a_link_and_a_file(browser, site, copying, tmp_path):
         np.testing.assert_array_equal(values(other, "chart-tour-0", 2), values(copying, "chart-tour-0", 2))
 
 
-def faults(page) -> list[str]:
-    """What axe-core calls serious or critical."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page).response["violations"]
-    return [f"{v['id']}: {v['help']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
-
-
 def look_at(page, site: str, names: list[str]) -> dict[str, list[str]]:
     """{address: faults} of pages that have any."""
     found = {}
     for name in names:
         page.goto(f"{site}/{name}")
         settle(page)
-        found[name] = faults(page)
+        found[name] = barriers(page)
     return {name: told for name, told in found.items() if told}
-
-
-def test_no_page_has_a_serious_accessibility_fault(site, tab):
-    assert look_at(tab, site, PAGES) == {}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tab", ["dark"], indirect=True)
-def test_nor_in_the_dark_nor_while_presenting_nor_on_a_small_screen(site, tab):
+def test_no_serious_accessibility_fault_in_the_dark_nor_while_presenting_nor_on_a_small_screen(site, tab):
     tab.set_viewport_size({"width": 1024, "height": 768})
     assert look_at(tab, site, [*PAGES, "Tour?present=on", "Findings?present=on", "Tour?tour=my+tour"]) == {}
 
@@ -204,7 +192,7 @@ def test_open_popovers_have_none_either_and_every_formula_is_set(site, tab, butt
     tab.locator('[data-testid="stPopoverBody"]').first.wait_for()
     settle(tab)
     tab.wait_for_timeout(500)  # the popover fades in
-    assert faults(tab) == []
+    assert barriers(tab) == []
     assert tab.locator(".katex-error").count() == 0
     assert (tab.locator(".katex").count() > 0) == (button in ("Explain", "Terms"))
 
