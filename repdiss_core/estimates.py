@@ -46,7 +46,7 @@ def needs_of(request: Request) -> Needs:
 
 def words(request: Request) -> str:
     """The needs in a sentence, for models of the hub; "" where all models ship."""
-    if all(not model_spec(m.name).repo for c in request.comparisons for m in (c.f, c.g)):
+    if all(not model_spec(name).repo for name in {m.name for c in request.comparisons for m in (c.f, c.g)}):
         return ""
     needs = needs_of(request)
     device, rate = rate_here()

@@ -65,7 +65,7 @@ def pretend(monkeypatch, folder: Path, names: tuple[str, ...] = tuple(FAMILY_MEM
     (folder / "facts.json").write_text(json.dumps({"models": known, "tokenizer": {"sha256": "t" * 64}}))
     monkeypatch.setattr(place, "FACTS_FILE", folder / "facts.json")
     monkeypatch.setattr(place, "WEIGHTS_FOLDER", folder)
-    models._specs.cache_clear()
+    models._read.cache_clear()
     place._read.cache_clear()
     for name in [name for name, spec in MODELS.items() if spec.family == models.FAMILY]:
         monkeypatch.delitem(MODELS, name)

@@ -21,8 +21,8 @@ from repdiss_core.errors import UserError
 FIRST, SWITCH, REDRAW = "first page interactive, from `streamlit run`", "page switch", "figure redrawn after a choice"
 CLICK = "a clicked cell explained"
 DEEP = "first page by a link to Activation asymmetry (no target)"
-ROUND_TRIP = ("Runs", "Compare models", "RepDiss", "Activation asymmetry", "Generalization")
-LINKS = (*ROUND_TRIP, "Compare models", "RepDiss", "Generalization", "Activation asymmetry", "Runs")
+ONCE = ("Runs", "Compare models", "RepDiss", "Activation asymmetry", "Generalization", "Scaling families", "Findings", "Tour")
+LINKS = (*ONCE, "Compare models", "Findings", "RepDiss", "Generalization", "Scaling families", "Tour", "Activation asymmetry", "Runs")
 TO_PAGE = {label: f"  … of it, to {'Home' if label == 'RepDiss' else label}" for label in dict.fromkeys(LINKS)}
 TARGETS = {
     FIRST: (4.0, 5.0), SWITCH: (0.5, None), **dict.fromkeys(TO_PAGE.values(), (0.5, None)),

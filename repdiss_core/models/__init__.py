@@ -121,12 +121,13 @@ def model_spec(name: str) -> ModelSpec:
     from repdiss_core.models.classifiers import classifiers
     from repdiss_core.models.family import family_checkpoints, family_models
 
-    known = MODELS | family_models() | family_checkpoints() | classifiers()  # members may have been trained since the start
-    if name in known:
-        return known[name]
+    others = (classifiers(), family_models(), family_checkpoints())  # members may have been trained since the start
+    for known in others:
+        if name in known:
+            return known[name]
     found = paper_models.find(name)
     if found is None:
-        raise unknown_name("model", name, [*known, *paper_models.names()], "python -m repdiss_core list models")
+        raise unknown_name("model", name, [*MODELS, *(n for known in others for n in known), *paper_models.names()], "python -m repdiss_core list models")
     return found
 
 

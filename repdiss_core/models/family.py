@@ -37,14 +37,16 @@ def checkpoint_of(name: str) -> str:
 def _known() -> dict[str, ModelSpec]:
     if not family.FACTS_FILE.exists():
         return {}
-    specs = _specs(family.FACTS_FILE.stat().st_mtime_ns)
-    return {name: spec for name, spec in specs.items() if family.weights_file(name).exists()}
+    places = (family.FACTS_FILE, family.weights_file("any").parent)
+    return _read(tuple((str(path), path.stat().st_mtime_ns if path.exists() else 0) for path in places))
 
 
 @functools.lru_cache(maxsize=2)
-def _specs(_modified: int) -> dict[str, ModelSpec]:
+def _read(_modified: tuple[tuple[str, int], ...]) -> dict[str, ModelSpec]:
+    """The members whose weights are there, as long as neither facts nor the folder of weights change."""
     known = family.facts()
-    return {name: _spec(name, facts, known["tokenizer"]["sha256"]) for name, facts in known["models"].items()}
+    there = [(name, facts) for name, facts in known["models"].items() if family.weights_file(name).exists()]
+    return {name: _spec(name, facts, known["tokenizer"]["sha256"]) for name, facts in there}
 
 
 def _spec(name: str, facts: dict, tokenizer: str) -> ModelSpec:

@@ -92,6 +92,15 @@ def pick() -> Choice:
     return Choice(Params(family, view, setting), f, g, axes == AXES[1], map_style()[0])
 
 
+def first_cards() -> tuple[Card, ...]:
+    """The cards in the page's order, before anything is chosen."""
+    params = Params()
+    names = study.members(params.family)
+    choice = Choice(params, names[-1], names[0], relative=False)
+    figures = (figure_card_of(figure_id, params, choice.relative) for figure_id in ("fig3", "fig9", "fig10"))
+    return (overview_card(params, VIEWS[0]), pair_card(choice), *figures, *analysis_cards(params), *training_cards(params))
+
+
 def loaded(params: Params) -> Loaded:
     """What is stored of a choice, read once until something is stored anew."""
     return _loaded(params, stored_version())

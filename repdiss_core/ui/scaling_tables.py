@@ -13,7 +13,7 @@ from repdiss_core.errors import UserError
 from repdiss_core.measures.massive import MULTIPLE
 from repdiss_core.models import model_spec
 from repdiss_core.studies.head_dimensions import PUBLISHED, HeadRow, family_rows, pythia_rows
-from repdiss_core.studies.scaling import short_name
+from repdiss_core.studies.scaling import Params, short_name
 from repdiss_core.ui.scaling_cards import loaded as load_choice
 from repdiss_core.ui.text import as_text, count
 
@@ -69,8 +69,7 @@ def _judged(found: Loaded, shape: str) -> str:
 
 def massive_table(found: Loaded) -> None:
     """How many tokens are massive in each member, which, and how much its map and blocks change without them."""
-    params = found.params
-    rows = massive_rows(*(load_choice(with_massive(params, way)) for way in ("kept", "dropped", "normalised")))
+    rows = rows_of_massive(found.params)
     st.header("Massive tokens", anchor="massive")
     if not rows:
         st.markdown("The maps without massive tokens are not computed at this setting. Choose “without massive tokens” under Settings, then *Compute here*.")
@@ -83,6 +82,11 @@ def massive_table(found: Loaded) -> None:
         f"Within-model maps. A row is left out where its length exceeds {MULTIPLE:g} times the median row of any layer. Changes are the largest of any cell, in CKA. "
         "Blocks: whether the segmentation is the same with all tokens, without massive ones, and with rows of length 1."
     )
+
+
+def rows_of_massive(params: Params) -> list[MassiveRow]:
+    """One a member, from the maps with all tokens, without massive ones, and with rows of length 1."""
+    return massive_rows(*(load_choice(with_massive(params, way)) for way in ("kept", "dropped", "normalised")))
 
 
 def _massive_sentence(rows: list[MassiveRow]) -> str:

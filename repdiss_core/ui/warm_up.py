@@ -87,13 +87,16 @@ def first_figures(look: Look) -> Iterator[None]:
     yield
     from repdiss_core.claims_generalization import generalization_claims, headline
     from repdiss_core.studies.generalization import Params as Population
-    from repdiss_core.ui import asymmetry_cards, generalization_cards
+    from repdiss_core.studies.scaling import Params as Family
+    from repdiss_core.ui import asymmetry_cards, generalization_cards, scaling_cards
     from repdiss_core.ui.claims_list import stored_claims
     from repdiss_core.ui.figure_card import drawn_card
     from repdiss_core.ui.findings_page import stored_findings
+    from repdiss_core.ui.scaling_tables import rows_of_massive
 
     population = Population()
-    for card in (*asymmetry_cards.first_cards(), *generalization_cards.cards(population, "accuracy")[:-1]):  # the last one's tab is closed
+    generalization = generalization_cards.cards(population, "accuracy")[:-1]  # the last one's tab is closed
+    for card in (*asymmetry_cards.first_cards(), *generalization, *scaling_cards.first_cards()):
         yield
         _ = drawn_card(card, look).spec
     for depth in DEPTHS:
@@ -102,6 +105,8 @@ def first_figures(look: Look) -> Iterator[None]:
     for judge in (headline, generalization_claims):
         yield
         judge(generalization_cards.loaded(population))
+    yield
+    rows_of_massive(Family())
     for study in STUDIES:
         yield
         stored_findings(study)

@@ -13,7 +13,7 @@ from repdiss_core.measures import MEASURES
 from repdiss_core.models import MODELS
 from repdiss_core.models.paper_models import language_models
 from repdiss_core.studies import asymmetry
-from repdiss_core.ui import figure_card
+from repdiss_core.ui import figure_card, scaling_cards
 
 PAGES = {path.stem: f"pages/{path.name}" for path in sorted((ROOT / "pages").glob("*.py"))}
 ASYMMETRY, COMPARE, RUNS = (f"pages/{name}.py" for name in ("1_Activation_asymmetry", "4_Compare_models", "7_Runs"))
@@ -249,10 +249,10 @@ def test_the_figures_drawn_ahead_are_those_that_the_pages_show_first(monkeypatch
     figure_card._DRAWN.clear()
     assert len(list(first_figures(LOOKS["page"]))) > len(CARDS)
     ahead = set(figure_card._DRAWN)
-    for page in (ASYMMETRY, "pages/2_Generalization.py"):
+    for page in (ASYMMETRY, "pages/2_Generalization.py", "pages/3_Scaling_families.py"):
         assert [e.message for e in opened(page).exception] == []
     assert set(figure_card._DRAWN) == ahead
-    assert len(ahead) == len(CARDS) + 4
+    assert len(ahead) == len(CARDS) + 4 + len(scaling_cards.first_cards())
 
 
 def test_what_ships_is_shown_at_once_and_marked(monkeypatch):
