@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from repdiss_core.ui import asymmetry_cards as cards
-from repdiss_core.ui.claims_list import claims_by_depth, headline, stored_claims
-from repdiss_core.ui.figure_card import figure_card
-from repdiss_core.ui.hub_notes import tell_what_it_takes
-from repdiss_core.ui.page import begin_page, end_page, told_in_a_sentence
+from repdiss_core.ui.cards import asymmetry_cards as cards
+from repdiss_core.ui.cards.claims_list import claims_by_depth, headline, stored_claims
+from repdiss_core.ui.cards.figure_card import figure_card
+from repdiss_core.ui.page import begin_page, end_page
+from repdiss_core.ui.parts.hub_notes import tell_what_it_takes
+from repdiss_core.ui.parts.shared import told_in_a_sentence
 
 begin_page("pages/1_Activation_asymmetry.py", cards.QUESTION, figures=True)
 found = st.container(gap="small", key="headline")

@@ -3,14 +3,15 @@
 import streamlit as st
 
 from repdiss_core.claims_scaling import headline, scaling_claims
-from repdiss_core.ui import scaling_cards as cards
-from repdiss_core.ui.claims_list import claims_list
-from repdiss_core.ui.figure_card import figure_card
-from repdiss_core.ui.hub_notes import tell_what_it_takes
-from repdiss_core.ui.page import begin_page, end_page, told_in_a_sentence
-from repdiss_core.ui.pickers import switch
-from repdiss_core.ui.scaling_tables import massive_table, table1
-from repdiss_core.ui.text import as_text
+from repdiss_core.ui.cards import scaling_cards as cards
+from repdiss_core.ui.cards.claims_list import claims_list
+from repdiss_core.ui.cards.figure_card import figure_card
+from repdiss_core.ui.cards.scaling_tables import massive_table, table1
+from repdiss_core.ui.page import begin_page, end_page
+from repdiss_core.ui.parts.hub_notes import tell_what_it_takes
+from repdiss_core.ui.parts.pickers import switch
+from repdiss_core.ui.parts.shared import told_in_a_sentence
+from repdiss_core.ui.parts.text import as_text
 
 begin_page("pages/3_Scaling_families.py", cards.QUESTION, figures=True)
 found = st.container()

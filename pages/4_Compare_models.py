@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from repdiss_core.ui import difference_cards as differences
-from repdiss_core.ui import pair_cards as cards
-from repdiss_core.ui.figure_card import figure_card
-from repdiss_core.ui.hub_notes import tell_what_it_takes
-from repdiss_core.ui.page import begin_page, end_page, result_store, told_in_a_sentence
-from repdiss_core.ui.pickers import switch
-from repdiss_core.ui.text import as_text
+from repdiss_core.ui.cards import difference_cards as differences
+from repdiss_core.ui.cards import pair_cards as cards
+from repdiss_core.ui.cards.figure_card import figure_card
+from repdiss_core.ui.page import begin_page, end_page
+from repdiss_core.ui.parts.hub_notes import tell_what_it_takes
+from repdiss_core.ui.parts.pickers import switch
+from repdiss_core.ui.parts.shared import result_store, told_in_a_sentence
+from repdiss_core.ui.parts.text import as_text
 
 begin_page("pages/4_Compare_models.py", "How alike are these two models?", figures=True)
 found = st.container()

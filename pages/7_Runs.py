@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from repdiss_core.ui.job_panel import cache_panel, job_list
 from repdiss_core.ui.page import begin_page, end_page
+from repdiss_core.ui.parts.job_panel import cache_panel, job_list
 from repdiss_core.ui.warm_up import warm_up
 
 begin_page("pages/7_Runs.py", "What has been computed on this machine?")

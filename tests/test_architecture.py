@@ -15,6 +15,8 @@ FLOORS = (
     ("app", "pages"),
     ("repdiss_core.__main__",),
     ("repdiss_core.cli", "repdiss_core.ui", "repdiss_core.shipped"),
+    ("repdiss_core.ui.cards",),
+    ("repdiss_core.ui.parts",),
     ("repdiss_core.bench",),
     ("repdiss_core.tour",),
     ("repdiss_core.findings",),

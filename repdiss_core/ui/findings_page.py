@@ -15,10 +15,10 @@ from repdiss_core.claims import Effect
 from repdiss_core.findings import Finding, Row, findings, tally
 from repdiss_core.html_export import Section, Table
 from repdiss_core.paper import FIGURES, STUDIES, StudySpec
-from repdiss_core.ui.claims_list import VERDICTS
-from repdiss_core.ui.page import page_address, result_store, stored_version
-from repdiss_core.ui.presenting import carried
-from repdiss_core.ui.text import as_text
+from repdiss_core.ui.cards.claims_list import VERDICTS
+from repdiss_core.ui.parts.presenting import carried
+from repdiss_core.ui.parts.shared import page_address, result_store, stored_version
+from repdiss_core.ui.parts.text import as_text
 
 SCOPES = {"these models": "one pair", "the activation function": "over seeds"}
 MINUS = "\u2212"

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
 
-from repdiss_core.cache import Entry, ResultStore
+from repdiss_core.cache import ResultStore
 from repdiss_core.data import DATASETS, versions_differ
-from repdiss_core.errors import UserError
-from repdiss_core.figures.theme import LOOKS, PAGE_CSS, Look
-from repdiss_core.ui.browser_button import BUTTON_CSS
-from repdiss_core.ui.chart import CHART_CSS
-from repdiss_core.ui.presenting import PRESENTING_CSS, arrows, choices, presenting
-from repdiss_core.ui.text import as_text
+from repdiss_core.figures.theme import PAGE_CSS
+from repdiss_core.ui.page_tools import page_tools
+from repdiss_core.ui.parts.browser_button import BUTTON_CSS
+from repdiss_core.ui.parts.chart import CHART_CSS
+from repdiss_core.ui.parts.presenting import PRESENTING_CSS, arrows, choices, presenting
+from repdiss_core.ui.parts.shared import CURRENT, PAGES, REMEMBERED, current_look, result_store
+from repdiss_core.ui.parts.text import as_text
 from repdiss_core.ui.warm_up import a_page_runs, load_components, prepare
 
-PAGES = {
-    "app.py": "The paper’s map",
-    "pages/1_Activation_asymmetry.py": "Activation asymmetry",
-    "pages/2_Generalization.py": "Generalization",
-    "pages/3_Scaling_families.py": "Scaling families",
-    "pages/4_Compare_models.py": "Compare models",
-    "pages/5_Findings.py": "Findings",
-    "pages/6_Tour.py": "Tour",
-    "pages/7_Runs.py": "Runs",
-}
-REMEMBERED = "choices by page"
-CURRENT = "page that is open"
 ICON = Path(__file__).with_name("icon.svg")
 STYLE = f"""<style>
 .stMainBlockContainer {{ max-width: 1200px; padding: 1.1rem 2.5rem 5rem; }}
@@ -86,23 +73,13 @@ def begin_page(path: str, title: str, lead: str = "", figures: bool = False, tur
         arrows(path, PAGES, remembered, turn)
     else:
         _navigation(path, remembered)
-        _tools(path)
+        page_tools(path)
     if figures:
         load_components()
     if turn or not presenting():
         st.title(title, anchor=False)
     if lead:
         st.markdown(lead)
-
-
-def current_page() -> str:
-    """The key in `PAGES` of the page that is open; fragments that run alone read it too."""
-    return st.session_state[CURRENT]
-
-
-def page_address(path: str) -> str:
-    """A page's address without its choices, relative to the server: "/" or "/Findings"."""
-    return "/" if path == "app.py" else "/" + path.rsplit("/", 1)[-1].partition("_")[2].removesuffix(".py")
 
 
 def _navigation(current: str, remembered: dict[str, dict[str, str]]) -> None:
@@ -113,61 +90,9 @@ def _navigation(current: str, remembered: dict[str, dict[str, str]]) -> None:
             st.page_link(path, label=name, query_params=remembered.get(path) if path != current else None, width="content")
 
 
-def remember_choices() -> None:
-    """Keep what the address says for the next visit of this page; for choices that the page is not run anew for."""
-    st.session_state[REMEMBERED][current_page()] = choices()
-
-
-def _tools(path: str) -> None:
-    from repdiss_core.ui.page_tools import page_tools  # which stands on the cards, and these on this module
-
-    page_tools(path)
-
-
-class PageStore(ResultStore):
-    """Results for pages: shipped entries, which never change while the server runs, are read and checked once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._shipped: dict[str, Entry | None] = {}
-
-    def get_shipped(self, key: str) -> Entry | None:
-        """The shipped entry, from memory after the first time."""
-        if key not in self._shipped:
-            self._shipped[key] = super().get_shipped(key)
-        return self._shipped[key]
-
-
-@st.cache_resource(show_spinner=False)
-def result_store() -> ResultStore:
-    """The results at hand, opened once for the whole server."""
-    return PageStore()
-
-
-def stored_version() -> tuple[int, ...]:
-    """Changes with every write to the local results, from any process."""
-    folder = result_store().directory / "results"
-    files = (folder / name for name in ("cache.db", "cache.db-wal"))
-    return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
-
-
-def current_look() -> Look:
-    """The figures' look for the theme that the browser shows."""
-    return LOOKS[("presenting" if presenting() else "page") + ("_dark" if st.context.theme.type == "dark" else "")]
-
-
 @st.cache_data(show_spinner=False)
 def _versions_differ(name: str) -> tuple[str, ...]:
     return versions_differ(name)
-
-
-@contextmanager
-def told_in_a_sentence() -> Iterator[None]:
-    """A `UserError` inside becomes a sentence on the page; what stands above and below it stays."""
-    try:
-        yield
-    except UserError as error:
-        st.error(as_text(error), icon=":material/info:")
 
 
 def end_page() -> None:

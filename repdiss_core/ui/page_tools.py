@@ -9,12 +9,12 @@ import streamlit as st
 from repdiss_core.errors import UserError
 from repdiss_core.glossary import TERMS
 from repdiss_core.html_export import page_file
-from repdiss_core.ui.browser_button import copy_button
-from repdiss_core.ui.own_tour import add_stop
-from repdiss_core.ui.page import page_address, result_store
-from repdiss_core.ui.presenting import KEY, choices
-from repdiss_core.ui.term_help import show_terms
-from repdiss_core.ui.text import as_text
+from repdiss_core.ui.parts.browser_button import copy_button
+from repdiss_core.ui.parts.own_tour import add_stop
+from repdiss_core.ui.parts.presenting import KEY, choices
+from repdiss_core.ui.parts.shared import page_address, result_store
+from repdiss_core.ui.parts.term_help import show_terms
+from repdiss_core.ui.parts.text import as_text
 
 FIGURE_PAGES = ("pages/1_Activation_asymmetry.py", "pages/2_Generalization.py", "pages/3_Scaling_families.py", "pages/4_Compare_models.py")
 TABLE_PAGES = ("app.py", "pages/5_Findings.py")

@@ -21,9 +21,9 @@ from repdiss_core.panels import load_curve, load_learning, load_matrix
 from repdiss_core.paper import FIGURES, STUDIES, FigurePart, FigureSpec, StudySpec, figure_parts
 from repdiss_core.studies.common import bundled_preset
 from repdiss_core.studies.generalization import Params
-from repdiss_core.ui.generalization_cards import loaded
-from repdiss_core.ui.page import stored_version
-from repdiss_core.ui.text import as_text
+from repdiss_core.ui.cards.generalization_cards import loaded
+from repdiss_core.ui.parts.shared import stored_version
+from repdiss_core.ui.parts.text import as_text
 
 COLUMNS = 4
 STATES = {

@@ -12,16 +12,17 @@ from repdiss_core.figures.theme import chart_config
 from repdiss_core.html_export import Section, tour_file
 from repdiss_core.paper import STUDIES
 from repdiss_core.tour import STEPS, Facts, Step
-from repdiss_core.ui import own_tour
-from repdiss_core.ui.browser_button import copy_button
-from repdiss_core.ui.chart import chart
-from repdiss_core.ui.figure_card import Card, drawn_card
+from repdiss_core.ui.cards.card import Card
+from repdiss_core.ui.cards.figure_card import drawn_card
 from repdiss_core.ui.findings_page import stored_findings
-from repdiss_core.ui.own_tour import Stop
-from repdiss_core.ui.page import PAGES, current_look, page_address, result_store
-from repdiss_core.ui.pickers import controls, switch
-from repdiss_core.ui.presenting import carried, presenting
-from repdiss_core.ui.text import as_text
+from repdiss_core.ui.parts import own_tour
+from repdiss_core.ui.parts.browser_button import copy_button
+from repdiss_core.ui.parts.chart import chart
+from repdiss_core.ui.parts.own_tour import Stop
+from repdiss_core.ui.parts.pickers import controls, switch
+from repdiss_core.ui.parts.presenting import carried, presenting
+from repdiss_core.ui.parts.shared import PAGES, current_look, page_address, result_store
+from repdiss_core.ui.parts.text import as_text
 from repdiss_core.ui.views import View, cards_of, content, figure_section, foot, has_figures, server_address
 
 QUESTION = "What do the paper’s three studies show, step by step?"

@@ -19,13 +19,14 @@ from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import LOOKS
 from repdiss_core.html_export import Section, Table
 from repdiss_core.paper import CITATION
-from repdiss_core.ui import asymmetry_cards, generalization_cards, pair_cards, scaling_cards
-from repdiss_core.ui import difference_cards as differences
-from repdiss_core.ui.claims_list import stored_claims
-from repdiss_core.ui.figure_card import Card, drawn_card
-from repdiss_core.ui.model_strip import NONE
-from repdiss_core.ui.page import PAGES, page_address, result_store
-from repdiss_core.ui.pickers import choices_of, choose, switch
+from repdiss_core.ui.cards import asymmetry_cards, generalization_cards, pair_cards, scaling_cards
+from repdiss_core.ui.cards import difference_cards as differences
+from repdiss_core.ui.cards.card import Card
+from repdiss_core.ui.cards.claims_list import stored_claims
+from repdiss_core.ui.cards.figure_card import drawn_card
+from repdiss_core.ui.cards.model_strip import NONE
+from repdiss_core.ui.parts.pickers import choices_of, choose, switch
+from repdiss_core.ui.parts.shared import PAGES, page_address, result_store
 
 PAIR_QUESTION = "How alike are these two models?"
 

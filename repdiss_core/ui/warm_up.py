@@ -15,7 +15,7 @@ from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import LOOKS, Look
 from repdiss_core.paper import STUDIES
 from repdiss_core.studies.asymmetry import DEPTHS, Params
-from repdiss_core.ui.chart import LOAD, serve_library
+from repdiss_core.ui.parts.chart import LOAD, serve_library
 
 BRIEFLY_S = 0.0005
 REST_S = 0.3
@@ -88,11 +88,11 @@ def first_figures(look: Look) -> Iterator[None]:
     from repdiss_core.claims_generalization import generalization_claims, headline
     from repdiss_core.studies.generalization import Params as Population
     from repdiss_core.studies.scaling import Params as Family
-    from repdiss_core.ui import asymmetry_cards, generalization_cards, scaling_cards
-    from repdiss_core.ui.claims_list import stored_claims
-    from repdiss_core.ui.figure_card import drawn_card
+    from repdiss_core.ui.cards import asymmetry_cards, generalization_cards, scaling_cards
+    from repdiss_core.ui.cards.claims_list import stored_claims
+    from repdiss_core.ui.cards.figure_card import drawn_card
+    from repdiss_core.ui.cards.scaling_tables import rows_of_massive
     from repdiss_core.ui.findings_page import stored_findings
-    from repdiss_core.ui.scaling_tables import rows_of_massive
 
     population = Population()
     generalization = generalization_cards.cards(population, "accuracy")[:-1]  # the last one's tab is closed

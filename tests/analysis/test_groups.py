@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from repdiss_core.analysis.groups import (
-    direction, gap, jackknife, level, over_pairs, pair_values, permutation_test, split_groups, unordered_pair_values,
+    direction,
+    gap,
+    jackknife,
+    level,
+    over_pairs,
+    pair_values,
+    permutation_test,
+    split_groups,
+    unordered_pair_values,
 )  # fmt: skip
 from repdiss_core.errors import UserError
 

@@ -16,7 +16,7 @@ from repdiss_core.exports import matrix_form
 from repdiss_core.panels import load_matrix
 from repdiss_core.studies import asymmetry
 from repdiss_core.studies.common import CkaView, bundled_preset, cka_panel, data_id, stitch_comparison
-from repdiss_core.ui.stitch_map import map_form, pair_maps
+from repdiss_core.ui.cards.stitch_map import map_form, pair_maps
 
 F, G = "mini-gelu-3l-s0", "mini-solu-3l-s0"
 SWAPPED = asymmetry.cka_panels(asymmetry.Params())[2]  # rows SoLU, columns GeLU: stored the other way round

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from repdiss_core import jobs
 from repdiss_core.bench.browser import chromium, dashboard, settle
 from repdiss_core.paths import REPOSITORY
-from repdiss_core.ui.text import as_text
+from repdiss_core.ui.parts.text import as_text
 
 SCRIPT = '<script>document.title="planted"</script><img src=x onerror="document.title=\'planted\'">[link](javascript:alert(1)) **bold** $x$ :red[y]'
 MARKS = "<>[]()*_`$:#!"
@@ -88,7 +88,7 @@ def test_names_and_links_are_shown_as_text(place, own_cache) -> None:
     if place == "link":
         test.query_params["f"], test.query_params["show"] = SCRIPT, SCRIPT
     if place == "problem":
-        from repdiss_core.ui.page import result_store
+        from repdiss_core.ui.parts.shared import result_store
 
         result_store().problems.append(SCRIPT)
     test.run()
@@ -104,7 +104,7 @@ def test_names_and_links_are_shown_as_text(place, own_cache) -> None:
 
 def result_store_clear() -> None:
     """The next test opens its own cache."""
-    from repdiss_core.ui.page import result_store
+    from repdiss_core.ui.parts.shared import result_store
 
     result_store.clear()
 

@@ -125,7 +125,7 @@ def test_results_written_with_the_clock_set_back_replace_older_ones(tmp_path, mo
     monkeypatch.setattr(time, "time", lambda: now() - 10 * 86400)
     store.put(comparison.key, {"x": np.zeros(1)}, {"comparison": comparison.to_dict()})
     assert store.get(comparison.key).arrays["x"][0] == 0.0
-    from repdiss_core.ui.text import age
+    from repdiss_core.ui.parts.text import age
 
     assert age(now() + 500, now()) == "just now"
     assert json.dumps(store.verify()) == "[1, []]"

@@ -9,14 +9,14 @@ from streamlit.testing.v1 import AppTest
 
 from repdiss_core import jobs
 from repdiss_core.resolve import is_pinned
-from repdiss_core.ui import figure_card
+from repdiss_core.ui.cards import figure_card
 
 COMPARE = "pages/4_Compare_models.py"
 
 
 @pytest.fixture(autouse=True)
 def fresh_store(own_cache, monkeypatch):
-    from repdiss_core.ui.page import result_store
+    from repdiss_core.ui.parts.shared import result_store
 
     result_store.clear()
     figure_card._DRAWN.clear()

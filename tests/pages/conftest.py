@@ -12,8 +12,8 @@ def nothing_in_the_background(monkeypatch):
 @pytest.fixture
 def fresh_store(own_cache, monkeypatch):
     """The page opens the test's own cache, and no shipped results."""
-    from repdiss_core.ui import figure_card
-    from repdiss_core.ui.page import result_store
+    from repdiss_core.ui.cards import figure_card
+    from repdiss_core.ui.parts.shared import result_store
 
     monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: own_cache / "bundled")
     result_store.clear()

@@ -20,9 +20,9 @@ from repdiss_core.models import model_spec
 from repdiss_core.studies import asymmetry, scaling
 from repdiss_core.studies.common import CkaView, bundled_preset
 from repdiss_core.studies.pair import pair_panels
-from repdiss_core.ui import watched
-from repdiss_core.ui.chart import Click
-from repdiss_core.ui.scaling_cards import VIEWS, owner_of, take_pair
+from repdiss_core.ui.cards.scaling_cards import VIEWS, owner_of, take_pair
+from repdiss_core.ui.parts import watched
+from repdiss_core.ui.parts.chart import Click
 
 F, G = "mini-gelu-3l-s0", "mini-solu-3l-s0"
 ASYMMETRY, COMPARE = "pages/1_Activation_asymmetry.py", "pages/4_Compare_models.py"
@@ -133,8 +133,8 @@ def test_stored_tokens_are_shown_with_their_shades():
 
 def test_a_card_repaints_itself_while_it_waits_for_a_job(monkeypatch):
     state = {}
-    monkeypatch.setattr("repdiss_core.ui.watched.st.session_state", state)
-    monkeypatch.setattr("repdiss_core.ui.watched.st.rerun", lambda: state.setdefault("reruns", []).append(1))
+    monkeypatch.setattr("repdiss_core.ui.parts.watched.st.session_state", state)
+    monkeypatch.setattr("repdiss_core.ui.parts.watched.st.rerun", lambda: state.setdefault("reruns", []).append(1))
     job = JobStatus("0" * 64, "tokens", "running")
     monkeypatch.setattr(jobs, "status", lambda job_id: job)
     for _ in range(2):
@@ -177,9 +177,9 @@ def test_the_look_of_maps_is_in_the_link():
 
 def test_a_click_on_the_family_s_map_chooses_the_pair(monkeypatch):
     state, address = {}, {}
-    monkeypatch.setattr("repdiss_core.ui.scaling_cards.st.session_state", state)
-    monkeypatch.setattr("repdiss_core.ui.chosen_cell.st.query_params", address)
-    monkeypatch.setattr("repdiss_core.ui.chosen_cell.remember_choices", lambda: None)
+    monkeypatch.setattr("repdiss_core.ui.cards.scaling_cards.st.session_state", state)
+    monkeypatch.setattr("repdiss_core.ui.parts.chosen_cell.st.query_params", address)
+    monkeypatch.setattr("repdiss_core.ui.parts.chosen_cell.remember_choices", lambda: None)
     params = scaling.Params()
     names = scaling.members(params.family)
     take_pair(params, VIEWS[0], Click(0, 1, 2, 0, 0.5, ()))

@@ -13,7 +13,7 @@ from shown import specs, words
 from repdiss_core.cache import ResultStore
 from repdiss_core.studies import generalization as study
 from repdiss_core.studies.generalization import Params
-from repdiss_core.ui import figure_card, generalization_cards
+from repdiss_core.ui.cards import figure_card, generalization_cards
 
 PAGE = "pages/2_Generalization.py"
 N_CHARTS = 5  # Figures 2 left, 2 right and 8, the map, and the strip of models
@@ -22,7 +22,7 @@ N_CHARTS = 5  # Figures 2 left, 2 right and 8, the map, and the strip of models
 @pytest.fixture(autouse=True)
 def fresh_store(own_cache):
     """The page opens the test's own local cache beside what ships."""
-    from repdiss_core.ui.page import result_store
+    from repdiss_core.ui.parts.shared import result_store
 
     def clear() -> None:
         generalization_cards._loaded.clear()
@@ -132,7 +132,7 @@ def test_two_chosen_models_open_their_comparison() -> None:
 
 
 def test_a_click_takes_a_free_place_first() -> None:
-    from repdiss_core.ui.model_strip import NONE, placed
+    from repdiss_core.ui.cards.model_strip import NONE, placed
 
     assert placed("a", NONE, NONE) == ("a", NONE)
     assert placed("b", "a", NONE) == ("a", "b")

@@ -13,7 +13,7 @@ from repdiss_core.measures import MEASURES
 from repdiss_core.models import MODELS
 from repdiss_core.models.paper_models import language_models
 from repdiss_core.studies import asymmetry
-from repdiss_core.ui import figure_card, scaling_cards
+from repdiss_core.ui.cards import figure_card, scaling_cards
 
 PAGES = {path.stem: f"pages/{path.name}" for path in sorted((ROOT / "pages").glob("*.py"))}
 ASYMMETRY, COMPARE, RUNS = (f"pages/{name}.py" for name in ("1_Activation_asymmetry", "4_Compare_models", "7_Runs"))
@@ -76,8 +76,8 @@ def test_the_map_holds_the_values_of_the_store():
 def test_a_chosen_cell_is_told_marked_and_let_go():
     fill_asymmetry()
     from repdiss_core.panels import load_matrix
-    from repdiss_core.ui.chart import Click
-    from repdiss_core.ui.chosen_cell import take
+    from repdiss_core.ui.parts.chart import Click
+    from repdiss_core.ui.parts.chosen_cell import take
 
     test = opened(ASYMMETRY, **{"cell-fig4": "3.2.1"})
     wanted = load_matrix(ResultStore.open(), asymmetry.cka_panels(asymmetry.Params())[2], "mean_of_ratios", 100).matrix.values
@@ -88,8 +88,8 @@ def test_a_chosen_cell_is_told_marked_and_let_go():
     assert "cell-fig4" not in test.query_params
     address = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("repdiss_core.ui.chosen_cell.st.query_params", address)
-        patch.setattr("repdiss_core.ui.chosen_cell.remember_choices", lambda: None)
+        patch.setattr("repdiss_core.ui.parts.chosen_cell.st.query_params", address)
+        patch.setattr("repdiss_core.ui.parts.chosen_cell.remember_choices", lambda: None)
         take("fig4", Click(0, 3, 1, 0, None, ()))
         assert address == {"cell-fig4": "3.2.1"}
         take("fig4", Click(0, 3, 1, 0, None, ()))
@@ -241,7 +241,7 @@ def test_a_read_only_demo_shows_no_button_that_changes_anything(monkeypatch):
 def test_the_figures_drawn_ahead_are_those_that_the_pages_show_first(monkeypatch):
     from repdiss_core.figures.theme import LOOKS
     from repdiss_core.paths import REPOSITORY
-    from repdiss_core.ui.page import result_store
+    from repdiss_core.ui.parts.shared import result_store
     from repdiss_core.ui.warm_up import first_figures
 
     monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: REPOSITORY / "cache" / "bundled")
@@ -257,7 +257,7 @@ def test_the_figures_drawn_ahead_are_those_that_the_pages_show_first(monkeypatch
 
 def test_what_ships_is_shown_at_once_and_marked(monkeypatch):
     from repdiss_core.paths import REPOSITORY
-    from repdiss_core.ui.page import result_store
+    from repdiss_core.ui.parts.shared import result_store
 
     monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: REPOSITORY / "cache" / "bundled")
     result_store.clear()

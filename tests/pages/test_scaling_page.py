@@ -19,7 +19,7 @@ from repdiss_core.compose_scaling.loaded import Loaded, load, with_massive
 from repdiss_core.models import model_spec
 from repdiss_core.studies import scaling as study
 from repdiss_core.studies.scaling import Params
-from repdiss_core.ui import figure_card, scaling_cards
+from repdiss_core.ui.cards import figure_card, scaling_cards
 
 FLAG = ":material/flag:"  # of an odd row
 PAGE = "pages/3_Scaling_families.py"
@@ -30,7 +30,7 @@ REMEMBERED = ("overview_card", "pair_card", "figure_card_of", "analysis_cards", 
 @pytest.fixture(autouse=True)
 def family(own_cache, monkeypatch, tmp_path):
     """The page opens the test's own cache, no shipped results, and a pretended family."""
-    from repdiss_core.ui.page import result_store
+    from repdiss_core.ui.parts.shared import result_store
 
     def clear() -> None:
         result_store.clear()

@@ -4,7 +4,7 @@ import numpy as np
 
 from repdiss_core.analysis.intervals import over_samples
 from repdiss_core.claims import Claim, _sentence
-from repdiss_core.ui.claims_list import _table, split_found
+from repdiss_core.ui.cards.claims_list import _table, split_found
 
 
 def test_every_layer_of_a_found_sentence_becomes_a_number_with_its_interval():

@@ -9,8 +9,8 @@ import zlib
 import pytest
 
 from repdiss_core.errors import UserError
-from repdiss_core.ui import own_tour
-from repdiss_core.ui.own_tour import Stop, packed, unpacked
+from repdiss_core.ui.parts import own_tour
+from repdiss_core.ui.parts.own_tour import Stop, packed, unpacked
 
 PAGES = {"pages/1_Activation_asymmetry.py": "Activation asymmetry"}
 STOP = Stop("pages/1_Activation_asymmetry.py", (("depth", "3 layers"),), "fig4", "</script> “so”")

@@ -6,8 +6,8 @@ import pytest
 from shown import charts, specs
 from streamlit.testing.v1 import AppTest
 
-from repdiss_core.ui.chart import LIBRARY, Click
-from repdiss_core.ui.chosen_cell import cell_line
+from repdiss_core.ui.parts.chart import LIBRARY, Click
+from repdiss_core.ui.parts.chosen_cell import cell_line
 
 CELL = {"curve": 4, "panel": 2, "row": 0, "column": 3, "value": 0.5, "labels": ["1", "4"]}
 FORM = {
@@ -25,7 +25,7 @@ def page() -> None:
     import plotly.graph_objects as go
 
     from repdiss_core.figures.theme import spec_of
-    from repdiss_core.ui.chart import chart
+    from repdiss_core.ui.parts.chart import chart
 
     figure = go.Figure(go.Heatmap(z=[[1.0, 2.0]]), layout={"height": 222})
     chart(spec_of(figure), key="one", alt="<b>a map</b>", config={"displaylogo": False}, link="layers", chosen=(1, 0, 1))

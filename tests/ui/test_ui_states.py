@@ -14,9 +14,9 @@ from repdiss_core.jobs import JobStatus
 from repdiss_core.paper import FIGURES, figure_parts
 from repdiss_core.studies.asymmetry import Params
 from repdiss_core.studies.common import bundled_preset
-from repdiss_core.ui.figure_card import state_tag
+from repdiss_core.ui.cards.figure_card import state_tag
+from repdiss_core.ui.cards.stitch_map import compose_stitch_maps, pair_maps
 from repdiss_core.ui.paper_map import figure_state
-from repdiss_core.ui.stitch_map import compose_stitch_maps, pair_maps
 
 DONE = Drawn(None, Caption(), True, "local", 1000.0, [])
 JOB = JobStatus("0" * 64, "CKA", "running", fraction=0.4, seconds_left=62)

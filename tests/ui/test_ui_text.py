@@ -2,7 +2,7 @@
 
 import pytest
 
-from repdiss_core.ui import text
+from repdiss_core.ui.parts import text
 
 
 @pytest.mark.parametrize("typed", ["<script>alert(1)</script>", "**bold**", "[a](http://x)", ":material/home:", "$x$", "# head"])

@@ -19,13 +19,13 @@ from repdiss_core.panels import request_for
 from repdiss_core.paper import STUDIES, figure_parts, figure_spec
 from repdiss_core.studies import scaling as study
 from repdiss_core.studies.scaling import FAMILIES, Params
-from repdiss_core.ui.asymmetry_cards import HOW_CKA_READS, LINK
-from repdiss_core.ui.chart import Click
-from repdiss_core.ui.chosen_cell import put
-from repdiss_core.ui.figure_card import Card
-from repdiss_core.ui.page import result_store, stored_version
-from repdiss_core.ui.pickers import choose, controls, show_unknown, switch
-from repdiss_core.ui.settings import AXES, cka_settings, map_style
+from repdiss_core.ui.cards.asymmetry_cards import HOW_CKA_READS, LINK
+from repdiss_core.ui.cards.card import Card
+from repdiss_core.ui.parts.chart import Click
+from repdiss_core.ui.parts.chosen_cell import put
+from repdiss_core.ui.parts.pickers import choose, controls, show_unknown, switch
+from repdiss_core.ui.parts.settings import AXES, cka_settings, map_style
+from repdiss_core.ui.parts.shared import result_store, stored_version
 
 QUESTION = STUDIES["scaling"].question
 VIEWS = ("models", "all layers")

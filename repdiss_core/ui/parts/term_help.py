@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from repdiss_core.glossary import Term
-from repdiss_core.ui.browser_button import copy_button
-from repdiss_core.ui.text import as_text
+from repdiss_core.ui.parts.browser_button import copy_button
+from repdiss_core.ui.parts.text import as_text
 
 
 def show_terms(terms: Sequence[Term], key: str) -> None:

@@ -3,76 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import streamlit as st
 
 from repdiss_core import jobs
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Request
 from repdiss_core.compose import Drawn
 from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import Look, chart_config
 from repdiss_core.glossary import terms_in
 from repdiss_core.jobs import JobStatus
 from repdiss_core.paths import readonly
-from repdiss_core.ui.attempts import attempt, show_refusal
-from repdiss_core.ui.card_sharing import export_panel, link_panel
-from repdiss_core.ui.cell_panel import cell_panel
-from repdiss_core.ui.chart import Click, chart
-from repdiss_core.ui.chosen_cell import chosen_cell, first_cell, put, take
-from repdiss_core.ui.page import current_look, result_store, stored_version
-from repdiss_core.ui.term_help import show_terms
-from repdiss_core.ui.text import age, as_text, duration
-from repdiss_core.ui.watched import any_alive
+from repdiss_core.ui.cards.card import Card
+from repdiss_core.ui.cards.card_sharing import export_panel, link_panel
+from repdiss_core.ui.cards.cell_panel import cell_panel
+from repdiss_core.ui.parts.attempts import attempt, show_refusal
+from repdiss_core.ui.parts.chart import chart
+from repdiss_core.ui.parts.chosen_cell import chosen_cell, first_cell, put, take
+from repdiss_core.ui.parts.shared import current_look, result_store, stored_version
+from repdiss_core.ui.parts.term_help import show_terms
+from repdiss_core.ui.parts.text import age, as_text, duration
+from repdiss_core.ui.parts.watched import any_alive
 
 POLL_S = 1.0
 KEPT_FIGURES = 64
 _DRAWN: dict[tuple[Hashable, ...], Drawn] = {}
 NOT_COMPUTED = "not computed yet"
 ORIGINS = {"shipped": "shipped result", "mixed": "shipped and computed here", "local": "computed here", "imported": "brought from another machine"}
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a card shows and what would compute it.
-
-    Args:
-        card_id: names the card's widgets and its anchor in the address.
-        title: what is plotted.
-        tag: the paper's label, such as "Fig 4"; empty for a figure that the paper lacks.
-        request: what "Recompute here" runs.
-        draw: (store, look, state of an empty panel) to the figure; reads the cache, never computes.
-        explain: how to read the figure, in a few sentences.
-        departures: where it differs from the print, beyond what its caption tells.
-        shows: what `draw` depends on beside the request, so that a drawn figure can be shown again; None draws it each time.
-        link: for maps of layers, whose cells can be clicked: cards of one name outline the cell under the pointer in all their maps.
-        pick: for other figures: what a click on a point chooses on the page, which then runs anew.
-    """
-
-    card_id: str
-    title: str
-    tag: str
-    request: Request
-    draw: Callable[[ResultStore, Look, str], Drawn]
-    explain: str
-    departures: tuple[str, ...] = ()
-    shows: Hashable = None
-    link: str = ""
-    pick: Callable[[Click], None] | None = None
-
-    @cached_property
-    def job_id(self) -> str:
-        """The job that computes this card."""
-        return self.request.key
-
-    @property
-    def job_title(self) -> str:
-        """What the runs page calls that job: the card's title and the models."""
-        names = sorted({name for c in self.request.comparisons for name in (c.f.name, c.g.name)} - set(self.title.split()))
-        told = ", ".join(names) if len(names) <= 4 else f"{len(names)} models"
-        return f"{self.title}: {told}" if names else self.title
 
 
 def figure_card(card: Card) -> None:

@@ -12,8 +12,8 @@ from repdiss_core.compose import FLATTEN_LABELS, REDUCTION_LABELS
 from repdiss_core.data import DATASETS, TYPED
 from repdiss_core.errors import UserError
 from repdiss_core.studies.common import CkaView
-from repdiss_core.ui.pair_cards import EVERY, MEASURE_NAMES, TYPED_MODELS, Choice, data_sets, first_of, model_names, setting_of
-from repdiss_core.ui.settings import BATCHES, ESTIMATORS, MASSIVES, RESID_MEANS, STITCHES
+from repdiss_core.ui.cards.pair_cards import EVERY, MEASURE_NAMES, TYPED_MODELS, Choice, data_sets, first_of, model_names, setting_of
+from repdiss_core.ui.parts.settings import BATCHES, ESTIMATORS, MASSIVES, RESID_MEANS, STITCHES
 
 PAGE = "Compare_models"
 LONGEST = 2000

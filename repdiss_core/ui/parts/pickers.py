@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import streamlit as st
 
-from repdiss_core.ui.text import as_text
+from repdiss_core.ui.parts.text import as_text
 
 T = TypeVar("T")
 UNKNOWN = "choices that a link asked for in vain"

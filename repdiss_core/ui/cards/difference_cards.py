@@ -16,14 +16,14 @@ from repdiss_core.figures.theme import Look
 from repdiss_core.models import model_spec
 from repdiss_core.panels import load_stitch, request_for
 from repdiss_core.studies.pair import pair_panels
-from repdiss_core.ui.asymmetry_cards import LINK
-from repdiss_core.ui.figure_card import Card
-from repdiss_core.ui.pair_cards import TYPED_MODELS, Choice, model_names
-from repdiss_core.ui.pair_link import choice_of, differing
-from repdiss_core.ui.pickers import choose, second_row, type_in
-from repdiss_core.ui.settings import ESTIMATORS
-from repdiss_core.ui.stitch_map import load_map, map_form, pair_maps
-from repdiss_core.ui.text import as_text
+from repdiss_core.ui.cards.asymmetry_cards import LINK
+from repdiss_core.ui.cards.card import Card
+from repdiss_core.ui.cards.pair_cards import TYPED_MODELS, Choice, model_names
+from repdiss_core.ui.cards.pair_link import choice_of, differing
+from repdiss_core.ui.cards.stitch_map import load_map, map_form, pair_maps
+from repdiss_core.ui.parts.pickers import choose, second_row, type_in
+from repdiss_core.ui.parts.settings import ESTIMATORS
+from repdiss_core.ui.parts.text import as_text
 
 MODES = ("one result", "difference B − A")
 SAME_ESTIMATOR = "as in A"

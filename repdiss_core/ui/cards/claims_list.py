@@ -11,8 +11,8 @@ import streamlit as st
 
 from repdiss_core.claims import Claim, asymmetry_claims
 from repdiss_core.studies.asymmetry import Params
-from repdiss_core.ui.page import result_store, stored_version
-from repdiss_core.ui.text import as_text
+from repdiss_core.ui.parts.shared import result_store, stored_version
+from repdiss_core.ui.parts.text import as_text
 
 SCOPES = {"these models": "these two models", "the activation function": "over seeds"}
 VERDICTS = {

@@ -15,15 +15,15 @@ from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import chart_config, count, spec_of
 from repdiss_core.panels import MatrixPanel, request_for
 from repdiss_core.paths import readonly
-from repdiss_core.ui.attempts import attempt, show_refusal
-from repdiss_core.ui.chart import chart
-from repdiss_core.ui.chosen_cell import Cell, cell_line, put
-from repdiss_core.ui.page import current_look, result_store
-from repdiss_core.ui.pickers import switch
-from repdiss_core.ui.settings import ESTIMATORS
-from repdiss_core.ui.text import age, as_text
-from repdiss_core.ui.token_panel import token_panel
-from repdiss_core.ui.watched import wait_for
+from repdiss_core.ui.cards.token_panel import token_panel
+from repdiss_core.ui.parts.attempts import attempt, show_refusal
+from repdiss_core.ui.parts.chart import chart
+from repdiss_core.ui.parts.chosen_cell import Cell, cell_line, put
+from repdiss_core.ui.parts.pickers import switch
+from repdiss_core.ui.parts.settings import ESTIMATORS
+from repdiss_core.ui.parts.shared import current_look, result_store
+from repdiss_core.ui.parts.text import age, as_text
+from repdiss_core.ui.parts.watched import wait_for
 
 ABOUT = ("what it rests on", "which tokens differ")
 CELL_CSS = """

@@ -1,5 +1,5 @@
 // Draws a Plotly figure once, redraws it when it changes, tells Python which point was clicked, and outlines the cell
-// under the pointer in every map of the same link. `loadPlotly` stands above this text (repdiss_core/ui/chart.py).
+// under the pointer in every map of the same link. `loadPlotly` stands above this text (repdiss_core/ui/parts/chart.py).
 
 const AHEAD = "100%";      // of the page's height: a chart this far off is drawn before it is reached …
 const READING_MS = 400;    // … once the reader looks at what is in sight and the browser rests

@@ -10,10 +10,10 @@ from repdiss_core.compose_generalization.loaded import Loaded
 from repdiss_core.figures.accuracy_strip import ModelAccuracy, accuracy_strip
 from repdiss_core.figures.theme import chart_config, spec_of
 from repdiss_core.studies import generalization as study
-from repdiss_core.ui.chart import Click, chart
-from repdiss_core.ui.page import current_look
-from repdiss_core.ui.pickers import choose
-from repdiss_core.ui.text import as_text
+from repdiss_core.ui.parts.chart import Click, chart
+from repdiss_core.ui.parts.pickers import choose
+from repdiss_core.ui.parts.shared import current_look
+from repdiss_core.ui.parts.text import as_text
 
 CHART = "chart-strip"
 NONE = "none chosen"

@@ -9,7 +9,7 @@ from repdiss_core.figures.map_scale import MapStyle
 from repdiss_core.measures.massive import MULTIPLE
 from repdiss_core.presets import STITCH_PRESETS, Preset
 from repdiss_core.studies.common import CkaView
-from repdiss_core.ui.pickers import choose, chosen
+from repdiss_core.ui.parts.pickers import choose, chosen
 
 BATCHES = (10, 20, 50, 100, 200, 1000)
 DEFAULT_BATCHES = 100

@@ -14,9 +14,9 @@ from repdiss_core.paper import STUDIES, FigurePart, figure_parts, figure_spec
 from repdiss_core.presets import PRESETS
 from repdiss_core.studies import asymmetry
 from repdiss_core.studies.asymmetry import Params
-from repdiss_core.ui.figure_card import Card
-from repdiss_core.ui.pickers import choose, chosen, controls, show_unknown, switch
-from repdiss_core.ui.settings import cka_settings, map_style
+from repdiss_core.ui.cards.card import Card
+from repdiss_core.ui.parts.pickers import choose, chosen, controls, show_unknown, switch
+from repdiss_core.ui.parts.settings import cka_settings, map_style
 
 QUESTION = STUDIES["asymmetry"].question
 LINK = "layers"

@@ -20,14 +20,14 @@ from repdiss_core.paths import readonly
 from repdiss_core.presets import Preset, preset
 from repdiss_core.studies.common import CkaView, bundled_preset
 from repdiss_core.studies.pair import pair_curves, pair_panels
-from repdiss_core.ui.asymmetry_cards import CURVE_HEIGHT, HEATMAP_HEIGHT, HOW_CKA_READS, HOW_STITCHING_READS, LINK
-from repdiss_core.ui.cka_curve import compose_cka_by_layer
-from repdiss_core.ui.figure_card import Card
-from repdiss_core.ui.hub_notes import ask_the_hub, fact_rows
-from repdiss_core.ui.pickers import choose, controls, show_unknown, switch
-from repdiss_core.ui.settings import cka_settings, map_style
-from repdiss_core.ui.stitch_map import compose_stitch_maps, pair_maps
-from repdiss_core.ui.text import count
+from repdiss_core.ui.cards.asymmetry_cards import CURVE_HEIGHT, HEATMAP_HEIGHT, HOW_CKA_READS, HOW_STITCHING_READS, LINK
+from repdiss_core.ui.cards.card import Card
+from repdiss_core.ui.cards.cka_curve import compose_cka_by_layer
+from repdiss_core.ui.cards.stitch_map import compose_stitch_maps, pair_maps
+from repdiss_core.ui.parts.hub_notes import ask_the_hub, fact_rows
+from repdiss_core.ui.parts.pickers import choose, controls, show_unknown, switch
+from repdiss_core.ui.parts.settings import cka_settings, map_style
+from repdiss_core.ui.parts.text import count
 
 MEASURE_NAMES = {"cka": "CKA", "stitching": "stitching", "identity_stitching": "identity stitching"}
 TYPED_MODELS = (*TYPED, "pythia-", "gelu-", "solu-")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from repdiss_core.errors import UserError
-from repdiss_core.ui.text import as_text
+from repdiss_core.ui.parts.text import as_text
 
 
 def attempt(place: str, action: Callable[..., object], *arguments: object) -> None:

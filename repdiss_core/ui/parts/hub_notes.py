@@ -11,8 +11,8 @@ from repdiss_core.comparison import Request
 from repdiss_core.models import ModelSpec, paper_models
 from repdiss_core.paths import readonly
 from repdiss_core.resolve import prepare_models
-from repdiss_core.ui.attempts import attempt, show_refusal
-from repdiss_core.ui.text import as_text, count
+from repdiss_core.ui.parts.attempts import attempt, show_refusal
+from repdiss_core.ui.parts.text import as_text, count
 
 
 def tell_what_it_takes(requests: Iterable[Request]) -> None:

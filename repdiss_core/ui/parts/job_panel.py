@@ -7,9 +7,9 @@ import streamlit as st
 from repdiss_core import jobs, pruning
 from repdiss_core.jobs import JobStatus
 from repdiss_core.paths import readonly
-from repdiss_core.ui.attempts import attempt, show_refusal
-from repdiss_core.ui.page import result_store
-from repdiss_core.ui.text import age, as_text, duration, size
+from repdiss_core.ui.parts.attempts import attempt, show_refusal
+from repdiss_core.ui.parts.shared import result_store
+from repdiss_core.ui.parts.text import age, as_text, duration, size
 
 POLL_S = 1.0
 LOOKS = {

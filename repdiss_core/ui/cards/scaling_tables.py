@@ -14,8 +14,8 @@ from repdiss_core.measures.massive import MULTIPLE
 from repdiss_core.models import model_spec
 from repdiss_core.studies.head_dimensions import PUBLISHED, HeadRow, family_rows, pythia_rows
 from repdiss_core.studies.scaling import Params, short_name
-from repdiss_core.ui.scaling_cards import loaded as load_choice
-from repdiss_core.ui.text import as_text, count
+from repdiss_core.ui.cards.scaling_cards import loaded as load_choice
+from repdiss_core.ui.parts.text import as_text, count
 
 NAMED = 4  # tokens of a model that are told
 HEAD = ("model", "layers", "d_model", "heads", "d_head", "rotary_dim")

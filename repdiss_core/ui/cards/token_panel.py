@@ -9,10 +9,10 @@ from repdiss_core.comparison import Request
 from repdiss_core.compose_cell import CellFacts
 from repdiss_core.compose_tokens import SHADES, TokenTable, legend_html, list_html, text_html, token_request_of, token_table
 from repdiss_core.paths import readonly
-from repdiss_core.ui.attempts import attempt, show_refusal
-from repdiss_core.ui.page import result_store
-from repdiss_core.ui.text import as_text
-from repdiss_core.ui.watched import wait_for
+from repdiss_core.ui.parts.attempts import attempt, show_refusal
+from repdiss_core.ui.parts.shared import result_store
+from repdiss_core.ui.parts.text import as_text
+from repdiss_core.ui.parts.watched import wait_for
 
 LISTED = 10
 STRONGEST = 72  # per cent of the shade's colour behind the least alike tokens: text stays readable on it in light and dark

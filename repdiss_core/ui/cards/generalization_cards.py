@@ -17,9 +17,10 @@ from repdiss_core.panels import request_for
 from repdiss_core.paper import STUDIES
 from repdiss_core.studies import generalization as study
 from repdiss_core.studies.generalization import Params
-from repdiss_core.ui.figure_card import Card, figure_card
-from repdiss_core.ui.page import result_store, stored_version
-from repdiss_core.ui.pickers import choose, controls, switch
+from repdiss_core.ui.cards.card import Card
+from repdiss_core.ui.cards.figure_card import figure_card
+from repdiss_core.ui.parts.pickers import choose, controls, switch
+from repdiss_core.ui.parts.shared import result_store, stored_version
 
 QUESTION = STUDIES["generalization"].question
 ROW_NAMES = {"tokens": "tokens, without padding", "padded": "all positions, padding included", "cls": "[CLS] alone"}

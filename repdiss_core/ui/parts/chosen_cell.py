@@ -8,8 +8,8 @@ from typing import Any
 import streamlit as st
 
 from repdiss_core.figures.theme import count
-from repdiss_core.ui.chart import Click
-from repdiss_core.ui.page import remember_choices
+from repdiss_core.ui.parts.chart import Click
+from repdiss_core.ui.parts.shared import remember_choices
 
 Cell = tuple[int, int, int]
 
