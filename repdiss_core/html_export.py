@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-LIBRARY = Path(__file__).parent / "ui" / "plotly_js" / "plotly-cartesian.min.js"
+LIBRARY = Path(__file__).parent / "ui" / "parts" / "plotly_js" / "plotly-cartesian.min.js"
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 STYLE = """
 body{font:16px/1.5 "Source Sans 3","Helvetica Neue",Arial,sans-serif;max-width:1200px;margin:2rem auto;padding:0 1rem;color:#1F2328;background:#fff}

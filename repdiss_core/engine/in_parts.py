@@ -7,18 +7,38 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from repdiss_core.activations import LARGEST_SHARE, ActivationCache, batch_key, residual_streams
+from repdiss_core.cache import ResultStore
+from repdiss_core.comparison import ModelId
 from repdiss_core.engine.feature_pass import FeaturePass, Progress, Stopped, stored_hsic
 from repdiss_core.engine.plan import FeatureGroup
 from repdiss_core.errors import UserError
 
-if TYPE_CHECKING:
-    from repdiss_core.engine.run import Engine
+
+class ModelHost(Protocol):
+    """What holds the models while a group runs: `engine.run.Engine`, as far as it is needed here."""
+
+    store: ResultStore
+    activations: ActivationCache
+    report: Callable[[str], None]
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Where models run."""
+
+    def load(self, model: ModelId, resid_mean: str, dtype: str = "float32") -> Any:
+        """The model, loaded once."""
+
+    def forget_models(self) -> None:
+        """Drop all models."""
+
+    def provenance(self) -> dict[str, Any]:
+        """Versions, device and date."""
 
 
-def run_features(engine: Engine, group: FeatureGroup, n_batches: int, stream: Any, progress: Progress, should_stop: Callable[[], bool]) -> None:
+def run_features(engine: ModelHost, group: FeatureGroup, n_batches: int, stream: Any, progress: Progress, should_stop: Callable[[], bool]) -> None:
     """Measure a group; what does not fit is told in the log, and the numbers are the same.
 
     Raises:
@@ -55,7 +75,7 @@ def run_features(engine: Engine, group: FeatureGroup, n_batches: int, stream: An
         raise UserError(f"One of {names} does not fit into the memory of {device} even alone. Use a larger one, or dtype bfloat16.") from error
 
 
-def _one_after_another(group: FeatureGroup, n_batches: int, engine: Engine, stream: Any, progress: Progress, should_stop: Callable[[], bool]) -> None:
+def _one_after_another(group: FeatureGroup, n_batches: int, engine: ModelHost, stream: Any, progress: Progress, should_stop: Callable[[], bool]) -> None:
     """Measure the one comparison of a group of two models.
 
     Raises:
@@ -82,7 +102,7 @@ def _one_after_another(group: FeatureGroup, n_batches: int, engine: Engine, stre
 
 
 def _run_ahead(
-    group: FeatureGroup, done: int, n_batches: int, activations: ActivationCache, engine: Engine, stream: Any, should_stop: Callable[[], bool]
+    group: FeatureGroup, done: int, n_batches: int, activations: ActivationCache, engine: ModelHost, stream: Any, should_stop: Callable[[], bool]
 ) -> int:
     """Put the first model's features of the next batches on the disk; returns the number of the batch after them."""
     (comparison,) = group.comparisons
