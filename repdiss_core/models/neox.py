@@ -155,7 +155,8 @@ def network_of(
     Raises:
         UserError: a weight is missing, foreign or of another shape.
     """
-    given = {key: value for key, value in tensors.items() if not _BUFFERS.search(key)}
+    # Published checkpoints call the unembedding embed_out, transformers 5 lm_head.
+    given = {re.sub(r"^embed_out\.", "lm_head.", key): value for key, value in tensors.items() if not _BUFFERS.search(key)}
     check_room(name, config, given)
     try:
         with torch.device("meta"):

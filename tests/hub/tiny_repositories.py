@@ -71,7 +71,7 @@ def neox(n_layers: int, seed: int, form: str = "safetensors", vocab_size: int = 
     config = neox_config(n_layers, vocab_size)
     torch.manual_seed(seed)
     network = GPTNeoXForCausalLM(GPTNeoXConfig(**{**config, "initializer_range": 0.3})).half()
-    tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
+    tensors = {k.replace("lm_head", "embed_out"): v.contiguous() for k, v in network.state_dict().items()}  # as Pythia's files have it
     tensors["gpt_neox.layers.0.attention.bias"] = torch.ones(1, 1, 8, 8, dtype=torch.bool)  # a buffer that old checkpoints carry
     files = {"config.json": json.dumps(config).encode()}
     if form == "bin":
