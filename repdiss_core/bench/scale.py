@@ -113,10 +113,11 @@ def _random(spec: ModelSpec, dtype: str, device: str, seed: int) -> Any:
     import torch
     from transformers import GPTNeoXForCausalLM
 
-    from repdiss_core.models.neox import NeoxResidualModel, checked_config, network_of
+    from repdiss_core.models.decoder import DecoderResidualModel, checked_config, network_of
 
     config = checked_config(spec.name, {
-        "vocab_size": spec.vocab_size, "hidden_size": spec.d_model, "num_hidden_layers": spec.n_layers, "num_attention_heads": spec.n_heads,
+        "model_type": "gpt_neox", "vocab_size": spec.vocab_size,
+        "hidden_size": spec.d_model, "num_hidden_layers": spec.n_layers, "num_attention_heads": spec.n_heads,
         "intermediate_size": 4 * spec.d_model, "max_position_embeddings": spec.n_ctx, "hidden_act": "gelu", "rotary_pct": 0.25,
     })  # fmt: skip
     with torch.device("meta"):
@@ -124,7 +125,7 @@ def _random(spec: ModelSpec, dtype: str, device: str, seed: int) -> Any:
     draw = torch.Generator(device).manual_seed(seed)
     kind = getattr(torch, dtype)
     tensors = {name: torch.empty(shape, dtype=kind, device=device).normal_(0.0, 0.02, generator=draw) for name, shape in shapes.items()}
-    return NeoxResidualModel(network_of(spec.name, config, tensors, kind, device), spec.name)
+    return DecoderResidualModel(network_of(spec.name, config, tensors, kind, device), spec.name)
 
 
 def _engine_pass(models: list[_Timed], batches: int, device: str) -> float:

@@ -110,6 +110,8 @@ def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:
     prepare_models((model_f, model_g))
     asked = {k: v for k, v in choices.items() if k != "out"}
     request = built_pinned(lambda: choose(model_f, model_g, **asked).request)
+    if choices["measure"] == "cka" and any(c.resid_mean != choices["resid_mean"] for c in request.comparisons):
+        click.echo("Each token's mean over d_model is kept: norms of one of these models divide by the root mean square and so read it.", err=True)
     if fresh:
         forget(ResultStore.open(), request)
     compute(request)

@@ -12,9 +12,9 @@ from repdiss_core import bundled, hub
 from repdiss_core.errors import UserError
 from repdiss_core.hub import Repo
 from repdiss_core.models import ModelSpec, paper_models
+from repdiss_core.models.architectures import architecture_of, n_parameters, shape_of
 
 PREFIXES = ("hub:", "path:")
-SUPPORTED = "gpt_neox (Pythia and its kin)"
 FILES = ("config.json", "tokenizer.json")
 
 
@@ -40,7 +40,7 @@ def spec(name: str) -> ModelSpec:
     found = of_config(name, config, hub.recall(f"tokenizer:{repo}") or str(repo), pinned.commit)
     n_bytes = sum(pinned.files[file] for file in paper_models.weight_files(pinned.files))
     place = {"repo": repo.name, "revision": repo.revision, "tokenizer_repo": str(repo)}
-    return replace(found, source="hub", loader="repdiss_core.models.neox:load_hub", download_bytes=n_bytes, **place)
+    return replace(found, source="hub", loader="repdiss_core.models.decoder:load_hub", download_bytes=n_bytes, **place)
 
 
 def is_known(name: str) -> bool:
@@ -85,23 +85,13 @@ def of_config(name: str, config: dict[str, Any], tokenizer: str, weights: str) -
     Raises:
         UserError: an unsupported architecture, or a configuration that leaves the shape open.
     """
-    kind = config.get("model_type", "nothing named")
-    if kind != "gpt_neox":
-        raise UserError(
-            f"{name} is of the architecture {kind}; RepDiss compares {SUPPORTED}. The paper's gelu, solu and BERT models have names of their own."
-        )
-    keys = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size", "max_position_embeddings")
-    try:
-        n_layers, d, n_heads, vocabulary, n_ctx = (int(config[key]) for key in keys)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"The configuration of {name} does not state {', '.join(keys)} ({error}).") from error
-    d_mlp = int(config.get("intermediate_size", 4 * d))
-    n = 2 * vocabulary * d + n_layers * (4 * d * d + 4 * d + 2 * d * d_mlp + d_mlp + d + 4 * d) + 2 * d
+    known, shape = architecture_of(name, config), shape_of(name, config)
     return ModelSpec(
-        name=name, source="local", architecture="GPT-NeoX",
-        n_layers=n_layers, d_model=d, n_heads=n_heads, d_head=d // n_heads, n_ctx=n_ctx,
-        activation=str(config.get("hidden_act", "gelu")), seed=0, weights=weights, tokenizer=tokenizer, vocab_size=vocabulary, n_parameters=n,
-        family="typed", group="typed", validation_loss=float("nan"), tokens_seen=0, state="final", loader="repdiss_core.models.neox:load_path",
+        name=name, source="local", architecture=known.label,
+        n_layers=shape.n_layers, d_model=shape.d_model, n_heads=shape.n_heads, d_head=shape.d_head, n_ctx=shape.n_ctx,
+        activation=str(config[known.spelling("hidden_act", config)]), seed=0, weights=weights, tokenizer=tokenizer, vocab_size=shape.vocab_size,
+        n_parameters=n_parameters(config, shape), family="typed", group="typed", validation_loss=float("nan"), tokens_seen=0, state="final",
+        loader="repdiss_core.models.decoder:load_path", norm="RMSNorm" if known.root_mean_square else "LayerNorm",
     )  # fmt: skip
 
 
