@@ -23,7 +23,7 @@ from repdiss_core.storage import write_atomically
 
 SPLITS = ("eval", "phi")
 MAX_TOKENS = 2**23
-RULE = 1  # raised whenever the same text would give other tokens
+RULE = 2  # raised whenever the same text would give other tokens
 UNPINNED = "unpinned"
 
 

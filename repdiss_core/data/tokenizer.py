@@ -17,7 +17,8 @@ from repdiss_core.errors import UserError
 from repdiss_core.hub import Repo
 
 BUNDLED = "bundled"
-# Their models were trained with a token at the start of each sequence; Pythia only with one between documents.
+# Their models were trained with a token at the start of each sequence although the tokenizer itself puts none there. Where it does (Llama's,
+# Mistral's), that one is taken; Pythia and GPT-2 were trained only with one between documents.
 START_TOKEN_SOURCES = ("NeelNanda/gpt-neox-tokenizer-digits",)
 LEAST_SHARE = 0.95  # of a vocabulary that its tokenizer fills: Pythia's embeddings are padded by at most 1 %
 UNKNOWN = "unpinned"
@@ -102,8 +103,14 @@ def _loaded(source: str, file: Path, _hash: str, specials: tuple[tuple[str, str]
     encoder.no_truncation()
     known = dict(specials)
     between = bundled.SEPARATOR if source == BUNDLED else known.get("eos_token", "<|endoftext|>")
-    start = encoder.token_to_id(known.get("bos_token", between)) if source in START_TOKEN_SOURCES else None
+    start = encoder.token_to_id(known.get("bos_token", between)) if source in START_TOKEN_SOURCES else _put_first(encoder)
     return TextTokenizer(source, encoder, encoder.token_to_id(between), start)
+
+
+def _put_first(encoder: Any) -> int | None:
+    """The id of the token that a tokenizer puts before every text, if it puts one."""
+    cut = encoder.encode("a")
+    return int(cut.ids[0]) if cut.special_tokens_mask[:1] == [1] else None
 
 
 def _fetched(source: str) -> Path:
