@@ -83,8 +83,8 @@ def run(names: tuple[str, ...], batches: int, dtype: str, device: str | None, js
     print(f"all {n_pairs} pairs: forward passes {forward:.3f} s, CKA and storing {rest:.3f} s a batch ({rest / forward:.1%})")
     print(f"peak memory {peak / 1e9:.1f} GB; {PAPER_BATCHES} batches at this pace: {(forward + rest) * PAPER_BATCHES / 60:,.1f} minutes")
     if json_path:
-        whole = {"device": name_of(where), "dtype": dtype, "random_init": random_init, "torch": torch.__version__, "matmul_flops": rate, "batches": batches}
-        whole |= {"forward_s": forward, "cka_s": rest, "peak_bytes": peak, "models": rows}
+        whole = {"device": name_of(where), "dtype": dtype, "random_init": random_init, "torch": torch.__version__, "matmul_flops": rate}
+        whole |= {"batches": batches, "forward_s": forward, "cka_s": rest, "peak_bytes": peak, "models": rows}
         Path(json_path).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     return 0
 
@@ -118,8 +118,10 @@ def _check_room(spec: ModelSpec, dtype: str, device: str) -> None:
 def _published(spec: ModelSpec, dtype: str, device: str) -> Any:
     """The model with its own weights, fetched where they are not here."""
     from repdiss_core.models import load_model
+    from repdiss_core.models.paper_models import status
     from repdiss_core.resolve import prepare_models
 
+    print(f"{spec.name}: {status(spec)}")
     prepare_models([spec.name])
     return load_model(spec.name, dtype=dtype, device=device)
 

@@ -79,7 +79,7 @@ def run(
     dry_run = choices.pop("dry_run")
     for build in requests_of(figures, choices):
         if dry_run:
-            click.echo(words(build()) or "Its models ship, and so do its results at the default settings.")
+            click.echo(told_for_the_device(build()) or "Its models ship, and so do its results at the default settings.")
         else:
             compute(built_pinned(build), *where)
     if dry_run:
@@ -175,7 +175,7 @@ def compute(request: Request, engine_name: str = "local", setting: Any = None) -
     from repdiss_core.engine.ray_engine import make_engine
     from repdiss_core.hub.download import Cancelled, watched
 
-    if sentence := words(request):
+    if sentence := told_for_the_device(request):
         click.echo(sentence, err=True)
     engine = make_engine(ResultStore.open(), lambda line: click.echo(line, err=True), engine_name, setting)
     stop = stop_on_signal()
@@ -187,6 +187,16 @@ def compute(request: Request, engine_name: str = "local", setting: Any = None) -
         raise KeyboardInterrupt from None
     finally:
         reporter.close()
+
+
+def told_for_the_device(request: Request) -> str:
+    """What a request takes; a GPU that no computation has measured yet is measured first (seconds)."""
+    if not words(request):
+        return ""
+    from repdiss_core.engine.device import devices, keep_rate
+
+    keep_rate(devices()[0])
+    return words(request)
 
 
 def forget(store: Any, request: Request) -> None:

@@ -99,11 +99,11 @@ def test_bench_scale_loads_what_is_published_unless_told_otherwise(whole, tmp_pa
     monkeypatch.setattr(scale, "VOCABULARY", 300)
     monkeypatch.setattr("repdiss_core.engine.device.matmul_rate", lambda device, dtype, size: 5e12)
     command = ["bench", "scale", "--models", "pythia-70m", "--batches", "1", "--device", "cpu"]
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main([*command, "--random-init"])
     assert "weights: random" in capsys.readouterr().out and whole.log == []
     out = tmp_path / "scale.json"
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main([*command, "--json", str(out)])
     assert "weights: as published" in capsys.readouterr().out and json.loads(out.read_text())["random_init"] is False
     assert any(re.fullmatch(r"/EleutherAI/pythia-70m-deduped/resolve/\w+/model\.safetensors", path) for path in whole.downloads())
