@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 
 from repdiss_core import bundled, hub
 from repdiss_core.errors import UserError
-from repdiss_core.hub import Repo
+from repdiss_core.hub import Pin, Repo
 from repdiss_core.models import ModelSpec, paper_models
 from repdiss_core.models.architectures import architecture_of, n_parameters, shape_of
 
@@ -56,7 +57,7 @@ def prepare(repo: Repo) -> None:
     Raises:
         UserError: an unsupported architecture, or no tokenizer.json.
     """
-    known = hub.pin(repo)
+    known = _pin(repo)
     missing = [file for file in FILES if file not in known.files]
     if missing:
         raise UserError(
@@ -69,6 +70,18 @@ def prepare(repo: Repo) -> None:
     of_config(f"hub:{repo}", config, "", known.commit)
     hub.remember(f"config:{repo}", config)
     hub.remember(f"tokenizer:{repo}", bundled.file_hash(folder / "tokenizer.json"))
+
+
+def _pin(repo: Repo) -> Pin:
+    """What the hub says of the repository; where it knows none of that name, the nearest ones that are known here are told."""
+    try:
+        return hub.pin(repo)
+    except hub.NoSuchRepository as error:
+        known = dict.fromkeys([*(s.repo for s in paper_models.unpinned().values()), *hub.cached_repositories()])
+        near = difflib.get_close_matches(repo.name, known, n=3, cutoff=0.7)
+        if not near:
+            raise
+        raise UserError(f"{error} Did you mean {' or '.join(f'hub:{name}' for name in near)}?") from error
 
 
 def read_config(name: str, folder: Path) -> dict[str, Any]:

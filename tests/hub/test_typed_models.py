@@ -134,6 +134,7 @@ def test_repositories_and_folders_that_lack_a_file(hub, tmp_path, left_out):
     ("name", "sentence"),
     [
         ("hub:someone/none", r"The hub has no model someone/none, or it is private: check the name"),
+        ("hub:EleutherAI/pythia-70m-dedup", r"has no model EleutherAI/pythia-70m-dedup, .* Did you mean hub:EleutherAI/pythia-70m-deduped or hub:"),
         ("hub:someone/gpt@v7", r"someone/gpt has no revision 'v7': leave it out for main"),
         ("hub:someone/closed", r"someone/closed is gated: accept its terms on http"),
         ("hub:not a name", "does not name a repository of the hub; write org/name"),
