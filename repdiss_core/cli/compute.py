@@ -77,7 +77,10 @@ def run(
 
     where = engine, RaySetting(address, workers, threads, gpus)
     dry_run = choices.pop("dry_run")
-    for build in requests_of(figures, choices):
+    builders = requests_of(figures, choices)
+    if dry_run and not builders:
+        click.echo("Nothing has to be computed: it is read from the models' configurations.")
+    for build in builders:
         if dry_run:
             click.echo(told_for_the_device(build()) or "Its models ship, and so do its results at the default settings.")
         else:
