@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from repdiss_core import bundled, hub
+from repdiss_core.data import tokenizer
 from repdiss_core.errors import UserError
 from repdiss_core.hub import Pin, Repo
 from repdiss_core.models import ModelSpec, paper_models
@@ -68,8 +69,8 @@ def prepare(repo: Repo) -> None:
     folder = hub.fetch(repo, FILES)
     config = read_config(str(repo), folder)
     of_config(f"hub:{repo}", config, "", known.commit)
+    tokenizer.prepare(str(repo))
     hub.remember(f"config:{repo}", config)
-    hub.remember(f"tokenizer:{repo}", bundled.file_hash(folder / "tokenizer.json"))
 
 
 def _pin(repo: Repo) -> Pin:
@@ -117,7 +118,7 @@ def _of_folder(name: str) -> ModelSpec:
     if missing:
         raise UserError(f"The folder {folder} has no {' and no '.join(missing)}; a model needs config.json, tokenizer.json and weights.")
     digest = hashlib.sha256("".join(bundled.file_hash(folder / file) for file in ("config.json", *files)).encode()).hexdigest()
-    found = of_config(name, read_config(name, folder), bundled.file_hash(folder / "tokenizer.json"), digest)
+    found = of_config(name, read_config(name, folder), tokenizer.content_hash(folder / "tokenizer.json"), digest)
     return replace(found, tokenizer_repo=f"path:{folder}")
 
 

@@ -146,3 +146,30 @@ def test_names_that_the_hub_refuses(hub, name, sentence):
     hub.gated.add("someone/closed")
     with pytest.raises(UserError, match=sentence):
         prepare_models([name])
+
+
+def test_a_tokenizer_is_the_same_however_its_file_was_written(tmp_path, book, capsys):
+    """Merges as pairs or as text, other white space, a padding rule: GPT-2's sizes and what people save of them differ in these."""
+    files = tiny.decoder("gpt2", 2, 2)
+    form = json.loads(files["tokenizer.json"])
+    form["model"]["merges"] = [merge if isinstance(merge, str) else " ".join(merge) for merge in form["model"]["merges"]]
+    form["padding"] = {"strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "x"}
+    f, g = put(tmp_path / "f", files), put(tmp_path / "g", {**files, "tokenizer.json": json.dumps(form, indent=3).encode()})
+    assert model_spec(f).tokenizer == model_spec(g).tokenizer
+    compared(capsys, f, g, "--data", f"path:{book}", *SIZES)
+    form["model"]["merges"].pop()
+    assert model_spec(put(tmp_path / "other", {**files, "tokenizer.json": json.dumps(form).encode()})).tokenizer != model_spec(f).tokenizer
+    for content in (b"not json", b"[1]", b'{"model": 3}'):
+        with pytest.raises(UserError, match=r"tokenizer\.json of .* holds no tokenizer \(\w+\)\. Fetch it anew"):
+            model_spec(put(tmp_path / f"broken-{len(content)}", {**files, "tokenizer.json": content}))
+
+
+def test_text_with_another_separator_is_other_data(tmp_path, book):
+    """A model and its instruct version share a tokenizer and end documents with different tokens."""
+    files, rows = tiny.decoder("gpt2", 2, 2), []
+    for name, separator in (("base", "<|endoftext|>"), ("instruct", "ka")):
+        source = put(tmp_path / name, {**files, "tokenizer_config.json": json.dumps({"eos_token": separator}).encode()})
+        stream = open_stream(bound(f"path:{book}", source), "eval", 1, 64)
+        rows.append((stream.data_id.content, {int(t) for i in range(stream.n_batches) for t in stream.batch(i).tokens[0]}))
+    (one, base), (other, instruct) = rows
+    assert one != other and 0 in base and 0 not in instruct

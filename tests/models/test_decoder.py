@@ -104,6 +104,32 @@ def test_a_model_is_what_transformers_makes_of_its_folder(kind, tmp_path):
         assert (before[:, 7:] - after[:, 7:]).abs().max() > 0.1
 
 
+GPT = {"vocab_size": 50257, "activation_function": "gelu_new"}
+NEO = {"hidden_size": 768, "num_layers": 12, "num_heads": 12, "max_position_embeddings": 2048, "window_size": 256}
+LLAMA = {"num_attention_heads": 32, "num_key_value_heads": 8, "hidden_act": "silu", "max_position_embeddings": 32768}
+QWEN = {"vocab_size": 151936, "hidden_act": "silu", "max_position_embeddings": 32768, "tie_word_embeddings": True}
+PUBLISHED = [
+    (124_439_808, {"model_type": "gpt2", **GPT, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024}),
+    (125_198_592, {"model_type": "gpt_neo", **GPT, **NEO, "attention_types": [[["global", "local"], 6]]}),
+    (1_235_814_400, {"model_type": "llama", **LLAMA, "vocab_size": 128256, "hidden_size": 2048, "num_hidden_layers": 16, "intermediate_size": 8192,
+                     "tie_word_embeddings": True}),
+    (7_241_732_096, {"model_type": "mistral", **LLAMA, "vocab_size": 32000, "hidden_size": 4096, "num_hidden_layers": 32, "intermediate_size": 14336}),
+    (494_032_768, {"model_type": "qwen2", **QWEN, "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
+                   "intermediate_size": 4864}),
+    (596_049_920, {"model_type": "qwen3", **QWEN, "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8,
+                   "head_dim": 128, "intermediate_size": 3072}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("published", "config"), PUBLISHED)
+def test_known_models_have_as_many_parameters_as_is_published(published, config):
+    """gpt2, gpt-neo-125m, Llama-3.2-1B, Mistral-7B-v0.1, Qwen2.5-0.5B, Qwen3-0.6B, from what their config.json states."""
+    assert n_parameters(config, shape_of("p", config)) == published
+    with torch.device("meta"):
+        network = getattr(transformers, ARCHITECTURES[config["model_type"]].network)(checked_config("p", config))
+    assert network.num_parameters() == published
+
+
 @pytest.mark.parametrize("kind", ["gpt2", "gpt_neo", "llama", "mistral, windowed", "qwen3, windowed"])
 def test_padding_equals_the_model_with_its_attention_mask(kind, tmp_path):
     network, given = saved(kind, tmp_path), batch()
