@@ -15,7 +15,7 @@ MOST = 2**24  # of any one size; what a network takes in all is checked against 
 MOST_TABLED = 2**14  # positions, where each block holds a table of positions × positions
 # How transformers calls what decides a network's shape. Where a file leaves one out, transformers fills in another model's.
 SHAPE = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
-_MORE_SIZES = ("intermediate_size", "num_key_value_heads", "head_dim", "sliding_window", "window_size")
+_MORE_SIZES = ("intermediate_size", "num_key_value_heads", "head_dim", "sliding_window", "window_size", "query_pre_attn_scalar")
 _ROPE = ("rope_parameters", "rope_scaling", "rope_theta")
 _ALL = ("model_type", "tie_word_embeddings", "initializer_range")
 
@@ -37,6 +37,8 @@ class Architecture:
         biases: (queries, keys and values; output of attention; MLP): True, False, or the key of config.json that says so.
         biases_unless_said: what such a key means where it is missing.
         normed_heads: queries and keys pass a norm of a head's size.
+        norms_a_block: beside those of heads.
+        tied: whether the unembedding is the embedding where a config.json does not say.
         tables: each block holds a table of positions × positions.
     """
 
@@ -54,6 +56,8 @@ class Architecture:
     biases: tuple[bool | str, bool | str, bool | str] = (False, False, False)
     biases_unless_said: bool = False
     normed_heads: bool = False
+    norms_a_block: int = 2
+    tied: bool = False
     tables: bool = False
 
     def spelling(self, key: str, config: Mapping[str, Any]) -> str:
@@ -61,10 +65,10 @@ class Architecture:
         own = self.spelled.get(key, key)
         return key if own not in config and key in config else own
 
-    def handed_over(self) -> tuple[str, ...]:
-        """Every key of a config.json that is handed over."""
-        named = (*SHAPE, *self.needed, *self.others, *_MORE_SIZES, *_ALL)
-        return tuple(dict.fromkeys((*named, *(self.spelled[key] for key in named if key in self.spelled))))
+    def handed_over(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """What of a config.json reaches transformers; of a size that is stated under two names, the one that `shape_of` reads."""
+        names = [self.spelling(key, config) for key in (*SHAPE, *self.needed, *self.others, *_MORE_SIZES, *_ALL)]
+        return {name: config[name] for name in names if name in config}
 
 
 _WINDOWS = ("use_sliding_window", "max_window_layers", "layer_types")
@@ -82,11 +86,12 @@ ARCHITECTURES: dict[str, Architecture] = {
         },
         needed=("hidden_act",),
         others=("layer_norm_epsilon", "scale_attn_weights", "scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn"), biases=(True, True, True),
+        tied=True,
     ),
     "gpt_neo": Architecture(
         "GPT-Neo", "GPTNeoConfig", "GPTNeoForCausalLM", blocks="h", norm="ln_f", positions="wpe", root_mean_square=False, gated=False,
         spelled={"num_hidden_layers": "num_layers", "num_attention_heads": "num_heads", "hidden_act": "activation_function"},
-        needed=("hidden_act", "attention_types", "window_size"), others=("layer_norm_epsilon",), biases=(False, True, True), tables=True,
+        needed=("hidden_act", "attention_types", "window_size"), others=("layer_norm_epsilon",), biases=(False, True, True), tied=True, tables=True,
     ),
     "llama": Architecture(
         "Llama", "LlamaConfig", "LlamaForCausalLM", others=(*_ROPE, "rms_norm_eps", "attention_bias", "mlp_bias"),
@@ -102,6 +107,16 @@ ARCHITECTURES: dict[str, Architecture] = {
     "qwen3": Architecture(
         "Qwen3", "Qwen3Config", "Qwen3ForCausalLM", needed=("intermediate_size", "hidden_act", "num_key_value_heads", "head_dim"),
         others=(*_ROPE, "rms_norm_eps", "attention_bias", *_WINDOWS), biases=("attention_bias", "attention_bias", False), normed_heads=True,
+    ),
+    "gemma": Architecture(
+        "Gemma", "GemmaConfig", "GemmaForCausalLM", needed=("intermediate_size", "hidden_act", "num_key_value_heads", "head_dim"),
+        others=(*_ROPE, "rms_norm_eps", "attention_bias"), biases=("attention_bias", "attention_bias", False), tied=True,
+    ),
+    "gemma2": Architecture(
+        "Gemma 2", "Gemma2Config", "Gemma2ForCausalLM", spelled={"hidden_act": "hidden_activation"},
+        needed=("intermediate_size", "hidden_act", "num_key_value_heads", "head_dim", "sliding_window", "query_pre_attn_scalar"),
+        others=(*_ROPE, "rms_norm_eps", "attention_bias", "layer_types", "final_logit_softcapping", "attn_logit_softcapping"),
+        biases=("attention_bias", "attention_bias", False), norms_a_block=4, tied=True,
     ),
 }  # fmt: skip
 SUPPORTED = ", ".join(f"{kind} ({known.label})" for kind, known in ARCHITECTURES.items())
@@ -175,14 +190,14 @@ def n_parameters(config: Mapping[str, Any], shape: Shape) -> int:
     attention = 2 * d * (queries + keys) + (queries + 2 * keys if qkv_bias else 0) + (d if out_bias else 0)
     up = 2 if known.gated else 1
     mlp = (up + 1) * d * shape.d_mlp + (up * shape.d_mlp + d if mlp_bias else 0)
-    block = attention + mlp + 2 * norm + (2 * shape.d_head if known.normed_heads else 0)
+    block = attention + mlp + known.norms_a_block * norm + (2 * shape.d_head if known.normed_heads else 0)
     tables = shape.vocab_size * d * (1 if is_tied(config) else 2) + (shape.n_ctx * d if known.positions else 0)
     return tables + shape.n_layers * block + norm
 
 
 def is_tied(config: Mapping[str, Any]) -> bool:
-    """Whether the unembedding is the embedding; where a file does not say, GPT-2 and GPT-Neo are, the others are not."""
-    return bool(config.get("tie_word_embeddings", bool(ARCHITECTURES[config["model_type"]].positions)))
+    """Whether the unembedding is the embedding."""
+    return bool(config.get("tie_word_embeddings", ARCHITECTURES[config["model_type"]].tied))
 
 
 def _rotary_shares(config: Mapping[str, Any]) -> list[Any]:

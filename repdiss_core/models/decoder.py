@@ -53,7 +53,7 @@ class DecoderResidualModel:
         self._layers, self._norm = getattr(base, known.blocks), getattr(base, known.norm)
         self._positions = getattr(base, known.positions) if known.positions else None
         self._rotary = None if known.positions else base.rotary_emb
-        self._windowed = windowed_blocks(config)
+        self._windowed, self._cap = windowed_blocks(config), getattr(config, "final_logit_softcapping", None)
         self.device, self.n_forwards = self._embedding.weight.device, 0
 
     def embed(self, batch: TokenBatch) -> Tensor:
@@ -73,8 +73,9 @@ class DecoderResidualModel:
         return last
 
     def head(self, h: Tensor, batch: TokenBatch) -> Tensor:
-        """(b, t, vocab_size) logits: final norm and unembedding."""
-        return self._unembedding(self._norm(h))
+        """(b, t, vocab_size) logits: final norm and unembedding, and what Gemma 2 does to keep logits small."""
+        logits = self._unembedding(self._norm(h))
+        return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
 
     @torch.no_grad()
     def residuals(self, batch: TokenBatch) -> Iterator[Tensor]:
@@ -122,9 +123,14 @@ def checked_config(name: str, config: Any) -> PreTrainedConfig:
     known = architecture_of(name, config)
     shape_of(name, config)
     try:
-        return getattr(transformers, known.config)(**{key: config[key] for key in known.handed_over() if key in config}, use_cache=False)
+        built = getattr(transformers, known.config)(**known.handed_over(config), use_cache=False)
     except Exception as error:  # transformers' validation raises classes of its own
         raise UserError(f"The configuration of {name} cannot be used: {told(error)}") from error
+    if any(windowed_blocks(built)) and built.sliding_window is None:
+        raise UserError(
+            f"The configuration of {name} names blocks that see a window (layer_types) and no sliding_window. Fetch its config.json anew."
+        )
+    return built
 
 
 def network_of(
@@ -236,8 +242,12 @@ def _check_weights(name: str, own: Mapping[str, Tensor], given: Mapping[str, Ten
 
 
 def _fill_buffers(network: PreTrainedModel, device: str) -> None:
-    """Rotary frequencies and tables of positions, which are no part of the weights, as transformers itself makes them after a load."""
+    """Rotary frequencies, tables and scales, which are no part of the weights, as transformers itself makes them after a load."""
+    for parameter in network.parameters():
+        parameter._is_hf_initialized = True  # what transformers leaves alone
     for module in network.modules():
-        if any(buffer.is_meta for buffer in module.buffers(recurse=False)):
-            module.to_empty(device=device, recurse=False)
+        hollow = {name: buffer for name, buffer in module.named_buffers(recurse=False) if buffer.is_meta}
+        for name, buffer in hollow.items():
+            module.register_buffer(name, torch.empty_like(buffer, device=device), persistent=False)
+        if hollow:
             network._init_weights(module)

@@ -30,6 +30,7 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8,
 }
+GEMMA2 = {"num_key_value_heads": 2, "head_dim": 16, "hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 16}
 # (architecture, what its config.json says beside SIZES)
 KINDS = {
     "gpt_neox": ("gpt_neox", {"rotary_pct": 0.5, "hidden_act": "gelu"}),
@@ -45,6 +46,9 @@ KINDS = {
     "qwen2": ("qwen2", {"num_key_value_heads": 2, "hidden_act": "silu", "tie_word_embeddings": True}),
     "qwen2, windowed": ("qwen2", {"num_key_value_heads": 2, "hidden_act": "silu", **WINDOWS}),
     "qwen3": ("qwen3", {"num_key_value_heads": 2, "hidden_act": "silu", "head_dim": 16}),
+    "gemma": ("gemma", {"num_key_value_heads": 1, "head_dim": 16, "hidden_act": "gelu_pytorch_tanh"}),
+    "gemma2": ("gemma2", {**GEMMA2, "sliding_window": 5, "final_logit_softcapping": 3.0, "attn_logit_softcapping": 2.0}),
+    "gemma2, without caps": ("gemma2", {**GEMMA2, "sliding_window": 5, "final_logit_softcapping": None, "attn_logit_softcapping": None}),
     "qwen3, windowed": ("qwen3", {"num_key_value_heads": 2, "hidden_act": "silu", "head_dim": 16, "attention_bias": True, **WINDOWS}),
 }  # fmt: skip
 
@@ -113,7 +117,11 @@ PUBLISHED = [
     (125_198_592, {"model_type": "gpt_neo", **GPT, **NEO, "attention_types": [[["global", "local"], 6]]}),
     (1_235_814_400, {"model_type": "llama", **LLAMA, "vocab_size": 128256, "hidden_size": 2048, "num_hidden_layers": 16, "intermediate_size": 8192,
                      "tie_word_embeddings": True}),
-    (7_241_732_096, {"model_type": "mistral", **LLAMA, "vocab_size": 32000, "hidden_size": 4096, "num_hidden_layers": 32, "intermediate_size": 14336}),
+    (7_241_732_096, {"model_type": "mistral", **LLAMA, "vocab_size": 32000, "hidden_size": 4096, "num_hidden_layers": 32,
+                     "intermediate_size": 14336}),
+    (2_614_341_888, {"model_type": "gemma2", "vocab_size": 256000, "hidden_size": 2304, "num_hidden_layers": 26, "num_attention_heads": 8,
+                     "num_key_value_heads": 4, "head_dim": 256, "intermediate_size": 9216, "max_position_embeddings": 8192, "sliding_window": 4096,
+                     "query_pre_attn_scalar": 256, "hidden_act": "gelu_pytorch_tanh", "hidden_activation": "gelu_pytorch_tanh"}),
     (494_032_768, {"model_type": "qwen2", **QWEN, "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
                    "intermediate_size": 4864}),
     (596_049_920, {"model_type": "qwen3", **QWEN, "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8,
@@ -123,7 +131,7 @@ PUBLISHED = [
 
 @pytest.mark.parametrize(("published", "config"), PUBLISHED)
 def test_known_models_have_as_many_parameters_as_is_published(published, config):
-    """gpt2, gpt-neo-125m, Llama-3.2-1B, Mistral-7B-v0.1, Qwen2.5-0.5B, Qwen3-0.6B, from what their config.json states."""
+    """gpt2, gpt-neo-125m, Llama-3.2-1B, Mistral-7B-v0.1, gemma-2-2b, Qwen2.5-0.5B, Qwen3-0.6B, from what their config.json states."""
     assert n_parameters(config, shape_of("p", config)) == published
     with torch.device("meta"):
         network = getattr(transformers, ARCHITECTURES[config["model_type"]].network)(checked_config("p", config))
@@ -156,7 +164,7 @@ def test_a_stitch_runs_the_upper_blocks_as_the_whole_model_does(kind, tmp_path):
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama, tied", "qwen2"])
+@pytest.mark.parametrize("kind", ["gpt2", "llama, tied", "qwen2", "gemma2"])
 def test_published_files_differ_from_what_transformers_writes(kind, tmp_path):
     """Without the base model's prefix, with masks that older versions stored, and with the tied unembedding once more."""
     network, given = saved(kind, tmp_path), batch()
@@ -210,7 +218,7 @@ def form(kind: str, **changes) -> dict:
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
-        ({"model_type": "mamba"}, r"p is of the architecture mamba; RepDiss compares gpt_neox \(GPT-NeoX\), gpt2 .*qwen3 \(Qwen3\)\. The paper's"),
+        ({"model_type": "mamba"}, r"p is of the architecture mamba; RepDiss compares gpt_neox \(GPT-NeoX\), gpt2 .*gemma2 \(Gemma 2\)\. The paper's"),
         ({}, "p is of the architecture nothing named"),
         ([1], "config.json of p holds no JSON object"),
         (form("mistral", num_key_value_heads=None), "configuration of p lacks num_key_value_heads"),
@@ -219,8 +227,11 @@ def form(kind: str, **changes) -> dict:
         (form("llama", num_key_value_heads=0), "gives num_key_value_heads as '0'; it is a whole number"),
         (form("llama", head_dim=2**30), "gives head_dim as '1073741824'"),
         (form("mistral, windowed", sliding_window=2.5), "gives sliding_window as '2.5'"),
+        (form("gemma2", sliding_window=None), "configuration of p lacks sliding_window"),
         (form("qwen2", layer_types=["full_attention"]), r"gives layer_types as .*; it is a list of 4 times"),
         (form("qwen2", layer_types=["full_attention"] * 3 + ["code"]), "gives layer_types as"),
+        (form("qwen3", layer_types=["sliding_attention"] * 4), r"names blocks that see a window \(layer_types\) and no sliding_window"),
+        (form("gemma2", query_pre_attn_scalar=-1), "gives query_pre_attn_scalar as '-1'"),
         (form("gpt_neo", attention_types=[[["global"], 10**12]]), r"gives attention_types as .* for 4 blocks"),
         (form("gpt_neo", attention_types=7), "gives attention_types as '7'"),
         (form("gpt_neo", attention_types=[[["global", "far"], 2]]), "gives attention_types as"),
@@ -242,3 +253,5 @@ def test_only_what_shapes_the_network_is_read_from_a_configuration():
         config = checked_config("p", form(kind, **tricks))
         assert not hasattr(config, "auto_map") and config.num_labels == 2 and config._attn_implementation != "someone/kernel"
         assert not getattr(config, "add_cross_attention", False)
+    both = checked_config("p", {**form("gpt2"), "n_layer": 3, "num_hidden_layers": ["a lie"]})  # of two names the architecture's own is read
+    assert both.num_hidden_layers == 3
