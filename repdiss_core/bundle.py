@@ -27,7 +27,8 @@ from repdiss_core.storage import checksum, write_atomically
 FORMAT = "repdiss bundle 1"
 KEY = re.compile(r"[0-9a-f]{64}")
 PIN = re.compile(r"(model|dataset):[\w./@-]+")
-FACT = re.compile(r"(tokenizer|config):[\w./@-]+")
+LONGEST_TOKEN = 100  # characters of the token between documents
+FACT = re.compile(r"(tokenizer|separator|config):[\w./@-]+")
 ARRAY_NAME = re.compile(r"\w{1,40}")
 
 
@@ -121,7 +122,9 @@ def _accept_pins(pins: dict[str, Any]) -> list[str]:
 
 def _is_fact(key: str, value: Any) -> bool:
     if FACT.fullmatch(key):
-        return isinstance(value, dict) if key.startswith("config:") else isinstance(value, str) and KEY.fullmatch(value) is not None
+        if key.startswith("config:"):
+            return isinstance(value, dict)
+        return isinstance(value, str) and (len(value) <= LONGEST_TOKEN if key.startswith("separator:") else KEY.fullmatch(value) is not None)
     if not PIN.fullmatch(key) or not isinstance(value, dict) or set(value) != {"commit", "files"}:
         return False
     inside = all(not name.startswith(("/", "\\")) and ".." not in name and isinstance(size, int) for name, size in value["files"].items())

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import shutil
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from repdiss_core import hub
 from repdiss_core.comparison import Comparison, Request
+from repdiss_core.data import text_is_here
 from repdiss_core.models import ModelSpec, model_spec, paper_models
 from repdiss_core.paths import local_root
 
 SHARE_OF_RATE = 0.5
 MATRIX, ROUNDS = 1024, 4
 PAIR_TOKENS = 64  # of a pair of sentences, about
+ROOM = 0.8  # of a device's memory that weights may take; the rest is for activations
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Needs:
 
 def needs_of(request: Request) -> Needs:
     """What a request takes if nothing of it were stored yet."""
-    specs = {m.name: model_spec(m.name) for c in request.comparisons for m in (c.f, c.g)}
+    specs = {name: model_spec(name) for name in _names(request)}
     dtypes = {m.name: c.dtype for c in request.comparisons for m in (c.f, c.g)}
     download = sum(_missing_bytes(spec) for spec in specs.values())
     memory = sum(paper_models.memory_bytes(spec, dtypes[name]) for name, spec in specs.items())
@@ -44,26 +49,51 @@ def needs_of(request: Request) -> Needs:
     return Needs(download, memory, flops)
 
 
+def _names(request: Request) -> set[str]:
+    return {m.name for c in request.comparisons for m in (c.f, c.g)}
+
+
 def words(request: Request) -> str:
-    """The needs in a sentence, for models of the hub; "" where all models ship."""
-    if all(not model_spec(name).repo for name in {m.name for c in request.comparisons for m in (c.f, c.g)}):
+    """The needs in a sentence or two, for models of the hub and of folders; "" where all models ship."""
+    if all(model_spec(name).source == "bundled" for name in _names(request)):
         return ""
     needs = needs_of(request)
     device, rate = rate_here()
-    fetched = f"{paper_models.size(needs.download_bytes)} to download first" if needs.download_bytes else "everything is on this machine"
+    parts = [paper_models.size(needs.download_bytes)] if needs.download_bytes else []
+    parts += [] if all(text_is_here(name) for name in {c.data.name for c in request.comparisons}) else ["the text"]
+    fetched = f"{' and '.join(parts)} to download first" if parts else "everything is on this machine"
     took = _duration(needs.flops / (SHARE_OF_RATE * rate))
     memory = paper_models.size(needs.memory_bytes)
     work = f"{needs.flops / 1e15:,.2g} PFLOP" if needs.flops >= 1e13 else f"{needs.flops / 1e12:,.2g} TFLOP"
-    return f"From nothing {work}, about {took} on {device} ({rate / 1e9:,.0f} GFLOP/s), {memory} of memory for the weights; {fetched}."
+    told = f"From nothing {work}, about {took} on {device} ({rate / 1e9:,.0f} GFLOP/s), {memory} of memory for the weights; {fetched}."
+    room = room_here()
+    if needs.memory_bytes <= ROOM * room:
+        return told
+    return f"{told} With {paper_models.size(room)} of memory there, the models are not held together: pairs are computed in parts, which is slower."
 
 
 def rate_here() -> tuple[str, float]:
     """(device, floating-point operations a second in matrix products): as a computation measured it here, else this processor's."""
+    kept = _kept_device()
+    if kept:
+        return str(kept["device"]), float(kept["flops"])
+    unmeasured = os.environ.get("REPDISS_DEVICE") != "cpu" and shutil.which("nvidia-smi") is not None
+    return "this processor" + (" (its GPU has not been measured yet)" if unmeasured else ""), _processor_rate()
+
+
+def room_here() -> int:
+    """Bytes of memory of the device that `rate_here` names: of its GPUs, or what this machine has free."""
+    import psutil
+
+    return int(_kept_device().get("bytes", 0)) or int(psutil.virtual_memory().available)
+
+
+def _kept_device() -> dict[str, Any]:
+    """What `engine.device.keep_rate` measured; {} where there is no GPU, none was measured yet, or the processor is asked for."""
     path = local_root() / "device.json"
-    if path.exists():
-        form = json.loads(path.read_text("utf-8"))
-        return str(form["device"]), float(form["flops"])
-    return "this processor", _processor_rate()
+    if os.environ.get("REPDISS_DEVICE") == "cpu" or not path.exists():
+        return {}
+    return json.loads(path.read_text("utf-8"))
 
 
 @functools.lru_cache(maxsize=1)

@@ -72,10 +72,10 @@ def _random_member(seed: int) -> Any:
 
     from repdiss_core.bundled.family.network import neox_config
     from repdiss_core.bundled.family.recipe import NeoxArchitecture
-    from repdiss_core.models.neox import NeoxResidualModel
+    from repdiss_core.models.decoder import DecoderResidualModel
 
     torch.manual_seed(seed)
-    return NeoxResidualModel(GPTNeoXForCausalLM(neox_config(NeoxArchitecture(6, 160))).float(), f"random-{seed}")
+    return DecoderResidualModel(GPTNeoXForCausalLM(neox_config(NeoxArchitecture(6, 160))).float(), f"random-{seed}")
 
 
 def _pass_seconds(models: list[Any], n_batches: int) -> float:

@@ -1,7 +1,7 @@
-"""The paper's architectures with random weights on the device at hand: does CKA of all pairs keep up with the forward passes?
+"""The paper's Pythias on the device at hand: does CKA of all pairs keep up with the forward passes?
 
-Random weights take the same time as trained ones, so that nothing has to be downloaded. The engine is the real one: its
-feature pass, its kernel, its store.
+The published weights are loaded, through the hub where they have to be; with `--random-init` the same shapes get random weights,
+which take the same time, and nothing is downloaded. The engine is the real one: its feature pass, its kernel, its store.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 N_TOKENS = 1024
 PAPER_BATCHES = 1000
+VOCABULARY = 50_000  # of the random tokens: every Pythia reads them
 
 
 @dataclass
@@ -51,8 +52,12 @@ class _Timed:
         yield from layers
 
 
-def run(names: tuple[str, ...], batches: int, dtype: str, device: str | None, json_path: str | None) -> int:
-    """Print forward time, CKA time, the share of the measured matrix-product rate, and peak memory. Returns 0."""
+def run(names: tuple[str, ...], batches: int, dtype: str, device: str | None, json_path: str | None, random_init: bool = True) -> int:
+    """Print forward time, CKA time, the share of the measured matrix-product rate, and peak memory. Returns 0.
+
+    Args:
+        random_init: random weights instead of the published ones.
+    """
     import torch
 
     from repdiss_core.engine.device import devices, matmul_rate, name_of
@@ -64,7 +69,9 @@ def run(names: tuple[str, ...], batches: int, dtype: str, device: str | None, js
     rate = matmul_rate(where, getattr(torch, dtype), 4096 if where != "cpu" else 2048)
     threads = f", {torch.get_num_threads()} threads" if where == "cpu" else ""
     print(f"{name_of(where)}{threads}, {dtype}: matrix products at {rate / 1e12:.2f} TFLOP/s; a batch is 1 × {N_TOKENS} tokens")
-    models = [_Timed(_random(spec, dtype, where, seed), forward_flops(spec)) for seed, spec in enumerate(specs)]
+    made = [_random(spec, dtype, where, seed) if random_init else _published(spec, dtype, where) for seed, spec in enumerate(specs)]
+    print("weights: " + ("random, of the published shapes" if random_init else "as published"))
+    models = [_Timed(model, forward_flops(spec)) for model, spec in zip(made, specs, strict=True)]
     total = _engine_pass(models, batches, where)
     rows = []
     for spec, model in zip(specs, models, strict=True):
@@ -76,8 +83,8 @@ def run(names: tuple[str, ...], batches: int, dtype: str, device: str | None, js
     print(f"all {n_pairs} pairs: forward passes {forward:.3f} s, CKA and storing {rest:.3f} s a batch ({rest / forward:.1%})")
     print(f"peak memory {peak / 1e9:.1f} GB; {PAPER_BATCHES} batches at this pace: {(forward + rest) * PAPER_BATCHES / 60:,.1f} minutes")
     if json_path:
-        whole = {"device": name_of(where), "dtype": dtype, "torch": torch.__version__, "matmul_flops": rate, "batches": batches}
-        whole |= {"forward_s": forward, "cka_s": rest, "peak_bytes": peak, "models": rows}
+        whole = {"device": name_of(where), "dtype": dtype, "random_init": random_init, "torch": torch.__version__, "matmul_flops": rate}
+        whole |= {"batches": batches, "forward_s": forward, "cka_s": rest, "peak_bytes": peak, "models": rows}
         Path(json_path).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     return 0
 
@@ -108,15 +115,27 @@ def _check_room(spec: ModelSpec, dtype: str, device: str) -> None:
         raise UserError(f"{error}. Leave it out, or name a larger device.") from error
 
 
+def _published(spec: ModelSpec, dtype: str, device: str) -> Any:
+    """The model with its own weights, fetched where they are not here."""
+    from repdiss_core.models import load_model
+    from repdiss_core.models.paper_models import status
+    from repdiss_core.resolve import prepare_models
+
+    print(f"{spec.name}: {status(spec)}")
+    prepare_models([spec.name])
+    return load_model(spec.name, dtype=dtype, device=device)
+
+
 def _random(spec: ModelSpec, dtype: str, device: str, seed: int) -> Any:
     """The architecture with weights of standard deviation .02, made where they stay."""
     import torch
     from transformers import GPTNeoXForCausalLM
 
-    from repdiss_core.models.neox import NeoxResidualModel, checked_config, network_of
+    from repdiss_core.models.decoder import DecoderResidualModel, checked_config, network_of
 
     config = checked_config(spec.name, {
-        "vocab_size": spec.vocab_size, "hidden_size": spec.d_model, "num_hidden_layers": spec.n_layers, "num_attention_heads": spec.n_heads,
+        "model_type": "gpt_neox", "vocab_size": spec.vocab_size,
+        "hidden_size": spec.d_model, "num_hidden_layers": spec.n_layers, "num_attention_heads": spec.n_heads,
         "intermediate_size": 4 * spec.d_model, "max_position_embeddings": spec.n_ctx, "hidden_act": "gelu", "rotary_pct": 0.25,
     })  # fmt: skip
     with torch.device("meta"):
@@ -124,7 +143,7 @@ def _random(spec: ModelSpec, dtype: str, device: str, seed: int) -> Any:
     draw = torch.Generator(device).manual_seed(seed)
     kind = getattr(torch, dtype)
     tensors = {name: torch.empty(shape, dtype=kind, device=device).normal_(0.0, 0.02, generator=draw) for name, shape in shapes.items()}
-    return NeoxResidualModel(network_of(spec.name, config, tensors, kind, device), spec.name)
+    return DecoderResidualModel(network_of(spec.name, config, tensors, kind, device), spec.name)
 
 
 def _engine_pass(models: list[_Timed], batches: int, device: str) -> float:
@@ -137,7 +156,7 @@ def _engine_pass(models: list[_Timed], batches: int, device: str) -> float:
     from repdiss_core.engine.plan import FeatureGroup
 
     data = DataId("random tokens", "eval", "random", 1, N_TOKENS)
-    stream = PackedStream(np.random.default_rng(0).integers(0, 50000, N_TOKENS * (batches + 1)).astype(np.uint32), data)
+    stream = PackedStream(np.random.default_rng(0).integers(0, VOCABULARY, N_TOKENS * (batches + 1)).astype(np.uint32), data)
     known = {ModelId(model.name, "random"): model for model in models}
     comparisons = tuple(cka_comparison(f, g, data)[0] for f, g in combinations_with_replacement(sorted(known), 2))
     activations = ActivationCache(budget_bytes=0)

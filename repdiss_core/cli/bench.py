@@ -56,7 +56,7 @@ def family(json_path: str | None) -> None:
 
 @bench.command()
 @click.option("--models", default="pythia-70m,pythia-160m", show_default=True, help="Names of Pythia's sizes, with commas between.")
-@click.option("--random-init", is_flag=True, help="Always on: nothing is downloaded, weights are random.")
+@click.option("--random-init", is_flag=True, help="Random weights of the same shapes take the same time: nothing is downloaded.")
 @click.option("--batches", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--dtype", type=click.Choice(("float32", "bfloat16")), default=None, help="Default: bfloat16 on a GPU, float32 on the processor.")
 @click.option("--device", default=None, help="Default: the first GPU, or the processor.")
@@ -70,7 +70,7 @@ def scale(models: str, random_init: bool, batches: int, dtype: str | None, devic
     use_all_cores()
     on_gpu = (device or devices()[0]).startswith("cuda")
     names = tuple(name.strip() for name in models.split(",") if name.strip())
-    sys.exit(run(names, batches, dtype or ("bfloat16" if on_gpu else "float32"), device, json_path))
+    sys.exit(run(names, batches, dtype or ("bfloat16" if on_gpu else "float32"), device, json_path, random_init))
 
 
 @bench.command()

@@ -77,9 +77,12 @@ def run(
 
     where = engine, RaySetting(address, workers, threads, gpus)
     dry_run = choices.pop("dry_run")
-    for build in requests_of(figures, choices):
+    builders = requests_of(figures, choices)
+    if dry_run and not builders:
+        click.echo("Nothing has to be computed: it is read from the models' configurations.")
+    for build in builders:
         if dry_run:
-            click.echo(words(build()) or "Its models ship, and so do its results at the default settings.")
+            click.echo(told_for_the_device(build()) or "Its models ship, and so do its results at the default settings.")
         else:
             compute(built_pinned(build), *where)
     if dry_run:
@@ -110,6 +113,8 @@ def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:
     prepare_models((model_f, model_g))
     asked = {k: v for k, v in choices.items() if k != "out"}
     request = built_pinned(lambda: choose(model_f, model_g, **asked).request)
+    if choices["measure"] == "cka" and any(c.resid_mean != choices["resid_mean"] for c in request.comparisons):
+        click.echo("Each token's mean over d_model is kept: norms of one of these models divide by the root mean square and so read it.", err=True)
     if fresh:
         forget(ResultStore.open(), request)
     compute(request)
@@ -173,7 +178,7 @@ def compute(request: Request, engine_name: str = "local", setting: Any = None) -
     from repdiss_core.engine.ray_engine import make_engine
     from repdiss_core.hub.download import Cancelled, watched
 
-    if sentence := words(request):
+    if sentence := told_for_the_device(request):
         click.echo(sentence, err=True)
     engine = make_engine(ResultStore.open(), lambda line: click.echo(line, err=True), engine_name, setting)
     stop = stop_on_signal()
@@ -185,6 +190,16 @@ def compute(request: Request, engine_name: str = "local", setting: Any = None) -
         raise KeyboardInterrupt from None
     finally:
         reporter.close()
+
+
+def told_for_the_device(request: Request) -> str:
+    """What a request takes; a GPU that no computation has measured yet is measured first (seconds)."""
+    if not words(request):
+        return ""
+    from repdiss_core.engine.device import devices, keep_rate
+
+    keep_rate(devices()[0])
+    return words(request)
 
 
 def forget(store: Any, request: Request) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "content_id",
     "dataset_spec",
     "open_stream",
+    "text_is_here",
     "versions_differ",
 ]
 
@@ -157,6 +158,20 @@ def prepare(name: str) -> None:
 
         text_sources.prepare(spec.text)
         tokenizer.prepare(_tokenizer_of(name))
+
+
+def text_is_here(name: str) -> bool:
+    """Whether the text of a set is on this machine; its files are fetched one after the other, so that the first one counts."""
+    if name in (NLI, ENTAILMENT):
+        from repdiss_core.data import entailment
+
+        return name == NLI or entailment.is_here()
+    text = dataset_spec(name).text
+    if text is None or text.repo is None:
+        return True
+    from repdiss_core.data import text_sources
+
+    return text_sources.is_here(text.repo)
 
 
 def open_stream(

@@ -28,6 +28,7 @@ LENGTH = 512  # what the paper pads to
 TOKENIZER = "google-bert/bert-base-uncased"
 MNLI = Repo("nyu-mll/glue", kind="dataset")
 HANS = Repo("jhu-cogsci/hans", CONVERTED, "dataset")  # its own files are a script, which is never run
+PARTS = {MNLI: "mnli/validation_matched", HANS: "validation"}  # of the file that is read
 SETS = ("in_distribution", "lexical_overlap", "lexical_overlap_entailed")
 UNPINNED = "unpinned"
 RULE = 1
@@ -39,6 +40,12 @@ def prepare() -> None:
     hub.pin(MNLI)
     hub.pin(HANS)
     tokenizer.prepare(TOKENIZER)
+
+
+def is_here() -> bool:
+    """Whether the files of both sets are on this machine. No network."""
+    pins = {repo: hub.pinned(repo) for repo in PARTS}
+    return all(pin is not None and hub.has(repo, _files(pin.files, PARTS[repo])) for repo, pin in pins.items())
 
 
 def content_id(split: str) -> str:
@@ -114,19 +121,23 @@ def _encode(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
 def _rows(name: str) -> list[dict[str, Any]]:
     """The pairs of a set, in the order of the files, with our labels."""
     if name == "in_distribution":
-        return [row for row in _table(MNLI, "mnli/validation_matched", ("premise", "hypothesis", "label")) if row["label"] in (0, 1, 2)]
+        return [row for row in _table(MNLI, ("premise", "hypothesis", "label")) if row["label"] in (0, 1, 2)]
     entailed = name == "lexical_overlap_entailed"
-    rows = _table(HANS, "validation", ("premise", "hypothesis", "label", "heuristic"))
+    rows = _table(HANS, ("premise", "hypothesis", "label", "heuristic"))
     found = [row for row in rows if row["heuristic"] == "lexical_overlap" and (row["label"] == 0) == entailed]
     return [{**row, "label": 0 if entailed else 1} for row in found]
 
 
-def _table(repo: Repo, part: str, columns: tuple[str, ...]) -> list[dict[str, Any]]:
+def _files(files: dict[str, int], part: str) -> list[str]:
+    return sorted(name for name in files if name.endswith(".parquet") and part in name)
+
+
+def _table(repo: Repo, columns: tuple[str, ...]) -> list[dict[str, Any]]:
     import pyarrow.parquet
 
-    files = sorted(name for name in hub.pin(repo).files if name.endswith(".parquet") and part in name)
+    files = _files(hub.pin(repo).files, PARTS[repo])
     if not files:
-        raise UserError(f"{repo} has no parquet file of {part}; it has {', '.join(sorted(hub.pin(repo).files)[:6])}.")
+        raise UserError(f"{repo} has no parquet file of {PARTS[repo]}; it has {', '.join(sorted(hub.pin(repo).files)[:6])}.")
     folder, rows = hub.fetch(repo, files), []
     for name in files:
         table = pyarrow.parquet.read_table(folder / name)

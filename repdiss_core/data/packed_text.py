@@ -23,12 +23,12 @@ from repdiss_core.storage import write_atomically
 
 SPLITS = ("eval", "phi")
 MAX_TOKENS = 2**23
-RULE = 1  # raised whenever the same text would give other tokens
+RULE = 2  # raised whenever the same text would give other tokens
 UNPINNED = "unpinned"
 
 
 def content_id(source: TextSource, tokenizer_source: str, split: str) -> str:
-    """Names the tokens: text, tokenizer, split and rule. Known without a network once text and tokenizer are pinned.
+    """Names the tokens: text, tokenizer, token between documents, split and rule. Known without a network once text and tokenizer are pinned.
 
     The tokens themselves need not be there: the commit of the text and the hash of the tokenizer decide them.
     """
@@ -36,7 +36,8 @@ def content_id(source: TextSource, tokenizer_source: str, split: str) -> str:
     if text is None or cut == tokenizer.UNKNOWN:
         return UNPINNED
     start = tokenizer_source in tokenizer.START_TOKEN_SOURCES
-    form = {"text": text, "tokenizer": cut, "split": split, "rule": RULE, "most": MAX_TOKENS, "start": start}
+    form = {"text": text, "tokenizer": cut, "separator": tokenizer.separator_of(tokenizer_source)}
+    form |= {"split": split, "rule": RULE, "most": MAX_TOKENS, "start": start}
     return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
 
 

@@ -62,6 +62,16 @@ def identity(source: TextSource) -> str | None:
     return None if known is None else f"{source.repo.name}@{known.commit}:{source.column}"
 
 
+def is_here(repo: Repo) -> bool:
+    """Whether the first file that would be read of a set is on this machine. No network."""
+    for place in (repo, _converted(repo)):
+        known = hub.pinned(place)
+        files = data_files(known.files) if known is not None else []
+        if files:
+            return hub.has(place, files[:1])
+    return False
+
+
 def prepare(source: TextSource) -> None:
     """Ask the hub what the set's revision stands for."""
     if source.repo is not None:

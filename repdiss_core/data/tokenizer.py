@@ -7,6 +7,7 @@ and no error; here a missing file is an error, and the size is checked against t
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,15 @@ from repdiss_core.errors import UserError
 from repdiss_core.hub import Repo
 
 BUNDLED = "bundled"
-# Their models were trained with a token at the start of each sequence; Pythia only with one between documents.
+# Their models were trained with a token at the start of each sequence although the tokenizer itself puts none there. Where it does (Llama's,
+# Mistral's), that one is taken; Pythia and GPT-2 were trained only with one between documents.
 START_TOKEN_SOURCES = ("NeelNanda/gpt-neox-tokenizer-digits",)
 LEAST_SHARE = 0.95  # of a vocabulary that its tokenizer fills: Pythia's embeddings are padded by at most 1 %
 UNKNOWN = "unpinned"
 CONFIGS = ("tokenizer_config.json", "special_tokens_map.json")
+SEPARATOR = "<|endoftext|>"  # where a repository names none
+# What of a tokenizer.json does not change how text is cut.
+ASIDE = ("truncation", "padding", "decoder", "version")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +56,43 @@ def repo_of(source: str) -> Repo:
 
 
 def fingerprint(source: str) -> str:
-    """sha256 of tokenizer.json, or "unpinned" where it was never fetched: what tells two tokenizers apart. No network."""
+    """What tells two tokenizers apart (`content_hash`), or "unpinned" where it was never fetched. No network."""
     if source == BUNDLED:
         return bundled.file_hash(bundled.TOKENIZER_FILE)
     if source.startswith("path:"):
-        return bundled.file_hash(_folder_file(source))
+        return content_hash(_folder_file(source))
     return hub.recall(f"tokenizer:{repo_of(source)}") or UNKNOWN
+
+
+def separator_of(source: str) -> str:
+    """The token that stands between documents, as far as is known without a network."""
+    if source == BUNDLED:
+        return bundled.SEPARATOR
+    if source.startswith("path:"):
+        return _specials(_folder_file(source).parent).get("eos_token", SEPARATOR)
+    return hub.recall(f"separator:{repo_of(source)}") or SEPARATOR
+
+
+def content_hash(file: Path) -> str:
+    """sha256 of what a tokenizer.json says of cutting text: the same for two files that differ in how they were written.
+
+    Raises:
+        UserError: it holds no tokenizer.
+    """
+    return _content_hash(file, bundled.file_hash(file))
+
+
+@functools.lru_cache(maxsize=32)
+def _content_hash(file: Path, _hash: str) -> str:
+    try:
+        form = json.loads(file.read_text("utf-8"))
+        merges = form["model"].get("merges")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{file.name} of {file.parent} holds no tokenizer ({type(error).__name__}). Fetch it anew.") from error
+    if isinstance(merges, list):  # written "a b" or ["a", "b"]
+        form["model"]["merges"] = [merge if isinstance(merge, str) else " ".join(map(str, merge)) for merge in merges]
+    kept = {key: value for key, value in form.items() if key not in ASIDE}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def prepare(source: str) -> None:
@@ -64,7 +100,8 @@ def prepare(source: str) -> None:
     if source == BUNDLED or source.startswith("path:") or fingerprint(source) != UNKNOWN:
         return
     folder = _fetched(source)
-    hub.remember(f"tokenizer:{repo_of(source)}", bundled.file_hash(folder / "tokenizer.json"))
+    hub.remember(f"separator:{repo_of(source)}", _specials(folder).get("eos_token", SEPARATOR))
+    hub.remember(f"tokenizer:{repo_of(source)}", content_hash(folder / "tokenizer.json"))
 
 
 def load(source: str) -> TextTokenizer:
@@ -101,9 +138,15 @@ def _loaded(source: str, file: Path, _hash: str, specials: tuple[tuple[str, str]
     encoder.no_padding()
     encoder.no_truncation()
     known = dict(specials)
-    between = bundled.SEPARATOR if source == BUNDLED else known.get("eos_token", "<|endoftext|>")
-    start = encoder.token_to_id(known.get("bos_token", between)) if source in START_TOKEN_SOURCES else None
+    between = bundled.SEPARATOR if source == BUNDLED else known.get("eos_token", SEPARATOR)
+    start = encoder.token_to_id(known.get("bos_token", between)) if source in START_TOKEN_SOURCES else _put_first(encoder)
     return TextTokenizer(source, encoder, encoder.token_to_id(between), start)
+
+
+def _put_first(encoder: Any) -> int | None:
+    """The id of the token that a tokenizer puts before every text, if it puts one."""
+    cut = encoder.encode("a")
+    return int(cut.ids[0]) if cut.special_tokens_mask[:1] == [1] else None
 
 
 def _fetched(source: str) -> Path:

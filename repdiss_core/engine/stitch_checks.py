@@ -24,7 +24,8 @@ def check_pair(comparisons: Sequence[Comparison], f: Any, g: Any, tokenizers: tu
             "The comparisons of one stitching pass differ in more than their layers; give each pair of models, "
             "data and settings a pass of its own."
         )
-    if (tokenizers and tokenizers[0] != tokenizers[1]) or f.vocab_size != g.vocab_size:
+    # Models of one tokenizer may pad their vocabularies to different sizes, as Pythia's do.
+    if tokenizers[0] != tokenizers[1] if tokenizers else f.vocab_size != g.vocab_size:
         raise UserError(
             f"{f.name} and {g.name} have different tokenizers (vocabularies of {f.vocab_size} and {g.vocab_size}); "
             f"stitching needs "

@@ -35,6 +35,10 @@ REPOSITORY_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _last_preflight: dict[str, tuple[float, bool]] = {}
 
 
+class NoSuchRepository(UserError):
+    """The hub knows no repository of that name, or does not admit it."""
+
+
 @dataclass(frozen=True)
 class Repo:
     """A repository at a branch, tag or commit; `kind` is "model" or "dataset"."""
@@ -212,12 +216,15 @@ def told(repo: Repo) -> Iterator[None]:
         where = f"{endpoint()}/{repo.name}"
         raise UserError(f"{repo.name} has no revision {repo.revision!r}: leave it out for main, or look for its branches on {where}.") from error
     except errors.RepositoryNotFoundError as error:
-        raise UserError(f"The hub has no {repo.kind} {repo.name}, or it is private: check the name, or log in with `hf auth login`.") from error
+        said = f"The hub has no {repo.kind} {repo.name}, or it is private: check the name, or log in with `hf auth login`."
+        raise NoSuchRepository(said) from error
     except errors.EntryNotFoundError as error:
         raise UserError(f"{repo} lacks a file that was asked for ({str(error).splitlines()[0][:120]}).") from error
     except (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, httpx2.HTTPError) as error:
         _last_preflight.clear()
-        raise UserError(f"The hub broke off while {repo} was fetched ({type(error).__name__}). What has arrived is kept: try again.") from error
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        how = f"it answered {status}" if status else type(error).__name__
+        raise UserError(f"The hub broke off while {repo} was fetched ({how}). What has arrived is kept: try again.") from error
 
 
 def _from_hub(repo: Repo) -> Pin:

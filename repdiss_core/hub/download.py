@@ -81,10 +81,18 @@ def check_room(what: str, n_bytes: int, folder: Path) -> None:
     if n_bytes > free:
         room = f"{there} has {max(0, free) / 2**30:.2f} GiB free"
         raise UserError(f"{what} needs {n_bytes / 2**30:.2f} GiB and {room}. Make room, or set HF_HOME to a larger disk.")
-    budget = os.environ.get("REPDISS_DOWNLOADS_GB")
-    if budget and n_bytes > float(budget) * 2**30:
-        allowed = f"REPDISS_DOWNLOADS_GB allows {float(budget):g} GiB a model or data set"
+    budget = _budget()
+    if budget is not None and n_bytes > budget * 2**30:
+        allowed = f"REPDISS_DOWNLOADS_GB allows {budget:g} GiB a model or data set"
         raise UserError(f"{what} needs {n_bytes / 2**30:.5f} GiB; {allowed}. Raise it to fetch this.")
+
+
+def _budget() -> float | None:
+    said = os.environ.get("REPDISS_DOWNLOADS_GB", "")
+    try:
+        return float(said) if said else None
+    except ValueError as error:
+        raise UserError(f"REPDISS_DOWNLOADS_GB is {said!r}; it is a number of GiB, such as 20. Unset it for no limit.") from error
 
 
 def _fetch_blob(found: Any, blob: Path, what: str, done: int, total: int) -> None:

@@ -35,6 +35,7 @@ class ModelSpec:
         repo, revision: where it stands on the hub ("" for what ships); `path` is a local folder's.
         tokenizer_repo: the repository (or folder) whose tokenizer.json it reads with.
         download_bytes: about what has to be fetched.
+        norm: "LayerNorm", which takes each token's mean away before a block reads it, or "RMSNorm", which does not.
     """
 
     name: str
@@ -61,6 +62,12 @@ class ModelSpec:
     revision: str = ""
     tokenizer_repo: str = ""
     download_bytes: int = 0
+    norm: str = "LayerNorm"
+
+    @property
+    def resid_means(self) -> tuple[str, ...]:
+        """What may become of each token's mean over d_model, the usual first: a network that reads it has to keep it."""
+        return ("kept",) if self.norm == "RMSNorm" else ("removed", "kept")
 
 
 def _bundled_models() -> dict[str, ModelSpec]:
@@ -131,8 +138,11 @@ def model_spec(name: str) -> ModelSpec:
     return found
 
 
-def load_model(name: str, resid_mean: str = "removed", dtype: str = "float32", device: str = "cpu") -> ResidualModel:
+def load_model(name: str, resid_mean: str | None = None, dtype: str = "float32", device: str = "cpu") -> ResidualModel:
     """The model of that name, frozen; imports torch (seconds) and reads the weights, which are fetched where they have to be.
+
+    Args:
+        resid_mean: "removed" or "kept"; None takes the usual one of the model, the first of its spec's `resid_means`.
 
     Raises:
         UserError: missing, damaged or foreign weights; a bundled model in another dtype than float32 or on another device.
@@ -142,4 +152,4 @@ def load_model(name: str, resid_mean: str = "removed", dtype: str = "float32", d
     where = {} if not spec.repo and not name.startswith("path:") else {"dtype": dtype, "device": device}
     if not where and dtype != "float32":
         raise UserError(f"{name} runs in float32; {dtype} was asked for. Leave it out: the model is small.")
-    return getattr(importlib.import_module(module), function)(spec, resid_mean=resid_mean, **where)
+    return getattr(importlib.import_module(module), function)(spec, resid_mean=resid_mean or spec.resid_means[0], **where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from dataclasses import replace
@@ -9,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from repdiss_core import bundled, hub
+from repdiss_core.data import tokenizer
 from repdiss_core.errors import UserError
-from repdiss_core.hub import Repo
+from repdiss_core.hub import Pin, Repo
 from repdiss_core.models import ModelSpec, paper_models
+from repdiss_core.models.architectures import architecture_of, n_parameters, shape_of
 
 PREFIXES = ("hub:", "path:")
-SUPPORTED = "gpt_neox (Pythia and its kin)"
 FILES = ("config.json", "tokenizer.json")
 
 
@@ -40,7 +42,7 @@ def spec(name: str) -> ModelSpec:
     found = of_config(name, config, hub.recall(f"tokenizer:{repo}") or str(repo), pinned.commit)
     n_bytes = sum(pinned.files[file] for file in paper_models.weight_files(pinned.files))
     place = {"repo": repo.name, "revision": repo.revision, "tokenizer_repo": str(repo)}
-    return replace(found, source="hub", loader="repdiss_core.models.neox:load_hub", download_bytes=n_bytes, **place)
+    return replace(found, source="hub", loader="repdiss_core.models.decoder:load_hub", download_bytes=n_bytes, **place)
 
 
 def is_known(name: str) -> bool:
@@ -56,7 +58,7 @@ def prepare(repo: Repo) -> None:
     Raises:
         UserError: an unsupported architecture, or no tokenizer.json.
     """
-    known = hub.pin(repo)
+    known = _pin(repo)
     missing = [file for file in FILES if file not in known.files]
     if missing:
         raise UserError(
@@ -67,8 +69,20 @@ def prepare(repo: Repo) -> None:
     folder = hub.fetch(repo, FILES)
     config = read_config(str(repo), folder)
     of_config(f"hub:{repo}", config, "", known.commit)
+    tokenizer.prepare(str(repo))
     hub.remember(f"config:{repo}", config)
-    hub.remember(f"tokenizer:{repo}", bundled.file_hash(folder / "tokenizer.json"))
+
+
+def _pin(repo: Repo) -> Pin:
+    """What the hub says of the repository; where it knows none of that name, the nearest ones that are known here are told."""
+    try:
+        return hub.pin(repo)
+    except hub.NoSuchRepository as error:
+        known = dict.fromkeys([*(s.repo for s in paper_models.unpinned().values()), *hub.cached_repositories()])
+        near = difflib.get_close_matches(repo.name, known, n=3, cutoff=0.7)
+        if not near:
+            raise
+        raise UserError(f"{error} Did you mean {' or '.join(f'hub:{name}' for name in near)}?") from error
 
 
 def read_config(name: str, folder: Path) -> dict[str, Any]:
@@ -85,23 +99,13 @@ def of_config(name: str, config: dict[str, Any], tokenizer: str, weights: str) -
     Raises:
         UserError: an unsupported architecture, or a configuration that leaves the shape open.
     """
-    kind = config.get("model_type", "nothing named")
-    if kind != "gpt_neox":
-        raise UserError(
-            f"{name} is of the architecture {kind}; RepDiss compares {SUPPORTED}. The paper's gelu, solu and BERT models have names of their own."
-        )
-    keys = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size", "max_position_embeddings")
-    try:
-        n_layers, d, n_heads, vocabulary, n_ctx = (int(config[key]) for key in keys)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"The configuration of {name} does not state {', '.join(keys)} ({error}).") from error
-    d_mlp = int(config.get("intermediate_size", 4 * d))
-    n = 2 * vocabulary * d + n_layers * (4 * d * d + 4 * d + 2 * d * d_mlp + d_mlp + d + 4 * d) + 2 * d
+    known, shape = architecture_of(name, config), shape_of(name, config)
     return ModelSpec(
-        name=name, source="local", architecture="GPT-NeoX",
-        n_layers=n_layers, d_model=d, n_heads=n_heads, d_head=d // n_heads, n_ctx=n_ctx,
-        activation=str(config.get("hidden_act", "gelu")), seed=0, weights=weights, tokenizer=tokenizer, vocab_size=vocabulary, n_parameters=n,
-        family="typed", group="typed", validation_loss=float("nan"), tokens_seen=0, state="final", loader="repdiss_core.models.neox:load_path",
+        name=name, source="local", architecture=known.label,
+        n_layers=shape.n_layers, d_model=shape.d_model, n_heads=shape.n_heads, d_head=shape.d_head, n_ctx=shape.n_ctx,
+        activation=str(config[known.spelling("hidden_act", config)]), seed=0, weights=weights, tokenizer=tokenizer, vocab_size=shape.vocab_size,
+        n_parameters=n_parameters(config, shape), family="typed", group="typed", validation_loss=float("nan"), tokens_seen=0, state="final",
+        loader="repdiss_core.models.decoder:load_path", norm="RMSNorm" if known.root_mean_square else "LayerNorm",
     )  # fmt: skip
 
 
@@ -114,7 +118,7 @@ def _of_folder(name: str) -> ModelSpec:
     if missing:
         raise UserError(f"The folder {folder} has no {' and no '.join(missing)}; a model needs config.json, tokenizer.json and weights.")
     digest = hashlib.sha256("".join(bundled.file_hash(folder / file) for file in ("config.json", *files)).encode()).hexdigest()
-    found = of_config(name, read_config(name, folder), bundled.file_hash(folder / "tokenizer.json"), digest)
+    found = of_config(name, read_config(name, folder), tokenizer.content_hash(folder / "tokenizer.json"), digest)
     return replace(found, tokenizer_repo=f"path:{folder}")
 
 

@@ -18,8 +18,8 @@ from repdiss_core.presets import Preset, preset, stitch_preset
 class CkaView:
     """How CKA is read: estimator, flatten, resid_mean and massive enter the key; reduction and n_batches are of the view.
 
-    `massive` says what becomes of massive tokens: "kept", "dropped" or "normalised" (see `measures.massive`); `dtype` is that of the
-    forward pass.
+    `resid_mean` is what is asked for: where one of two models reads the mean, it is kept in both (`resid_mean_of`). `massive` says what
+    becomes of massive tokens: "kept", "dropped" or "normalised" (see `measures.massive`); `dtype` is that of the forward pass.
     """
 
     estimator: str = "unbiased"
@@ -59,13 +59,18 @@ def data_id(setting: Preset, split: str, seed: int = 0, model: str = "") -> Data
     return DataId(name, split, content_id(name, split), setting.sequences_per_batch, setting.tokens_per_sequence, seed)
 
 
+def resid_mean_of(view: CkaView, *names: str) -> str:
+    """What becomes of each token's mean over d_model when these models are compared: as asked for, or "kept" where one of them reads it."""
+    return view.resid_mean if all(view.resid_mean in model_spec(name).resid_means for name in names) else "kept"
+
+
 def cka_panel(name_f: str, name_g: str, view: CkaView, data: DataId, title: str = "") -> MatrixPanel:
     """The heatmap of f (rows) against g (columns)."""
     comparison, swapped = cka_comparison(
         model_id(name_f),
         model_id(name_g),
         data,
-        resid_mean=view.resid_mean,
+        resid_mean=resid_mean_of(view, name_f, name_g),
         dtype=view.dtype,
         measure_version=MEASURES["cka"].version,
         settings=view.settings,
@@ -91,7 +96,8 @@ def token_comparison(f: tuple[str, int], g: tuple[str, int], view: CkaView, data
     first, second = (g, f) if swapped else (f, g)
     made = Comparison(
         "token_alignment", model_id(first[0]), model_id(second[0]), data, f"{first[1]}:{second[1]}",
-        resid_mean=view.resid_mean, dtype=view.dtype, measure_version=MEASURES["token_alignment"].version, settings=(("batch", batch),),
+        resid_mean=resid_mean_of(view, f[0], g[0]), dtype=view.dtype,
+        measure_version=MEASURES["token_alignment"].version, settings=(("batch", batch),),
     )  # fmt: skip
     return made, swapped
 

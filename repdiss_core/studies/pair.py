@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from repdiss_core.errors import UserError
 from repdiss_core.models import model_spec
 from repdiss_core.panels import CurveSpec, MatrixPanel
 from repdiss_core.presets import Preset
-from repdiss_core.studies.common import CkaView, cka_panel, data_id, same_layer_curve
+from repdiss_core.studies.common import CkaView, cka_panel, data_id, resid_mean_of, same_layer_curve
 
 
 def check_pair(name_f: str, name_g: str, data: str) -> None:
@@ -23,6 +25,7 @@ def pair_panels(name_f: str, name_g: str, view: CkaView, setting: Preset) -> tup
     """Within f, within g, and between (rows f, columns g); one map alone where f is g."""
     check_pair(name_f, name_g, setting.data)
     data = data_id(setting, setting.eval_split, model=name_f)
+    view = replace(view, resid_mean=resid_mean_of(view, name_f, name_g))  # the same in all three maps
     within = cka_panel(name_f, name_f, view, data, f"Within {name_f}")
     if name_f == name_g:
         return (within,)

@@ -23,6 +23,7 @@ def test_it_prints_times_shares_and_memory(monkeypatch, tmp_path, capsys):
     out = tmp_path / "scale.json"
     assert scale.run(("pythia-70m", "pythia-160m"), 1, "float32", "cpu", str(out)) == 0
     told = capsys.readouterr().out
+    assert "weights: random, of the published shapes" in told
     assert "all 3 pairs: forward passes" in told and "peak memory" in told and "1000 batches at this pace" in told
     form = json.loads(out.read_text())
     assert [row["model"] for row in form["models"]] == ["pythia-70m-deduped", "pythia-160m-deduped"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from repdiss_core import estimates
 from repdiss_core.__main__ import main
+from repdiss_core.engine import device
 from repdiss_core.panels import request_for
+from repdiss_core.paths import local_root
 from repdiss_core.presets import preset
+from repdiss_core.storage import write_atomically
 from repdiss_core.studies.common import CkaView
 from repdiss_core.studies.pair import pair_panels
 
@@ -30,10 +34,43 @@ def test_it_is_told_for_the_device_at_hand(monkeypatch):
     monkeypatch.setattr(estimates, "rate_here", lambda: ("a fast one", 2e14))
     told = estimates.words(request("pythia-70m-deduped", "pythia-160m-deduped"))
     assert told == (
-        "From nothing 0.21 PFLOP, about 2 seconds on a fast one (200,000 GFLOP/s), 931 MB of memory for the weights; 541 MB to download first."
+        "From nothing 0.21 PFLOP, about 2 seconds on a fast one (200,000 GFLOP/s), 931 MB of memory for the weights; "
+        "541 MB and the text to download first."
     )
     monkeypatch.setattr(estimates, "rate_here", lambda: ("a slow one", 2e9))
     assert "about 2 days on a slow one" in estimates.words(request("pythia-70m-deduped", "pythia-160m-deduped"))
+
+
+def test_what_does_not_fit_at_once_is_told(monkeypatch):
+    """With 1 GB of memory there, 931 MB of weights leave no room; a GPU's own memory counts where one was measured."""
+    monkeypatch.setattr(estimates, "_kept_device", lambda: {"device": "a GPU", "flops": 1e14, "bytes": 10**9})
+    told = estimates.words(request("pythia-70m-deduped", "pythia-160m-deduped"))
+    assert told.endswith("With 1.0 GB of memory there, the models are not held together: pairs are computed in parts, which is slower.")
+    monkeypatch.setattr(estimates, "_kept_device", lambda: {"device": "a GPU", "flops": 1e14, "bytes": 2 * 10**9})
+    assert estimates.words(request("pythia-70m-deduped", "pythia-160m-deduped")).endswith("to download first.")
+
+
+def test_the_processor_is_told_of_where_it_is_asked_for(monkeypatch):
+    write_atomically(local_root() / "device.json", json.dumps({"device": "a GPU", "flops": 1e14, "bytes": 80 * 10**9}).encode())
+    assert estimates.rate_here() == ("a GPU", 1e14) and estimates.room_here() == 80 * 10**9
+    monkeypatch.setenv("REPDISS_DEVICE", "cpu")
+    assert estimates.rate_here()[0] == "this processor" and estimates.room_here() != 80 * 10**9
+
+
+def test_a_gpu_that_was_not_measured_yet_is_not_passed_over(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert estimates.rate_here()[0] == "this processor (its GPU has not been measured yet)"
+    monkeypatch.setenv("REPDISS_DEVICE", "cpu")
+    assert estimates.rate_here()[0] == "this processor"
+
+
+def test_the_command_line_measures_a_gpu_before_it_tells(monkeypatch, capsys):
+    """A stand-in for the GPU: no figure is promised at the processor's rate where a GPU will do the work."""
+    monkeypatch.setattr(device, "devices", lambda: ("cuda:0",))
+    monkeypatch.setattr(device, "matmul_rate", lambda name, dtype: 4e14)
+    monkeypatch.setattr(device, "name_of", lambda name: "a fast one")
+    assert main(["run", "fig3", "--preset", "paper", "--dry-run"]) == 0
+    assert "on a fast one (400,000 GFLOP/s)" in capsys.readouterr().out
 
 
 def test_nothing_is_told_of_models_that_ship():
@@ -47,6 +84,6 @@ def test_this_processors_rate_is_measured():
 def test_a_dry_run_says_what_a_figure_takes_and_computes_nothing(capsys):
     assert main(["run", "fig1", "fig3", "--preset", "paper", "--dry-run"]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert len(told) == 2 and re.search(r"24\.1 GB of memory for the weights; 24\.6 GB to download first", told[1])
+    assert len(told) == 2 and re.search(r"24\.1 GB of memory for the weights; 24\.6 GB and the text to download first", told[1])
     assert main(["run", "fig4", "--dry-run"]) == 0
     assert "Its models ship" in capsys.readouterr().out

@@ -83,6 +83,12 @@ def test_the_rate_is_measured_once_for_the_pages(monkeypatch):
     device.keep_rate("cuda:0")
     assert estimates.rate_here() == ("a fast one", 5e14)
     assert json.loads((local_root() / "device.json").read_text())["flops"] == 5e14
+    monkeypatch.setattr(device, "matmul_rate", lambda name, dtype: 1e14)
+    device.keep_rate("cuda:0")
+    assert estimates.rate_here()[1] == 5e14
+    monkeypatch.setattr(device, "name_of", lambda name: "another one")  # the cache moved to another machine
+    device.keep_rate("cuda:0")
+    assert estimates.rate_here() == ("another one", 1e14)
 
 
 def test_the_matmul_rate_is_of_this_machine():

@@ -26,7 +26,9 @@ class LoopbackHub:
     """Repositories by (kind, name), each with its revisions; and what the server does wrong.
 
     Args:
-        hanging: accept, and never answer.
+        gated: names whose files are refused until somebody has accepted terms; what they hold is told, as on the real hub.
+        failing: status with which everything is answered but the question whether the hub is there; 0 for none.
+        hanging: accept, and never answer; "after the first" only answers whether the hub is there; "files" stops in the middle of a file.
         break_after: path → bytes after which the connection ends, once.
         wrong_bytes: paths whose content is not what the headers announce.
         log: (method, path, Range header) of each request.
@@ -35,7 +37,8 @@ class LoopbackHub:
     repositories: dict[tuple[str, str], dict[str, Files]] = field(default_factory=dict)
     commits: dict[str, Files] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
-    hanging: bool = False
+    failing: int = 0
+    hanging: bool | str = False
     break_after: dict[str, int] = field(default_factory=dict)
     wrong_bytes: set[str] = field(default_factory=set)
     log: list[tuple[str, str, str]] = field(default_factory=list)
@@ -82,10 +85,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.hub.log.append((self.command, path, self.headers.get("Range", "")))
-        while self.hub.hanging:
+        while self.hub.hanging is True or (self.hub.hanging == "after the first" and path != "/api/models"):
             time.sleep(0.05)
         if path == "/api/models":
             self._json(200, [])
+        elif self.hub.failing:
+            self._json(self.hub.failing, {"error": "out of order"})
         elif path.startswith("/api/"):
             self._api(path.removeprefix("/api/"))
         elif "/resolve/" in path:
@@ -93,8 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._json(404, {"error": "not found"})
 
-    def _repository(self, kind: str, name: str) -> bool:
-        if name in self.hub.gated:
+    def _repository(self, kind: str, name: str, files: bool = False) -> bool:
+        if files and name in self.hub.gated:
             self._json(401, {"error": "gated"}, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"})
         elif (kind, name) not in self.hub.repositories:
             self._json(401, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
@@ -125,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         while revision.startswith("refs") and revision.count("/") < 2:  # refs/convert/parquet
             more, _, file = file.partition("/")
             revision = f"{revision}/{more}"
-        if not self._repository(kind, name):
+        if not self._repository(kind, name, files=True):
             return
         files = self.hub.files(kind, name, revision)
         if files is None:
@@ -157,6 +162,11 @@ class _Handler(BaseHTTPRequestHandler):
         limit = breaks.pop(self.path.split("/")[-1], None)
         if limit is not None:
             data, self.close_connection = data[:limit], True
+        if self.hub.hanging == "files" and kind == "application/octet-stream":
+            self.wfile.write(data[: len(data) // 2])
+            self.wfile.flush()
+            while self.hub.hanging:
+                time.sleep(0.05)
         self.wfile.write(data)
         if limit is not None:
             self.wfile.flush()

@@ -87,6 +87,7 @@ def rename(arrays, index, old, new):
         (lambda a, i, p, m: a.update(stowaway=np.zeros(2)), "holds arrays that belong to no result"),
         (lambda a, i, p, m: p.update({"model:org/x@main": {"commit": "a" * 40, "files": {"../../.bashrc": 1}}}), "in a form that is not ours"),
         (lambda a, i, p, m: p.update({"model:org/x@main": {"commit": "main", "files": {}}}), "in a form that is not ours"),
+        (lambda a, i, p, m: p.update({"separator:org/x": "x" * 200}), "in a form that is not ours"),
         (lambda a, i, p, m: p.update({"something": 1}), "in a form that is not ours"),
         (lambda a, i, p, m: m.update(format="other"), "is not a bundle of RepDiss"),
         (lambda a, i, p, m: i[first(i)].pop("meta"), "cannot be read as a bundle .*KeyError"),

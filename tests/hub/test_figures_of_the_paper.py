@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import time
@@ -86,3 +87,23 @@ def test_two_models_are_compared_on_a_text_of_the_users_own(whole, tmp_path, cap
     assert "docstrings holds tokens of the bundled tokenizer" in capsys.readouterr().err
     assert main(["compare", "pythia-70m-deduped", "pythia-160m-deduped", "--data", "pile-10k", *sizes[:-1], "9999"]) == 2
     assert re.search(r"holds \d+ batches of 64 tokens; 9999 were asked for", capsys.readouterr().err)
+
+
+def test_bench_scale_loads_what_is_published_unless_told_otherwise(whole, tmp_path, capsys, monkeypatch):
+    """The tiny hub's Pythia under the real name: its own weights through the loader, and no request at all with --random-init."""
+    from repdiss_core.bench import scale
+    from repdiss_core.models import model_spec
+
+    known = model_spec("pythia-70m-deduped")
+    monkeypatch.setattr(scale, "_spec", lambda name: dataclasses.replace(known, d_model=tiny.D, n_heads=tiny.HEADS, vocab_size=320))
+    monkeypatch.setattr(scale, "VOCABULARY", 300)
+    monkeypatch.setattr("repdiss_core.engine.device.matmul_rate", lambda device, dtype, size: 5e12)
+    command = ["bench", "scale", "--models", "pythia-70m", "--batches", "1", "--device", "cpu"]
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([*command, "--random-init"])
+    assert "weights: random" in capsys.readouterr().out and whole.log == []
+    out = tmp_path / "scale.json"
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([*command, "--json", str(out)])
+    assert "weights: as published" in capsys.readouterr().out and json.loads(out.read_text())["random_init"] is False
+    assert any(re.fullmatch(r"/EleutherAI/pythia-70m-deduped/resolve/\w+/model\.safetensors", path) for path in whole.downloads())

@@ -79,6 +79,44 @@ def test_refusals_are_told_in_a_sentence(hub, repo, sentence):
         fetch(repo, ["a"])
 
 
+@pytest.mark.parametrize("status", [403, 429, 500, 503])
+def test_a_hub_that_is_out_of_order_is_told_with_its_answer(hub, status):
+    hub.add("org/model", {"a": b"abc"})
+    hub.failing = status
+    with pytest.raises(UserError, match=rf"The hub broke off while org/model was fetched \(it answered {status}\)\. .*try again"):
+        fetch(Repo("org/model"), ["a"])
+    hub.failing = 0
+    assert (fetch(Repo("org/model"), ["a"]) / "a").read_bytes() == b"abc"
+
+
+def test_a_hub_that_falls_silent_is_given_up(hub, monkeypatch):
+    """After it was found to be there; and in the middle of a file, which is then continued."""
+    monkeypatch.setattr(client, "API_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("repdiss_core.hub.download.STALL_S", 0.2)
+    hub.add("org/model", {"weights.bin": BIG})
+    hub.hanging = "after the first"
+    begun = time.monotonic()
+    with pytest.raises(UserError, match=r"The hub broke off while org/model was fetched \(ReadTimeout\)"):
+        fetch(Repo("org/model"), ["weights.bin"])
+    hub.hanging = False
+    pin(Repo("org/model"))
+    hub.hanging = "files"
+    with pytest.raises(UserError, match=r"The hub broke off .*What has arrived is kept"):
+        fetch(Repo("org/model"), ["weights.bin"])
+    assert time.monotonic() - begun < 15
+    hub.hanging = False
+    assert (fetch(Repo("org/model"), ["weights.bin"]) / "weights.bin").read_bytes() == BIG
+    ranges = [wanted for method, path, wanted in hub.log if method == "GET" and path.endswith("weights.bin")]
+    assert int(ranges[-1][6:-1]) >= len(BIG) // 2
+
+
+def test_a_file_that_is_gone_from_the_pinned_commit(hub):
+    hub.add("org/model", {"a": b"abc", "b": b"d"})
+    hub.commits[pin(Repo("org/model")).commit] = {"b": b"d"}
+    with pytest.raises(UserError, match=r"org/model lacks a file that was asked for \(404"):
+        fetch(Repo("org/model"), ["a"])
+
+
 def test_a_file_that_the_repository_lacks(hub):
     hub.add("org/model", {"a": b"abc"})
     with pytest.raises(UserError, match=r"org/model has no file model\.safetensors \(commit \w{8}\); it has a\."):
@@ -128,6 +166,9 @@ def test_no_room(hub, monkeypatch):
     hub.add("org/model", {"weights.bin": BIG})
     monkeypatch.setenv("REPDISS_DOWNLOADS_GB", "0.001")
     with pytest.raises(UserError, match=r"org/model needs 0\.00391 GiB; REPDISS_DOWNLOADS_GB allows 0\.001 GiB"):
+        fetch(Repo("org/model"), ["weights.bin"])
+    monkeypatch.setenv("REPDISS_DOWNLOADS_GB", "much")
+    with pytest.raises(UserError, match=r"REPDISS_DOWNLOADS_GB is 'much'; it is a number of GiB, such as 20"):
         fetch(Repo("org/model"), ["weights.bin"])
     monkeypatch.delenv("REPDISS_DOWNLOADS_GB")
     monkeypatch.setattr("repdiss_core.hub.download.RESERVE_BYTES", 2**60)

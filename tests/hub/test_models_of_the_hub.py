@@ -240,9 +240,12 @@ def test_gelu_checkpoints_that_are_not_right(hub, change, sentence):
     [
         (
             {"config.json": b'{"model_type": "mamba"}', "tokenizer.json": b"{}", "model.safetensors": b""},
-            "is of the architecture mamba; RepDiss compares gpt_neox",
+            r"is of the architecture mamba; RepDiss compares gpt_neox \(GPT-NeoX\), gpt2 \(GPT-2\), .*llama \(Llama\), .*The paper's gelu",
         ),
-        ({"config.json": b'{"model_type": "gpt_neox"}', "tokenizer.json": b"{}", "model.safetensors": b""}, "does not state num_hidden_layers"),
+        (
+            {"config.json": b'{"model_type": "gpt_neox"}', "tokenizer.json": b"{}", "model.safetensors": b""},
+            r"configuration of hub:org/x lacks vocab_size, hidden_size, num_hidden_layers",
+        ),
         ({"config.json": b"{}", "model.safetensors": b""}, "org/x has no tokenizer.json; RepDiss reads models with"),
         ({"config.json": b"{}", "tokenizer.json": b"{}"}, "org/x has no weights"),
     ],

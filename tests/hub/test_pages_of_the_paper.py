@@ -77,9 +77,10 @@ def test_without_a_network_the_click_is_answered_with_a_sentence(hub, monkeypatc
     assert "is not on this machine and the hub" in words(test) and jobs.list_jobs() == []
 
 
-def test_a_typed_model_is_asked_for_on_a_click_and_then_compared(hub):
+@pytest.mark.parametrize("files", [lambda: {**tiny.neox(5, 4), "tokenizer.json": tiny.byte_tokenizer()}, lambda: tiny.decoder("llama", 5, 1)])
+def test_a_typed_model_is_asked_for_on_a_click_and_then_compared(hub, files):
     tiny.fill_models(hub, ("70m",), ())
-    hub.add("someone/own", {**tiny.neox(5, 4), "tokenizer.json": tiny.byte_tokenizer()})
+    hub.add("someone/own", files())
     test = opened(COMPARE, f="hub:someone/own", g="hub:someone/own")
     assert "Nothing is known of hub:someone/own yet" in words(test) and hub.log == []
     next(b for b in test.button if b.label == "Ask the hub").click().run()

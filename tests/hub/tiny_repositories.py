@@ -71,7 +71,7 @@ def neox(n_layers: int, seed: int, form: str = "safetensors", vocab_size: int = 
     config = neox_config(n_layers, vocab_size)
     torch.manual_seed(seed)
     network = GPTNeoXForCausalLM(GPTNeoXConfig(**{**config, "initializer_range": 0.3})).half()
-    tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
+    tensors = {k.replace("lm_head", "embed_out"): v.contiguous() for k, v in network.state_dict().items()}  # as Pythia's files have it
     tensors["gpt_neox.layers.0.attention.bias"] = torch.ones(1, 1, 8, 8, dtype=torch.bool)  # a buffer that old checkpoints carry
     files = {"config.json": json.dumps(config).encode()}
     if form == "bin":
@@ -81,6 +81,33 @@ def neox(n_layers: int, seed: int, form: str = "safetensors", vocab_size: int = 
         parts = (names[::2], names[1::2])
         return files | {f"model-{i + 1:05d}-of-00002.safetensors": save({n: tensors[n] for n in part}) for i, part in enumerate(parts)}
     return files | {"model.safetensors": save(tensors)}
+
+
+@cache
+def decoder(kind: str, n_layers: int, seed: int, **changes: int) -> Files:
+    """A network of another architecture as transformers writes it, with a tokenizer; Llama's puts a token before every text."""
+    import transformers
+
+    from repdiss_core.models.architectures import ARCHITECTURES
+
+    known = ARCHITECTURES[kind]
+    sizes = {"vocab_size": 320, "hidden_size": D, "num_hidden_layers": n_layers, "num_attention_heads": HEADS, "max_position_embeddings": 128}
+    torch.manual_seed(seed)
+    config = getattr(transformers, known.config)(**{**sizes, "initializer_range": 0.3, "pad_token_id": 0, **changes})
+    with tempfile.TemporaryDirectory() as folder:
+        getattr(transformers, known.network)(config).save_pretrained(folder)
+        files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    return {**files, "tokenizer.json": starting_tokenizer() if kind == "llama" else byte_tokenizer()}
+
+
+@cache
+def starting_tokenizer() -> bytes:
+    """A byte-level BPE that puts <|endoftext|> before every text, as Llama's does with a token of its own."""
+    from tokenizers import Tokenizer, processors
+
+    found = Tokenizer.from_str(byte_tokenizer().decode())
+    found.post_processor = processors.TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)])
+    return found.to_str().encode()
 
 
 def torch_bytes(tensors: dict[str, torch.Tensor]) -> bytes:
