@@ -23,8 +23,10 @@ from repdiss_core.models import ModelSpec, model_spec, paper_models
 from repdiss_core.paths import local_root
 
 SHARE_OF_RATE = 0.5
-MATRIX, ROUNDS = 1024, 4
-PAIR_TOKENS = 64  # of a pair of sentences, about
+SHARE_OF_SMALL = 0.2  # of the models that ship: their products are small
+START_S = 5.0  # of a worker: imports, models, text
+MATRIX, ROUNDS = 512, 8
+PAIR_TOKENS, PAIR_TOKENS_OF_SMALL = 64, 16  # of a pair of sentences, about
 ROOM = 0.8  # of a device's memory that weights may take; the rest is for activations
 
 
@@ -70,6 +72,13 @@ def words(request: Request) -> str:
     if needs.memory_bytes <= ROOM * room:
         return told
     return f"{told} With {paper_models.size(room)} of memory there, the models are not held together: pairs are computed in parts, which is slower."
+
+
+def time_words(request: Request) -> str:
+    """How long a computation from nothing takes, for the button that starts it."""
+    device, rate = rate_here()
+    share = SHARE_OF_SMALL if all(model_spec(name).source == "bundled" for name in _names(request)) else SHARE_OF_RATE
+    return f"About {_duration(START_S + needs_of(request).flops / (share * rate))} on {device} where nothing of it is stored yet."
 
 
 def rate_here() -> tuple[str, float]:
@@ -118,7 +127,8 @@ def _stitch_flops(c: Comparison, specs: dict[str, ModelSpec]) -> float:
     """Lower part of f once, upper part of g forward and (where phi is trained) backward, a batch."""
     f, g = specs[c.f.name], specs[c.g.name]
     if c.layer_pairs == "cuts":
-        return block_flops(g, g.n_layers) * int(c.setting("items", 1)) * PAIR_TOKENS * (g.n_layers + 1) / 2
+        tokens = PAIR_TOKENS_OF_SMALL if g.source == "bundled" else PAIR_TOKENS
+        return block_flops(g, g.n_layers) * int(c.setting("items", 1)) * tokens * (g.n_layers + 1) / 2
     layer_f, layer_g = c.layer_pair
     lower, upper = block_flops(f, layer_f), block_flops(g, g.n_layers - layer_g) + 2.0 * g.d_model * g.vocab_size
     # A step of training runs the upper part forward and, for its inputs' gradient alone, once backward.

@@ -41,6 +41,15 @@ def test_it_is_told_for_the_device_at_hand(monkeypatch):
     assert "about 2 days on a slow one" in estimates.words(request("pythia-70m-deduped", "pythia-160m-deduped"))
 
 
+def test_the_button_tells_the_time_for_models_that_ship_too(monkeypatch):
+    """Two 3-layer models over 100 batches: 2 · 24 · 3 · 128² operations a token, at 0.2 of the rate, and 5 s to start."""
+    monkeypatch.setattr(estimates, "rate_here", lambda: ("this processor", 1e11))
+    asked = request("mini-gelu-3l-s0", "mini-solu-3l-s0", 100)
+    seconds = 5 + 2 * 24 * 3 * 128**2 * 1024 * 100 / 2e10
+    assert estimates.words(asked) == ""
+    assert estimates.time_words(asked) == f"About {seconds:.0f} seconds on this processor where nothing of it is stored yet."
+
+
 def test_what_does_not_fit_at_once_is_told(monkeypatch):
     """With 1 GB of memory there, 931 MB of weights leave no room; a GPU's own memory counts where one was measured."""
     monkeypatch.setattr(estimates, "_kept_device", lambda: {"device": "a GPU", "flops": 1e14, "bytes": 10**9})

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 
+from repdiss_core import estimates
 from repdiss_core.cache import ResultStore
 from repdiss_core.comparison import Request
 from repdiss_core.compose import Drawn
@@ -45,6 +46,11 @@ class Card:
     def job_id(self) -> str:
         """The job that computes this card."""
         return self.request.key
+
+    @cached_property
+    def takes(self) -> str:
+        """How long that job takes from nothing."""
+        return estimates.time_words(self.request)
 
     @property
     def job_title(self) -> str:

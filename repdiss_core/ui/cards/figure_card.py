@@ -170,6 +170,6 @@ def _compute_buttons(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
     else:
         label = "Recompute here" if drawn.complete else "Compute here"
         arguments = (card.card_id, jobs.start, card.request, card.job_title, drawn.complete)
-        st.button(label, type="tertiary", icon=":material/refresh:", key=key, on_click=attempt, args=arguments)
+        st.button(label, type="tertiary", icon=":material/refresh:", key=key, help=card.takes, on_click=attempt, args=arguments)
     if st.session_state.get(key):
         st.rerun()
