@@ -94,6 +94,22 @@ def test_imports_go_downward(path: Path) -> None:
         )
 
 
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Imports inside functions count, those for type checkers alone do not."""
+    paths = {module_name(path): path for path in sources()}
+
+    def read(name: str) -> set[str]:
+        """Modules that a module imports, a package only where no module of it is named."""
+        found = {imported if imported in paths else imported.rpartition(".")[0] for imported, _, _ in imports(paths[name])}
+        return (found & set(paths)) - {name}
+
+    left = {name: read(name) for name in paths if not paths[name].name == "__init__.py"}
+    while ends := [name for name, needs in left.items() if not needs & set(left)]:
+        for name in ends:
+            del left[name]
+    assert not left, f"{sorted(left)} hold a circle of imports, or stand above one: move what two of them share to a file below both."
+
+
 @pytest.mark.parametrize("path", sources(), ids=lambda p: module_name(p))
 def test_libraries_stay_in_their_rooms(path: Path) -> None:
     name = module_name(path)

@@ -124,7 +124,7 @@ def model_spec(name: str) -> ModelSpec:
     """
     if name in MODELS:
         return MODELS[name]
-    from repdiss_core.models import paper_models
+    from repdiss_core.models import paper_models, typed
     from repdiss_core.models.classifiers import classifiers
     from repdiss_core.models.family import family_checkpoints, family_models
 
@@ -132,7 +132,7 @@ def model_spec(name: str) -> ModelSpec:
     for known in others:
         if name in known:
             return known[name]
-    found = paper_models.find(name)
+    found = typed.spec(name) if name.startswith(typed.PREFIXES) else paper_models.find(name)
     if found is None:
         raise unknown_name("model", name, [*MODELS, *(n for known in others for n in known), *paper_models.names()], "python -m repdiss_core list models")
     return found

@@ -49,11 +49,7 @@ def feather_berts() -> dict[str, ModelSpec]:
 
 
 def find(name: str) -> ModelSpec | None:
-    """A model of the paper's kinds, one at a revision, one of the hub's ("hub:…") or of a folder ("path:…"); else None."""
-    from repdiss_core.models import typed
-
-    if name.startswith(typed.PREFIXES):
-        return typed.spec(name)
+    """A model of the paper's kinds, or one at a revision; else None."""
     base, _, revision = name.partition("@")
     found = unpinned().get(base)
     if found is None:
