@@ -35,7 +35,8 @@ def compute_on_ray(root: str, request: dict, workers: int, notes: str = "") -> N
     os.environ["REPDISS_CACHE"] = root
     import ray
 
-    from repdiss_core.engine.ray_engine import RayEngine, RaySetting
+    from repdiss_core.engine.ray_cluster import RaySetting
+    from repdiss_core.engine.ray_engine import RayEngine
 
     def told(fraction: float, message: str) -> None:
         if notes:
@@ -146,7 +147,8 @@ def test_cancel_stops_and_keeps(new_root, monkeypatch) -> None:
     """In this process: asked to stop after the first shard."""
     ray = pytest.importorskip("ray", reason=MISSING)
     from repdiss_core.engine.feature_pass import Stopped
-    from repdiss_core.engine.ray_engine import RayEngine, RaySetting
+    from repdiss_core.engine.ray_cluster import RaySetting
+    from repdiss_core.engine.ray_engine import RayEngine
 
     root, request = new_root(), small_request(40, stitches=0)
     monkeypatch.setenv("REPDISS_CACHE", root)
@@ -172,7 +174,8 @@ def test_shards_are_cut_at_fixed_places() -> None:
 
 
 def test_bad_settings_are_sentences(monkeypatch, own_cache) -> None:
-    from repdiss_core.engine.ray_engine import RaySetting, make_engine
+    from repdiss_core.engine.ray_cluster import RaySetting
+    from repdiss_core.engine.ray_engine import make_engine
 
     monkeypatch.setenv("REPDISS_RAY_THREADS", "two")
     with pytest.raises(UserError, match="REPDISS_RAY_THREADS is 'two'; it is a number"):
@@ -186,11 +189,11 @@ def test_without_an_address_a_cluster_of_ones_own_is_started(monkeypatch) -> Non
     """Ray itself would join whatever cluster was last started on the machine."""
     import ray
 
-    from repdiss_core.engine.ray_engine import RaySetting, _connected
+    from repdiss_core.engine.ray_cluster import RaySetting, connected
 
     asked: dict = {}
     monkeypatch.setattr(ray, "init", lambda **named: asked.update(named))
-    _connected(RaySetting(workers=3, threads=2))
+    connected(RaySetting(workers=3, threads=2))
     assert (asked["address"], asked["num_cpus"]) == ("local", 6)
-    _connected(RaySetting(address="auto"))
+    connected(RaySetting(address="auto"))
     assert asked["address"] == "auto"
