@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from repdiss_core.errors import UserError, told
 from repdiss_core.paths import REPOSITORY, number_setting
 
+ANSWER_S = 5.0
 SHIPPED_OUT = ["/cache", "/.git", "/.venv", "/docs", "/tests"]  # what machines of a cluster do not need
 
 
@@ -43,8 +46,12 @@ def connected(setting: RaySetting, report: Callable[[str], None] = lambda line: 
     Raises:
         UserError: Ray is not installed, no cluster answers, or this machine lacks the GPUs that a shard asks for.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if setting.address:
+        _check_answers(setting.address)
+        if _has_token():  # `ray start` asks for it where there is one, and Ray does not send it unasked
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
     except ImportError:
         raise UserError("The Ray engine needs Ray: `pip install -r requirements-cluster.txt`, or leave out --engine ray.") from None
@@ -57,6 +64,24 @@ def connected(setting: RaySetting, report: Callable[[str], None] = lambda line: 
             ) from error
     _check_resources(ray.cluster_resources(), setting, report)
     return ray
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself waits for many minutes for an address where nothing answers."""
+    if address == "auto":
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise UserError(f"{address[:60]!r} is no address of a Ray cluster. Write auto, HOST:6379 or ray://HOST:10001.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise UserError(f"No Ray cluster answers at {address} ({told(error)}). Start one with `ray start --head`, or correct the address.") from error
+
+
+def _has_token() -> bool:
+    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return bool(named) or (Path.home() / ".ray" / "auth_token").exists()
 
 
 def _join_cluster(ray: Any, setting: RaySetting) -> None:

@@ -85,7 +85,7 @@ class _Join:
         self.made: dict[str, Any] = {}
         self.kept: dict[str, Any] = {c.key: self._stored(c) for c in group.comparisons} if in_batches(group) else {}
         counts = {key: 0 if kept is None else kept.n_batches for key, kept in self.kept.items()}
-        self.order = shards_of(group, counts, n_batches)
+        self.order = shards_of(group, counts, n_batches, engine.setting.gpus > 0)
         self.early: dict[str, Found] = {}
 
     def restored(self) -> list[Shard]:

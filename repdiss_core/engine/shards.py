@@ -21,8 +21,9 @@ from repdiss_core.engine.plan import FeatureGroup, Group, PopulationGroup, Stitc
 from repdiss_core.engine.run import Engine
 from repdiss_core.errors import UserError
 
-# Fixed, so that a resumed run cuts the work where the interrupted one did. A batch takes a tenth of a second to seconds.
-BATCHES_PER_SHARD = 5
+# Fixed, so that a resumed run cuts the work where the interrupted one did. A batch takes a tenth of a second to seconds on a
+# processor; a shard on a GPU is a process of its own, which loads its models anew.
+BATCHES_PER_SHARD, BATCHES_PER_GPU_SHARD = 5, 50
 
 Found = dict[str, tuple[dict[str, np.ndarray], dict[str, Any]]]
 
@@ -55,16 +56,17 @@ def in_batches(group: Group) -> bool:
     return isinstance(group, FeatureGroup) or (isinstance(group, PopulationGroup) and group.measure == "cka")
 
 
-def shards_of(group: Group, counts: dict[str, int], n_batches: int) -> list[Shard]:
+def shards_of(group: Group, counts: dict[str, int], n_batches: int, on_gpu: bool = False) -> list[Shard]:
     """The pieces of what a group lacks, in the order in which their results are joined.
 
     Args:
         counts: by key, the batches that are stored already (for results in batches).
+        on_gpu: whether shards have GPUs; they are larger then.
     """
     if in_batches(group):
-        shards = []
-        for first in range(0, n_batches, BATCHES_PER_SHARD):
-            last = min(n_batches, first + BATCHES_PER_SHARD)
+        shards, step = [], BATCHES_PER_GPU_SHARD if on_gpu else BATCHES_PER_SHARD
+        for first in range(0, n_batches, step):
+            last = min(n_batches, first + step)
             lacking = tuple(c for c in group.comparisons if counts[c.key] < last)
             shards += [Shard(lacking, first, last)] if lacking else []
         return shards
