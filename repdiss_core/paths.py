@@ -10,7 +10,7 @@ from repdiss_core.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SECRET = re.compile(r"\bhf_\w{6,}|(?i:(?<=bearer )|(?<=token=))[\w.\-]{8,}")
-TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN")
+TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN", "RAY_AUTH_TOKEN")
 
 
 def cache_root() -> Path:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from repdiss_core.comparison import Request
+from repdiss_core.errors import UserError
+from repdiss_core.paths import REPOSITORY
 
 MODELS = ("mini-gelu-3l-s0", "mini-gelu-3l-s1", "mini-solu-3l-s0", "mini-solu-3l-s1")
 TARGET = 0.10  # what Ray may cost over one process, on a run of a minute
@@ -20,18 +22,17 @@ WAYS = (("one process", 0), ("Ray, 1 worker", 1), ("Ray, 2 workers", 2))
 def run(batches: int, rounds: int, json_path: str | None = None) -> int:
     """Measure, print a table; returns 0 where the target is met, else 1.
 
-    Each shard and the one process have one thread. Times run from the request to the last stored result, models, data and
-    Ray's own start included; importing torch is left out of all.
+    Times are those of whole commands: from the start of a process to its end, imports, models and data, and Ray's start and
+    end included. Each shard and the one process have one thread. Rounds are interleaved.
     """
-    request = all_pairs(batches)
     seconds: dict[str, list[float]] = {way: [] for way, _ in WAYS}
     for _ in range(rounds):
         for way, workers in WAYS:
-            seconds[way].append(_in_a_process(request, workers))
+            seconds[way].append(_in_a_process(batches, workers))
     best = {way: min(values) for way, values in seconds.items()}
     cost = best["Ray, 1 worker"] / best["one process"] - 1
     print(
-        f"{len(request.comparisons)} CKA maps of {len(MODELS)} models over {batches} batches; {os.cpu_count()} cores, "
+        f"{len(MODELS) * (len(MODELS) + 1) // 2} CKA maps of {len(MODELS)} models over {batches} batches; {os.cpu_count()} cores, "
         f"load {os.getloadavg()[0]:.1f}; the best of {rounds} rounds"
     )
     for way, values in seconds.items():
@@ -56,37 +57,41 @@ def all_pairs(batches: int) -> Request:
     return request_for((cka_panel(f, g, CkaView(), data).comparison for f, g in pairs), batches)
 
 
-def _in_a_process(request: Request, workers: int) -> float:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory() as folder:
-        process = context.Process(target=_measure, args=(theirs, folder, request.to_dict(), workers))
-        process.start()
-        theirs.close()
-        try:
-            return ours.recv()
-        finally:
-            process.join()
-
-
-def _measure(answer: Any, folder: str, form: dict[str, Any], workers: int) -> None:
+def _in_a_process(batches: int, workers: int) -> float:
     from repdiss_core.paths import local_root
 
     data = local_root() / "data"  # built token streams are shared with the real cache
-    (Path(folder) / "local").mkdir()
     data.mkdir(parents=True, exist_ok=True)
-    (Path(folder) / "local" / "data").symlink_to(data.resolve())
-    os.environ |= {"REPDISS_CACHE": folder, "REPDISS_ACTIVATIONS_GB": "0"}  # shards keep no activations either
-    import torch
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "local").mkdir()
+        (Path(folder) / "local" / "data").symlink_to(data.resolve())
+        environment = os.environ | {"REPDISS_CACHE": folder, "REPDISS_ACTIVATIONS_GB": "0"}  # shards keep no activations either
+        command = [sys.executable, "-m", __name__, str(batches), str(workers)]
+        began = time.perf_counter()
+        ended = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        seconds = time.perf_counter() - began
+    if ended.returncode:
+        raise UserError(f"A run with {workers} Ray workers failed: {' '.join(ended.stderr.split())[-300:]}")
+    return seconds
 
+
+def _compute(batches: int, workers: int) -> None:
+    """The process that is timed: as `run` does it, in this process with one thread where `workers` is 0."""
     from repdiss_core.cache import ResultStore
-    from repdiss_core.engine.ray_engine import RayEngine, RaySetting
+    from repdiss_core.engine.ray_cluster import RaySetting
+    from repdiss_core.engine.ray_engine import RayEngine
     from repdiss_core.engine.run import Engine
-    from repdiss_core.models import hooked  # noqa: F401
 
-    torch.set_num_threads(1)
     store = ResultStore.open()
-    engine = RayEngine(store, RaySetting(workers=workers)) if workers else Engine(store)
-    began = time.perf_counter()
-    engine.run(Request.from_dict(form), lambda fraction, message: None)
-    answer.send(time.perf_counter() - began)
+    if workers:
+        engine: Engine = RayEngine(store, RaySetting(workers=workers))
+    else:
+        import torch
+
+        torch.set_num_threads(1)
+        engine = Engine(store)
+    engine.run(all_pairs(batches), lambda fraction, message: None)
+
+
+if __name__ == "__main__":
+    _compute(*map(int, sys.argv[1:3]))

@@ -73,7 +73,7 @@ def run(
         sys.exit(work(job_id))
     if not figures:
         raise UserError("Name at least one figure, such as `run fig4`. `python -m repdiss_core list figures` shows them all.")
-    from repdiss_core.engine.ray_engine import RaySetting
+    from repdiss_core.engine.ray_cluster import RaySetting
 
     where = engine, RaySetting(address, workers, threads, gpus)
     dry_run = choices.pop("dry_run")

@@ -1,51 +1,30 @@
-"""The engine over a Ray cluster: Ray places, runs and retries the shards; this process alone joins and stores their results."""
+"""The engine over a Ray cluster: Ray places, runs and retries the shards; this process alone joins and stores their results.
+
+This process computes nothing and imports no torch: its workers begin that much earlier.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from repdiss_core import hub
 from repdiss_core.activations import ActivationCache
 from repdiss_core.cache import ResultStore
 from repdiss_core.comparison import Comparison
 from repdiss_core.engine.feature_pass import Progress, Stopped, stored_hsic
 from repdiss_core.engine.plan import FeatureGroup, Group, PopulationGroup
 from repdiss_core.engine.population_pass import stored_same_layers
-from repdiss_core.engine.run import Engine, provenance, use_all_cores
+from repdiss_core.engine.ray_cluster import RaySetting, connected
+from repdiss_core.engine.run import Engine, use_all_cores
 from repdiss_core.engine.shards import Found, Shard, compute_shard, in_batches, shards_of
 from repdiss_core.errors import UserError, told
-from repdiss_core.paths import REPOSITORY, number_setting
 from repdiss_core.results import BatchHsic, SameLayerHsic
 
 RETRIES = 3  # of a shard whose worker or machine was lost
 POLL_S = 0.2
 ENGINES = ("local", "ray")
-SHIPPED_OUT = ["/cache", "/.git", "/.venv", "/docs", "/tests"]  # what machines of a cluster do not need
-
-
-@dataclass(frozen=True)
-class RaySetting:
-    """Where shards run.
-
-    Args:
-        address: of a running cluster ("auto", "host:6379", "ray://host:10001"); None starts one on this machine.
-        workers: shards at once on a cluster of one's own; None as many as fit its cores.
-        threads: of each shard; fixed, since the number can change the last bits, and recorded in every result.
-        gpus: that Ray sets aside for each shard.
-    """
-
-    address: str | None = None
-    workers: int | None = None
-    threads: int = 1
-    gpus: float = 0.0
-
-    @classmethod
-    def from_environment(cls) -> RaySetting:
-        """As `REPDISS_RAY_ADDRESS`, `REPDISS_RAY_WORKERS`, `REPDISS_RAY_THREADS` and `REPDISS_RAY_GPUS` say."""
-        workers, threads = int(number_setting("REPDISS_RAY_WORKERS", 0)), int(number_setting("REPDISS_RAY_THREADS", 1))
-        return cls(os.environ.get("REPDISS_RAY_ADDRESS") or None, workers or None, max(1, threads), number_setting("REPDISS_RAY_GPUS", 0))
 
 
 def make_engine(store: ResultStore, report: Callable[[str], None], name: str = "", setting: RaySetting | None = None) -> Engine:
@@ -66,20 +45,24 @@ class RayEngine(Engine):
         super().__init__(store, ActivationCache(budget_bytes=0), report)
         self.setting = setting
 
-    def _run_group(self, group: Group, n_batches: int, progress: Progress, should_stop: Callable[[], bool]) -> None:
-        import torch
+    def _run_in_memory(self, group: Group, n_batches: int, progress: Progress, should_stop: Callable[[], bool]) -> None:
+        """Nothing is held in this process; what does not fit into a worker's memory is told by the worker."""
+        self._run_group(group, n_batches, progress, should_stop)
 
-        torch.set_num_threads(self.setting.threads)  # recorded with every result
+    def _run_group(self, group: Group, n_batches: int, progress: Progress, should_stop: Callable[[], bool]) -> None:
         if in_batches(group):
             _check_length(self.stream(group.data), n_batches)
         join = _Join(self, group, n_batches)
         waiting = join.restored()
         progress(0.0, "asking Ray for workers")
-        ray = _connected(self.setting)
-        task = ray.remote(compute_shard).options(
-            num_cpus=self.setting.threads, num_gpus=self.setting.gpus, max_retries=RETRIES, scheduling_strategy="SPREAD"
-        )  # fmt: skip
-        running = {task.remote(shard.to_dict(), self.setting.threads): shard for shard in waiting}
+        ray = connected(self.setting, self.report)
+        # A process that has begun on one GPU cannot move to another: where shards have GPUs, each has a process of its own.
+        task = ray.remote(
+            num_cpus=self.setting.threads, num_gpus=self.setting.gpus, max_calls=1 if self.setting.gpus else 0, max_retries=RETRIES,
+            scheduling_strategy="SPREAD",
+        )(compute_shard)  # fmt: skip
+        told = ray.put(hub.everything())  # revisions and facts of the hub, for machines that never asked it
+        running = {task.remote(shard.to_dict(), self.setting.threads, self.setting.gpus > 0, told): shard for shard in waiting}
         total = len(running)
         try:
             while running:
@@ -98,11 +81,11 @@ class _Join:
     """Puts shards together in their order and stores what is known so far; a shard that must wait for an earlier one is kept on disk."""
 
     def __init__(self, engine: RayEngine, group: Group, n_batches: int) -> None:
-        self.engine, self.group, self.made = engine, group, provenance()
-        self.made["engine"] = "ray"
+        self.engine, self.group = engine, group
+        self.made: dict[str, Any] = {}
         self.kept: dict[str, Any] = {c.key: self._stored(c) for c in group.comparisons} if in_batches(group) else {}
         counts = {key: 0 if kept is None else kept.n_batches for key, kept in self.kept.items()}
-        self.order = shards_of(group, counts, n_batches)
+        self.order = shards_of(group, counts, n_batches, engine.setting.gpus > 0)
         self.early: dict[str, Found] = {}
 
     def restored(self) -> list[Shard]:
@@ -110,7 +93,7 @@ class _Join:
         missing = []
         for shard in list(self.order):
             saved = self.engine.checkpoints.load(shard.key) if in_batches(self.group) else None
-            if saved is None:
+            if saved is None or "provenance" not in saved[1]:
                 missing.append(shard)
             else:
                 self.early[shard.key] = _unflattened(*saved)
@@ -122,7 +105,7 @@ class _Join:
         if not in_batches(self.group):
             for comparison in shard.comparisons:
                 arrays, meta = found[comparison.key]
-                made = {**meta.get("provenance", {}), **self.made}
+                made = {**meta.get("provenance", {}), "engine": "ray"}
                 self.engine.store.put(comparison.key, arrays, {**meta, "comparison": comparison.to_dict(), "provenance": made})
             return
         self.early[shard.key] = found
@@ -146,6 +129,7 @@ class _Join:
             self.engine.checkpoints.discard(shard.key)
 
     def _extend(self, shard: Shard, found: Found) -> None:
+        self.made = _joined(self.made, _provenance(found))
         kind = BatchHsic if isinstance(self.group, FeatureGroup) else SameLayerHsic
         for comparison in shard.comparisons:
             arrays, meta = found[comparison.key]
@@ -162,36 +146,6 @@ class _Join:
     def _stored(self, comparison: Comparison) -> Any:
         load = stored_same_layers if isinstance(self.group, PopulationGroup) else stored_hsic
         return load(self.engine.store, comparison)
-
-
-def _connected(setting: RaySetting) -> Any:
-    """Ray, connected to its cluster; one on this machine alone where no address is given."""
-    try:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        import ray
-    except ImportError:
-        raise UserError("The Ray engine needs Ray: `pip install -r requirements-cluster.txt`, or leave out --engine ray.") from None
-    if ray.is_initialized():
-        return ray
-    try:
-        if setting.address:
-            ray.init(address=setting.address, log_to_driver=False, runtime_env={"working_dir": str(REPOSITORY), "excludes": SHIPPED_OUT})
-        else:
-            n_cpus = setting.threads * setting.workers if setting.workers else os.cpu_count()
-            environment = {"PYTHONPATH": str(REPOSITORY), "OMP_WAIT_POLICY": "PASSIVE"}
-            ray.init(
-                address="local",  # never one that another command has left running
-                num_cpus=n_cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                _node_ip_address="127.0.0.1",
-                runtime_env={"env_vars": environment},
-            )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"No Ray cluster could be reached at {setting.address or 'this machine'} ({told(error)}). Start one with `ray start --head`."
-        ) from error
-    return ray
 
 
 def _result(ray: Any, reference: Any) -> Found:
@@ -220,7 +174,7 @@ def _check_length(stream: Any, n_batches: int) -> None:
 
 def _flattened(found: Found) -> tuple[dict[str, Any], dict[str, Any]]:
     arrays = {f"{key}/{name}": array for key, (named, _) in found.items() for name, array in named.items()}
-    return arrays, {key: list(meta.get("notes", ())) for key, (_, meta) in found.items()}
+    return arrays, {"notes": {key: list(meta.get("notes", ())) for key, (_, meta) in found.items()}, "provenance": _provenance(found)}
 
 
 def _unflattened(arrays: dict[str, Any], plain: dict[str, Any]) -> Found:
@@ -228,4 +182,15 @@ def _unflattened(arrays: dict[str, Any], plain: dict[str, Any]) -> Found:
     for path, array in arrays.items():
         key, _, name = path.partition("/")
         named.setdefault(key, {})[name] = array
-    return {key: (named[key], {"notes": notes}) for key, notes in plain.items()}
+    return {key: (named[key], {"notes": notes, "provenance": plain["provenance"]}) for key, notes in plain["notes"].items()}
+
+
+def _provenance(found: Found) -> dict[str, Any]:
+    """Versions and device of the worker, the same for all results of a shard."""
+    return next((meta["provenance"] for _, meta in found.values()), {})
+
+
+def _joined(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Provenance of a result whose batches may come from different devices."""
+    devices = dict.fromkeys(part for made in (known, new) for part in made.get("device", "").split(", ") if part)
+    return {**known, **new, "device": ", ".join(devices), "engine": "ray"}

@@ -241,15 +241,20 @@ def provenance() -> dict[str, Any]:
     """Versions, device and date that go into every result."""
     import torch
 
-    names = ("torch", "transformer-lens", "transformers", "numpy", "safetensors")
     return {
-        "versions": {"repdiss": __version__, "python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in names},
+        "versions": dict(_versions()),
         "device": "cpu",
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+@functools.lru_cache(maxsize=1)
+def _versions() -> tuple[tuple[str, str], ...]:
+    names = ("torch", "transformer-lens", "transformers", "numpy", "safetensors")
+    ours = (("repdiss", __version__), ("python", platform.python_version()))
+    return (*ours, *((name, importlib.metadata.version(name)) for name in names))
 
 
 def use_all_cores() -> None:

@@ -13,14 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from repdiss_core import hub
 from repdiss_core.activations import ActivationCache
 from repdiss_core.comparison import Comparison, DataId, Request
 from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.engine.plan import FeatureGroup, Group, PopulationGroup, StitchGroup, plan
 from repdiss_core.engine.run import Engine
+from repdiss_core.errors import UserError
 
-# Fixed, so that a resumed run cuts the work where the interrupted one did. A batch takes a tenth of a second to seconds.
-BATCHES_PER_SHARD = 5
+# Fixed, so that a resumed run cuts the work where the interrupted one did. A batch takes a tenth of a second to seconds on a
+# processor; a shard on a GPU is a process of its own, which loads its models anew.
+BATCHES_PER_SHARD, BATCHES_PER_GPU_SHARD = 5, 50
 
 Found = dict[str, tuple[dict[str, np.ndarray], dict[str, Any]]]
 
@@ -53,16 +56,17 @@ def in_batches(group: Group) -> bool:
     return isinstance(group, FeatureGroup) or (isinstance(group, PopulationGroup) and group.measure == "cka")
 
 
-def shards_of(group: Group, counts: dict[str, int], n_batches: int) -> list[Shard]:
+def shards_of(group: Group, counts: dict[str, int], n_batches: int, on_gpu: bool = False) -> list[Shard]:
     """The pieces of what a group lacks, in the order in which their results are joined.
 
     Args:
         counts: by key, the batches that are stored already (for results in batches).
+        on_gpu: whether shards have GPUs; they are larger then.
     """
     if in_batches(group):
-        shards = []
-        for first in range(0, n_batches, BATCHES_PER_SHARD):
-            last = min(n_batches, first + BATCHES_PER_SHARD)
+        shards, step = [], BATCHES_PER_GPU_SHARD if on_gpu else BATCHES_PER_SHARD
+        for first in range(0, n_batches, step):
+            last = min(n_batches, first + step)
             lacking = tuple(c for c in group.comparisons if counts[c.key] < last)
             shards += [Shard(lacking, first, last)] if lacking else []
         return shards
@@ -71,17 +75,27 @@ def shards_of(group: Group, counts: dict[str, int], n_batches: int) -> list[Shar
     return [Shard(tuple(c for c in group.comparisons if c.f == bottom)) for bottom in sorted({c.f for c in group.comparisons})]
 
 
-def compute_shard(form: dict[str, Any], threads: int) -> Found:
-    """(arrays, plain values) by key; the same bytes wherever it runs, for a number of threads."""
+def compute_shard(form: dict[str, Any], threads: int, on_gpu: bool = False, facts: dict[str, Any] | None = None) -> Found:
+    """(arrays, plain values) by key; the same bytes wherever it runs on a processor, for a number of threads.
+
+    Args:
+        on_gpu: whether models of the hub go to the GPUs that were set aside for it; otherwise to the processor, whatever GPUs there are.
+        facts: what the asking machine knows of the hub: which commit a revision stands for.
+
+    Raises:
+        UserError: it cannot be computed here, with the reason.
+    """
     import torch
 
     torch.set_num_threads(threads)
+    for key in (facts or {}).keys() - hub.everything().keys():
+        hub.remember(key, facts[key])
     shard = Shard.from_dict(form)
     (group,) = plan(Request(shard.comparisons, shard.last - shard.first))
     with tempfile.TemporaryDirectory() as folder:
-        engine = _engine()
-        engine.begin(shard if in_batches(group) else None, Path(folder))
-        engine._run_group(group, shard.last - shard.first, lambda fraction, message: None, lambda: False)
+        engine = _engine(on_gpu)
+        engine.begin(shard if in_batches(group) else None, shard.comparisons, Path(folder))
+        engine._run_in_memory(group, shard.last - shard.first, lambda fraction, message: None, lambda: False)
         return engine.store.found
 
 
@@ -125,14 +139,35 @@ class _Window:
 class _ShardEngine(Engine):
     """Keeps models and streams from shard to shard of one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_gpu: bool) -> None:
         super().__init__(_Kept(), ActivationCache(budget_bytes=0))
         self._shard: Shard | None = None
+        self._on_gpu, self._study = on_gpu, ""
 
-    def begin(self, windowed: Shard | None, folder: Path) -> None:
-        """A new shard; of its batches alone where it has some."""
+    def begin(self, windowed: Shard | None, comparisons: tuple[Comparison, ...], folder: Path) -> None:
+        """A new shard; of its batches alone where it has some. Models that only another study needs make room."""
         self.store, self._shard = _Kept(), windowed
         self.checkpoints = CheckpointDir(folder, self.report)
+        c = comparisons[0]
+        before, self._study = self._study, f"{c.measure} {c.data} {c.hook} {c.dtype}"
+        needed = {m.name for c in comparisons for m in (c.f, c.g)}
+        if before != self._study and any(name not in needed for name, *_ in self._models):
+            self.forget_models()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The GPUs that Ray shows to this shard, or the processor. Unlike in one process no rate is kept: only the driver writes."""
+        if self._devices is None:
+            from repdiss_core.engine.device import devices
+
+            self._devices = devices() if self._on_gpu else ("cpu",)
+            if self._on_gpu and self._devices == ("cpu",):
+                raise UserError(
+                    "Ray sets GPUs aside for each shard, but torch sees none on the machine of this one. "
+                    "Install torch for its GPUs there, or leave out --gpus and REPDISS_RAY_GPUS."
+                )
+            self.activations.home = self._devices[0]
+        return self._devices
 
     def stream(self, data: DataId) -> Any:
         """The stream, or the shard's window of it."""
@@ -143,5 +178,5 @@ class _ShardEngine(Engine):
 
 
 @functools.lru_cache(maxsize=1)
-def _engine() -> _ShardEngine:
-    return _ShardEngine()
+def _engine(on_gpu: bool) -> _ShardEngine:
+    return _ShardEngine(on_gpu)

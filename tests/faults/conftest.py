@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
+import sys
 import time
+from multiprocessing import forkserver
 
 import pytest
-from faulting import new_cache, small_request, values
+from faulting import cases, new_cache, small_request, values
 
 from repdiss_core.cache import ResultStore
 from repdiss_core.paths import cache_root
 
+_MAIN = sys.modules["__main__"]
 _TOOK: list[float] = []
 PRELOADED = [
     "torch",
@@ -24,12 +26,25 @@ PRELOADED = [
 ]
 
 
+def pytest_collection_finish(session) -> None:
+    """Where a test forks, the process that it forks from starts to import at once, beside the tests before it."""
+    if any("forking" in getattr(item, "fixturenames", ()) for item in session.items):
+        multiprocessing.set_forkserver_preload(PRELOADED)
+        with pytest.MonkeyPatch.context() as patch:
+            find_this_folder(patch)
+            forkserver.ensure_running()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item) -> None:
+    """A test that ran a page has left it as the main module, which every child would run again."""
+    sys.modules["__main__"] = _MAIN
+
+
 @pytest.fixture(scope="session")
 def forking():
     """A multiprocessing context whose processes begin with everything imported, in a few hundredths of a second."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    return context
+    return multiprocessing.get_context("forkserver")
 
 
 @pytest.fixture(scope="session")
@@ -56,12 +71,10 @@ def undisturbed(forking, tmp_path_factory, shared_data):
     from faulting import compute
 
     root = new_cache(tmp_path_factory.mktemp("undisturbed"), shared_data)
-    request = small_request()
-    for _ in range(2):  # the second time everything is loaded: that is how long the computation itself takes
-        shutil.rmtree(root / "local" / "results", ignore_errors=True)
-        shutil.rmtree(root / "local" / "checkpoints", ignore_errors=True)
+    request = small_request(cases(3, 6))
+    for target, arguments in ((int, ()), (compute, (str(root), request.to_dict()))):  # once the first has run, everything is imported
         began = time.monotonic()
-        process = forking.Process(target=compute, args=(str(root), request.to_dict()))
+        process = forking.Process(target=target, args=arguments)
         process.start()
         process.join()
         assert process.exitcode == 0
@@ -77,5 +90,10 @@ def duration(undisturbed) -> float:
 
 @pytest.fixture(autouse=True)
 def quick_start(monkeypatch):
-    """Children find this folder and keep to one thread."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.path.dirname(__file__), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    """Children find this folder."""
+    find_this_folder(monkeypatch)
+
+
+def find_this_folder(patch: pytest.MonkeyPatch) -> None:
+    """Put it before what children look for modules in."""
+    patch.setenv("PYTHONPATH", os.pathsep.join([os.path.dirname(__file__), *filter(None, [os.environ.get("PYTHONPATH")])]))

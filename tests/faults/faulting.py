@@ -76,3 +76,18 @@ def compute(root: str, request: dict, eager: bool = True, threads: int = 1) -> N
     if eager:
         feature_pass.STORE_EVERY_S = population_pass.STORE_EVERY_S = stitch_pass.SAVE_SECONDS = 0.0
     Engine(ResultStore.open()).run(Request.from_dict(request), lambda fraction, message: None)
+
+
+def compute_counted(root: str, request: dict, log: str) -> None:
+    """Compute as `compute` does, and leave a line for every group that was computed here."""
+    from repdiss_core.engine.run import Engine
+
+    run_group = Engine._run_group
+
+    def noted(self, group, *rest):
+        with open(log, "a") as file:
+            file.write(f"{os.getpid()} {len(group.comparisons)}\n")
+        run_group(self, group, *rest)
+
+    Engine._run_group = noted
+    compute(root, request, eager=False)

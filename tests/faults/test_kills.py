@@ -35,7 +35,7 @@ def killed(process, moment: float) -> bool:
 def test_computations_killed_at_random_moments_end_as_if_undisturbed(forking, new_root, undisturbed, duration) -> None:
     request, wanted, life_s = *undisturbed, duration
     dice, kills, runs = random.Random(1), 0, 0
-    while kills < cases(4, 150):
+    while kills < cases(3, 150):
         root, before, runs = new_root(), 0, runs + 1
         store = ResultStore(Path(root) / "local", Path(root) / "none")
         while True:

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from faulting import assert_same_bytes, compute, new_cache, small_request, tally, values
+from faulting import F, G, assert_same_bytes, compute, new_cache, small_request, tally, values
 
 from repdiss_core.cache import ResultStore
 from repdiss_core.comparison import Request
-from repdiss_core.engine.shards import BATCHES_PER_SHARD, shards_of
-from repdiss_core.errors import UserError
+from repdiss_core.engine.shards import BATCHES_PER_SHARD
 
 pytestmark = pytest.mark.ray
 MISSING = "RAY TESTS DID NOT RUN: Ray is not installed. `pip install -r requirements-cluster.txt` brings it."
@@ -35,7 +34,8 @@ def compute_on_ray(root: str, request: dict, workers: int, notes: str = "") -> N
     os.environ["REPDISS_CACHE"] = root
     import ray
 
-    from repdiss_core.engine.ray_engine import RayEngine, RaySetting
+    from repdiss_core.engine.ray_cluster import RaySetting
+    from repdiss_core.engine.ray_engine import RayEngine
 
     def told(fraction: float, message: str) -> None:
         if notes:
@@ -78,6 +78,33 @@ def test_the_result_equals_that_of_one_process(forking, new_root, longer, worker
     entry = ResultStore(Path(root) / "local", Path(root) / "none").get_local(request.comparisons[0].key)
     assert (entry.meta["provenance"]["engine"], entry.meta["provenance"]["threads"]) == ("ray", 1)
     tally(f"Ray with {workers} worker{'s' * (workers > 1)}", cases=len(wanted), differing_bytes=0)
+
+
+def test_populations_and_single_tokens_equal_those_of_one_process(forking, new_root) -> None:
+    request, roots = population_request(), [new_root(), new_root()]
+    alone = forking.Process(target=compute, args=(roots[0], request.to_dict(), False))
+    alone.start()
+    for process in (alone, started(forking, roots[1], request.to_dict(), 2)):
+        process.join()
+        assert process.exitcode == 0
+    wanted = stored(roots[0], request)
+    assert len(wanted) == len(request.comparisons) == 3 + 6 + 1
+    assert_same_bytes(stored(roots[1], request), wanted)
+    tally("Ray: a population's pairs and single tokens", cases=len(wanted), differing_bytes=0)
+
+
+def population_request() -> Request:
+    """Same-layer CKA and stitched accuracy of every pair of three classifiers, and one alignment of tokens."""
+    from repdiss_core.panels import request_for
+    from repdiss_core.presets import preset
+    from repdiss_core.studies.common import CkaView, data_id, token_comparison
+    from repdiss_core.studies.generalization import Params, cka_pairs, models_of, stitched_pairs
+
+    params = Params(population="constructed", items=64)
+    models = models_of("constructed")[:3]
+    token, _ = token_comparison((F, 1), (G, 3), CkaView(), data_id(preset("tiny"), "eval"))
+    pairs = (*cka_pairs(params, "in_distribution", models).values(), *stitched_pairs(params, "lexical_overlap", models).values())
+    return request_for((*pairs, token), 6)
 
 
 def ray_workers(driver: psutil.Process) -> list[psutil.Process]:
@@ -146,7 +173,8 @@ def test_cancel_stops_and_keeps(new_root, monkeypatch) -> None:
     """In this process: asked to stop after the first shard."""
     ray = pytest.importorskip("ray", reason=MISSING)
     from repdiss_core.engine.feature_pass import Stopped
-    from repdiss_core.engine.ray_engine import RayEngine, RaySetting
+    from repdiss_core.engine.ray_cluster import RaySetting
+    from repdiss_core.engine.ray_engine import RayEngine
 
     root, request = new_root(), small_request(40, stitches=0)
     monkeypatch.setenv("REPDISS_CACHE", root)
@@ -160,37 +188,3 @@ def test_cancel_stops_and_keeps(new_root, monkeypatch) -> None:
         ray.shutdown()
     n = len(stored(root, request)[request.comparisons[0].key]["cross"])
     assert 0 < n < 40 and n % BATCHES_PER_SHARD == 0
-
-
-def test_shards_are_cut_at_fixed_places() -> None:
-    from repdiss_core.engine.plan import plan
-
-    features, *stitches = plan(small_request(12, stitches=2))
-    counts = dict.fromkeys((c.key for c in features.comparisons), 0) | {features.comparisons[0].key: 7}
-    assert [(len(s.comparisons), s.first, s.last) for s in shards_of(features, counts, 12)] == [(2, 0, 5), (3, 5, 10), (3, 10, 12)]
-    assert all(len(shard.comparisons) == 1 for group in stitches for shard in shards_of(group, {}, 12))
-
-
-def test_bad_settings_are_sentences(monkeypatch, own_cache) -> None:
-    from repdiss_core.engine.ray_engine import RaySetting, make_engine
-
-    monkeypatch.setenv("REPDISS_RAY_THREADS", "two")
-    with pytest.raises(UserError, match="REPDISS_RAY_THREADS is 'two'; it is a number"):
-        RaySetting.from_environment()
-    monkeypatch.setenv("REPDISS_ENGINE", "slurm")
-    with pytest.raises(UserError, match="There is no engine 'slurm'"):
-        make_engine(ResultStore.open(), print)
-
-
-def test_without_an_address_a_cluster_of_ones_own_is_started(monkeypatch) -> None:
-    """Ray itself would join whatever cluster was last started on the machine."""
-    import ray
-
-    from repdiss_core.engine.ray_engine import RaySetting, _connected
-
-    asked: dict = {}
-    monkeypatch.setattr(ray, "init", lambda **named: asked.update(named))
-    _connected(RaySetting(workers=3, threads=2))
-    assert (asked["address"], asked["num_cpus"]) == ("local", 6)
-    _connected(RaySetting(address="auto"))
-    assert asked["address"] == "auto"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from pathlib import Path
 
 import psutil
 import pytest
-from faulting import assert_same_bytes, cases, compute, small_request, tally, values
+from faulting import assert_same_bytes, cases, compute, compute_counted, small_request, tally, values
 
 from repdiss_core import jobs
 from repdiss_core.cache import ResultStore
@@ -19,26 +18,11 @@ from repdiss_core.comparison import Request
 ASKERS = 8
 
 
-def counted(root: str, request: dict, log: str) -> None:
-    """Compute as `compute` does, and leave a line for every group that was computed here."""
-    from repdiss_core.engine.run import Engine
-
-    run_group = Engine._run_group
-
-    def noted(self, group, *rest):
-        with open(log, "a") as file:
-            file.write(f"{os.getpid()} {len(group.comparisons)}\n")
-        run_group(self, group, *rest)
-
-    Engine._run_group = noted
-    compute(root, request, eager=False)
-
-
 def test_eight_processes_that_ask_for_one_key_compute_it_once(forking, new_root, tmp_path) -> None:
     request, rounds = small_request(stitches=0), cases(1, 10)
     for number in range(rounds):
         root, log = new_root(), tmp_path / f"log-{number}"
-        askers = [forking.Process(target=counted, args=(root, request.to_dict(), str(log))) for _ in range(ASKERS)]
+        askers = [forking.Process(target=compute_counted, args=(root, request.to_dict(), str(log))) for _ in range(ASKERS)]
         for asker in askers:
             asker.start()
         for asker in askers:
