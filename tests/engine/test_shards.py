@@ -101,3 +101,12 @@ def test_models_of_another_study_make_room() -> None:
     other = data_id(preset("tiny"), "phi")
     compute_shard(Shard((cka_panel(F, F, CkaView(), other).comparison,), 0, 1).to_dict(), 1)
     assert {name for name, *_ in engine._models} == {F}
+
+
+def test_a_shard_without_memory_ends_in_the_sentence_of_one_process(monkeypatch) -> None:
+    def full(self, *_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(shards._ShardEngine, "_run_group", full)
+    with pytest.raises(UserError, match=rf"2 models \({F}, {G}\) do not fit into the memory of cpu together"):
+        compute_shard(Shard(maps(1).comparisons, 0, 1).to_dict(), 1)
