@@ -20,8 +20,11 @@ from safetensors import SafetensorError, safe_open
 
 from repdiss_core import hub
 from repdiss_core.cache import Entry, ResultStore, write_pack
-from repdiss_core.comparison import Comparison
+from repdiss_core.comparison import Comparison, ModelId
 from repdiss_core.errors import UserError
+from repdiss_core.models import model_spec
+from repdiss_core.models.typed import of_config
+from repdiss_core.result_check import check_result
 from repdiss_core.storage import checksum, write_atomically
 
 FORMAT = "repdiss bundle 1"
@@ -29,6 +32,7 @@ KEY = re.compile(r"[0-9a-f]{64}")
 PIN = re.compile(r"(model|dataset):[\w./@-]+")
 LONGEST_TOKEN = 100  # characters of the token between documents
 FACT = re.compile(r"(tokenizer|separator|config):[\w./@-]+")
+LARGEST = 10**7  # of a model's numbers of layers, dimensions, heads, tokens and positions
 ARRAY_NAME = re.compile(r"\w{1,40}")
 
 
@@ -79,13 +83,15 @@ def _read(path: Path) -> tuple[list[Entry], dict[str, Any]]:
         with safe_open(str(path), framework="numpy") as file:
             stated = file.metadata() or {}
             if stated.get("format") != FORMAT:
-                raise UserError(f"{path.name} is not a bundle of RepDiss ({FORMAT}); it says {stated.get('format', 'nothing')!r}.")
+                raise UserError(f"{path.name} is not a bundle of RepDiss ({FORMAT}); it says {stated.get('format', 'nothing')[:40]!r}.")
             index, pins = json.loads(stated["entries"]), json.loads(stated["pins"])
             named = {f"{key}/{name}" for key, one in index.items() for name in one["arrays"]}
             if named != set(file.keys()):
                 raise UserError(f"{path.name} holds arrays that belong to no result, or lacks some. Export it anew.")
             entries = [_checked(path, key, one, file) for key, one in index.items()]
-    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+            if not all(_is_fact(key, value) for key, value in pins.items()):
+                raise UserError("The bundle names revisions of the hub in a form that is not ours; nothing was kept.")
+    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError, OverflowError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path.name} cannot be read as a bundle ({type(error).__name__}); nothing of it was opened. Export it anew.") from error
@@ -99,15 +105,30 @@ def _checked(path: Path, key: str, stated: dict[str, Any], file: Any) -> Entry:
     arrays = {name: np.asarray(file.get_tensor(f"{key}/{name}")) for name in stated["arrays"]}
     if checksum(arrays, stated["meta"]) != stated["sha256"]:
         raise UserError(f"The result {key[:12]} in {path.name} does not have the hash that is stated; nothing was kept. Export it anew.")
-    if Comparison.from_dict(stated["meta"]["comparison"]).key != key:
+    comparison = Comparison.from_dict(stated["meta"]["comparison"])
+    if comparison.key != key or stated["meta"].get("key", key) != key:
         raise UserError(f"The result {key[:12]} in {path.name} passes for another comparison than it holds; nothing was kept.")
+    try:
+        check_result(comparison, arrays, stated["meta"], (_n_layers(comparison.f), _n_layers(comparison.g)))
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        reason = str(error)[:300] if isinstance(error, UserError) else type(error).__name__
+        raise UserError(f"The result {key[:12]} in {path.name} is none of {str(comparison.measure)[:30]!r} ({reason}); nothing was kept.") from error
     return Entry(key, arrays, stated["meta"], "imported", float(stated["meta"].get("stored_at", 0.0)))
+
+
+def _n_layers(model: ModelId) -> int | None:
+    """The depth of a model that is known here with these very weights."""
+    if not isinstance(model.name, str) or len(model.name) > 300 or model.name.startswith("path:"):  # a stranger's path is not looked at
+        return None
+    try:
+        spec = model_spec(model.name)
+    except UserError:
+        return None
+    return spec.n_layers if spec.weights == model.weights else None
 
 
 def _accept_pins(pins: dict[str, Any]) -> list[str]:
     """Take over what is not pinned here; a sentence where the two machines differ."""
-    if not all(_is_fact(key, value) for key, value in pins.items()):
-        raise UserError("The bundle names revisions of the hub in a form that is not ours; nothing was kept.")
     known, notes = hub.everything(), []
     for key, value in pins.items():
         if key not in known:
@@ -123,9 +144,19 @@ def _accept_pins(pins: dict[str, Any]) -> list[str]:
 def _is_fact(key: str, value: Any) -> bool:
     if FACT.fullmatch(key):
         if key.startswith("config:"):
-            return isinstance(value, dict)
+            return _is_config(value)
         return isinstance(value, str) and (len(value) <= LONGEST_TOKEN if key.startswith("separator:") else KEY.fullmatch(value) is not None)
-    if not PIN.fullmatch(key) or not isinstance(value, dict) or set(value) != {"commit", "files"}:
+    if not PIN.fullmatch(key) or not isinstance(value, dict) or set(value) != {"commit", "files"} or not isinstance(value["files"], dict):
         return False
     inside = all(not name.startswith(("/", "\\")) and ".." not in name and isinstance(size, int) for name, size in value["files"].items())
     return inside and isinstance(value["commit"], str) and hub.COMMIT.fullmatch(value["commit"]) is not None
+
+
+def _is_config(value: Any) -> bool:
+    """Whether a configuration names the shape of a model in numbers that a page can work with."""
+    try:
+        spec = of_config("the bundle's model", value, "", "")
+    except (UserError, TypeError, AttributeError, ArithmeticError):
+        return False
+    numbers = (spec.n_layers, spec.d_model, spec.n_heads, spec.vocab_size, spec.n_ctx)
+    return all(0 < number <= LARGEST for number in numbers) and 0 < spec.n_parameters < LARGEST**2

@@ -35,7 +35,7 @@ FLOORS = (
     ("repdiss_core.hub",),
     ("repdiss_core.cache",),
     ("repdiss_core.entries",),
-    ("repdiss_core.storage", "repdiss_core.reduction"),
+    ("repdiss_core.storage", "repdiss_core.reduction", "repdiss_core.result_check"),
     ("repdiss_core.results",),
     ("repdiss_core.comparison",),
     ("repdiss_core.paths",),

@@ -49,7 +49,7 @@ def model_of_the_hub(tmp_path) -> ModelId:
     from safetensors.torch import save_file
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-    config = {"model_type": "gpt_neox", "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
+    config = {"model_type": "gpt_neox", "rotary_pct": 0.5, "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
               "max_position_embeddings": 16, "hidden_act": "gelu"}  # fmt: skip
     network = GPTNeoXForCausalLM(GPTNeoXConfig(**config))
     save_file({name: p.detach().clone() for name, p in network.named_parameters()}, tmp_path / "model.safetensors")
@@ -101,3 +101,12 @@ def test_models_of_another_study_make_room() -> None:
     other = data_id(preset("tiny"), "phi")
     compute_shard(Shard((cka_panel(F, F, CkaView(), other).comparison,), 0, 1).to_dict(), 1)
     assert {name for name, *_ in engine._models} == {F}
+
+
+def test_a_shard_without_memory_ends_in_the_sentence_of_one_process(monkeypatch) -> None:
+    def full(self, *_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(shards._ShardEngine, "_run_group", full)
+    with pytest.raises(UserError, match=rf"2 models \({F}, {G}\) do not fit into the memory of cpu together"):
+        compute_shard(Shard(maps(1).comparisons, 0, 1).to_dict(), 1)

@@ -97,3 +97,12 @@ def quick_start(monkeypatch):
 def find_this_folder(patch: pytest.MonkeyPatch) -> None:
     """Put it before what children look for modules in."""
     patch.setenv("PYTHONPATH", os.pathsep.join([os.path.dirname(__file__), *filter(None, [os.environ.get("PYTHONPATH")])]))
+
+
+@pytest.fixture
+def nothing_planted(tmp_path, monkeypatch):
+    """No case makes a file beside the cache, and none runs code."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    yield
+    assert os.listdir(tmp_path / "here") == []

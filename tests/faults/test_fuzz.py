@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import json
 import os
@@ -14,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faulting import F, G, cases, tally
-from hypothesis import HealthCheck, given, settings
+from faulting import F, G, tally
+from fuzzing import JSON, LIMIT_S, TEXT, Bomb, fuzzed
+from hypothesis import given
 from hypothesis import strategies as some
 from streamlit.testing.v1 import AppTest
 
@@ -26,63 +26,8 @@ from repdiss_core.errors import UserError
 from repdiss_core.paths import REPOSITORY
 from repdiss_core.storage import DamagedEntry, pack, unpack
 
-LIMIT_S = 5.0
+pytestmark = pytest.mark.usefixtures("nothing_planted")
 PAGES = ["app.py", *(f"pages/{path.name}" for path in sorted((REPOSITORY / "pages").glob("*.py")))]
-JSON = some.recursive(
-    some.none() | some.booleans() | some.integers(-(2**70), 2**70) | some.floats() | some.text(max_size=12),
-    lambda inner: some.lists(inner, max_size=4) | some.dictionaries(some.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
-)
-NASTY = some.sampled_from(
-    ["<script>alert(1)</script>", "../../../etc/passwd", "\x00", "$(touch planted)", "`touch planted`", "'; DROP TABLE Cache; --", "{{7*7}}", "%s%n",
-     "🏴", "²:1", "٣:٣",
-     "\ud800", "-1", "NaN", "1e999", "9" * 40, "A" * 5000, "file:///etc/passwd", "\u202ereversed", "", " ", "\n", "--help", "-", "~", "$HOME"]
-)  # fmt: skip
-TEXT = NASTY | some.text(max_size=30) | some.integers(-(10**12), 10**12).map(str)
-
-
-def fuzzed(what: str):
-    """How hypothesis runs here: the same cases every time; the machine may be busy, so that tests look at processor time themselves.
-
-    A test that has passed leaves its row of docs/reliability.md.
-    """
-
-    def wrap(test):
-        quiet = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-        chosen = settings(max_examples=cases(*COUNTS[what]), deadline=None, derandomize=True, database=None, suppress_health_check=quiet)
-        chosen_test = chosen(test)
-
-        @functools.wraps(chosen_test)
-        def counted(*arguments, **named):
-            chosen_test(*arguments, **named)
-            tally(f"fuzzed {what}", cases=cases(*COUNTS[what]), tracebacks=0, code_run=0, **dict.fromkeys(ALSO.get(what, ()), 0))
-
-        return counted
-
-    return wrap
-
-
-class Bomb:
-    """Leaves a file when unpickled."""
-
-    def __reduce__(self):
-        return (os.mkdir, ("planted",))
-
-
-@pytest.fixture(autouse=True)
-def nothing_planted(tmp_path, monkeypatch):
-    """No case makes a file beside the cache, and none runs code."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    yield
-    assert os.listdir(tmp_path / "here") == []
-
-
-COUNTS = {"cache entries": (150, 10_000), "rows of the cache": (60, 10_000), "job names": (60, 10_000), "model folders": (10, 10_000),
-          "command lines": (40, 10_000), "links (sets of 1 to 6 parameters)": (3, 200)}  # fmt: skip
-# What a test checks beside tracebacks and planted code.
-_PATHS, _TIME = ("paths_left",), ("slower_than_5_s",)
-ALSO = {"rows of the cache": _PATHS, "job names": _PATHS, "model folders": _TIME, "command lines": _TIME}
 WHOLE = {"x": np.arange(12.0).reshape(3, 4), "n": np.arange(3)}
 
 

@@ -31,7 +31,7 @@ from repdiss_core.ui.parts.text import count
 
 MEASURE_NAMES = {"cka": "CKA", "stitching": "stitching", "identity_stitching": "identity stitching"}
 TYPED_MODELS = (*TYPED, "pythia-", "gelu-", "solu-")
-TYPED_HELP = "Beside these: a step of a training (pythia-1b-deduped@step1000), any GPT-NeoX model (hub:org/name@revision), a folder (path:…)."
+TYPED_HELP = "Beside these: a step of a training (pythia-1b-deduped@step1000), any model of a supported architecture (hub:org/name@revision), a folder (path:…)."
 SAME, EVERY = "each with its own number", "every pair"
 HOW_MAPS_READ = (
     "Each cell is a stitch: the row’s model up to its layer, then the column’s model from its layer on. "

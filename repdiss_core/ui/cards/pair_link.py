@@ -11,7 +11,7 @@ from repdiss_core import hub
 from repdiss_core.compose import FLATTEN_LABELS, REDUCTION_LABELS
 from repdiss_core.data import DATASETS, TYPED
 from repdiss_core.errors import UserError
-from repdiss_core.studies.common import CkaView
+from repdiss_core.studies.common import CkaView, resid_mean_of
 from repdiss_core.ui.cards.pair_cards import EVERY, MEASURE_NAMES, TYPED_MODELS, Choice, data_sets, first_of, model_names, setting_of
 from repdiss_core.ui.parts.settings import BATCHES, ESTIMATORS, MASSIVES, RESID_MEANS, STITCHES
 
@@ -72,7 +72,7 @@ def settings_of(choice: Choice) -> dict[str, str]:
         "estimator": ESTIMATORS[view.estimator],
         "over batches": REDUCTION_LABELS[view.reduction],
         "rows": FLATTEN_LABELS[view.flatten],
-        "mean over d_model": RESID_MEANS[view.resid_mean],
+        "mean over d_model": RESID_MEANS[resid_mean_of(view, choice.f, choice.g)],
         "massive tokens": MASSIVES[view.massive],
         "batches": str(view.n_batches),
     }
