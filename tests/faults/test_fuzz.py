@@ -97,10 +97,22 @@ def test_job_names_are_never_paths(name) -> None:
             assert act(name) in (None, "", False)
 
 
-CONFIG = {
-    "model_type": "gpt_neox", "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
-    "max_position_embeddings": 16, "hidden_act": "gelu", "rotary_pct": 0.5,
+SHARED = {"num_key_value_heads": 1, "hidden_act": "silu", "head_dim": 4}
+OWN = {
+    "gpt_neox": {"hidden_act": "gelu", "rotary_pct": 0.5},
+    "gpt2": {"activation_function": "gelu_new"},
+    "gpt_neo": {"activation_function": "gelu_new", "attention_types": [[["global"], 1]], "window_size": 4},
+    "llama": {"hidden_act": "silu"},
+    "mistral": SHARED,
+    "qwen2": SHARED,
+    "qwen3": SHARED,
+    "gemma": SHARED,
+    "gemma2": {**SHARED, "hidden_activation": "silu", "sliding_window": 4, "query_pre_attn_scalar": 4},
+}
+SMALL = {
+    "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, "max_position_embeddings": 16,
 }  # fmt: skip
+CONFIGS = {kind: {"model_type": kind, **SMALL, **own} for kind, own in OWN.items()}
 TRICKS = (
     "auto_map", "attn_implementation", "partial_rotary_factor", "torch_dtype", "_attn_implementation", "rope_parameters", "rope_scaling",
     "quantization_config", "layer_norm_eps", "architectures", "hidden_dropout", "tie_word_embeddings", "attention_bias", "id2label", "num_labels",
@@ -110,26 +122,33 @@ SIZES = some.sampled_from([0, -1, 1, 3, 7, 8, 2**31, 10**12, 2**64, 1.5, "8", No
 
 
 @pytest.fixture(scope="module")
-def whole_model(tmp_path_factory) -> Path:
-    """A folder with a tiny GPT-NeoX."""
+def whole_models() -> dict[str, bytes]:
+    """{architecture: weights of a tiny network}."""
     import torch
-    from safetensors.torch import save_file
-    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+    import transformers
+    from safetensors.torch import save
 
-    folder = tmp_path_factory.mktemp("model")
+    from repdiss_core.models.architectures import ARCHITECTURES
+
+    assert set(CONFIGS) == set(ARCHITECTURES), "an architecture that is read is fuzzed"
     torch.manual_seed(0)
-    save_file({name: p.detach().clone() for name, p in GPTNeoXForCausalLM(GPTNeoXConfig(**CONFIG)).named_parameters()}, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(CONFIG))
-    return folder
+    found = {}
+    for kind, config in CONFIGS.items():
+        known = ARCHITECTURES[kind]
+        network = getattr(transformers, known.network)(getattr(transformers, known.config)(**config, pad_token_id=0))
+        tensors = {name: p.detach().clone() for name, p in network.named_parameters()}
+        found[kind] = save(tensors)
+    return found
 
 
 @some.composite
-def folder_damage(draw) -> tuple[bytes, list[tuple[int, int]], int | None]:
-    """(config.json, bytes to change in the weights, where to cut them)."""
+def folder_damage(draw) -> tuple[str, bytes, list[tuple[int, int]], int | None]:
+    """(architecture, config.json, bytes to change in the weights, where to cut them)."""
+    architecture = draw(some.sampled_from(sorted(CONFIGS)))
     kind = draw(some.sampled_from(("sizes", "keys", "any JSON", "any bytes", "whole")))
-    config = dict(CONFIG)
+    config = dict(CONFIGS[architecture])
     if kind == "sizes":
-        config |= draw(some.dictionaries(some.sampled_from(sorted(set(CONFIG) - {"model_type"})), SIZES, min_size=1, max_size=3))
+        config |= draw(some.dictionaries(some.sampled_from(sorted(set(config) - {"model_type"})), SIZES, min_size=1, max_size=3))
     elif kind == "keys":
         config |= draw(some.dictionaries(some.sampled_from(TRICKS) | some.text(max_size=8), JSON | SIZES, min_size=1, max_size=3))
     text = (
@@ -140,16 +159,16 @@ def folder_damage(draw) -> tuple[bytes, list[tuple[int, int]], int | None]:
     changes = (
         draw(some.lists(some.tuples(some.integers(0, 4000), some.integers(0, 255)), max_size=4)) if kind == "whole" or draw(some.booleans()) else []
     )
-    return text, changes, draw(some.none() | some.integers(0, 4000)) if changes else None
+    return architecture, text, changes, draw(some.none() | some.integers(0, 4000)) if changes else None
 
 
 @fuzzed("model folders")
 @given(folder_damage())
-def test_model_folders_of_any_content(whole_model, tmp_path, damage) -> None:
-    from repdiss_core.models.neox import load_folder
+def test_model_folders_of_any_content(whole_models, tmp_path, damage) -> None:
+    from repdiss_core.models.decoder import load_folder
 
-    config, changes, cut = damage
-    weights = bytearray((whole_model / "model.safetensors").read_bytes())
+    architecture, config, changes, cut = damage
+    weights = bytearray(whole_models[architecture])
     for at, value in changes:
         weights[at % len(weights)] = value
     folder = tmp_path / "model"
@@ -160,7 +179,7 @@ def test_model_folders_of_any_content(whole_model, tmp_path, damage) -> None:
     (folder / "modeling_planted.py").write_text("import os; os.mkdir('planted')")
     began = time.process_time()
     try:
-        model = load_folder(folder, "fuzzed")
+        model = load_folder(folder, "fuzzed", "kept")
     except UserError as error:
         assert time.process_time() - began < LIMIT_S
         assert len(str(error)) < 1000 and "Traceback" not in str(error)
