@@ -109,7 +109,9 @@ def sentence(evidence: Evidence, shown: np.ndarray, margin: float, unit: str) ->
         largest = f"; largest at {evidence.labels[best]}" if shown.sum() > 1 else ""
         return f"The groups part at {_places(evidence.labels, shown)}{largest}: {_effect(evidence, best, unit)}, p {p_words(p[best])}."
     bound = f" A difference of {margin:g} or more is excluded." if (evidence.interval[1][late] < margin).all() else ""
-    return f"No difference was found at any late layer: at most {_effect(evidence, best, unit)} ({evidence.labels[best]}), p {p_words(p[best])}.{bound}"
+    return (
+        f"No difference was found at any late layer: at most {_effect(evidence, best, unit)} ({evidence.labels[best]}), p {p_words(p[best])}.{bound}"
+    )
 
 
 def _told(evidence: Evidence, shown: np.ndarray) -> int:
@@ -179,14 +181,18 @@ def _level(loaded: Loaded, set_name: str) -> Claim:
     some_opposite = bool(((evidence.test.p_adjusted < ALPHA) & (evidence.test.effect < 0))[late].any())
     verdict = HOLDS if shown[late].all() else FAILS if some_opposite else UNDECIDED
     last = int(np.flatnonzero(late)[np.argmin(evidence.test.effect[late])])
-    found = f"Smallest late difference at {evidence.labels[last]}: {_effect(evidence, last, 'of accuracy')}, p {p_words(evidence.test.p_adjusted[last])}."
+    found = (
+        f"Smallest late difference at {evidence.labels[last]}: {_effect(evidence, last, 'of accuracy')}, p {p_words(evidence.test.p_adjusted[last])}."
+    )
     return Claim(claim, "this population", verdict, found, _rests(loaded, evidence, f"{loaded.params.items} pairs of sentences"), "fig7",
                  effect=_as_effect(evidence, last, "accuracy"), card="stitching")  # fmt: skip
 
 
 def _direction(loaded: Loaded, set_name: str) -> Claim:
     penalty = loaded.group_penalty(set_name)
-    claim = "On lexical overlap, a generalizing model under a heuristic one answers better than a heuristic one under a generalizing one, at late cuts."
+    claim = (
+        "On lexical overlap, a generalizing model under a heuristic one answers better than a heuristic one under a generalizing one, at late cuts."
+    )
     if penalty is None:
         return _missing(claim, "fig7", True)
     evidence = _cut_evidence(loaded, set_name, "direction")

@@ -72,7 +72,14 @@ def _early(loaded: Loaded) -> Claim:
         return _missing(sentence, found, "fig3")
     mean, interval = found["early"]
     verdict = HOLDS if interval[0] > SHARED else FAILS if interval[1] < SHARED else UNDECIDED
-    return _claim(sentence, verdict, f"Early CKA across shapes {mean:.3f} [{interval[0]:.3f}, {interval[1]:.3f}].", _shapes(loaded), "fig3", effect=_effect(mean, interval))
+    return _claim(
+        sentence,
+        verdict,
+        f"Early CKA across shapes {mean:.3f} [{interval[0]:.3f}, {interval[1]:.3f}].",
+        _shapes(loaded),
+        "fig3",
+        effect=_effect(mean, interval),
+    )
 
 
 def _early_over_late(loaded: Loaded) -> Claim:
@@ -95,7 +102,11 @@ def _block_structure(loaded: Loaded) -> Claim:
     found = {name: one for name, one in judged.items() if not isinstance(one, str)}
     if not found:
         return _claim(sentence, UNDECIDED, next(str(one) for one in judged.values()), "", "fig10")
-    three = [name for name, one in found.items() if len(one.segmentation.blocks) >= 3 and one.segmentation.blocks[-1][1] - one.segmentation.blocks[-1][0] == 1]
+    three = [
+        name
+        for name, one in found.items()
+        if len(one.segmentation.blocks) >= 3 and one.segmentation.blocks[-1][1] - one.segmentation.blocks[-1][0] == 1
+    ]
     some = [name for name, one in found.items() if one.segmentation.found]
     told = "; ".join(
         f"{short_name(name)}: {_blocks_words(one.segmentation.blocks)}, contrast {one.segmentation.contrast:.3f} [{one.contrast[0]:.3f}, {one.contrast[1]:.3f}]"
@@ -165,7 +176,15 @@ def _grows(loaded: Loaded, against: str) -> Claim:
     verdict = UNDECIDED if line.verdict == "undecided" else HOLDS if line.verdict == wanted else FAILS
     unit = "a nat of loss" if ours else "a factor of ten in parameters"
     told = f"Slope {_interval(line.slope, line.interval)} of CKA {unit}; rank correlation {line.rank_correlation:+.2f}, p {p_words(line.p)}."
-    return _claim(sentence, verdict, told, f"{line.n} regular shapes, seeds averaged; 95 % t interval of the slope", "fig10", ours, _effect(line.slope, line.interval, unit=f"CKA {unit}"))
+    return _claim(
+        sentence,
+        verdict,
+        told,
+        f"{line.n} regular shapes, seeds averaged; 95 % t interval of the slope",
+        "fig10",
+        ours,
+        _effect(line.slope, line.interval, unit=f"CKA {unit}"),
+    )
 
 
 def _head_dimension(loaded: Loaded, at_loss: bool) -> Claim:
@@ -180,7 +199,11 @@ def _head_dimension(loaded: Loaded, at_loss: bool) -> Claim:
     own = differences[PREDICTED_LAYER - 1]
     told = "; ".join(f"layer {l}: {_interval(d.mean, d.interval)}" for l, d in enumerate(differences, start=1))
     odd, twin = own.n
-    more = f"; corrected for all layers, layer {PREDICTED_LAYER}: {_interval(own.mean, found.joint[PREDICTED_LAYER - 1].interval)}" if not at_loss else ""
+    more = (
+        f"; corrected for all layers, layer {PREDICTED_LAYER}: {_interval(own.mean, found.joint[PREDICTED_LAYER - 1].interval)}"
+        if not at_loss
+        else ""
+    )
     path = f", the twin's path from one training, its seed spread from {twin}" if at_loss else f" and {twin} of its twin"
     rests = f"{odd} seeds of the suspect{path}; layer {PREDICTED_LAYER} was named by a pilot before; 95 % t intervals over seeds"
     return _claim(sentence, _sign_verdict(own), f"Suspect minus twin, best match: {told}{more}.", rests, "table1", True,

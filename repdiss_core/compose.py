@@ -207,7 +207,8 @@ def _stitch_caption(views: list[CurveView], setting: Preset) -> Caption:
     estimator = "identity stitching (phi = id)" if identity else f"phi = LayerNorm + affine, {ways[0].label if ways else 'own settings'}"
     return Caption(
         models=model_names([n for v in views for n in (v.spec.comparisons[0].f.name, v.spec.comparisons[0].g.name)]),
-        data=f"{first.data.name}: evaluated on the {first.data.split} split" + ("" if identity else f", phi trained on the {first.setting('phi_split')} split"),
+        data=f"{first.data.name}: evaluated on the {first.data.split} split"
+        + ("" if identity else f", phi trained on the {first.setting('phi_split')} split"),
         amount=amount(eval_batches, first.data.sequences_per_batch, first.data.tokens_per_sequence),
         estimator=estimator,
         interval="95 % t interval over evaluation sequences",

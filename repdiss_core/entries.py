@@ -52,9 +52,7 @@ class PackIndex:
                 raise DamagedEntry("its checksum does not match its content")
             check_key(key, stated["meta"])
         except (DamagedEntry, OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-            self._problems.append(
-                f"The {self._origin} result {key[:12]} in {path.name} is damaged and was skipped ({error}). {self._restore}"
-            )
+            self._problems.append(f"The {self._origin} result {key[:12]} in {path.name} is damaged and was skipped ({error}). {self._restore}")
             return None
         return Entry(key, arrays, stated["meta"], self._origin, stored_at(stated["meta"]))
 
@@ -71,9 +69,7 @@ class PackIndex:
                     with safe_open(str(path), framework="numpy") as pack_file:
                         entries = dict(json.loads(pack_file.metadata()["entries"]))
                 except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-                    self._problems.append(
-                        f"The {self._origin} results {path.name} cannot be read ({type(error).__name__}). {self._restore}"
-                    )
+                    self._problems.append(f"The {self._origin} results {path.name} cannot be read ({type(error).__name__}). {self._restore}")
                     continue
                 self._index.update({key: (path, stated) for key, stated in entries.items()})
         return self._index

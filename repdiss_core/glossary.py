@@ -1,6 +1,5 @@
 """The terms of the pages: what each means, its formula in LaTeX, and where it comes from."""
 
-# ruff: noqa: E501  (a table of sentences)
 from __future__ import annotations
 
 import re

@@ -1,6 +1,5 @@
 """The guided tour: the paper's three studies in steps. Every sentence is a template that computed claims and results fill in."""
 
-# ruff: noqa: E501  (a table of sentences)
 from __future__ import annotations
 
 import re
@@ -103,7 +102,9 @@ def _still_falling(facts: Facts) -> str:
         if curves and kind(spec.comparisons[0].f.name) != kind(spec.comparisons[0].g.name):
             tenth = max(1, curves[0].train_loss.size // 10)
             drops = [float(np.mean(c.train_loss[:tenth]) - np.mean(c.train_loss[-tenth:])) for c in curves]
-            told.append(f"{spec.name}: the loss falls by {min(drops):.3f} to {max(drops):.3f} nats a token from the first tenth of the steps to the last")
+            told.append(
+                f"{spec.name}: the loss falls by {min(drops):.3f} to {max(drops):.3f} nats a token from the first tenth of the steps to the last"
+            )
     return "; ".join(told) + "." if told else "The stitches are not trained yet."
 
 

@@ -103,7 +103,7 @@ def test_no_files_import_each_other_in_a_circle() -> None:
         found = {imported if imported in paths else imported.rpartition(".")[0] for imported, _, _ in imports(paths[name])}
         return (found & set(paths)) - {name}
 
-    left = {name: read(name) for name in paths if not paths[name].name == "__init__.py"}
+    left = {name: read(name) for name in paths if paths[name].name != "__init__.py"}
     while ends := [name for name, needs in left.items() if not needs & set(left)]:
         for name in ends:
             del left[name]

@@ -168,7 +168,9 @@ def permutation_test(matrix: np.ndarray, is_top: np.ndarray, statistic: str = "g
     m = len(matrix)
     off = ~np.eye(m, dtype=bool)
     if not np.isfinite(matrix[off]).all():
-        raise UserError(f"{int((~np.isfinite(matrix[off])).any(axis=1).sum())} pairs of models have no value at some layer; compute them before testing groups.")
+        raise UserError(
+            f"{int((~np.isfinite(matrix[off])).any(axis=1).sum())} pairs of models have no value at some layer; compute them before testing groups."
+        )
     signs, exact = _splits(is_top, seed)
     found = STATISTICS[statistic](matrix, signs)
     scale = found.std(axis=0)

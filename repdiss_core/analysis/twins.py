@@ -69,7 +69,9 @@ def value_at_loss(losses: Sequence[float], values: Sequence[float], target: floa
     return float(np.interp(target, x, y))
 
 
-def difference_at_loss(odd: Sequence[tuple[float, float]], twin: Sequence[tuple[float, float]], twin_ends: Sequence[float], level: float = 0.95) -> SeedDifference:
+def difference_at_loss(
+    odd: Sequence[tuple[float, float]], twin: Sequence[tuple[float, float]], twin_ends: Sequence[float], level: float = 0.95
+) -> SeedDifference:
     """Odd members minus their twin at the loss that each odd member has: is the difference more than that of worse models?
 
     The twin's value at a loss is read off one training (`value_at_loss`). Another seed would have given another path; its standard

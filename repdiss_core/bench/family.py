@@ -27,11 +27,28 @@ def run(json_path: str | None) -> int:
     few, many = found["growth"]
     ratio = many["seconds"] / few["seconds"] / (many["members"] / few["members"])
     rows = [
-        (f"CKA of the whole family, {BATCHES} batches of 1024 tokens, all pairs, worker start included", f"{found['whole_s']:.1f} s", found["whole_s"] <= WHOLE_TARGET_S, f"{WHOLE_TARGET_S:g} s"),
-        (f"{few['members']} → {many['members']} members of one shape, all pairs: wall time against linear growth", f"{ratio:.2f}", ratio <= GROWTH_TARGET, f"{GROWTH_TARGET}"),
+        (
+            f"CKA of the whole family, {BATCHES} batches of 1024 tokens, all pairs, worker start included",
+            f"{found['whole_s']:.1f} s",
+            found["whole_s"] <= WHOLE_TARGET_S,
+            f"{WHOLE_TARGET_S:g} s",
+        ),
+        (
+            f"{few['members']} → {many['members']} members of one shape, all pairs: wall time against linear growth",
+            f"{ratio:.2f}",
+            ratio <= GROWTH_TARGET,
+            f"{GROWTH_TARGET}",
+        ),
     ]
     if found["redraw_s"] is not None:
-        rows.append((f"{sum(PYTHIA_LAYERS)} × {sum(PYTHIA_LAYERS)} layers drawn anew in the browser, median", f"{found['redraw_s']:.2f} s", found["redraw_s"] <= REDRAW_TARGET_S, f"{REDRAW_TARGET_S} s"))
+        rows.append(
+            (
+                f"{sum(PYTHIA_LAYERS)} × {sum(PYTHIA_LAYERS)} layers drawn anew in the browser, median",
+                f"{found['redraw_s']:.2f} s",
+                found["redraw_s"] <= REDRAW_TARGET_S,
+                f"{REDRAW_TARGET_S} s",
+            )
+        )
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.machine()}")
     for what, value, met, target in rows:
         print(f"{what:88} {value:>8}   target {target} {'met' if met else 'MISSED'}")
@@ -95,9 +112,9 @@ def _pass_seconds(models: list[Any], n_batches: int) -> float:
     with empty_cache():
         store, stream = ResultStore.open(), _stream(data)
         begun = time.perf_counter()
-        FeaturePass(FeatureGroup(data, comparisons), n_batches, store, ActivationCache(budget_bytes=0), lambda model, mean: ids[model], stream, {}).run(
-            lambda fraction, message: None, lambda: False
-        )
+        FeaturePass(
+            FeatureGroup(data, comparisons), n_batches, store, ActivationCache(budget_bytes=0), lambda model, mean: ids[model], stream, {}
+        ).run(lambda fraction, message: None, lambda: False)
         return time.perf_counter() - begun
 
 

@@ -79,9 +79,7 @@ def run(seconds: float, sessions: int, browsers: int, json_path: str | None = No
     print(f"errors: {found['n_errors']}" + "".join(f"\n  {line}" for line in found["errors"]))
     print(
         "server's resident memory, MiB: {middle} in the middle, {end} at the end, {highest} highest, "
-        "growing by {growth_per_minute} a minute at last".format(
-            **found["memory_mib"]
-        )
+        "growing by {growth_per_minute} a minute at last".format(**found["memory_mib"])
     )
     if json_path:
         Path(json_path).write_text(json.dumps(found, indent=1), encoding="utf-8")

@@ -31,14 +31,25 @@ def run(json_path: str | None) -> int:
         cka = request_for(study.cka_pairs(params, name).values(), params.chunks)
         stitching = request_for(study.stitched_pairs(params, name, groups).values(), 1)
         rows = [
-            _row(f"CKA, {len(models)} models, {len(cka.comparisons)} pairs, 6 layers, {params.chunks} chunks of 1024 rows", job_seconds(cka, TITLE), CKA_TARGET_S),
-            _row(f"identity stitching, {len(stitching.comparisons)} ordered pairs, all cuts, {params.items} items", job_seconds(stitching, TITLE), STITCHING_TARGET_S),
+            _row(
+                f"CKA, {len(models)} models, {len(cka.comparisons)} pairs, 6 layers, {params.chunks} chunks of 1024 rows",
+                job_seconds(cka, TITLE),
+                CKA_TARGET_S,
+            ),
+            _row(
+                f"identity stitching, {len(stitching.comparisons)} ordered pairs, all cuts, {params.items} items",
+                job_seconds(stitching, TITLE),
+                STITCHING_TARGET_S,
+            ),
         ]
         growth = [_pass_seconds(params, study, models[:size]) for size in SIZES]
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.machine()}")
     for row in rows:
         print(f"{row['what']:72} {row['seconds']:6.1f} s   target {row['target']:g} s {'met' if row['seconds'] <= row['target'] else 'MISSED'}")
-    print("CKA, one chunk: models → forward passes and Grams | products of pairs, s: " + ", ".join(f"{g['models']} → {g['linear']:.2f} | {g['pairs']:.3f}" for g in growth))
+    print(
+        "CKA, one chunk: models → forward passes and Grams | products of pairs, s: "
+        + ", ".join(f"{g['models']} → {g['linear']:.2f} | {g['pairs']:.3f}" for g in growth)
+    )
     if json_path:
         Path(json_path).write_text(json.dumps({"rows": rows, "growth": growth}, indent=1) + "\n", encoding="utf-8")
     return int(any(row["seconds"] > row["target"] for row in rows))

@@ -20,7 +20,9 @@ ENDINGS = (".html", ".json", ".csv", ".svg", ".png")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.html, .json, .csv, .svg or .png.")
 @setting_options
 @click.option("--stitch", default=None, help="Stitching preset (default: the preset's).")
-@click.option("--quantity", type=click.Choice(("loss", "penalty")), default="loss", show_default=True, help="Figures 2 and 7: loss shows the accuracy.")
+@click.option(
+    "--quantity", type=click.Choice(("loss", "penalty")), default="loss", show_default=True, help="Figures 2 and 7: loss shows the accuracy."
+)
 @click.option("--seed-gelu", type=int, default=0, show_default=True)
 @click.option("--seed-solu", type=int, default=0, show_default=True)
 @population_options

@@ -76,7 +76,11 @@ def write_table(out: Path, forms: list[dict[str, Any]]) -> None:
     from repdiss_core import exports, html_export
 
     columns = ["family", "name", *forms[0]["columns"], "source", "analysis"]
-    rows = [[form["title"], row["name"], *(row[c] for c in form["columns"]), row["source"], row["analysis"] or ""] for form in forms for row in form["rows"]]
+    rows = [
+        [form["title"], row["name"], *(row[c] for c in form["columns"]), row["source"], row["analysis"] or ""]
+        for form in forms
+        for row in form["rows"]
+    ]
     if out.suffix == ".json":
         out.write_text(exports.to_json({"figure": "table1", "title": "Head dimensions", "panels": forms}), encoding="utf-8")
     elif out.suffix == ".csv":

@@ -60,6 +60,7 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
         store, request = ResultStore.open(), Request.from_dict(form["request"])
         if form.get("fresh"):
             _forget_once(store, form, status.job_id)
+
         def wanted_to_stop() -> bool:
             return stop.is_set() or jobs.cancel_wanted(status.job_id)
 

@@ -33,7 +33,9 @@ def stitching_panel(loaded: Loaded, set_name: str, quantity: str, state: str) ->
     found = loaded.accuracy[set_name]
     n_cuts = found.values.shape[-1]
     x = np.linspace(0, 1, n_cuts) if n_cuts else np.array([0.0, 1.0])
-    labels = tuple("embeddings only" if c == 0 else "only the head exchanged" if c == n_cuts - 1 else f"after block {c} of {n_cuts - 1}" for c in range(len(x)))
+    labels = tuple(
+        "embeddings only" if c == 0 else "only the head exchanged" if c == n_cuts - 1 else f"after block {c} of {n_cuts - 1}" for c in range(len(x))
+    )
     if not found.complete or not n_cuts:
         return DepthPanel(words.SHORT_SETS[set_name], x, labels, state=progress(state, found.origin, "ordered pairs"))
     values = found.values if quantity == "accuracy" else found.penalty
@@ -71,7 +73,8 @@ def compose_stitching(loaded: Loaded, look: Look, sets: tuple[str, ...], quantit
         models=words.models_words(loaded),
         data=words.sets_words(sets),
         amount=f"{loaded.params.items} pairs of sentences a set · {n * (n - 1)} ordered pairs of models",
-        estimator="identity stitching at every cut; the last cut exchanges only the head" + ("; overlap: entailed or not" if len(sets) > 1 or sets[0] != study.IN_DISTRIBUTION else ""),
+        estimator="identity stitching at every cut; the last cut exchanges only the head"
+        + ("; overlap: entailed or not" if len(sets) > 1 or sets[0] != study.IN_DISTRIBUTION else ""),
         interval=words.interval_words(penalty_test(loaded, sets[0])),
         departures=words.departures_words(loaded.params),
     )
@@ -126,11 +129,19 @@ def compose_pair_stitching(accuracy: dict[str, Any], f: str, g: str, look: Look,
             curves.append(GroupCurve(f"{bottom} → {top}", kind, values, blank, 1))
             forms.append(_pair_form(f"{name}: {bottom} → {top}", bottom, top, values))
         panels.append(DepthPanel(words.SHORT_SETS[name], x, labels, tuple(curves), True, state=progress(state, found.origin, "ordered pairs")))
-    told = "; ".join(f"{words.SHORT_SETS[name].lower()}: {f} alone {found.own[found.models.index(f)]:.3f}, {g} alone {found.own[found.models.index(g)]:.3f}" for name, found in accuracy.items() if found.complete)
+    told = "; ".join(
+        f"{words.SHORT_SETS[name].lower()}: {f} alone {found.own[found.models.index(f)]:.3f}, {g} alone {found.own[found.models.index(g)]:.3f}"
+        for name, found in accuracy.items()
+        if found.complete
+    )
     n_items = max((found.n_items for found in accuracy.values()), default=0)
     amount = f"{n_items} pairs of sentences a set, one pair of models in both directions" if n_items else ""
-    caption = Caption(models=f"{f} and {g}", data=words.sets_words(tuple(accuracy)), amount=amount, estimator="identity stitching at every cut", interval=told)
-    return drawn(depth_curves(panels, look, "fraction of layers in the bottom model", "accuracy", 340), caption, [a.origin for a in accuracy.values()], forms)
+    caption = Caption(
+        models=f"{f} and {g}", data=words.sets_words(tuple(accuracy)), amount=amount, estimator="identity stitching at every cut", interval=told
+    )
+    return drawn(
+        depth_curves(panels, look, "fraction of layers in the bottom model", "accuracy", 340), caption, [a.origin for a in accuracy.values()], forms
+    )
 
 
 def compose_pair_cka(cka: dict[str, Any], f: str, g: str, look: Look, state: str = "not computed yet") -> Drawn:
@@ -156,4 +167,13 @@ def compose_pair_cka(cka: dict[str, Any], f: str, g: str, look: Look, state: str
 
 def _pair_form(title: str, f: str, g: str, values: np.ndarray) -> dict[str, Any]:
     labels, blank = [str(i) for i in range(len(values))], [None] * len(values)
-    return {"title": title, "rows": f, "columns": g, "row_labels": labels, "column_labels": labels, "values": values.tolist(), "standard_error": blank, "interval": {"level": 0.95, "lower": blank, "upper": blank}}
+    return {
+        "title": title,
+        "rows": f,
+        "columns": g,
+        "row_labels": labels,
+        "column_labels": labels,
+        "values": values.tolist(),
+        "standard_error": blank,
+        "interval": {"level": 0.95, "lower": blank, "upper": blank},
+    }

@@ -64,7 +64,11 @@ def clusterings(loaded: Loaded, set_name: str) -> tuple[Clustering, ...]:
     for method in clustering.METHODS:
         labels = clustering.cluster(distance, 2, method)
         sizes = tuple(sorted((int(n) for n in np.bincount(labels)), reverse=True))
-        scores = (clustering.silhouette(distance, labels), clustering.adjusted_rand_index(labels, wanted), clustering.chance_of_agreement(labels, wanted))
+        scores = (
+            clustering.silhouette(distance, labels),
+            clustering.adjusted_rand_index(labels, wanted),
+            clustering.chance_of_agreement(labels, wanted),
+        )
         found.append(Clustering(method, *scores, sizes))
     return tuple(found)
 
@@ -101,11 +105,23 @@ def distance_forms(loaded: Loaded, set_name: str, kinds: dict[str, np.ndarray]) 
     for kind, values in kinds.items():
         names = [[loaded.groups.models[int(i)] for i in pair] for pair in pairs[kind]]
         form = words.curve_form(loaded, set_name, "distance", kind, [f for f, _ in names], values, None, np.full((2, len(values)), np.nan))
-        forms.append(form | {"measure": "cka_distance", "unit": "radians", "column_labels": [g for _, g in names], "n_pairs": len(values), "mean": float(values.mean())})
+        forms.append(
+            form
+            | {
+                "measure": "cka_distance",
+                "unit": "radians",
+                "column_labels": [g for _, g in names],
+                "n_pairs": len(values),
+                "mean": float(values.mean()),
+            }
+        )
     test = distance_test(loaded, set_name)
     if test is not None:
         form = words.curve_form(loaded, set_name, "distance", "within minus between", ["all"], test.effect, None, np.full((2, 1), np.nan))
-        found = [{"method": c.method, "silhouette": c.silhouette, "adjusted_rand_index": c.agreement, "p": c.p, "sizes": list(c.sizes)} for c in clusterings(loaded, set_name)]
+        found = [
+            {"method": c.method, "silhouette": c.silhouette, "adjusted_rand_index": c.agreement, "p": c.p, "sizes": list(c.sizes)}
+            for c in clusterings(loaded, set_name)
+        ]
         forms.append(form | {"measure": "cka_distance", "p": test.p.tolist(), "n_splits": test.n_splits, "exact": test.exact, "clustering": found})
     return forms
 
@@ -127,7 +143,17 @@ def compose_map(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = 
             panels.append(MapPanel(words.SHORT_SETS[name], state=progress(state, found.origin, "pairs")))
             continue
         tree = clustering.dendrogram(distance)
-        panels.append(MapPanel(words.SHORT_SETS[name], found.models, distance, tree.leaves, tree.branches, _accuracy(loaded, found.models), _groups(loaded, found.models)))
+        panels.append(
+            MapPanel(
+                words.SHORT_SETS[name],
+                found.models,
+                distance,
+                tree.leaves,
+                tree.branches,
+                _accuracy(loaded, found.models),
+                _groups(loaded, found.models),
+            )
+        )
     caption = Caption(
         models=f"all {len(loaded.overlap_accuracy)} models of the population",
         data=words.sets_words(sets),
@@ -150,7 +176,9 @@ def compose_points(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str
             continue
         points, stress = clustering.metric_mds(distance)
         stresses.append(f"{words.SHORT_SETS[name].lower()} {stress:.2f}")
-        panels.append(PointPanel(words.SHORT_SETS[name], found.models, points, _accuracy(loaded, found.models), _groups(loaded, found.models), stress))
+        panels.append(
+            PointPanel(words.SHORT_SETS[name], found.models, points, _accuracy(loaded, found.models), _groups(loaded, found.models), stress)
+        )
     caption = Caption(
         models=f"all {len(loaded.overlap_accuracy)} models of the population; circles: the {loaded.groups.k} generalizing, squares: the {loaded.groups.k} heuristic; small diamonds: between",
         data=words.sets_words(sets),
@@ -164,8 +192,20 @@ def compose_points(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str
 def _matrix_form(loaded: Loaded, set_name: str) -> dict[str, Any]:
     distance, models = loaded.distance(set_name), list(loaded.cka[set_name].models)
     blank = [[None] * len(models) for _ in models]
-    form = {"title": f"distances, {words.SHORT_SETS[set_name].lower()}", "measure": "cka_distance", "rows": "", "columns": set_name, "row_labels": models, "column_labels": models}
-    form |= {"unit": "radians", "standard_error": blank, "interval": {"level": 0.95, "lower": blank, "upper": blank}, "provenance": words.provenance(loaded)}
+    form = {
+        "title": f"distances, {words.SHORT_SETS[set_name].lower()}",
+        "measure": "cka_distance",
+        "rows": "",
+        "columns": set_name,
+        "row_labels": models,
+        "column_labels": models,
+    }
+    form |= {
+        "unit": "radians",
+        "standard_error": blank,
+        "interval": {"level": 0.95, "lower": blank, "upper": blank},
+        "provenance": words.provenance(loaded),
+    }
     return form | {"values": None if distance is None else distance.tolist()}
 
 

@@ -73,7 +73,14 @@ def provenance(loaded: Loaded) -> dict[str, Any]:
     """What the numbers rest on."""
     p, groups = loaded.params, loaded.groups
     chosen = {"population": p.population, "k": p.k, "ranked_by": p.rank_by, "hook": p.hook, "rows": p.rows, "estimator": p.estimator}
-    return {**chosen, "items": p.items, "chunks": p.chunks, "n_pairs": groups.n_pairs, "generalizing": list(groups.top), "heuristic": list(groups.bottom)}
+    return {
+        **chosen,
+        "items": p.items,
+        "chunks": p.chunks,
+        "n_pairs": groups.n_pairs,
+        "generalizing": list(groups.top),
+        "heuristic": list(groups.bottom),
+    }
 
 
 def _finite(values: np.ndarray) -> list[float | None]:
@@ -98,7 +105,11 @@ def chunks_words(loaded: Loaded, sets: tuple[str, ...]) -> str:
 
 
 def features_words(params: Params) -> str:
-    rows = {"tokens": "tokens without padding as rows", "padded": "all positions as rows, padding included (the paper's way)", "cls": "[CLS] as rows"}[params.rows]
+    rows = {
+        "tokens": "tokens without padding as rows",
+        "padded": "all positions as rows, padding included (the paper's way)",
+        "cls": "[CLS] as rows",
+    }[params.rows]
     hook = "before the residual addition" if params.hook == "mlp_out" else "after the residual addition"
     return f"{params.estimator} CKA, {rows}, block outputs {hook}"
 
@@ -108,11 +119,19 @@ def interval_words(test: PermutationTest | None) -> str:
     if test is None:
         return bands
     kind = "all" if test.exact else "random"
-    return f"{bands}; p: permutation of {test.n_models} models ({test.n_splits:,} {kind} splits), corrected for {len(test.p)} layers".replace(",", "\u2009", 1) if test.n_splits >= 1000 else f"{bands}; p: permutation of {test.n_models} models ({test.n_splits} {kind} splits), corrected for {len(test.p)} layers"
+    return (
+        f"{bands}; p: permutation of {test.n_models} models ({test.n_splits:,} {kind} splits), corrected for {len(test.p)} layers".replace(
+            ",", "\u2009", 1
+        )
+        if test.n_splits >= 1000
+        else f"{bands}; p: permutation of {test.n_models} models ({test.n_splits} {kind} splits), corrected for {len(test.p)} layers"
+    )
 
 
 def departures_words(params: Params) -> tuple[str, ...]:
-    ours = "The models are tiny BERTs trained on a template grammar; the paper's are 100 fine-tunings of bert-base on MNLI, measured on MNLI and HANS."
+    ours = (
+        "The models are tiny BERTs trained on a template grammar; the paper's are 100 fine-tunings of bert-base on MNLI, measured on MNLI and HANS."
+    )
     told = [] if params.population == study.FEATHER else [ours]
     if params.rows != "padded":
         told.append("Padding is left out of the features; the paper pads to 512 tokens and counts padding as rows.")

@@ -186,7 +186,9 @@ def twins(loaded: Loaded) -> Twins | str:
 def _at_loss(odd: np.ndarray, losses: np.ndarray, twin: np.ndarray, path: dict[str, tuple[float, np.ndarray]]) -> tuple[SeedDifference, ...] | str:
     try:
         return tuple(
-            difference_at_loss([(loss, row[l]) for loss, row in zip(losses, odd, strict=True)], [(loss, row[l]) for loss, row in path.values()], twin[:, l])
+            difference_at_loss(
+                [(loss, row[l]) for loss, row in zip(losses, odd, strict=True)], [(loss, row[l]) for loss, row in path.values()], twin[:, l]
+            )
             for l in range(odd.shape[1])
         )
     except UserError as error:

@@ -35,7 +35,12 @@ def compose_all_layers(loaded: Loaded, look: Look, state: str) -> Drawn:
     names = [short_name(name) for name in maps.members]
     layers = [f"{name}:{layer}" for name, depth in zip(names, maps.depths, strict=True) for layer in range(1, depth + 1)]
     caption = words.caption(loaded, f"{len(names)} members", f"{len(layers)} layers, each against all", "standard errors over batches on hover")
-    return drawn(loaded, all_layers(names, maps.depths, values, error, look, state=state), caption, [words.matrix_form(loaded, "CKA of all layers", layers, values, error)])
+    return drawn(
+        loaded,
+        all_layers(names, maps.depths, values, error, look, state=state),
+        caption,
+        [words.matrix_form(loaded, "CKA of all layers", layers, values, error)],
+    )
 
 
 def compose_pair(
@@ -49,7 +54,13 @@ def compose_pair(
 
 
 def compose_figure(
-    store: ResultStore, loaded: Loaded, figure_id: str, look: Look, relative: bool = False, state: str = "not computed yet", style: MapStyle = USUAL_STYLE
+    store: ResultStore,
+    loaded: Loaded,
+    figure_id: str,
+    look: Look,
+    relative: bool = False,
+    state: str = "not computed yet",
+    style: MapStyle = USUAL_STYLE,
 ) -> Drawn:
     """Figure 3, 9 or 10 for the chosen family."""
     return _grid(store, loaded, figure_parts(figure_id, loaded.params), look, relative, state, GRID_HEIGHT, style)

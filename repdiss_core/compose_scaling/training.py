@@ -65,7 +65,10 @@ def _twin_series(loaded: Loaded, found: Twins, suspect: tuple[str, str], layer: 
         y = np.array([values[layer] for _, values in path.values()])
         told = tuple(words.hover(name, f"loss {a:.3f}", f"best match {b:.3f}") for name, a, b in zip(path, x, y, strict=True))
         series.append(Series(shape, x, y, None, told, color, symbol, dash))
-        told = tuple(words.hover(f"{shape}, seed {i}", f"loss {a:.3f}", f"best match {b:.3f}") for i, (a, b) in enumerate(zip(losses, ends[:, layer], strict=True)))
+        told = tuple(
+            words.hover(f"{shape}, seed {i}", f"loss {a:.3f}", f"best match {b:.3f}")
+            for i, (a, b) in enumerate(zip(losses, ends[:, layer], strict=True))
+        )
         series.append(Series("", losses[1:], ends[1:, layer], None, told[1:], color, symbol))
     return series
 
@@ -76,7 +79,11 @@ def _forms(loaded: Loaded, found: Twins) -> list[dict]:
         if isinstance(differences, str):
             continue
         labels = [(f"layer {l + 1}", loaded.reference) for l in range(len(differences))]
-        forms.append(words.form(loaded, title, "layer", "largest member", labels, [d.mean for d in differences], np.stack([d.interval for d in differences], axis=1)))
+        forms.append(
+            words.form(
+                loaded, title, "layer", "largest member", labels, [d.mean for d in differences], np.stack([d.interval for d in differences], axis=1)
+            )
+        )
     return forms
 
 
@@ -114,7 +121,9 @@ def _training_series(loaded: Loaded, owner: str) -> tuple[list[Series], list[dic
     series, forms = [], []
     for l in range(model_spec(owner).n_layers):
         rows = np.array([mean_interval(one.values[:, l, l]) for one in maps if one is not None] + [(1.0, 0.0, 1.0, 1.0)]).T
-        told = tuple(words.hover(f"layer {l + 1} after {t:.1f}M tokens", words.value_words(*row)) for t, row in zip(tokens, rows[[0, 2, 3]].T, strict=True))
+        told = tuple(
+            words.hover(f"layer {l + 1} after {t:.1f}M tokens", words.value_words(*row)) for t, row in zip(tokens, rows[[0, 2, 3]].T, strict=True)
+        )
         series.append(Series(f"layer {l + 1}", tokens, rows[0], rows[2:], told, LAYER_COLORS[l % len(LAYER_COLORS)], "circle", "solid"))
         labels = [(f"{t:.3f}M tokens", f"layer {l + 1}") for t in tokens]
         forms.append(words.form(loaded, f"{shape_of(owner)}, layer {l + 1}: CKA with its end", owner, owner, labels, rows[0], rows[2:], rows[1]))

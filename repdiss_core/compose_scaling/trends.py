@@ -51,7 +51,13 @@ def compose_trends(loaded: Loaded, look: Look, state: str, height: int = 380) ->
         line = within_trend(loaded, against)
         ticks = _size_ticks(loaded) if against == "size" else {}
         panels.append(
-            SeriesPanel(f"{title}: {trend_words(line)}", x_title, "CKA within a model", (*_points(loaded, x, found, look), *_line(loaded, x, found, line)), ticks)
+            SeriesPanel(
+                f"{title}: {trend_words(line)}",
+                x_title,
+                "CKA within a model",
+                (*_points(loaded, x, found, look), *_line(loaded, x, found, line)),
+                ticks,
+            )
         )
     figure = series_panels(panels, look, height)
     labels = [(short_name(name), "itself") for name in loaded.maps.members]
@@ -122,20 +128,35 @@ def compose_early_late(loaded: Loaded, look: Look, state: str, height: int = 380
     title = f"Early minus late: {words.value_words(*_flat(summary['early minus late']))}" if not isinstance(summary, str) else ""
     x = np.arange(len(shapes), dtype=float)
     series = []
-    for name, values, symbol, dash, color in (("first third of the layers", early, "circle", "solid", "gelu"), ("last third", late, "square", "dash", "solu")):
+    for name, values, symbol, dash, color in (
+        ("first third of the layers", early, "circle", "solid", "gelu"),
+        ("last third", late, "square", "dash", "solu"),
+    ):
         rows = [values[i][np.isfinite(values[i])] for i in range(len(shapes))]
         if not all(r.size for r in rows):
             continue
         mean = np.array([r.mean() for r in rows])
         ends = np.array([[r.min() for r in rows], [r.max() for r in rows]])
-        told = tuple(words.hover(f"{s}, {name}", f"CKA with the others {m:.3f}, from {a:.3f} to {b:.3f}") for s, m, a, b in zip(shapes, mean, *ends, strict=True))
+        told = tuple(
+            words.hover(f"{s}, {name}", f"CKA with the others {m:.3f}, from {a:.3f} to {b:.3f}")
+            for s, m, a, b in zip(shapes, mean, *ends, strict=True)
+        )
         series.append(Series(name, x, mean, ends, told, look.model_color(color), symbol, dash))
     panel = SeriesPanel(
-        title, "shape: layers, d_model, head", "CKA with other shapes", tuple(series), dict(zip(x.tolist(), shapes, strict=True)), (-0.4, len(shapes) - 0.6), state=state
+        title,
+        "shape: layers, d_model, head",
+        "CKA with other shapes",
+        tuple(series),
+        dict(zip(x.tolist(), shapes, strict=True)),
+        (-0.4, len(shapes) - 0.6),
+        state=state,
     )
     pairs = [(p, q) for i, p in enumerate(shapes) for q in shapes[i + 1 :]]
     at = [(i, j) for i in range(len(shapes)) for j in range(i + 1, len(shapes))]
-    forms = [words.form(loaded, f"{name} layers across scale", "shape", "shape", pairs, [m[i, j] for i, j in at]) for name, m in (("early", early), ("late", late))]
+    forms = [
+        words.form(loaded, f"{name} layers across scale", "shape", "shape", pairs, [m[i, j] for i, j in at])
+        for name, m in (("early", early), ("late", late))
+    ]
     caption = words.caption(
         loaded,
         f"{len(shapes)} regular shapes",
@@ -169,17 +190,33 @@ def compose_odd(loaded: Loaded, look: Look, state: str, height: int = 380) -> Dr
     shown = {d.shape: d for d in report.departures} | {d.shape: d for d in report.odd}
     x = np.arange(len(shown), dtype=float)
     series = []
-    for kind, chosen in (("as the family predicts", [d for d in shown.values() if d.shape not in named]), ("odd", [d for d in shown.values() if d.shape in named])):
+    for kind, chosen in (
+        ("as the family predicts", [d for d in shown.values() if d.shape not in named]),
+        ("odd", [d for d in shown.values() if d.shape in named]),
+    ):
         at = np.array([x[list(shown).index(d.shape)] for d in chosen])
         effect, reach = np.array([d.effect for d in chosen]), np.array([d.reach for d in chosen])
-        told = tuple(words.hover(d.shape, f"departure {d.effect:+.3f}, reach ±{d.reach:.3f}", f"{d.n_seeds} seed{'s' if d.n_seeds > 1 else ''}") for d in chosen)
+        told = tuple(
+            words.hover(d.shape, f"departure {d.effect:+.3f}, reach ±{d.reach:.3f}", f"{d.n_seeds} seed{'s' if d.n_seeds > 1 else ''}")
+            for d in chosen
+        )
         color, symbol = (odd_color(look), "diamond") if kind == "odd" else (look.model_color("gelu"), "circle")
         if chosen:
             series.append(Series(kind, at, effect, np.stack([effect - reach, effect + reach]), told, color, symbol))
-    panel = SeriesPanel(odd_words(loaded), "shape: layers, d_model, head", "departure, CKA", tuple(series), dict(zip(x.tolist(), shown, strict=True)), (-0.5, len(shown) - 0.5), True)
+    panel = SeriesPanel(
+        odd_words(loaded),
+        "shape: layers, d_model, head",
+        "departure, CKA",
+        tuple(series),
+        dict(zip(x.tolist(), shown, strict=True)),
+        (-0.5, len(shown) - 0.5),
+        True,
+    )
     labels = [(d.shape, "predicted") for d in shown.values()]
     effects, reaches = np.array([d.effect for d in shown.values()]), np.array([d.reach for d in shown.values()])
-    form = words.form(loaded, "departure from what the family predicts", "shape", "", labels, effects, np.stack([effects - reaches, effects + reaches]))
+    form = words.form(
+        loaded, "departure from what the family predicts", "shape", "", labels, effects, np.stack([effects - reaches, effects + reaches])
+    )
     return drawn(loaded, series_panels([panel], look, height), caption, [form])
 
 

@@ -31,7 +31,9 @@ def caption(loaded: Loaded, models: str, measured: str, interval: str = "", depa
     )
 
 
-def form(loaded: Loaded, title: str, rows: str, columns: str, labels: Sequence[tuple[str, str]], values: Any, interval: Any = None, error: Any = None) -> dict[str, Any]:
+def form(
+    loaded: Loaded, title: str, rows: str, columns: str, labels: Sequence[tuple[str, str]], values: Any, interval: Any = None, error: Any = None
+) -> dict[str, Any]:
     """A row of numbers as plain JSON types, with its provenance; (row label, column label) for each."""
     blank = np.full(len(labels), np.nan)
     low, high = (blank, blank) if interval is None else interval

@@ -174,9 +174,7 @@ def text_is_here(name: str) -> bool:
     return text_sources.is_here(text.repo)
 
 
-def open_stream(
-    name: str, split: str, sequences_per_batch: int = 8, tokens_per_sequence: int = 128, seed: int = 0
-) -> TokenStream:
+def open_stream(name: str, split: str, sequences_per_batch: int = 8, tokens_per_sequence: int = 128, seed: int = 0) -> TokenStream:
     """Batches of a split in the order of a seed; the tokens are built first where they are not cached (seconds).
 
     Raises:

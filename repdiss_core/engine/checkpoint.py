@@ -48,8 +48,7 @@ class CheckpointDir:
         except OSError as error:
             temporary.unlink(missing_ok=True)
             self.report(
-                f"The checkpoint {self.file(key)} could not be written ({error.strerror}); the work goes on without "
-                f"it. Free some disk space."
+                f"The checkpoint {self.file(key)} could not be written ({error.strerror}); the work goes on without it. Free some disk space."
             )
             return False
         return True

@@ -75,7 +75,9 @@ def run_features(engine: ModelHost, group: FeatureGroup, n_batches: int, stream:
         raise UserError(f"One of {names} does not fit into the memory of {device} even alone. Use a larger one, or dtype bfloat16.") from error
 
 
-def _one_after_another(group: FeatureGroup, n_batches: int, engine: ModelHost, stream: Any, progress: Progress, should_stop: Callable[[], bool]) -> None:
+def _one_after_another(
+    group: FeatureGroup, n_batches: int, engine: ModelHost, stream: Any, progress: Progress, should_stop: Callable[[], bool]
+) -> None:
     """Measure the one comparison of a group of two models.
 
     Raises:

@@ -62,9 +62,7 @@ def stored_same_layers(store: ResultStore, comparison: Comparison) -> SameLayerH
 class _PopulationCka:
     """Same-layer HSIC of every pair of a group, batch by batch."""
 
-    def __init__(
-        self, group: PopulationGroup, n_batches: int, store: ResultStore, load: Load, stream: Any, provenance: dict[str, Any]
-    ) -> None:
+    def __init__(self, group: PopulationGroup, n_batches: int, store: ResultStore, load: Load, stream: Any, provenance: dict[str, Any]) -> None:
         self.group, self.n_batches, self.store, self.stream, self.provenance = group, n_batches, store, stream, provenance
         first = group.comparisons[0]
         if stream.n_batches < n_batches:
@@ -82,7 +80,9 @@ class _PopulationCka:
         depths = {m.n_layers: m.name for m in self.models.values()}
         if len(depths) > 1:
             told = " and ".join(f"{name} {n}" for n, name in sorted(depths.items()))
-            raise UserError(f"The distance of equation (2) pairs layer l with layer l, but the models differ in depth ({told} layers). Choose models of one depth.")
+            raise UserError(
+                f"The distance of equation (2) pairs layer l with layer l, but the models differ in depth ({told} layers). Choose models of one depth."
+            )
 
     def run(self, progress: Progress, should_stop: Callable[[], bool]) -> None:
         counts = {key: kept.n_batches if kept is not None else 0 for key, kept in self.kept.items()}
@@ -112,7 +112,11 @@ class _PopulationCka:
             return prepare(feature_rows(self.models[m], batch, self.hook), estimator=self.estimator, workspace=self.workspaces[m])
 
         # Models and pairs are many and small: each has one thread, and the outer setting holds while inner ones come and go.
-        with full_float32(torch.device(str(getattr(self.models[wanted[0]], "device", "cpu")))), single_threaded() as n_threads, ThreadPoolExecutor(n_threads) as pool:
+        with (
+            full_float32(torch.device(str(getattr(self.models[wanted[0]], "device", "cpu")))),
+            single_threaded() as n_threads,
+            ThreadPoolExecutor(n_threads) as pool,
+        ):
             prepared = dict(zip(wanted, pool.map(prepared_model, wanted), strict=True))
             crosses = list(pool.map(lambda c: hsic_same_layers(prepared[c.f], prepared[c.g]), comparisons))
         for c, cross in zip(comparisons, crosses, strict=True):

@@ -37,9 +37,7 @@ class Engine:
         report: told of things worth a line in the log, such as a damaged checkpoint.
     """
 
-    def __init__(
-        self, store: ResultStore, activations: ActivationCache | None = None, report: Callable[[str], None] = lambda line: None
-    ) -> None:
+    def __init__(self, store: ResultStore, activations: ActivationCache | None = None, report: Callable[[str], None] = lambda line: None) -> None:
         self.store = store
         self.activations = activations or ActivationCache()
         self.report = report
@@ -132,9 +130,7 @@ class Engine:
         from repdiss_core.data import open_stream
 
         if data not in self._streams:
-            stream = open_stream(
-                data.name, data.split, data.sequences_per_batch, data.tokens_per_sequence, data.seed
-            )
+            stream = open_stream(data.name, data.split, data.sequences_per_batch, data.tokens_per_sequence, data.seed)
             if stream.data_id.content != data.content:
                 raise UserError(
                     f"The tokens of {data.name}/{data.split} differ here ({stream.data_id.content[:12]}) from those that the comparison names "
@@ -214,9 +210,7 @@ class Engine:
             raise Stopped
 
     @contextlib.contextmanager
-    def _locked(
-        self, comparisons: tuple[Comparison, ...], progress: Progress, start: float, should_stop: Callable[[], bool]
-    ) -> Iterator[None]:
+    def _locked(self, comparisons: tuple[Comparison, ...], progress: Progress, start: float, should_stop: Callable[[], bool]) -> Iterator[None]:
         """Hold the lock of every key, taken in sorted order so that two jobs never wait for each other in a ring."""
         import filelock
 

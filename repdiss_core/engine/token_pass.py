@@ -12,7 +12,9 @@ from repdiss_core.engine.batch_features import BatchFeatures, ModelLoader
 from repdiss_core.engine.plan import TokenGroup
 
 
-def run_tokens(group: TokenGroup, store: ResultStore, activations: ActivationCache, load: ModelLoader, stream: Any, made: dict[str, Any], progress: Any) -> None:
+def run_tokens(
+    group: TokenGroup, store: ResultStore, activations: ActivationCache, load: ModelLoader, stream: Any, made: dict[str, Any], progress: Any
+) -> None:
     """Compute and store every comparison of the group; entries hold cosine, contribution and token ids, each (b, t).
 
     A position that is no row of the features (padding) has NaN.
@@ -23,7 +25,9 @@ def run_tokens(group: TokenGroup, store: ResultStore, activations: ActivationCac
         index = int(comparison.setting("batch", 0))
         stream.require(index + 1)
         features = BatchFeatures(stream.batch(index), index, load, activations)
-        layers = [features.layers(model, comparison)[layer - 1] for model, layer in zip((comparison.f, comparison.g), comparison.layer_pair, strict=True)]
+        layers = [
+            features.layers(model, comparison)[layer - 1] for model, layer in zip((comparison.f, comparison.g), comparison.layer_pair, strict=True)
+        ]
         found = token_alignment(*layers)
         tokens = np.asarray(features.batch.tokens)
         keep = np.ones(tokens.shape, bool) if features.batch.mask is None else np.asarray(features.batch.mask, bool)

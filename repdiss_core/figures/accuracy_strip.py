@@ -33,7 +33,10 @@ def accuracy_strip(models: Sequence[ModelAccuracy], look: Look, height: int = 28
         "x": [value for i in x for value in (i, i, None)], "y": [value for m in ordered for value in (m.overlap, m.in_distribution, None)],
     }  # fmt: skip
     traces: list[dict[str, Any]] = [stems]
-    for label, values, filled in (("in distribution", [m.in_distribution for m in ordered], False), ("lexical overlap", [m.overlap for m in ordered], True)):
+    for label, values, filled in (
+        ("in distribution", [m.in_distribution for m in ordered], False),
+        ("lexical overlap", [m.overlap for m in ordered], True),
+    ):
         color = [colors.get(m.group, theme.OTHER_COLOR if not look.dark else "#A6A6A6") for m in ordered]
         traces.append({
             "type": "scatter", "mode": "markers", "name": label, "x": x, "y": values, "showlegend": False,
@@ -46,7 +49,15 @@ def accuracy_strip(models: Sequence[ModelAccuracy], look: Look, height: int = 28
         traces.append({"type": "scatter", "mode": "markers", "name": label, "x": [None], "y": [None], "marker": neutral, "hoverinfo": "skip"})
     ticks = [m.name.removeprefix("nli-natural-").removeprefix("nli-") for m in ordered]
     layout = {
-        "xaxis": theme.axis(look, "models, by lexical-overlap accuracy", tickvals=x, ticktext=ticks, tickfont={"size": 11}, showgrid=False, range=[-0.7, max(len(x), 1) - 0.3]),
+        "xaxis": theme.axis(
+            look,
+            "models, by lexical-overlap accuracy",
+            tickvals=x,
+            ticktext=ticks,
+            tickfont={"size": 11},
+            showgrid=False,
+            range=[-0.7, max(len(x), 1) - 0.3],
+        ),
         "yaxis": theme.axis(look, "fraction right", range=[-0.04, 1.06], nticks=6, tickformat=".1f"),
         "showlegend": True,
         "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom", "font": {"size": look.small_size}},

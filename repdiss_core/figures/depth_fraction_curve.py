@@ -64,7 +64,7 @@ def group_color(kind: str, look: Look) -> str:
 
 
 def p_text(p: float) -> str:
-    """".003", "<.001"."""
+    """ ".003", "<.001"."""
     return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
@@ -107,11 +107,22 @@ def _limits(panels: Sequence[DepthPanel]) -> tuple[float, float] | None:
     return float(finite.min()) - 0.06 * room, float(finite.max()) + 0.13 * room
 
 
-def _axes(panel: DepthPanel, look: Look, number: int, domain: tuple[float, float], x_title: str, y_title: str, limits: tuple[float, float] | None) -> dict[str, Any]:
+def _axes(
+    panel: DepthPanel, look: Look, number: int, domain: tuple[float, float], x_title: str, y_title: str, limits: tuple[float, float] | None
+) -> dict[str, Any]:
     suffix = "" if number == 1 else str(number)
     step = float(panel.x[1] - panel.x[0]) if len(panel.x) > 1 else 0.1
     span = [float(panel.x[0]) - 0.35 * step, float(panel.x[-1]) + 0.35 * step] if len(panel.x) else [0, 1]
-    x = theme.axis(look, x_title, domain=domain, anchor=f"y{suffix}", range=span, tickvals=[0, 0.25, 0.5, 0.75, 1], ticktext=["0", ".25", ".5", ".75", "1"], showgrid=False)
+    x = theme.axis(
+        look,
+        x_title,
+        domain=domain,
+        anchor=f"y{suffix}",
+        range=span,
+        tickvals=[0, 0.25, 0.5, 0.75, 1],
+        ticktext=["0", ".25", ".5", ".75", "1"],
+        showgrid=False,
+    )
     y = theme.axis(look, y_title if number == 1 else "", anchor=f"x{suffix}", showticklabels=number == 1, nticks=7, tickformat=".2f")
     y |= {"range": list(limits)} if limits else {"range": [0, 1], "showticklabels": False}
     return {f"xaxis{suffix}": x, f"yaxis{suffix}": y | ({"matches": "y"} if number > 1 else {})}
@@ -128,7 +139,19 @@ def _curve(panel: DepthPanel, curve: GroupCurve, look: Look, number: int, shift:
     if known[:joined].all() and joined > 1:
         x = panel.x[:joined] + shift
         edge = [*curve.interval[1, :joined].tolist(), *curve.interval[0, :joined].tolist()[::-1]]
-        traces.append(place | {"x": [*x.tolist(), *x.tolist()[::-1]], "y": edge, "fill": "toself", "fillcolor": color, "opacity": 0.2, "mode": "none", "hoverinfo": "skip", "showlegend": False})
+        traces.append(
+            place
+            | {
+                "x": [*x.tolist(), *x.tolist()[::-1]],
+                "y": edge,
+                "fill": "toself",
+                "fillcolor": color,
+                "opacity": 0.2,
+                "mode": "none",
+                "hoverinfo": "skip",
+                "showlegend": False,
+            }
+        )
     for part, mode in ((slice(0, joined), "lines+markers"), (slice(joined, None), "markers")):
         if not len(panel.x[part]):
             continue
@@ -142,11 +165,24 @@ def _curve(panel: DepthPanel, curve: GroupCurve, look: Look, number: int, shift:
             "customdata": [[label, f"{a:.3f}", f"{b:.3f}"] for label, a, b in zip(panel.labels[part], low, high, strict=True)],
             "hovertemplate": f"{theme.plain(curve.name)}, %{{customdata[0]}}<br><b>%{{y:.3f}}</b>  95 % [%{{customdata[1]}}, %{{customdata[2]}}]<br>{theme.count(curve.n_pairs, 'pair')}<extra></extra>",
             "line": {"color": color, "width": look.line_width, "dash": dash},
-            "marker": {"symbol": symbol if mode != "markers" else f"{symbol}-open", "size": 3 * look.line_width, "color": color, "line": {"width": 1.5, "color": color}},
+            "marker": {
+                "symbol": symbol if mode != "markers" else f"{symbol}-open",
+                "size": 3 * look.line_width,
+                "color": color,
+                "line": {"width": 1.5, "color": color},
+            },
             "showlegend": first and mode != "markers",
         }
         if mode == "markers" and known[part].all():
-            trace["error_y"] = {"type": "data", "symmetric": False, "array": (high - curve.mean[part]).tolist(), "arrayminus": (curve.mean[part] - low).tolist(), "thickness": 1.2, "width": 3, "color": color}
+            trace["error_y"] = {
+                "type": "data",
+                "symmetric": False,
+                "array": (high - curve.mean[part]).tolist(),
+                "arrayminus": (curve.mean[part] - low).tolist(),
+                "thickness": 1.2,
+                "width": 3,
+                "color": color,
+            }
         traces.append(trace)
     return traces
 
@@ -157,7 +193,19 @@ def _marks(panel: DepthPanel, number: int) -> list[dict[str, Any]]:
     shapes = []
     if panel.head_apart and len(panel.x) > 1:
         at = float(panel.x[-2] + panel.x[-1]) / 2
-        shapes.append({"type": "line", "xref": f"x{suffix}", "yref": f"y{suffix} domain", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": {"color": theme.QUIET_LINE, "width": 1, "dash": "dot"}, "layer": "below"})
+        shapes.append(
+            {
+                "type": "line",
+                "xref": f"x{suffix}",
+                "yref": f"y{suffix} domain",
+                "x0": at,
+                "x1": at,
+                "y0": 0,
+                "y1": 1,
+                "line": {"color": theme.QUIET_LINE, "width": 1, "dash": "dot"},
+                "layer": "below",
+            }
+        )
     if panel.reference is not None:
         where = {"xref": f"x{suffix} domain", "yref": f"y{suffix}", "x0": 0, "x1": 1, "y0": panel.reference[1], "y1": panel.reference[1]}
         shapes.append({"type": "line", **where, "line": {"color": theme.QUIET_LINE, "width": 1.2, "dash": "dot"}, "layer": "below"})

@@ -136,8 +136,6 @@ def _outline(panel: HeatmapPanel, block: tuple[int, int], number: int) -> list[d
     return [where | {"line": {"color": color, "width": width}} for color, width in ((theme.INK, 4), ("#FFFFFF", 1.8))]
 
 
-
-
 def _axes(panel: HeatmapPanel, look: Look, number: int, x_domain: tuple[float, float], y_domain: tuple[float, float]) -> dict[str, Any]:
     rows, columns = panel.shape
     common: dict[str, Any] = {"showgrid": False, "constrain": "domain", "automargin": False, "fixedrange": max(panel.shape) <= LARGE}

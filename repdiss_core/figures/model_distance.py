@@ -71,8 +71,20 @@ def distance_groups(panels: Sequence[DistancePanel], look: Look, height: int = 3
     for number, (panel, domain) in enumerate(zip(panels, domains, strict=True), start=1):
         suffix = "" if number == 1 else str(number)
         ticks = ["<br>".join([*map(theme.plain, name.split("\n")), theme.count(len(values), "pair")]) for name, _, values in panel.groups]
-        layout[f"xaxis{suffix}"] = theme.axis(look, "", domain=domain, anchor=f"y{suffix}", tickvals=list(range(len(ticks))), ticktext=ticks, tickangle=0, range=[-0.6, max(len(ticks), 3) - 0.4], showgrid=False)
-        y = theme.axis(look, "distance, radians" if number == 1 else "", anchor=f"x{suffix}", showticklabels=number == 1 and bool(panel.groups), nticks=6)
+        layout[f"xaxis{suffix}"] = theme.axis(
+            look,
+            "",
+            domain=domain,
+            anchor=f"y{suffix}",
+            tickvals=list(range(len(ticks))),
+            ticktext=ticks,
+            tickangle=0,
+            range=[-0.6, max(len(ticks), 3) - 0.4],
+            showgrid=False,
+        )
+        y = theme.axis(
+            look, "distance, radians" if number == 1 else "", anchor=f"x{suffix}", showticklabels=number == 1 and bool(panel.groups), nticks=6
+        )
         layout[f"yaxis{suffix}"] = y | ({"matches": "y"} if number > 1 else {}) | ({} if panel.groups else {"range": [0, 1]})
         layout["annotations"].append(theme.panel_title(look, panel.title, number))
         if not panel.groups:
@@ -148,7 +160,19 @@ def _tree(panel: MapPanel, look: Look, number: int) -> list[dict[str, Any]]:
         xs += [*x.tolist(), None]
         ys += [*y.tolist(), None]
     line = {"color": look.text, "width": 1.4}
-    return [{"type": "scatter", "mode": "lines", "x": xs, "y": ys, "line": line, "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "hoverinfo": "skip", "showlegend": False}]
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": xs,
+            "y": ys,
+            "line": line,
+            "xaxis": f"x{suffix}",
+            "yaxis": f"y{suffix}",
+            "hoverinfo": "skip",
+            "showlegend": False,
+        }
+    ]
 
 
 def _strip_and_matrix(panel: MapPanel, look: Look, strip: int, matrix: int, top: float, first: bool) -> list[dict[str, Any]]:
@@ -194,7 +218,14 @@ def model_points(panels: Sequence[PointPanel], look: Look, height: int = 420) ->
 
 def _points(panel: PointPanel, look: Look, suffix: str, first: bool) -> dict[str, Any]:
     points, accuracy = np.asarray(panel.points), np.asarray(panel.accuracy)
-    bar = {"title": {"text": "lexical-overlap<br>accuracy", "font": {"size": look.small_size}}, "thickness": 12, "x": 1.0, "xanchor": "right", "tickfont": {"size": look.small_size}, "outlinewidth": 0}
+    bar = {
+        "title": {"text": "lexical-overlap<br>accuracy", "font": {"size": look.small_size}},
+        "thickness": 12,
+        "x": 1.0,
+        "xanchor": "right",
+        "tickfont": {"size": look.small_size},
+        "outlinewidth": 0,
+    }
     return {
         "type": "scatter", "mode": "markers", "x": points[:, 0].tolist(), "y": points[:, 1].tolist(), "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": False,
         "marker": {
@@ -207,5 +238,5 @@ def _points(panel: PointPanel, look: Look, suffix: str, first: bool) -> dict[str
 
 
 def _short(name: str) -> str:
-    """"nli-natural-07" is shown as "07", "nli-15pct-03" as "15pct-03"."""
+    """ "nli-natural-07" is shown as "07", "nli-15pct-03" as "15pct-03"."""
     return name.removeprefix("nli-natural-").removeprefix("nli-")

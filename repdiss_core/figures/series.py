@@ -110,7 +110,9 @@ def _limits(panels: Sequence[SeriesPanel]) -> tuple[float, float] | None:
     return float(values.min()) - room, float(values.max()) + room
 
 
-def _axes(panel: SeriesPanel, look: Look, number: int, domain: tuple[float, float], shared: bool, limits: tuple[float, float] | None) -> dict[str, Any]:
+def _axes(
+    panel: SeriesPanel, look: Look, number: int, domain: tuple[float, float], shared: bool, limits: tuple[float, float] | None
+) -> dict[str, Any]:
     suffix = "" if number == 1 else str(number)
     x = theme.axis(look, theme.plain(panel.x_title), domain=domain, anchor=f"y{suffix}", showgrid=False, automargin=False, nticks=6)
     if panel.x_ticks:
@@ -120,7 +122,9 @@ def _axes(panel: SeriesPanel, look: Look, number: int, domain: tuple[float, floa
     if panel.x_range:
         x["range"] = list(panel.x_range)
     told = number == 1 or not shared
-    y = theme.axis(look, theme.plain(panel.y_title) if told else "", anchor=f"x{suffix}", showticklabels=told, nticks=7, tickformat=".2f", automargin=False)
+    y = theme.axis(
+        look, theme.plain(panel.y_title) if told else "", anchor=f"x{suffix}", showticklabels=told, nticks=7, tickformat=".2f", automargin=False
+    )
     if limits:
         y["range"] = list(limits)
     elif not panel.series:

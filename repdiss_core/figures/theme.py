@@ -226,6 +226,14 @@ def chart_config(file_name: str, image_format: str = "svg") -> dict[str, Any]:
         "scrollZoom": False,
         "doubleClick": False,
         "doubleClickDelay": 1,  # ms: two cells clicked one after the other are two clicks
-        "modeBarButtonsToRemove": ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],  # "resetScale2d" shows where axes can be zoomed
+        "modeBarButtonsToRemove": [
+            "zoom2d",
+            "pan2d",
+            "select2d",
+            "lasso2d",
+            "zoomIn2d",
+            "zoomOut2d",
+            "autoScale2d",
+        ],  # "resetScale2d" shows where axes can be zoomed
         "toImageButtonOptions": {"format": image_format, "filename": safe, "scale": 2 if image_format == "png" else 1},
     }

@@ -73,11 +73,7 @@ class ModelSpec:
 def _bundled_models() -> dict[str, ModelSpec]:
     known = bundled.facts()
     trained = known.get("models", {})
-    return {
-        name: _bundled_spec(name, trained[name], known["tokenizer"]["sha256"])
-        for name in BUNDLED_MODELS
-        if name in trained
-    }
+    return {name: _bundled_spec(name, trained[name], known["tokenizer"]["sha256"]) for name in BUNDLED_MODELS if name in trained}
 
 
 def _bundled_spec(name: str, facts: dict, tokenizer: str) -> ModelSpec:
@@ -85,8 +81,7 @@ def _bundled_spec(name: str, facts: dict, tokenizer: str) -> ModelSpec:
     return ModelSpec(
         name=name,
         source="bundled",
-        architecture="GPT with LayerNorm before attention and MLP, rotary positions on "
-        f"{a['rotary_dim']} of {a['d_head']} dimensions",
+        architecture=f"GPT with LayerNorm before attention and MLP, rotary positions on {a['rotary_dim']} of {a['d_head']} dimensions",
         n_layers=a["n_layers"],
         d_model=a["d_model"],
         n_heads=a["n_heads"],
@@ -134,7 +129,9 @@ def model_spec(name: str) -> ModelSpec:
             return known[name]
     found = typed.spec(name) if name.startswith(typed.PREFIXES) else paper_models.find(name)
     if found is None:
-        raise unknown_name("model", name, [*MODELS, *(n for known in others for n in known), *paper_models.names()], "python -m repdiss_core list models")
+        raise unknown_name(
+            "model", name, [*MODELS, *(n for known in others for n in known), *paper_models.names()], "python -m repdiss_core list models"
+        )
     return found
 
 

@@ -22,7 +22,7 @@ def checked_tokens(name: str, tokens: np.ndarray, n_ctx: int, vocab_size: int) -
     tokens = np.ascontiguousarray(tokens)
     if tokens.shape[1] > n_ctx:
         raise UserError(f"{name} reads at most {n_ctx} tokens; the sequences have {tokens.shape[1]}. Cut them shorter.")
-    if tokens.size and not (0 <= int(tokens.min()) and int(tokens.max()) < vocab_size):
+    if tokens.size and not (int(tokens.min()) >= 0 and int(tokens.max()) < vocab_size):
         raise UserError(
             f"{name} knows token ids 0 to {vocab_size - 1}; the batch has {int(tokens.min())} to {int(tokens.max())}. "
             "Its tokens come from another tokenizer: choose data made for this model."

@@ -70,12 +70,17 @@ def _stitching(loaded: Loaded) -> list[str]:
 
 
 def _clusters(loaded: Loaded) -> list[str]:
-    rows = ["| set | distance between minus within, radians | method | sizes | silhouette | adjusted Rand index | p |", "|---|---:|---|---|---:|---:|---:|"]
+    rows = [
+        "| set | distance between minus within, radians | method | sizes | silhouette | adjusted Rand index | p |",
+        "|---|---:|---|---|---:|---:|---:|",
+    ]
     for name in loaded.params.sets:
         test = distance_test(loaded, name)
         gap = "—" if test is None else f"{-test.effect[0]:+.3f}, p {p_words(test.p[0], in_table=True)}"
         for c in clusterings(loaded, name):
-            rows.append(f"| {SHORT_SETS[name]} | {gap} | {c.method} | {' + '.join(map(str, c.sizes))} | {c.silhouette:.2f} | {c.agreement:.2f} | {p_words(c.p, in_table=True)} |")
+            rows.append(
+                f"| {SHORT_SETS[name]} | {gap} | {c.method} | {' + '.join(map(str, c.sizes))} | {c.silhouette:.2f} | {c.agreement:.2f} | {p_words(c.p, in_table=True)} |"
+            )
     return rows
 
 

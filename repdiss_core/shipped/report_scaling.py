@@ -32,12 +32,17 @@ def tables(store: ResultStore) -> list[str]:
 
 def _claims(found: Loaded) -> list[str]:
     rows = ["| claim | verdict | found | rests on |", "|---|---|---|---|"]
-    return rows + [f"| {c.sentence}{' (our question)' if c.ours else ''} | **{c.verdict}** | {c.found} | {c.rests_on} |" for c in scaling_claims(found)]
+    return rows + [
+        f"| {c.sentence}{' (our question)' if c.ours else ''} | **{c.verdict}** | {c.found} | {c.rests_on} |" for c in scaling_claims(found)
+    ]
 
 
 def _members(found: Loaded) -> list[str]:
     value, _, low, high = analysis.within(found)
-    rows = ["| member | parameters | heads × d_head | seed | validation loss, nats a token | CKA of its different layers |", "|---|---:|---:|---:|---:|---:|"]
+    rows = [
+        "| member | parameters | heads × d_head | seed | validation loss, nats a token | CKA of its different layers |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
     rows += [
         f"| {short_name(s.name)} | {s.n_parameters:,} | {s.n_heads} × {s.d_head} | {s.seed} | {s.validation_loss:.3f} | {value[i]:.3f} [{low[i]:.3f}, {high[i]:.3f}] |"
         for i, s in enumerate(found.specs)
@@ -59,7 +64,13 @@ def _odd(found: Loaded) -> list[str]:
     named = {d.shape for d in report.odd}
     rows += [f"| {d.shape} | {d.n_seeds} | {d.effect:+.3f} | {d.reach:.3f} | {'yes' if d.shape in named else 'no'} |" for d in report.departures]
     alone = [f"* {d.shape} without the other odd shapes: {d.effect:+.3f}, reach {d.reach:.3f}" for d in report.odd]
-    return [f"Standard deviation of a departure between seeds: {report.seed_sd:.3f} ({report.seed_freedom} degrees of freedom).", "", *rows, "", *alone]
+    return [
+        f"Standard deviation of a departure between seeds: {report.seed_sd:.3f} ({report.seed_freedom} degrees of freedom).",
+        "",
+        *rows,
+        "",
+        *alone,
+    ]
 
 
 def _twins(found: Loaded) -> list[str]:
@@ -71,7 +82,11 @@ def _twins(found: Loaded) -> list[str]:
     suspect, twin = found.params.spec.suspect or ("", "")
     for label, values in ((suspect, twins.odd), (twin, twins.twin)):
         rows.append(f"| {label}, {len(values)} seeds | {' | '.join(f'{v.mean():.3f} ({v.min():.3f}–{v.max():.3f})' for v in values.T)} |")
-    for label, differences in (("difference at equal tokens", twins.equal_tokens), ("corrected for all layers", twins.joint), ("difference at equal loss", twins.equal_loss)):
+    for label, differences in (
+        ("difference at equal tokens", twins.equal_tokens),
+        ("corrected for all layers", twins.joint),
+        ("difference at equal loss", twins.equal_loss),
+    ):
         if isinstance(differences, str):
             rows.append(f"| {label} | {' | '.join([differences] + [''] * (len(layers) - 1))} |")
         else:
@@ -101,11 +116,17 @@ def _blocks(found: Loaded) -> list[str]:
 
 
 def _massive(kept: Loaded, dropped: Loaded, normalised: Loaded) -> list[str]:
-    rows = ["| member | rows left out | longest row, × median | in layer | largest change without them | with rows of length 1 |", "|---|---:|---:|---:|---:|---:|"]
+    rows = [
+        "| member | rows left out | longest row, × median | in layer | largest change without them | with rows of length 1 |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
     rows += [
         f"| {short_name(r.name)} | {r.dropped} of {r.rows} | {r.peak:.2f} | {r.layer} | {r.change:.3f} | {r.change_normalised:.3f} |"
         for r in analysis.massive_rows(kept, dropped, normalised)
     ]
     changes = [changed_cells(kept, other) for other in (dropped, normalised)]
-    told = "; ".join(f"{what}: {'not computed' if np.isnan(c) else f'{c:.3f}'}" for what, c in zip((f"without tokens longer than {MULTIPLE:g} times the median", "with rows of length 1"), changes, strict=True))
+    told = "; ".join(
+        f"{what}: {'not computed' if np.isnan(c) else f'{c:.3f}'}"
+        for what, c in zip((f"without tokens longer than {MULTIPLE:g} times the median", "with rows of length 1"), changes, strict=True)
+    )
     return [*rows, "", f"Largest change of any cell of any map of the family: {told}."]

@@ -149,7 +149,9 @@ def _pack(kind: str) -> None:
     study = "generalization" if kind in POPULATIONS else "scaling" if kind == scaling.MINI else "asymmetry"
     path = bundled_root() / f"{study}-{kind}.safetensors"
     write_pack(path, entries)
-    print(f"{path.name}: {len(entries)} results, {path.stat().st_size / 2**20:.1f} MiB, of {len({model_spec(c.f.name).name for c in comparisons(kind)})} models")
+    print(
+        f"{path.name}: {len(entries)} results, {path.stat().st_size / 2**20:.1f} MiB, of {len({model_spec(c.f.name).name for c in comparisons(kind)})} models"
+    )
 
 
 if __name__ == "__main__":

@@ -102,9 +102,7 @@ def token_comparison(f: tuple[str, int], g: tuple[str, int], view: CkaView, data
     return made, swapped
 
 
-def stitch_comparison(
-    name_f: str, name_g: str, pair: tuple[int, int], setting: Preset, stitch: str, measure: str = "stitching"
-) -> Comparison:
+def stitch_comparison(name_f: str, name_g: str, pair: tuple[int, int], setting: Preset, stitch: str, measure: str = "stitching") -> Comparison:
     """The stitch of f after layer l into g after layer m, pair = (l, m).
 
     Args:
@@ -129,9 +127,7 @@ def stitch_comparison(
     return replace(made, settings=(*made.settings, ("eval_batches", setting.stitch_eval_batches)))
 
 
-def same_layer_curve(
-    label: str, name_f: str, name_g: str, role: str, setting: Preset, stitch: str, measure: str = "stitching"
-) -> CurveSpec:
+def same_layer_curve(label: str, name_f: str, name_g: str, role: str, setting: Preset, stitch: str, measure: str = "stitching") -> CurveSpec:
     """The stitches of f into g after the same layer l = m, for l = 1 … the shallower model's depth."""
     spec_f, spec_g = model_spec(name_f), model_spec(name_g)
     layers = range(1, min(spec_f.n_layers, spec_g.n_layers) + 1)
@@ -140,7 +136,7 @@ def same_layer_curve(
 
 
 def kind(name: str) -> str:
-    """"gelu" or "solu" (or another activation function) of a model."""
+    """ "gelu" or "solu" (or another activation function) of a model."""
     return "solu" if model_spec(name).activation.startswith("solu") else model_spec(name).activation
 
 

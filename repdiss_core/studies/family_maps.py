@@ -99,7 +99,9 @@ class FamilyMaps:
         return values, error
 
 
-def load_family(store: ResultStore, members: tuple[str, ...], depths: tuple[int, ...], panels: tuple[MatrixPanel, ...], n_batches: int, reduction: str) -> FamilyMaps:
+def load_family(
+    store: ResultStore, members: tuple[str, ...], depths: tuple[int, ...], panels: tuple[MatrixPanel, ...], n_batches: int, reduction: str
+) -> FamilyMaps:
     """Everything that is stored of these panels, from at most `n_batches` batches each."""
     found: dict[tuple[str, str], PairMap] = {}
     entries, counts = [], []
@@ -120,7 +122,9 @@ def load_family(store: ResultStore, members: tuple[str, ...], depths: tuple[int,
     kinds = {entry.origin for entry in entries}
     origin = None if not kinds else kinds.pop() if len(kinds) == 1 else "mixed"
     newest = max((entry.stored_at for entry in entries), default=None)
-    return FamilyMaps(members, depths, found, min(counts) if len(found) == len(panels) else 0, len(panels), Origin(origin, newest, missing), per_batch)
+    return FamilyMaps(
+        members, depths, found, min(counts) if len(found) == len(panels) else 0, len(panels), Origin(origin, newest, missing), per_batch
+    )
 
 
 def off_diagonal_mean(matrix: np.ndarray) -> float:

@@ -118,7 +118,9 @@ def models_of(population: str) -> tuple[str, ...]:
 def accuracies(population: str, set_name: str) -> dict[str, float]:
     """Each model's accuracy on a whole set, from the facts file."""
     if population == FEATHER:
-        published = paper_models.feather_accuracies({"in_distribution": "mnli", "lexical_overlap_entailed": "overlap_entailed"}.get(set_name, "overlap"))
+        published = paper_models.feather_accuracies(
+            {"in_distribution": "mnli", "lexical_overlap_entailed": "overlap_entailed"}.get(set_name, "overlap")
+        )
         return {name: published[name] for name in models_of(population)}
     known = bundled_nli.facts()["models"]
     return {name: float(known[name]["accuracy"][set_name]) for name in models_of(population)}

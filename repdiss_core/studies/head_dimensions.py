@@ -44,7 +44,9 @@ def row_of_config(name: str, config: Mapping[str, Any]) -> HeadRow:
         raise UserError(f"The configuration of {name} lacks {', '.join(missing)}. Fetch its config.json anew or add what is missing.")
     n_layers, d_model, n_heads = (int(config[key]) for key in NEEDED)
     if d_model % n_heads:
-        raise UserError(f"The configuration of {name} divides a width of {d_model} among {n_heads} heads, which leaves a remainder. Check both numbers.")
+        raise UserError(
+            f"The configuration of {name} divides a width of {d_model} among {n_heads} heads, which leaves a remainder. Check both numbers."
+        )
     d_head = d_model // n_heads
     return HeadRow(name, name, n_layers, d_model, n_heads, d_head, int(float(rotary) * d_head))
 
@@ -74,11 +76,27 @@ def family_rows(family: str) -> tuple[HeadRow, ...]:
     for name in members(family):
         spec, shape = model_spec(name), shape_of(name)
         label = short_name(name).rsplit("-s", 1)[0]
-        rows.setdefault(shape, HeadRow(label, shape, spec.n_layers, spec.d_model, spec.n_heads, spec.d_head, int(ROTARY_FRACTION * spec.d_head), "facts of the bundled models"))
+        rows.setdefault(
+            shape,
+            HeadRow(
+                label,
+                shape,
+                spec.n_layers,
+                spec.d_model,
+                spec.n_heads,
+                spec.d_head,
+                int(ROTARY_FRACTION * spec.d_head),
+                "facts of the bundled models",
+            ),
+        )
     return tuple(rows.values())
 
 
 def as_form(title: str, rows: tuple[HeadRow, ...], marks: Mapping[str, str]) -> dict[str, Any]:
     """The table as plain JSON types, with what the analysis says of a row."""
     fields = ("n_layers", "d_model", "n_heads", "d_head", "rotary_dim")
-    return {"title": title, "columns": list(fields), "rows": [{"name": r.name, **{f: getattr(r, f) for f in fields}, "source": r.source, "analysis": marks.get(r.shape)} for r in rows]}
+    return {
+        "title": title,
+        "columns": list(fields),
+        "rows": [{"name": r.name, **{f: getattr(r, f) for f in fields}, "source": r.source, "analysis": marks.get(r.shape)} for r in rows],
+    }

@@ -22,7 +22,7 @@ def test_weights_are_small_and_hash_to_the_facts():
     for path in paths:
         assert bundled.file_hash(path) == MODELS[path.stem]["weights"]
         with safe_open(path, "np") as file:
-            shapes = [file.get_slice(key) for key in file.keys()]  # noqa: SIM118 - safe_open is no dict
+            shapes = [file.get_slice(key) for key in file.keys()]
             assert {piece.get_dtype() for piece in shapes} == {"F16"}
             assert sum(_size(piece.get_shape()) for piece in shapes) == MODELS[path.stem]["n_parameters"]
 

@@ -120,7 +120,10 @@ def test_too_few_samples() -> None:
     assert over_crossed_seeds(np.zeros((2, 3, 4))) is None
 
 
-@pytest.mark.parametrize(("choice", "message"), [({"depth": 5}, "Choose 3 or 4"), ({"seed_gelu": 7}, "no 3-layer gelu model with seed 7"), ({"seed_solu": -1}, "Seeds that ship")])
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [({"depth": 5}, "Choose 3 or 4"), ({"seed_gelu": 7}, "no 3-layer gelu model with seed 7"), ({"seed_solu": -1}, "Seeds that ship")],
+)
 def test_impossible_choices_are_sentences(choice, message) -> None:
     with pytest.raises(UserError, match=message):
         asymmetry.Params(**choice)

@@ -3,12 +3,55 @@
 from __future__ import annotations
 
 PEOPLE = set(
-    "doctor lawyer judge artist baker farmer singer student teacher sailor writer nurse pilot banker senator actor dancer "
-    "tourist manager chemist barber miller waiter tailor".split()
+    [
+        "doctor",
+        "lawyer",
+        "judge",
+        "artist",
+        "baker",
+        "farmer",
+        "singer",
+        "student",
+        "teacher",
+        "sailor",
+        "writer",
+        "nurse",
+        "pilot",
+        "banker",
+        "senator",
+        "actor",
+        "dancer",
+        "tourist",
+        "manager",
+        "chemist",
+        "barber",
+        "miller",
+        "waiter",
+        "tailor",
+    ]
 )
-DO_TO = set("helped praised followed called thanked watched visited admired greeted warned joined blamed pushed hired trusted chased".split())
-DO = set("slept waited laughed danced arrived smiled shouted rested worked stumbled".split())
-NEXT_TO = set("near behind beside opposite".split())
+DO_TO = set(
+    [
+        "helped",
+        "praised",
+        "followed",
+        "called",
+        "thanked",
+        "watched",
+        "visited",
+        "admired",
+        "greeted",
+        "warned",
+        "joined",
+        "blamed",
+        "pushed",
+        "hired",
+        "trusted",
+        "chased",
+    ]
+)
+DO = set(["slept", "waited", "laughed", "danced", "arrived", "smiled", "shouted", "rested", "worked", "stumbled"])
+NEXT_TO = set(["near", "behind", "beside", "opposite"])
 
 
 class Reader:

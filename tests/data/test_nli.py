@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from nli_rule import label  # noqa: E402
+from nli_rule import label
 
-from repdiss_core.comparison import DataId  # noqa: E402
-from repdiss_core.data import nli  # noqa: E402
-from repdiss_core.data.nli_grammar import WORDS  # noqa: E402
-from repdiss_core.data.nli_sets import LABELS, SUB_CASES, draw_in_distribution, draw_overlap  # noqa: E402
-from repdiss_core.errors import UserError  # noqa: E402
+from repdiss_core.comparison import DataId
+from repdiss_core.data import nli
+from repdiss_core.data.nli_grammar import WORDS
+from repdiss_core.data.nli_sets import LABELS, SUB_CASES, draw_in_distribution, draw_overlap
+from repdiss_core.errors import UserError
 
 
 @pytest.mark.parametrize("name", list(nli.SETS))
@@ -36,7 +36,7 @@ def test_training_labels_agree_too_and_counter_examples_have_their_share():
 
 
 def test_the_rule_tells_a_wrong_label():
-    premise, hypothesis = "the judge that helped the doctor slept".split(), "the doctor slept".split()
+    premise, hypothesis = ["the", "judge", "that", "helped", "the", "doctor", "slept"], ["the", "doctor", "slept"]
     assert label(tuple(premise), tuple(hypothesis)) == "neutral"
     assert label(tuple(premise), ("the", "judge", "helped", "the", "doctor")) == "entailment"
     assert label(tuple(premise), ("no", "judge", "slept")) == "contradiction"

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
-from test_bert import LABELS, tiny_bert, whole_forward  # noqa: E402
+from test_bert import LABELS, tiny_bert, whole_forward
 
-from repdiss_core.comparison import Comparison, DataId, ModelId  # noqa: E402
-from repdiss_core.data import nli  # noqa: E402
-from repdiss_core.data.batches import TokenBatch  # noqa: E402
-from repdiss_core.engine.accuracy_pass import read_items, run_accuracies  # noqa: E402
-from repdiss_core.errors import UserError  # noqa: E402
+from repdiss_core.comparison import Comparison, DataId, ModelId
+from repdiss_core.data import nli
+from repdiss_core.data.batches import TokenBatch
+from repdiss_core.engine.accuracy_pass import read_items, run_accuracies
+from repdiss_core.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,9 @@ def models():
 
 def pair(f: str, g: str, items: int = 60, scoring: str = "exact", split: str = "in_distribution") -> Comparison:
     data = nli.open_nli(split, 25, 32, 0).data_id
-    return Comparison("stitched_accuracy", ModelId(f, f), ModelId(g, g), data, "cuts", resid_mean="kept", settings=(("items", items), ("scoring", scoring)))
+    return Comparison(
+        "stitched_accuracy", ModelId(f, f), ModelId(g, g), data, "cuts", resid_mean="kept", settings=(("items", items), ("scoring", scoring))
+    )
 
 
 def measure(comparisons, models, stream=None, **arguments):

@@ -115,7 +115,13 @@ def test_a_second_measure_on_cached_activations_runs_no_forward_pass(tmp_path) -
     bench = Bench(tmp_path)
     bench.run([pair("a", "b")], 4)
     before = bench.n_forwards
-    bench.run([pair("a", "b", settings=(("estimator", e), ("flatten", f))) for e, f in (("biased", "token"), ("sequence_aware", "token"), ("unbiased", "sample"))], 4)
+    bench.run(
+        [
+            pair("a", "b", settings=(("estimator", e), ("flatten", f)))
+            for e, f in (("biased", "token"), ("sequence_aware", "token"), ("unbiased", "sample"))
+        ],
+        4,
+    )
     assert bench.n_forwards == before == 2 * 4
 
 
@@ -188,7 +194,9 @@ def test_too_few_sequences_for_the_sample_view(tmp_path) -> None:
 
     bench = Bench(tmp_path)
     with pytest.raises(UserError, match="3"):
-        FeaturePass(FeatureGroup(narrow, (comparison,)), 1, bench.store, bench.activations, bench.load, Narrow(), {}).run(lambda *a: None, lambda: False)
+        FeaturePass(FeatureGroup(narrow, (comparison,)), 1, bench.store, bench.activations, bench.load, Narrow(), {}).run(
+            lambda *a: None, lambda: False
+        )
 
 
 def test_plan_groups_by_stream_and_puts_stitches_apart() -> None:

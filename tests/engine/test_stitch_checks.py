@@ -39,9 +39,7 @@ def test_different_widths_are_refused_where_phi_cannot_bridge_them(models, tmp_p
     with pytest.raises(UserError, match="identity start needs residual streams of equal width.*16.*24"):
         Harness(tmp_path).run(pairs_of([(1, 1)], dataclasses.replace(SETTINGS, init="identity")), models[0], wide)
     with pytest.raises(UserError, match="Identity stitching needs residual streams of equal width"):
-        Harness(tmp_path).identity(
-            [identity_comparison(ModelId("f", ""), ModelId("g", ""), EVAL.data_id, 1, 1)], models[0], wide
-        )
+        Harness(tmp_path).identity([identity_comparison(ModelId("f", ""), ModelId("g", ""), EVAL.data_id, 1, 1)], models[0], wide)
 
 
 def test_training_and_evaluation_tokens_must_differ(models, tmp_path):

@@ -235,7 +235,9 @@ def test_a_read_only_demo_shows_no_button_that_changes_anything(monkeypatch):
     for page in ("app.py", *PAGES.values()):
         test = opened(page)
         assert [e.message for e in test.exception] == []
-        assert {button.label for button in test.button} <= {"Cell", "Present", "Add to my tour", "Back", "Next"}, "these stay in the visitor's own session"
+        assert {button.label for button in test.button} <= {"Cell", "Present", "Add to my tour", "Back", "Next"}, (
+            "these stay in the visitor's own session"
+        )
 
 
 def test_the_figures_drawn_ahead_are_those_that_the_pages_show_first(monkeypatch):

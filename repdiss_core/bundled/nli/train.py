@@ -64,7 +64,12 @@ def train_all(chosen: list[Member], recipe: Recipe, places: Places, command: str
 
 
 def _facts(member: Member, path: Path, accuracy: dict[str, float]) -> dict[str, Any]:
-    return {**dataclasses.asdict(member), "weights": bundled.file_hash(path), "accuracy": {k: round(v, 4) for k, v in accuracy.items()}, "dtype": "float16"}
+    return {
+        **dataclasses.asdict(member),
+        "weights": bundled.file_hash(path),
+        "accuracy": {k: round(v, 4) for k, v in accuracy.items()},
+        "dtype": "float16",
+    }
 
 
 def _common_facts(recipe: Recipe, command: str) -> dict[str, Any]:
@@ -118,7 +123,13 @@ def main(names: tuple[str, ...], limit: int | None, share: str, into: Path | Non
             places = Places(bundled.cache_folder("training-nli"), facts_module.WEIGHTS_FOLDER, facts_module.FACTS_FILE)
         else:
             places = Places(into / "work", into / "weights", into / "facts.json")
-        train_all(chosen, SMALL if small else Recipe(), places, "python -m repdiss_core.bundled.nli.train", (int(share.split("/")[0]), int(share.split("/")[1])))
+        train_all(
+            chosen,
+            SMALL if small else Recipe(),
+            places,
+            "python -m repdiss_core.bundled.nli.train",
+            (int(share.split("/")[0]), int(share.split("/")[1])),
+        )
     except UserError as error:
         raise click.UsageError(str(error)) from error
 

@@ -18,7 +18,9 @@ def cluster_table(loaded: Loaded) -> None:
     lines = ["| measured on | method | sizes | silhouette | agreement with the split | p |", "|---|---|---|--:|--:|--:|"]
     for name, c in rows:
         sizes = " + ".join(map(str, c.sizes))
-        lines.append(f"| {SHORT_SETS[name]} | {c.method.replace('_', '-')} | {sizes} | {c.silhouette:.2f} | {c.agreement:.2f} | {p_words(c.p, in_table=True)} |")
+        lines.append(
+            f"| {SHORT_SETS[name]} | {c.method.replace('_', '-')} | {sizes} | {c.silhouette:.2f} | {c.agreement:.2f} | {p_words(c.p, in_table=True)} |"
+        )
     with st.container(border=True, key="card-clusters", gap="small"):
         st.subheader("Two clusters, found without being told", anchor="clusters")
         st.markdown("\n".join(lines))

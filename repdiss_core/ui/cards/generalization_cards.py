@@ -58,10 +58,34 @@ def pick() -> tuple[Params, str]:
         with show_column:
             quantity = switch("Show", ("accuracy", "penalty"), "show", help="The penalty is the top model’s own accuracy minus that of the stitch.")
         with settings_column, st.popover(_summary(), icon=":material/tune:", width="stretch"):
-            rank_by = choose("Rank the models by", list(study.RANKING_SETS), "rank", names=study.SET_LABELS.__getitem__, help="Whose accuracy makes a model “generalizing” or “heuristic”.")
-            overlap = choose("Measure on, beside in-distribution pairs", list(study.MEASURED_OVERLAPS), "measured", names=study.SET_LABELS.__getitem__, help="Measuring on the pairs that rank the models is circular.")
-            rows = choose("Rows of the feature matrix", list(ROW_NAMES), "rows", names=ROW_NAMES.__getitem__, help="The paper pads and counts padding as rows, which raises CKA.")
-            hook = choose("Features", list(HOOK_NAMES), "hook", names=HOOK_NAMES.__getitem__, help="The paper takes each block’s output before the residual addition.")
+            rank_by = choose(
+                "Rank the models by",
+                list(study.RANKING_SETS),
+                "rank",
+                names=study.SET_LABELS.__getitem__,
+                help="Whose accuracy makes a model “generalizing” or “heuristic”.",
+            )
+            overlap = choose(
+                "Measure on, beside in-distribution pairs",
+                list(study.MEASURED_OVERLAPS),
+                "measured",
+                names=study.SET_LABELS.__getitem__,
+                help="Measuring on the pairs that rank the models is circular.",
+            )
+            rows = choose(
+                "Rows of the feature matrix",
+                list(ROW_NAMES),
+                "rows",
+                names=ROW_NAMES.__getitem__,
+                help="The paper pads and counts padding as rows, which raises CKA.",
+            )
+            hook = choose(
+                "Features",
+                list(HOOK_NAMES),
+                "hook",
+                names=HOOK_NAMES.__getitem__,
+                help="The paper takes each block’s output before the residual addition.",
+            )
     return Params(population, k, rank_by, overlap, rows, hook), quantity
 
 
@@ -138,6 +162,12 @@ def say_what_is_compared(params: Params) -> None:
     """One line under the controls: what this population is, and a warning where the choice is circular."""
     spec = study.POPULATIONS[params.population]
     if spec.constructed:
-        st.warning("These two groups were **made** to differ by their training data. They show what the instruments can see; a gap here is no finding.", icon=":material/construction:")
+        st.warning(
+            "These two groups were **made** to differ by their training data. They show what the instruments can see; a gap here is no finding.",
+            icon=":material/construction:",
+        )
     if params.circular:
-        st.warning("The models are ranked on the very pairs that they are measured on. That flatters every number on the lexical-overlap side.", icon=":material/warning:")
+        st.warning(
+            "The models are ranked on the very pairs that they are measured on. That flatters every number on the lexical-overlap side.",
+            icon=":material/warning:",
+        )

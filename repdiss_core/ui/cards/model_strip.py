@@ -33,7 +33,8 @@ def model_strip(loaded: Loaded) -> tuple[str, str]:
         with right:
             g = choose("Second model", [NONE, *names], "model_b")
         models = [
-            ModelAccuracy(n, in_distribution[n], overlap[n], "top" if n in groups.top else "bottom" if n in groups.bottom else "other", n in (f, g)) for n in names
+            ModelAccuracy(n, in_distribution[n], overlap[n], "top" if n in groups.top else "bottom" if n in groups.bottom else "other", n in (f, g))
+            for n in names
         ]
         with strip:
             figure = spec_of(accuracy_strip(models, current_look()))

@@ -173,7 +173,9 @@ def training_cards(params: Params) -> tuple[Card, ...]:
     )
 
 
-def _family_card(card_id: str, title: str, params: Params, compose: Callable[[Loaded, Look, str], Drawn], explain: str, view: str = "", picks: bool = False) -> Card:
+def _family_card(
+    card_id: str, title: str, params: Params, compose: Callable[[Loaded, Look, str], Drawn], explain: str, view: str = "", picks: bool = False
+) -> Card:
     """A card that rests on the whole family.
 
     Args:
@@ -185,7 +187,16 @@ def _family_card(card_id: str, title: str, params: Params, compose: Callable[[Lo
         return compose(loaded(params), look, state)
 
     panels = study.all_panels(params)
-    return Card(card_id, title, "", request_for((p.comparison for p in panels), params.cka.n_batches), draw, explain, shows=(params, view), pick=partial(take_pair, params, view) if picks else None)
+    return Card(
+        card_id,
+        title,
+        "",
+        request_for((p.comparison for p in panels), params.cka.n_batches),
+        draw,
+        explain,
+        shows=(params, view),
+        pick=partial(take_pair, params, view) if picks else None,
+    )
 
 
 def take_pair(params: Params, view: str, click: Click) -> None:

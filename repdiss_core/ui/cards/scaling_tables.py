@@ -72,7 +72,9 @@ def massive_table(found: Loaded) -> None:
     rows = rows_of_massive(found.params)
     st.header("Massive tokens", anchor="massive")
     if not rows:
-        st.markdown("The maps without massive tokens are not computed at this setting. Choose “without massive tokens” under Settings, then *Compute here*.")
+        st.markdown(
+            "The maps without massive tokens are not computed at this setting. Choose “without massive tokens” under Settings, then *Compute here*."
+        )
         return
     st.markdown(_massive_sentence(rows))
     head = "| model | rows left out | longest row, × median | in layer | tokens left out | largest change without them | with rows of length 1 | blocks |"
@@ -106,7 +108,15 @@ def _massive_row(row: MassiveRow) -> str:
         blocks = "too shallow"
     else:
         blocks = "the same" if len(set(row.blocks)) == 1 else "differ"
-    cells = (f"{count(row.dropped)} of {count(row.rows)}", f"{row.peak:.1f}", str(row.layer), tokens, _change(row.change), _change(row.change_normalised), blocks)
+    cells = (
+        f"{count(row.dropped)} of {count(row.rows)}",
+        f"{row.peak:.1f}",
+        str(row.layer),
+        tokens,
+        _change(row.change),
+        _change(row.change_normalised),
+        blocks,
+    )
     return f"| {as_text(short_name(row.name))} | {' | '.join(cells)} |"
 
 

@@ -101,6 +101,7 @@ def _caption(maps: tuple[StitchMap, ...], setting: Preset) -> Caption:
 
 def map_form(one: StitchMap, matrix: LayerMatrix, quantity: str) -> dict:
     """The map as plain JSON types."""
+
     def plain(array: np.ndarray) -> list:
         return [[None if np.isnan(v) else float(v) for v in row] for row in array]
 

@@ -58,7 +58,9 @@ def _cka(batches: int) -> CkaView:
         ),
         n_batches=choose("Batches", BATCHES, "batches", batches, help="More batches extend a result that is there already."),
         massive=_named(
-            "Massive tokens", MASSIVES, "massive",
+            "Massive tokens",
+            MASSIVES,
+            "massive",
             f"Tokens longer than {MULTIPLE:g} times the median of a layer. Two of them that two models share can drive CKA to 1 alone.",
         ),
     )
