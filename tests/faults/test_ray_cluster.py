@@ -22,8 +22,13 @@ from repdiss_core.engine.shards import BATCHES_PER_SHARD
 from repdiss_core.errors import UserError
 
 pytestmark = pytest.mark.ray
-ray = pytest.importorskip("ray", reason="RAY TESTS DID NOT RUN: Ray is not installed. `pip install -r requirements-cluster.txt` brings it.")
 TOKEN = "a-token-of-these-tests-alone-0123456789"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray():
+    """Ray; skips loudly where it is missing."""
+    return pytest.importorskip("ray", reason="RAY TESTS DID NOT RUN: Ray is not installed. `pip install -r requirements-cluster.txt` brings it.")
 
 
 def test_bad_settings_are_sentences(monkeypatch) -> None:
@@ -36,7 +41,7 @@ def test_bad_settings_are_sentences(monkeypatch) -> None:
 
 
 @pytest.fixture
-def asked(monkeypatch) -> dict:
+def asked(ray, monkeypatch) -> dict:
     """What `ray.init` was asked for; no cluster is made, one of 6 processors is told."""
     found: dict = {}
     monkeypatch.setenv("RAY_AUTH_MODE", "token")  # so that it is as before after the test
@@ -81,7 +86,7 @@ def test_an_address_where_nothing_answers_is_a_sentence_at_once() -> None:
     tally("Ray: addresses where no cluster is", cases=6, tracebacks=0, slower_than_5_s=0)
 
 
-def test_a_shard_with_a_gpu_that_torch_does_not_see_is_a_sentence(new_root, monkeypatch) -> None:
+def test_a_shard_with_a_gpu_that_torch_does_not_see_is_a_sentence(ray, new_root, monkeypatch) -> None:
     """The cluster says that it has one, so that Ray runs the shard; what runs on a real one is in tests/engine/test_shards.py."""
     monkeypatch.setenv("REPDISS_CACHE", new_root())
     ray.init(address="local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
