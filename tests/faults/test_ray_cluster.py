@@ -142,11 +142,11 @@ def test_jobs_of_pages_go_to_the_cluster(cluster, new_root, undisturbed, monkeyp
     assert {store.get_local(c.key).meta["provenance"]["engine"] for c in request.comparisons} == {"ray"}
     longer = small_request(300, stitches=0)
     cancelled = jobs.start(longer, "cancelled by a page")
-    ended(cancelled, lambda status: "shard 2 of" in status.message)
+    ended(cancelled, lambda status: " on Ray" in status.message)  # a shard is in; which one the page sees is chance
     jobs.cancel(cancelled)
     assert ended(cancelled).state == "cancelled"
     kept = {len(arrays["cross"]) for arrays in values(store, longer).values()}
-    assert len(kept) == 1 and 2 * BATCHES_PER_SHARD <= min(kept) < 300
+    assert len(kept) == 1 and 0 < min(kept) < 300 and min(kept) % BATCHES_PER_SHARD == 0
     for log in ((jobs._folder(job) / "log.txt").read_text() for job in (job_id, cancelled)):
         assert "started:" in log and TOKEN not in log and os.path.expanduser("~") + "/" not in log
     note = "one more was cancelled; its batches are kept"
