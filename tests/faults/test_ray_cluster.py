@@ -18,7 +18,6 @@ from repdiss_core import jobs
 from repdiss_core.cache import ResultStore
 from repdiss_core.engine.ray_cluster import RaySetting, connected
 from repdiss_core.engine.ray_engine import RayEngine, make_engine
-from repdiss_core.engine.shards import BATCHES_PER_SHARD
 from repdiss_core.errors import UserError
 
 pytestmark = pytest.mark.ray
@@ -146,7 +145,7 @@ def test_jobs_of_pages_go_to_the_cluster(cluster, new_root, undisturbed, monkeyp
     jobs.cancel(cancelled)
     assert ended(cancelled).state == "cancelled"
     kept = {len(arrays["cross"]) for arrays in values(store, longer).values()}
-    assert len(kept) == 1 and 0 < min(kept) < 300 and min(kept) % BATCHES_PER_SHARD == 0
+    assert len(kept) == 1 and 0 < min(kept) < 300
     for log in ((jobs._folder(job) / "log.txt").read_text() for job in (job_id, cancelled)):
         assert "started:" in log and TOKEN not in log and os.path.expanduser("~") + "/" not in log
     note = "one more was cancelled; its batches are kept"
