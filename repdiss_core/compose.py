@@ -93,7 +93,7 @@ def compose_grid(
     notes = tuple(dict.fromkeys(note for v in views if v.matrix for note in v.matrix.notes))
     return Drawn(
         heatmap_grid(panels, look, height=height, style=style or USUAL_STYLE), _map_caption(views, setting, reduction), all(v.complete for v in views),
-        _origin([v.origin for v in views]), _newest([v.stored_at for v in views]), [exports.matrix_form(v) for v in views], notes,
+        origin_of([v.origin for v in views]), _newest([v.stored_at for v in views]), [exports.matrix_form(v) for v in views], notes,
         matrices=tuple(views),
     )  # fmt: skip
 
@@ -153,7 +153,7 @@ def compose_curves(
     flat = [v for loaded in views for v in loaded]
     return Drawn(
         layer_curves(panels, look, quantity, height=height), _stitch_caption(flat, setting), all(v.complete for v in flat),
-        _origin([v.origin for v in flat]), _newest([v.stored_at for v in flat]), [exports.curve_form(v) for v in flat], curves=tuple(flat),
+        origin_of([v.origin for v in flat]), _newest([v.stored_at for v in flat]), [exports.curve_form(v) for v in flat], curves=tuple(flat),
     )  # fmt: skip
 
 
@@ -181,7 +181,7 @@ def compose_learning(
     curves = [c for found in by_layer.values() for c in found]
     return Drawn(
         learning_curves(panels, look, log_steps, height=height), _stitch_caption(views, setting), all(v.complete for v in views),
-        _origin([v.origin for v in views]), _newest([v.stored_at for v in views]), [exports.learning_form(c) for c in curves], curves=tuple(views),
+        origin_of([v.origin for v in views]), _newest([v.stored_at for v in views]), [exports.learning_form(c) for c in curves], curves=tuple(views),
     )  # fmt: skip
 
 
@@ -230,7 +230,8 @@ def amount(n_batches: int, sequences: int, tokens: int) -> str:
     return f"{n_batches} batches × {sequences} sequences × {tokens} tokens = {total} tokens" if n_batches else ""
 
 
-def _origin(origins: list[str | None]) -> str | None:
+def origin_of(origins: list[str | None]) -> str | None:
+    """The one origin of what is stored, "mixed" where there are several, None where nothing is stored."""
     known = {o for o in origins if o is not None}
     return None if not known else known.pop() if len(known) == 1 else "mixed"
 

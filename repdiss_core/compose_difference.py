@@ -10,7 +10,7 @@ import numpy as np
 from repdiss_core import exports
 from repdiss_core.cache import ResultStore
 from repdiss_core.comparison import DataId
-from repdiss_core.compose import Drawn, amount, how_cka
+from repdiss_core.compose import Drawn, amount, how_cka, origin_of
 from repdiss_core.errors import UserError
 from repdiss_core.figures.caption import Caption
 from repdiss_core.panels import MatrixPanel, load_hsic, load_matrix
@@ -127,8 +127,7 @@ def compose_difference(a: Measured, b: Measured, look: Look, style: MapStyle, re
     panels.append(HeatmapPanel("B − A", rows, columns, a.depth_f, a.depth_g, found, state=state, relative=relative, scale=own))
     forms = [{**a.form, "title": "A"}, {**b.form, "title": "B"}, difference_form(a, b, found)]
     times = [one.stored_at for one in (a, b) if one.stored_at]
-    origins = {one.origin for one in (a, b) if one.origin}
-    origin = None if not origins else origins.pop() if len(origins) == 1 else "mixed"
+    origin = origin_of([a.origin, b.origin])
     return Drawn(
         heatmap_grid([panels], look, scale, height, style), _caption(a, b), a.complete and b.complete, origin, max(times, default=None), forms
     )

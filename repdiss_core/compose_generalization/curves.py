@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repdiss_core.analysis.groups import over_pairs, pair_values, unordered_pair_values
-from repdiss_core.compose import Drawn
+from repdiss_core.compose import Drawn, origin_of
 from repdiss_core.compose_generalization import words
 from repdiss_core.compose_generalization.loaded import Loaded, cka_test, penalty_test
 from repdiss_core.figures.caption import Caption
@@ -99,9 +99,8 @@ def compose_cka(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = 
 
 
 def drawn(figure: Any, caption: Caption, origins: list[Origin], forms: list[dict[str, Any]]) -> Drawn:
-    names = {o.name for o in origins if o.name}
     times = [o.stored_at for o in origins if o.stored_at is not None]
-    origin = None if not names else names.pop() if len(names) == 1 else "mixed"
+    origin = origin_of([o.name for o in origins])
     return Drawn(figure, caption, all(o.n_missing == 0 for o in origins), origin, max(times, default=None), forms)
 
 

@@ -32,6 +32,7 @@ CELL_CSS = """
 .stHtml .repdiss-facts dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 [class*="st-key-estimators-"] :is(th, td) { font-size: .875rem; padding: .25rem .6rem .25rem 0 !important; }
 """
+STORED = {"shipped": "shipped with RepDiss", "local": "computed here", "imported": "brought from another machine"}
 SPREAD_HELP = {
     "batch": "A dot is the value of one batch (for a ratio of means: its jackknife pseudo-value); the diamond is the value with its 95 % interval.",
     "sequence": "A dot is the value of one evaluation sequence; the diamond is the mean with its 95 % interval.",
@@ -122,7 +123,7 @@ def definitions_html(facts: CellFacts) -> str:
     row, column = places(facts)
     data, made = facts.comparison.data, facts.provenance
     threads = count(made["threads"], "thread") if "threads" in made else None
-    stored = "shipped with RepDiss" if facts.entry.origin == "shipped" else "computed here"
+    stored = STORED[facts.entry.origin]
     rows = (
         ("Row", row),
         ("Column", column),

@@ -9,7 +9,7 @@ import streamlit as st
 
 from repdiss_core.cache import ResultStore
 from repdiss_core.comparison import Request
-from repdiss_core.compose import Drawn
+from repdiss_core.compose import Drawn, origin_of
 from repdiss_core.compose_difference import Measured, compose_difference, measured_cka
 from repdiss_core.figures.map_scale import MapStyle
 from repdiss_core.figures.theme import Look
@@ -107,7 +107,7 @@ def measured(store: ResultStore, choice: Choice) -> Measured:
         choice.measure.replace("_", " "),
         map_form(one, matrix, choice.quantity),
         whole,
-        None if not entries else "shipped" if all(e.origin == "shipped" for e in entries) else "local",
+        origin_of([e.origin for e in entries]),
         max((e.stored_at for e in entries), default=None),
     )
 

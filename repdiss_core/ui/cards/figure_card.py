@@ -29,7 +29,12 @@ POLL_S = 1.0
 KEPT_FIGURES = 64
 _DRAWN: dict[tuple[Hashable, ...], Drawn] = {}
 NOT_COMPUTED = "not computed yet"
-ORIGINS = {"shipped": "shipped result", "mixed": "shipped and computed here", "local": "computed here", "imported": "brought from another machine"}
+ORIGINS = {
+    "shipped": "shipped result",
+    "mixed": "in parts from different places",
+    "local": "computed here",
+    "imported": "brought from another machine",
+}
 
 
 def figure_card(card: Card) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from repdiss_core.cache import Entry, ResultStore
 from repdiss_core.comparison import Comparison
-from repdiss_core.compose import Drawn
+from repdiss_core.compose import Drawn, origin_of
 from repdiss_core.figures.caption import Caption
 from repdiss_core.figures.layer_heatmap import LOSS_SCALE, PENALTY_SCALE, HeatmapPanel, heatmap_row
 from repdiss_core.figures.theme import Look
@@ -57,13 +57,12 @@ def compose_stitch_maps(store: ResultStore, maps: tuple[StitchMap, ...], look: L
         for one, (matrix, _) in zip(maps, loaded, strict=True)
     ]
     entries = [entry for _, found in loaded for entry in found]
-    origins = {entry.origin for entry in entries}
     matrices = [matrix for matrix, _ in loaded]
     return Drawn(
         heatmap_row(panels, look, PENALTY_SCALE if quantity == "penalty" else LOSS_SCALE, height=356),
         _caption(maps, setting),
         all(np.isfinite(m.values).all() for m in matrices),
-        None if not origins else origins.pop() if len(origins) == 1 else "mixed",
+        origin_of([entry.origin for entry in entries]),
         max((entry.stored_at for entry in entries), default=None),
         [map_form(one, matrix, quantity) for one, matrix in zip(maps, matrices, strict=True)],
     )
