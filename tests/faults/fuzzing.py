@@ -53,7 +53,8 @@ class Bomb:
 
 COUNTS = {"cache entries": (150, 10_000), "bundles of results": (100, 10_000), "rows of the cache": (60, 10_000),
           "job names": (60, 10_000), "model folders": (10, 10_000), "command lines": (40, 10_000),
-          "links (sets of 1 to 6 parameters)": (3, 200)}  # fmt: skip
+          "pasted links": (60, 10_000), "own tours": (60, 10_000), "links (sets of 1 to 6 parameters)": (3, 200)}  # fmt: skip
 # What a test checks beside tracebacks and planted code.
 _PATHS, _TIME = ("paths_left",), ("slower_than_5_s",)
-ALSO = {"bundles of results": (*_PATHS, *_TIME), "rows of the cache": _PATHS, "job names": _PATHS, "model folders": _TIME, "command lines": _TIME}
+ALSO = {"bundles of results": (*_PATHS, *_TIME), "rows of the cache": _PATHS, "job names": _PATHS, "model folders": _TIME, "command lines": _TIME,
+        "pasted links": _TIME, "own tours": _TIME}  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
@@ -9,7 +10,9 @@ import os
 import pickle
 import sqlite3
 import time
+import zlib
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -25,6 +28,8 @@ from repdiss_core.cache import ResultStore
 from repdiss_core.errors import UserError
 from repdiss_core.paths import REPOSITORY
 from repdiss_core.storage import DamagedEntry, pack, unpack
+from repdiss_core.ui.cards.pair_link import choice_of, differing
+from repdiss_core.ui.parts.own_tour import BAD_LINK, MOST_CHARACTERS, MOST_STOPS, packed, unpacked
 
 pytestmark = pytest.mark.usefixtures("nothing_planted")
 PAGES = ["app.py", *(f"pages/{path.name}" for path in sorted((REPOSITORY / "pages").glob("*.py")))]
@@ -227,6 +232,10 @@ PARAMETERS = some.sampled_from([
 
 
 ENCODED = some.characters(codec="utf-8")
+NAMED_VALUES = some.sampled_from(
+    (F, G, "CKA", "identity stitching", "trained stitches", "biased", "100", "20", "penalty", "docstrings", "pythia-70m")
+)
+PAGES_OF_LINKS = some.sampled_from(("/Compare_models", "/Tour", "", "/Compare_models/"))
 
 
 def encodable(text: str) -> str:
@@ -249,6 +258,53 @@ def test_links_of_any_parameters(page, parameters, own_cache) -> None:
     assert [error.message for error in test.exception] == []
     assert len(test.title) == 1
     assert not (own_cache / "local" / "jobs").exists()
+
+
+VALUES = NAMED_VALUES | TEXT
+QUERIES = some.dictionaries(PARAMETERS, VALUES.map(encodable), max_size=6).map(urlencode)
+LINKS = some.builds("{}{}?{}".format, some.sampled_from(("", "http://127.0.0.1:8501", "javascript:", "//[")), PAGES_OF_LINKS, QUERIES) | TEXT
+
+
+@fuzzed("pasted links")
+@given(LINKS, LINKS)
+def test_pasted_links_of_any_content(own_cache, one, other) -> None:
+    """What Compare models does with two links: the choices that they stand for, and the settings that differ."""
+    began, choices = time.process_time(), []
+    for link in (one, other):
+        try:
+            choices.append(choice_of(link))
+        except UserError as error:
+            assert len(str(error)) < 1000 and "Traceback" not in str(error)
+    if len(choices) == 2:
+        assert len(differing(*choices)) < 20
+    assert time.process_time() - began < LIMIT_S
+    assert not (own_cache / "local" / "jobs").exists()
+
+
+def word_of(content: object, cut: int | None) -> str:
+    """An own tour's word for an address that holds any JSON, cut short or whole."""
+    text = json.dumps(content).encode("utf-8", "surrogatepass")
+    return base64.urlsafe_b64encode(zlib.compress(text)).decode().rstrip("=")[:cut]
+
+
+STOPS = some.lists(
+    some.fixed_dictionaries({"path": some.sampled_from(PAGES) | TEXT, "query": some.lists(some.lists(TEXT, min_size=1, max_size=3), max_size=3) | JSON,
+                             "card": TEXT | JSON, "note": TEXT | JSON}), max_size=4,
+)  # fmt: skip
+
+
+@fuzzed("own tours")
+@given(some.builds(word_of, STOPS | JSON, some.none() | some.integers(0, 60)) | TEXT)
+def test_own_tours_of_any_content(word) -> None:
+    began = time.process_time()
+    try:
+        found = unpacked(word, dict.fromkeys(PAGES, "a page"))
+    except UserError as error:
+        assert str(error) == BAD_LINK
+    else:
+        assert len(found) <= MOST_STOPS and all(stop.path in PAGES and len(stop.note) <= MOST_CHARACTERS for stop in found)
+        assert unpacked(packed(found), dict.fromkeys(PAGES, "a page")) == found
+    assert time.process_time() - began < LIMIT_S
 
 
 def test_logs_and_sentences_carry_no_token_and_no_home(monkeypatch) -> None:

@@ -32,7 +32,9 @@ from repdiss_core.studies.population import load_accuracy, load_cka
 pytestmark = pytest.mark.usefixtures("nothing_planted")
 COMMIT = "a" * 40
 SHAPE = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size", "max_position_embeddings")
-CONFIG = {"model_type": "gpt_neox", "rotary_pct": 0.5, "hidden_act": "gelu", "intermediate_size": 8} | dict(zip(SHAPE, (2, 8, 2, 20, 16), strict=True))
+CONFIG = {"model_type": "gpt_neox", "rotary_pct": 0.5, "hidden_act": "gelu", "intermediate_size": 8} | dict(
+    zip(SHAPE, (2, 8, 2, 20, 16), strict=True)
+)
 PINS = {"model:org/x@main": {"commit": COMMIT, "files": {"model.safetensors": 9}}, "config:org/x": CONFIG, "tokenizer:org/x": "b" * 64}
 SIZES = some.sampled_from([0, -1, 1, 3, 10**12, 2**64, 1.5, "8", None, True, [], {}, float("nan"), float("inf"), "9" * 5000])
 

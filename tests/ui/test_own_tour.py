@@ -50,6 +50,11 @@ def test_what_a_link_holds_is_cut_to_size() -> None:
     assert [len(part) for part in (*stop.query[0], stop.card, stop.note)] == [40, 200, 40, own_tour.MOST_CHARACTERS]
 
 
+def test_half_of_a_surrogate_pair_becomes_a_question_mark() -> None:
+    (stop,) = unpacked(word([{"path": STOP.path, "query": [], "card": "", "note": "a\ud800b"}]), PAGES)
+    assert stop.note == "a?b" and unpacked(packed([stop]), PAGES) == [stop]
+
+
 def test_views_are_kept_once_in_a_row_and_change_places() -> None:
     for card in ("a", "a", "b", "c"):
         own_tour.add_stop(STOP.path, {"depth": "3 layers"}, card)

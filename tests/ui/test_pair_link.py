@@ -26,6 +26,7 @@ def test_a_link_becomes_its_choice():
     ("link", "sentence"),
     [
         ("http://127.0.0.1:8501/Scaling_families?f=x", "This link leads to another page. Paste a link of the page Compare models"),
+        ("//[broken", "This is no link. Paste a link of the page Compare models"),
         ("Compare_models?f=mini-gelu-9l", "The link asks for f “mini-gelu-9l”, which this page does not offer. It offers mini-"),
         ("Compare_models?batches=3", "asks for batches “3”, which this page does not offer. It offers 10, 20, 50"),
     ],

@@ -26,7 +26,10 @@ def choice_of(link: str) -> Choice:
     Raises:
         UserError: a link to another page, or a value that the page does not offer.
     """
-    parts = urlsplit(link.strip()[:LONGEST])
+    try:
+        parts = urlsplit(link.strip()[:LONGEST])
+    except ValueError as error:
+        raise UserError("This is no link. Paste a link of the page Compare models, as its Link button gives it.") from error
     if parts.path and parts.path.rstrip("/").rsplit("/", 1)[-1] != PAGE:
         raise UserError("This link leads to another page. Paste a link of the page Compare models, as its Link button gives it.")
     asked = dict(parse_qsl(parts.query))

@@ -98,5 +98,10 @@ def unpacked(word: str, pages: Mapping[str, str]) -> list[Stop]:
 def _stop(told: Any, pages: Mapping[str, str]) -> Stop:
     if told["path"] not in pages:
         raise ValueError("unknown page")
-    query = tuple((str(name)[:40], str(value)[:200]) for name, value in told["query"])
-    return Stop(told["path"], query, str(told["card"])[:40], str(told["note"])[:MOST_CHARACTERS])
+    query = tuple((_text(name, 40), _text(value, 200)) for name, value in told["query"])
+    return Stop(told["path"], query, _text(told["card"], 40), _text(told["note"], MOST_CHARACTERS))
+
+
+def _text(given: Any, most: int) -> str:
+    """Its first characters; half of a surrogate pair, which no file and no address can hold, becomes a question mark."""
+    return str(given)[:most].encode("utf-8", "replace").decode()
