@@ -18,7 +18,7 @@ from diskcache import Timeout
 from repdiss_core.entries import Entry, PackIndex, check_key, stored_at, write_pack
 from repdiss_core.errors import UserError
 from repdiss_core.paths import bundled_root, local_root
-from repdiss_core.storage import DamagedEntry, ReadOnlyCache, SafeCache, open_diskcache, pack, unpack
+from repdiss_core.storage import DamagedEntry, ReadOnlyCache, SafeCache, foreign_rules, open_diskcache, pack, unpack
 
 DAMAGE = (DamagedEntry, sqlite3.DatabaseError, OSError)
 __all__ = ["Entry", "ResultStore", "directory_size", "disk_error", "write_pack"]
@@ -76,10 +76,17 @@ class ResultStore:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Inside, entries are written in one transaction: all of them or none, and the disk is waited for once."""
+        """Inside, entries are written in one transaction: all of them or none, and the disk is waited for once.
+
+        Where the database turns out to be damaged in the middle, it is set aside; entries written before that are not kept.
+        """
+        cache = self._writable()
         try:
-            with self._writable().transact(retry=True):
+            with cache.transact(retry=True):
                 yield
+        except sqlite3.ProgrammingError as error:  # closed inside
+            if self._cache is cache:
+                raise disk_error(error, self.directory) from error
         except (OSError, sqlite3.Error, Timeout) as error:
             self._close()
             raise disk_error(error, self.directory) from error
@@ -123,6 +130,10 @@ class ResultStore:
         right += sum(self._imported.get(key) is not None for key in self.keys("imported"))
         self.remove_orphans()
         return right, self.problems[before:]
+
+    def let_go(self) -> None:
+        """Close the database: what is read next comes from the disk, as another process will read it."""
+        self._close()
 
     def orphans(self, age_s: float = ORPHAN_AGE_S) -> list[Path]:
         """Files of results that no row names: their writer was killed between file and row. Younger ones are left out."""
@@ -277,7 +288,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _is_damage(error: Exception) -> bool:
     """Whether a database is damaged, rather than busy or on a disk that refuses."""
     if isinstance(error, sqlite3.OperationalError):
-        return "no such" in str(error) or "malformed" in str(error)
+        return any(word in str(error) for word in ("no such", "malformed", "disk I/O"))  # the last one: a file cut short beside its log
     return isinstance(error, sqlite3.DatabaseError)
 
 
@@ -286,6 +297,8 @@ def _is_sound(path: Path) -> bool:
     try:
         with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)) as database:
             database.execute("SELECT key, raw, mode, filename, value FROM Cache LIMIT 1").fetchall()
+            if foreign_rules(database.execute):
+                return False
             return database.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
     except sqlite3.DatabaseError as error:
         return not _is_damage(error)

@@ -121,6 +121,12 @@ class SafeDisk(diskcache.Disk):
             raise DamagedEntry(f"its file name {filename!r} points outside the cache")
 
 
+# diskcache counts its entries and their bytes by triggers of one statement each.
+OWN_TRIGGER = re.compile(
+    r'CREATE TRIGGER Settings_\w+ AFTER \w+ ON Cache FOR EACH ROW BEGIN UPDATE Settings SET value = value [^;"]+ WHERE key = "\w+"; END'
+)
+
+
 class SafeCache(diskcache.Cache):
     """diskcache, but a disk that refuses is an error at once: its own loop takes every refusal for a busy database and never ends."""
 
@@ -224,7 +230,18 @@ def open_diskcache(directory: Path, budget_bytes: int | None = None) -> SafeCach
         limits = {"eviction_policy": "none", "size_limit": NO_LIMIT, "cull_limit": 0}
     else:
         limits = {"eviction_policy": "least-recently-stored", "size_limit": budget_bytes, "cull_limit": 10}
-    return SafeCache(str(directory), disk=SafeDisk, timeout=30, **limits)
+    cache = SafeCache(str(directory), disk=SafeDisk, timeout=30, **(diskcache.DEFAULT_SETTINGS | limits))  # none is taken from the file
+    foreign = foreign_rules(cache._sql)
+    if foreign:
+        cache.close()
+        raise sqlite3.DatabaseError(f"it holds {foreign[0]!r}, which is not the cache's own and could change what is stored")
+    return cache
+
+
+def foreign_rules(execute: Callable[..., sqlite3.Cursor]) -> list[str]:
+    """Triggers and views that diskcache did not make: they run with every write, whoever planted them."""
+    found = _rows(execute, "SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'view')")
+    return [str(name) for name, sql in found if not OWN_TRIGGER.fullmatch(str(sql))]
 
 
 def _rows(execute: Callable[..., sqlite3.Cursor], statement: str, values: tuple = ()) -> list[tuple]:

@@ -54,6 +54,21 @@ class Engine:
             Stopped: asked to stop; what was finished is stored.
             UserError: the request cannot be computed, with the reason.
         """
+        self._run_groups(request, progress, should_stop)
+        if self._lost(request):  # damage that shows only once the database has been closed
+            self.report("What is stored cannot be read back: the database was damaged before. It is set aside, and what is lost is computed anew.")
+            self.store.verify()
+            self._run_groups(request, progress, should_stop)
+            if self._lost(request):
+                raise UserError(
+                    "What was computed cannot be read back from the cache. Check the disk, or set REPDISS_CACHE to a folder on another one."
+                )
+        progress(1.0, "done")
+        for line in self.activations.problems + self.store.problems:
+            self.report(line)
+
+    def _run_groups(self, request: Request, progress: Progress, should_stop: Callable[[], bool]) -> None:
+        """Compute what is missing."""
         groups = plan(request)
         weights = [_weight(group, request.n_batches) for group in groups]
         total, done = sum(weights), 0.0
@@ -69,9 +84,11 @@ class Engine:
                     if missing:
                         self._run_in_memory(type(group)(**_replaced(group, missing)), request.n_batches, within, should_stop)
             done += weight
-        progress(1.0, "done")
-        for line in self.activations.problems + self.store.problems:
-            self.report(line)
+
+    def _lost(self, request: Request) -> bool:
+        """Whether something of the request is not there for a process that opens the cache now."""
+        self.store.let_go()
+        return any(not self.is_complete(c, request.n_batches) for c in request.comparisons)
 
     def _missing(self, group: Group, n_batches: int) -> list[Comparison]:
         return [c for c in group.comparisons if not self.is_complete(c, n_batches)]

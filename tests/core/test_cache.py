@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pickle
@@ -158,3 +159,38 @@ def test_a_lock_is_held_once(store) -> None:
 
     with store.lock(KEY), pytest.raises(filelock.Timeout):
         store.lock(KEY, timeout=0.05).acquire()
+
+
+@pytest.mark.parametrize("planted", ["CREATE TRIGGER planted AFTER INSERT ON Cache BEGIN DELETE FROM Cache; END", "CREATE VIEW planted AS SELECT 1"])
+def test_a_rule_that_is_not_the_cache_s_own_is_never_followed(tmp_path, planted):
+    """A trigger would run with every write: the database is set aside, and what is right in it is kept."""
+    store = ResultStore(tmp_path / "local", tmp_path / "packs")
+    store.put(KEY, {"x": np.ones(3)}, {})
+    store.let_go()
+    with contextlib.closing(sqlite3.connect(tmp_path / "local" / "results" / "cache.db", isolation_level=None)) as database:
+        database.execute(planted)
+    found = ResultStore(tmp_path / "local", tmp_path / "packs")
+    assert found.get(KEY) is not None
+    assert "it holds 'planted', which is not the cache's own" in found.problems[0] and "1 results could be saved" in found.problems[0]
+    found.put(OTHER, {"x": np.ones(1)}, {})
+    assert found.keys("local") == [KEY, OTHER]
+
+
+def test_settings_of_the_file_are_not_followed(tmp_path):
+    store = ResultStore(tmp_path / "local", tmp_path / "packs")
+    store.put(KEY, {"x": np.ones(3)}, {})
+    store.let_go()
+    with contextlib.closing(sqlite3.connect(tmp_path / "local" / "results" / "cache.db", isolation_level=None)) as database:
+        database.execute("UPDATE Settings SET value = 'x'")
+    found = ResultStore(tmp_path / "local", tmp_path / "packs")
+    found.put(OTHER, {"x": np.ones(100_000)}, {})
+    assert found.keys("local") == [KEY, OTHER] and found.problems == []
+
+
+def test_a_database_that_is_set_aside_inside_a_transaction_takes_what_comes_after(tmp_path):
+    store = ResultStore(tmp_path / "local", tmp_path / "packs")
+    store.put(KEY, {"x": np.ones(3)}, {})
+    with store.together():
+        store._close()
+        store.put(OTHER, {"x": np.ones(1)}, {})
+    assert store.keys("local") == [KEY, OTHER]

@@ -247,21 +247,25 @@ def test_damaged_checkpoints_activations_and_packs(tmp_path) -> None:
 
 @pytest.mark.faults
 def test_damaged_results_are_computed_anew_by_the_engine(forking, new_root, undisturbed) -> None:
+    """Fault upon fault to one cache, a computation after each; other caches with other dice."""
     from faulting import compute
 
     request, wanted = undisturbed
-    dice = random.Random(6)
-    root = new_root()
-    process = forking.Process(target=compute, args=(root, request.to_dict()))
-    process.start()
-    process.join()
-    for _ in range(cases(2, 25)):
-        with contextlib.suppress(FileNotFoundError, sqlite3.Error):  # a database may be too damaged already to be damaged by rows
-            damage_row(Path(root) / "local" / "results" / "cache.db", dice)
-            damage_bytes(dice.choice([*sorted((Path(root) / "local").glob("checkpoints/*")), Path(root) / "local" / "results" / "cache.db"]), dice)
-        process = forking.Process(target=compute, args=(root, request.to_dict()))
-        process.start()
-        process.join()
-        assert process.exitcode == 0
-        assert_same_bytes(values(ResultStore(Path(root) / "local", Path(root) / "none"), request), wanted)
-    tally("computations on a damaged cache", cases=cases(2, 25), wrong=0, tracebacks=0, note=f"{F} and {G}: the same bytes as from an empty cache")
+    caches, rounds = cases(1, 8), cases(2, 25)
+    for number in range(caches):
+        dice, root = random.Random(6 + number), new_root()
+        local = Path(root) / "local"
+        for turn in range(rounds + 1):
+            if turn:
+                with contextlib.suppress(FileNotFoundError, sqlite3.Error):  # a database may be too damaged already to be damaged by rows
+                    damage_row(local / "results" / "cache.db", dice)
+                    damage_bytes(dice.choice([*sorted(local.glob("checkpoints/*")), local / "results" / "cache.db"]), dice)
+            process = forking.Process(target=compute, args=(root, request.to_dict()))
+            process.start()
+            process.join()
+            assert process.exitcode == 0
+            store = ResultStore(local, Path(root) / "none")
+            assert_same_bytes(values(store, request), wanted)
+            store.let_go()
+    told = f"{F} and {G}, {rounds} faults to each of {caches} caches: the same bytes as from an empty cache"
+    tally("computations on a damaged cache", cases=caches * rounds, wrong=0, tracebacks=0, note=told)
