@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from repdiss_core.paths import REPOSITORY
 
 SCRIPT = """
@@ -31,7 +33,11 @@ def drawn_meanwhile(wait: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", SCRIPT.replace("{wait}", wait)], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
 
 
-def test_a_figure_waits_for_a_pandas_that_another_thread_is_loading() -> None:
+@pytest.mark.slow
+def test_half_a_pandas_is_still_a_fault() -> None:
     assert "no attribute 'Series'" in drawn_meanwhile("").stderr, "Plotly no longer fails with half a pandas; `whole_pandas` can go"
+
+
+def test_a_figure_waits_for_a_pandas_that_another_thread_is_loading() -> None:
     done = drawn_meanwhile("whole_pandas()")
     assert done.returncode == 0, done.stderr
