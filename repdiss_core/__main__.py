@@ -35,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     `REPDISS_TRACEBACK=1` shows where an unexpected fault arose.
     """
+    if any("\0" in word for word in arguments or ()):
+        _say("an argument holds a null character, which no name of a file or model has. Leave it out.")
+        return 2
     try:
         cli.main(args=arguments, prog_name="python -m repdiss_core", standalone_mode=False)
         return 0

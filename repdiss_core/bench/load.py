@@ -110,7 +110,8 @@ async def _read_all(load: Load, address: str, seconds: float, sessions: int, bro
 
 def _server() -> psutil.Process:
     """The dashboard that this process has started."""
-    return next(child for child in psutil.Process().children() if "streamlit" in child.cmdline())
+    alive = (child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE)
+    return next(child for child in alive if "streamlit" in child.cmdline())
 
 
 async def _watch(load: Load, server: psutil.Process, began: float, end: float) -> None:

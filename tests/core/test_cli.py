@@ -100,6 +100,7 @@ def test_run_and_figure_in_every_format(tmp_path, capsys) -> None:
         (["compare", F, G, "--out", "nowhere/x.json"], "the folder nowhere does not exist"),
         (["figure", "fig44", "--out", "x.json"], "There is no figure named 'fig44'"),
         (["figure", "fig3", "--family", "pythian", "--out", "x.json"], "There is no family named 'pythian'"),
+        (["compare", "--out", "\0"], "an argument holds a null character"),
         (["figure", "table1", "--out", "x.svg"], "this command writes .json or .csv or .html"),
         (["run"], "Name at least one figure"),
         (["run", "fig4", "--preset", "huge"], "There is no preset named 'huge'"),
