@@ -11,6 +11,34 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 LOOPBACK = ("127.", "localhost", "::1")
+MISSING = (
+    "BROWSER TESTS DID NOT RUN: no Chromium on the PATH, or Playwright is not installed. "
+    "`apt-get install chromium` and requirements-dev.txt bring them."
+)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """A line that cannot be overlooked."""
+    if any(MISSING in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(MISSING, red=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One headless Chromium for all tests that need one, since Playwright refuses to run twice in a thread. Without it they skip loudly, under CI=true they fail."""
+    from repdiss_core.bench.browser import FLAGS, chromium
+
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        sync_playwright = None
+    path = chromium()
+    if sync_playwright is None or path is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(MISSING)
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield running
+        running.close()
 
 
 @pytest.fixture(autouse=True)

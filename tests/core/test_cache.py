@@ -166,7 +166,7 @@ def test_a_rule_that_is_not_the_cache_s_own_is_never_followed(tmp_path, planted)
     """A trigger would run with every write: the database is set aside, and what is right in it is kept."""
     store = ResultStore(tmp_path / "local", tmp_path / "packs")
     store.put(KEY, {"x": np.ones(3)}, {})
-    store.let_go()
+    store.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "local" / "results" / "cache.db", isolation_level=None)) as database:
         database.execute(planted)
     found = ResultStore(tmp_path / "local", tmp_path / "packs")
@@ -179,7 +179,7 @@ def test_a_rule_that_is_not_the_cache_s_own_is_never_followed(tmp_path, planted)
 def test_settings_of_the_file_are_not_followed(tmp_path):
     store = ResultStore(tmp_path / "local", tmp_path / "packs")
     store.put(KEY, {"x": np.ones(3)}, {})
-    store.let_go()
+    store.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "local" / "results" / "cache.db", isolation_level=None)) as database:
         database.execute("UPDATE Settings SET value = 'x'")
     found = ResultStore(tmp_path / "local", tmp_path / "packs")
@@ -191,6 +191,6 @@ def test_a_database_that_is_set_aside_inside_a_transaction_takes_what_comes_afte
     store = ResultStore(tmp_path / "local", tmp_path / "packs")
     store.put(KEY, {"x": np.ones(3)}, {})
     with store.together():
-        store._close()
+        store.close()
         store.put(OTHER, {"x": np.ones(1)}, {})
     assert store.keys("local") == [KEY, OTHER]

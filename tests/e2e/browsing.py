@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from pathlib import Path
+
 NORMAL_404 = ("/_stcore/health", "/_stcore/host-config")
 
 
@@ -65,3 +68,25 @@ class Faults:
         """Fail on any fault, and on an exception that Streamlit shows in the page."""
         assert page.locator('[data-testid="stException"]').count() == 0, page.locator('[data-testid="stException"]').first.inner_text()
         assert not self.found, "\n".join(self.found)
+
+
+def new_cache(folder: Path, data: Path) -> Path:
+    """A cache that is empty but for the token streams, which are shared."""
+    (folder / "local").mkdir(parents=True)
+    data.mkdir(parents=True, exist_ok=True)
+    (folder / "local" / "data").symlink_to(data)
+    return folder
+
+
+@contextmanager
+def open_tab(browser, scheme: str):
+    """A tab of its own; faults are checked at its end."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme=scheme)
+    context.set_default_timeout(30_000)
+    page = context.new_page()
+    faults = Faults(page)
+    try:
+        yield page
+        faults.check(page)
+    finally:
+        context.close()

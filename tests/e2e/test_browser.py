@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsing import barriers, bring, cell_box, point_at, values
-from conftest import new_cache
+from browsing import barriers, bring, cell_box, new_cache, point_at, values
 
 from repdiss_core.bench.browser import dashboard, settle
 from repdiss_core.cache import ResultStore

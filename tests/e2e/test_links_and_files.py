@@ -10,8 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from browsing import barriers, values
-from conftest import open_tab
+from browsing import barriers, open_tab, values
 from test_browser import PAGES, choose, stored
 
 from repdiss_core.bench.browser import settle

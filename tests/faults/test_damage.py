@@ -40,7 +40,7 @@ def filled(folder: Path) -> dict[str, dict[str, np.ndarray]]:
         arrays = {"x": rng.standard_normal(8 if number % 2 else 8000)}
         store.put(comparison.key, arrays, {"comparison": comparison.to_dict()})
     found = values(store, MANY)
-    store._close()
+    store.close()
     return found
 
 
@@ -117,7 +117,7 @@ def test_damaged_results_are_never_a_wrong_number(tmp_path) -> None:
         assert_same_bytes(again, wanted)
         right, problems = store.verify()
         assert right == len(wanted) or problems, kind
-        store._close()
+        store.close()
         slowest = max(slowest, time.monotonic() - began)
         assert slowest < LIMIT_S, kind
         shutil.rmtree(folder)
@@ -266,6 +266,6 @@ def test_damaged_results_are_computed_anew_by_the_engine(forking, new_root, undi
             assert process.exitcode == 0
             store = ResultStore(local, Path(root) / "none")
             assert_same_bytes(values(store, request), wanted)
-            store.let_go()
+            store.close()
     told = f"{F} and {G}, {rounds} faults to each of {caches} caches: the same bytes as from an empty cache"
     tally("computations on a damaged cache", cases=caches * rounds, wrong=0, tracebacks=0, note=told)

@@ -115,7 +115,7 @@ def test_a_read_only_disk_is_read_and_refuses_to_be_written(tmp_path) -> None:
     with small_disk(tmp_path / "disk", "1m") as disk:
         store, comparison = ResultStore(disk / "local", tmp_path / "none"), small_request(stitches=3).comparisons[0]
         store.put(comparison.key, {"x": np.ones(9)}, {"comparison": comparison.to_dict()})
-        store._close()
+        store.close()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         store = ResultStore(disk / "local", tmp_path / "none")
         assert store.get(comparison.key).arrays["x"].sum() == 9 and store.keys("local") == [comparison.key]
@@ -155,7 +155,7 @@ assert cache.get("x") is None and "went on without" in cache.problems[0]
 """
     store = ResultStore(tmp_path / "local", tmp_path / "none")
     store.put("a" * 64, {"x": np.ones(1)}, {})
-    store._close()
+    store.close()
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(folder.stat().st_mode | 0o055)
     done = subprocess.run([sys.executable, "-c", script], env=os.environ | {"REPDISS_CACHE": str(tmp_path)}, capture_output=True, text=True)

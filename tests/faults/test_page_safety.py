@@ -12,7 +12,7 @@ from faulting import F, G, small_request, tally
 from streamlit.testing.v1 import AppTest
 
 from repdiss_core import jobs
-from repdiss_core.bench.browser import chromium, dashboard, settle
+from repdiss_core.bench.browser import dashboard, settle
 from repdiss_core.paths import REPOSITORY
 from repdiss_core.ui.parts.text import as_text
 
@@ -111,13 +111,8 @@ def result_store_clear() -> None:
 
 @pytest.mark.browser
 @pytest.mark.faults
-def test_script_in_names_and_links_does_not_run(server) -> None:
+def test_script_in_names_and_links_does_not_run(browser, server) -> None:
     """In a browser: nothing that was planted becomes an element, and no script runs."""
-    sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
-    if chromium() is None:
-        pytest.skip("THE BROWSER PART OF PAGE SAFETY DID NOT RUN: no Chromium on the PATH.")
-    from repdiss_core.bench.browser import FLAGS
-
     address, root = server
     request = small_request()
     folder = root / "local" / "jobs" / request.key
@@ -141,18 +136,16 @@ def test_script_in_names_and_links_does_not_run(server) -> None:
     places = (("Compare_models", "f"), ("Compare_models", "show"), ("", "anything"),
               ("Activation_asymmetry", "gelu"), ("Generalization", "population"))  # fmt: skip
     links = ["Runs", *(f"{page}?{name}={quote(SCRIPT)}" for page, name in places)]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page()
-        dialogs: list[str] = []
-        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-        for link in links:
-            page.goto(f"http://{address}/{link}")
-            settle(page)
-            assert "planted" not in page.title() and not dialogs
-            assert page.locator('img[src="x"], a[href^="javascript"]').count() == 0, link
-            told = page.locator('[data-testid="stException"]')
-            assert told.count() == 0, (link, told.first.inner_text(), (root / "server.log").read_text()[-3000:])
-        assert page.evaluate("[...document.scripts].every(s => !s.textContent.includes('planted'))")
-        browser.close()
+    page = browser.new_page()
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    for link in links:
+        page.goto(f"http://{address}/{link}")
+        settle(page)
+        assert "planted" not in page.title() and not dialogs
+        assert page.locator('img[src="x"], a[href^="javascript"]').count() == 0, link
+        told = page.locator('[data-testid="stException"]')
+        assert told.count() == 0, (link, told.first.inner_text(), (root / "server.log").read_text()[-3000:])
+    assert page.evaluate("[...document.scripts].every(s => !s.textContent.includes('planted'))")
+    page.context.close()
     tally("HTML and script in names, labels and links, in a browser", cases=len(links), ran=0, note=f"{F} and {G} shown beside them")
