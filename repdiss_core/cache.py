@@ -80,15 +80,16 @@ class ResultStore:
 
         Where the database turns out to be damaged in the middle, it is set aside; entries written before that are not kept.
         """
-        cache = self._writable()
+        cache, finished = None, False
         try:
+            cache = self._writable()
             with cache.transact(retry=True):
                 yield
-        except sqlite3.ProgrammingError as error:  # closed inside
-            if self._cache is cache:
-                raise disk_error(error, self.directory) from error
+                finished = True
         except (OSError, sqlite3.Error, Timeout) as error:
-            self._close()
+            if finished and self._cache is not cache:  # set aside inside: what came after stands in the new database
+                return
+            self.close()
             raise disk_error(error, self.directory) from error
 
     def delete(self, key: str) -> None:
@@ -123,17 +124,13 @@ class ResultStore:
         """(entries that are right, a sentence for each that is not); damaged local entries and files without a row are removed."""
         before = len(self.problems)
         if self._exists() and not _is_sound(self._folder / "cache.db"):
-            self._close()
+            self.close()
             self._set_aside("its tables and indexes do not agree")
         right = sum(self._get_local(key) is not None for key in self.keys("local"))
         right += sum(self._packs.get(key) is not None for key in self.keys("shipped"))
         right += sum(self._imported.get(key) is not None for key in self.keys("imported"))
         self.remove_orphans()
         return right, self.problems[before:]
-
-    def let_go(self) -> None:
-        """Close the database: what is read next comes from the disk, as another process will read it."""
-        self._close()
 
     def orphans(self, age_s: float = ORPHAN_AGE_S) -> list[Path]:
         """Files of results that no row names: their writer was killed between file and row. Younger ones are left out."""
@@ -167,7 +164,7 @@ class ResultStore:
             UserError: the disk cannot be written.
         """
         if self._cache is not None and self._opened_file != _identity(self._folder / "cache.db"):
-            self._close()
+            self.close()
         if self._cache is None:
             try:
                 self._cache = open_diskcache(self._folder)
@@ -181,7 +178,8 @@ class ResultStore:
             self._opened_file = _identity(self._folder / "cache.db")
         return self._cache
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the database: what is read next comes from the disk, as another process will read it."""
         if self._cache is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._cache.close()
@@ -194,7 +192,7 @@ class ResultStore:
                 act(self._writable())
                 return
             except (OSError, sqlite3.Error, Timeout, DamagedEntry) as error:
-                self._close()
+                self.close()
                 if attempt == 2 or not _is_damage(error):
                     raise disk_error(error, self.directory) from error
                 self._set_aside(error)
@@ -208,7 +206,7 @@ class ResultStore:
         try:
             return look(cache)
         except sqlite3.DatabaseError as error:
-            self._close()
+            self.close()
             if _is_damage(error):
                 self._set_aside(error)
             else:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from repdiss_core import exports
 from repdiss_core.cache import ResultStore
 from repdiss_core.comparison import Comparison
+from repdiss_core.entries import origin_of
 from repdiss_core.figures.caption import Caption
 from repdiss_core.models import model_spec
 from repdiss_core.panels import CurveView, LearningCurve, MatrixView, load_curve, load_learning, load_matrix
@@ -228,12 +229,6 @@ def amount(n_batches: int, sequences: int, tokens: int) -> str:
     thin = "\u2009"
     total = f"{n_batches * sequences * tokens:,}".replace(",", thin)
     return f"{n_batches} batches × {sequences} sequences × {tokens} tokens = {total} tokens" if n_batches else ""
-
-
-def origin_of(origins: list[str | None]) -> str | None:
-    """The one origin of what is stored, "mixed" where there are several, None where nothing is stored."""
-    known = {o for o in origins if o is not None}
-    return None if not known else known.pop() if len(known) == 1 else "mixed"
 
 
 def _newest(times: list[float | None]) -> float | None:

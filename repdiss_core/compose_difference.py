@@ -10,7 +10,8 @@ import numpy as np
 from repdiss_core import exports
 from repdiss_core.cache import ResultStore
 from repdiss_core.comparison import DataId
-from repdiss_core.compose import Drawn, amount, how_cka, origin_of
+from repdiss_core.compose import Drawn, amount, how_cka
+from repdiss_core.entries import origin_of
 from repdiss_core.errors import UserError
 from repdiss_core.figures.caption import Caption
 from repdiss_core.panels import MatrixPanel, load_hsic, load_matrix

@@ -100,3 +100,9 @@ def write_pack(path: Path, entries: list[Entry], facts: dict[str, str] | None = 
     arrays = {f"{e.key}/{name}": np.ascontiguousarray(a) for e in entries for name, a in e.arrays.items()}
     index = {e.key: {"meta": e.meta, "arrays": sorted(e.arrays), "sha256": checksum(e.arrays, e.meta)} for e in entries}
     write_atomically(path, safetensors.numpy.save(arrays, metadata={**(facts or {}), "entries": json.dumps(index, sort_keys=True)}))
+
+
+def origin_of(origins: list[str | None]) -> str | None:
+    """The one origin of what is stored, "mixed" where there are several, None where nothing is stored."""
+    known = {o for o in origins if o is not None}
+    return None if not known else known.pop() if len(known) == 1 else "mixed"

@@ -55,9 +55,13 @@ def _names(request: Request) -> set[str]:
     return {m.name for c in request.comparisons for m in (c.f, c.g)}
 
 
+def _all_ship(request: Request) -> bool:
+    return all(model_spec(name).source == "bundled" for name in _names(request))
+
+
 def words(request: Request) -> str:
     """The needs in a sentence or two, for models of the hub and of folders; "" where all models ship."""
-    if all(model_spec(name).source == "bundled" for name in _names(request)):
+    if _all_ship(request):
         return ""
     needs = needs_of(request)
     device, rate = rate_here()
@@ -77,7 +81,7 @@ def words(request: Request) -> str:
 def time_words(request: Request) -> str:
     """How long a computation from nothing takes, for the button that starts it."""
     device, rate = rate_here()
-    share = SHARE_OF_SMALL if all(model_spec(name).source == "bundled" for name in _names(request)) else SHARE_OF_RATE
+    share = SHARE_OF_SMALL if _all_ship(request) else SHARE_OF_RATE
     return f"About {_duration(START_S + needs_of(request).flops / (share * rate))} on {device} where nothing of it is stored yet."
 
 

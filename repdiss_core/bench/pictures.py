@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from repdiss_core.bench.browser import FLAGS, chromium, dashboard, settle
 from repdiss_core.errors import UserError
@@ -82,7 +81,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache, sync_playwright() as playwright, dashboard(REPDISS_CACHE=cache) as address:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         for picture in PICTURES:
-            file = Path(FOLDER / f"{picture.name}.png")
+            file = FOLDER / f"{picture.name}.png"
             file.write_bytes(small(take(browser, address, picture)))
             print(f"{file.relative_to(REPOSITORY)}: {file.stat().st_size / 1000:.0f} kB")
         browser.close()

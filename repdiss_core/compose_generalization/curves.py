@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repdiss_core.analysis.groups import over_pairs, pair_values, unordered_pair_values
-from repdiss_core.compose import Drawn, origin_of
+from repdiss_core.compose import Drawn
 from repdiss_core.compose_generalization import words
 from repdiss_core.compose_generalization.loaded import Loaded, cka_test, penalty_test
+from repdiss_core.entries import origin_of
 from repdiss_core.figures.caption import Caption
 from repdiss_core.studies import generalization as study
 from repdiss_core.studies.population import Origin

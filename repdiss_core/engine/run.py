@@ -56,7 +56,7 @@ class Engine:
         """
         self._run_groups(request, progress, should_stop)
         if self._lost(request):  # damage that shows only once the database has been closed
-            self.report("What is stored cannot be read back: the database was damaged before. It is set aside, and what is lost is computed anew.")
+            self.report("What is stored cannot be read back. A damaged database is set aside, and what is lost is computed anew.")
             self.store.verify()
             self._run_groups(request, progress, should_stop)
             if self._lost(request):
@@ -87,7 +87,7 @@ class Engine:
 
     def _lost(self, request: Request) -> bool:
         """Whether something of the request is not there for a process that opens the cache now."""
-        self.store.let_go()
+        self.store.close()
         return any(not self.is_complete(c, request.n_batches) for c in request.comparisons)
 
     def _missing(self, group: Group, n_batches: int) -> list[Comparison]:

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 from repdiss_core.errors import UserError
 from repdiss_core.models import decoder
 from repdiss_core.models.checks import check_weights
-from repdiss_core.models.decoder import DecoderResidualModel, load_folder, network_of
+from repdiss_core.models.decoder import DecoderResidualModel, network_of
 
 if TYPE_CHECKING:
     from repdiss_core.models import ModelSpec
-
-__all__ = ["load_family", "load_folder", "load_hub"]
 
 
 def load_hub(spec: ModelSpec, resid_mean: str = "removed", dtype: str = "float32", device: str = "cpu") -> DecoderResidualModel:

@@ -119,12 +119,7 @@ def load_family(
         entries.append(entry)
         counts.append(batches.n_batches)
     missing = len(panels) - len(found) + sum(count < n_batches for count in counts)
-    kinds = {entry.origin for entry in entries}
-    origin = None if not kinds else kinds.pop() if len(kinds) == 1 else "mixed"
-    newest = max((entry.stored_at for entry in entries), default=None)
-    return FamilyMaps(
-        members, depths, found, min(counts) if len(found) == len(panels) else 0, len(panels), Origin(origin, newest, missing), per_batch
-    )
+    return FamilyMaps(members, depths, found, min(counts) if len(found) == len(panels) else 0, len(panels), Origin.of(entries, missing), per_batch)
 
 
 def off_diagonal_mean(matrix: np.ndarray) -> float:

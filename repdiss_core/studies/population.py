@@ -9,6 +9,7 @@ import numpy as np
 
 from repdiss_core.cache import Entry, ResultStore
 from repdiss_core.comparison import Comparison
+from repdiss_core.entries import origin_of
 from repdiss_core.errors import UserError
 from repdiss_core.results import SameLayerHsic
 
@@ -20,6 +21,11 @@ class Origin:
     name: str | None
     stored_at: float | None
     n_missing: int
+
+    @classmethod
+    def of(cls, entries: list[Entry], n_missing: int) -> Origin:
+        """Of what was found and what was not."""
+        return cls(origin_of([entry.origin for entry in entries]), max((entry.stored_at for entry in entries), default=None), n_missing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +112,7 @@ def load_cka(store: ResultStore, pairs: Mapping[tuple[str, str], Comparison], n_
         i, j = models.index(f), models.index(g)
         values[i, j] = values[j, i] = cka
     missing = sum(pair not in found for pair in pairs) + sum(count < n_chunks for count in counts)
-    return PopulationCka(models, values, min(counts, default=0), max(rows, default=0), _origin(entries, missing), tuple(dict.fromkeys(notes)))
+    return PopulationCka(models, values, min(counts, default=0), max(rows, default=0), Origin.of(entries, missing), tuple(dict.fromkeys(notes)))
 
 
 def reduce_same_layers(batches: SameLayerHsic, n_chunks: int, reduction: str) -> np.ndarray:
@@ -138,7 +144,7 @@ def load_accuracy(store: ResultStore, pairs: Mapping[tuple[str, str], Comparison
         own[i], own[j] = entry.arrays["own_f"].mean(), entry.arrays["own_g"].mean()
         n_items = entry.arrays["own_f"].size
     values[np.arange(len(models)), np.arange(len(models))] = own[:, None]
-    return PopulationAccuracy(models, values, own, n_items, _origin(list(found.values()), len(pairs) - len(found)))
+    return PopulationAccuracy(models, values, own, n_items, Origin.of(list(found.values()), len(pairs) - len(found)))
 
 
 def _longest(store: ResultStore, comparison: Comparison, wanted: int) -> Entry | None:
@@ -152,9 +158,3 @@ def _longest(store: ResultStore, comparison: Comparison, wanted: int) -> Entry |
 
 def _names(pairs: Mapping[tuple[str, str], Comparison]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for pair in pairs for name in pair))
-
-
-def _origin(entries: list[Entry], n_missing: int) -> Origin:
-    kinds = {entry.origin for entry in entries}
-    name = None if not kinds else kinds.pop() if len(kinds) == 1 else "mixed"
-    return Origin(name, max((entry.stored_at for entry in entries), default=None), n_missing)

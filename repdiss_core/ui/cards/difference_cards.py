@@ -9,8 +9,9 @@ import streamlit as st
 
 from repdiss_core.cache import ResultStore
 from repdiss_core.comparison import Request
-from repdiss_core.compose import Drawn, origin_of
+from repdiss_core.compose import Drawn
 from repdiss_core.compose_difference import Measured, compose_difference, measured_cka
+from repdiss_core.entries import origin_of
 from repdiss_core.figures.map_scale import MapStyle
 from repdiss_core.figures.theme import Look
 from repdiss_core.models import model_spec

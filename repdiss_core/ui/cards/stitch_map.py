@@ -8,7 +8,8 @@ import numpy as np
 
 from repdiss_core.cache import Entry, ResultStore
 from repdiss_core.comparison import Comparison
-from repdiss_core.compose import Drawn, origin_of
+from repdiss_core.compose import Drawn
+from repdiss_core.entries import origin_of
 from repdiss_core.figures.caption import Caption
 from repdiss_core.figures.layer_heatmap import LOSS_SCALE, PENALTY_SCALE, HeatmapPanel, heatmap_row
 from repdiss_core.figures.theme import Look
