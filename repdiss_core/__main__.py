@@ -14,6 +14,8 @@ from repdiss_core.paths import redacted
 # Threads that wait by spinning starve each other where two workers share the cores; read when torch's OpenMP library loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+MOST_SAID = 900  # characters of a sentence
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name=None, version=__import__("repdiss_core").__version__, prog_name="repdiss")
@@ -35,10 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     `REPDISS_TRACEBACK=1` shows where an unexpected fault arose.
     """
-    if any("\0" in word for word in arguments or ()):
-        _say("an argument holds a null character, which no name of a file or model has. Leave it out.")
-        return 2
     try:
+        for word in arguments or ():
+            _check(word)
         cli.main(args=arguments, prog_name="python -m repdiss_core", standalone_mode=False)
         return 0
     except UserError as error:
@@ -61,8 +62,20 @@ def main(arguments: list[str] | None = None) -> int:
     return 2
 
 
+def _check(word: str) -> None:
+    """Refuse what no name of a file or model has, and the system's calls end on."""
+    try:
+        held = "a null character" if b"\0" in os.fsencode(word) else ""
+    except UnicodeEncodeError:
+        held = "half of a character"
+    if held:
+        raise UserError(f"an argument holds {held}, which no name of a file or model has. Leave it out.")
+
+
 def _say(sentence: str) -> None:
-    """One line on standard error, also of text that the terminal cannot show."""
+    """One line on standard error, also of text that the terminal cannot show; a huge argument is not repeated in it."""
+    if len(sentence) > MOST_SAID:
+        sentence = f"{sentence[: MOST_SAID - 100]} … {sentence[-98:]}"
     click.echo(f"repdiss: {sentence}".encode(errors="replace").decode(), err=True)
 
 

@@ -1,5 +1,7 @@
 """The one exception that speaks to users."""
 
+MOST_CHARACTERS = 300  # of a name that a user types
+
 
 class UserError(ValueError):
     """Bad input or a missing thing, told in a sentence: what was wrong, what was expected, what to do."""
@@ -16,9 +18,20 @@ def unknown_name(kind: str, name: str, known: list[str] | tuple[str, ...], listi
     """
     import difflib
 
+    name = name[:MOST_CHARACTERS]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known[:8])}{' …' if len(known) > 8 else ''}."
     return UserError(f"There is no {kind} named {name!r}. {hint} List all with `{listing}`.")
+
+
+def check_length(kind: str, name: str) -> None:
+    """Refuse a name that no model, data set or path has; it would fill the sentence that tells it.
+
+    Raises:
+        UserError: more than `MOST_CHARACTERS`.
+    """
+    if len(name) > MOST_CHARACTERS:
+        raise UserError(f"The name of a {kind} has at most {MOST_CHARACTERS} characters; {name[:40]!r}… has {len(name)}. Shorten it.")
 
 
 def told(error: BaseException) -> str:

@@ -33,6 +33,19 @@ def readonly() -> bool:
     return os.environ.get("REPDISS_READONLY", "") not in ("", "0")
 
 
+def typed_path(name: str) -> Path:
+    """The file or folder that "path:…" names.
+
+    Raises:
+        UserError: it is in the home of a user that this machine does not have.
+    """
+    text = name.removeprefix("path:")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"There is no home folder for {text.partition('/')[0]}; write the whole path.") from error
+
+
 def number_setting(name: str, default: float) -> float:
     """A setting of the environment that is a number of at least 0.
 

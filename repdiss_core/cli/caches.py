@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 from repdiss_core.cli.compute import check_out, cka_options, setting_options
 from repdiss_core.cli.generalization import population_options
 from repdiss_core.cli.scaling import family_options
-from repdiss_core.errors import UserError
+from repdiss_core.errors import MOST_CHARACTERS, UserError
 
 
 @click.group()
@@ -86,8 +87,8 @@ def import_(path: Path) -> None:
 
     if readonly():
         raise UserError("REPDISS_READONLY=1 forbids importing. Unset it to import.")
-    if not path.exists():
-        raise UserError(f"There is no file {path}.")
+    if not os.path.isfile(path):
+        raise UserError(f"There is no file {str(path)[:MOST_CHARACTERS]}. Name one that `cache export` wrote.")
     done = import_bundle(ResultStore.open(), path)
     for note in done.notes:
         click.echo(note)

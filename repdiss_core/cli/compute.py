@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +14,13 @@ from repdiss_core.cli.generalization import population_options, population_reque
 from repdiss_core.cli.progress import TerminalProgress, stop_on_signal
 from repdiss_core.cli.scaling import family_options, family_params, family_request, take_family
 from repdiss_core.comparison import Request
-from repdiss_core.errors import UserError
+from repdiss_core.errors import MOST_CHARACTERS, UserError
 from repdiss_core.estimates import words
 from repdiss_core.resolve import built_pinned, prepare_models
 
 ESTIMATORS = ("unbiased", "biased", "sequence_aware")
 REDUCTIONS = ("mean_of_ratios", "ratio_of_means")
+MOST_NAME_BYTES = 255  # of a file's name on the usual file systems
 MEASURE_NAMES = ("cka", "stitching", "identity_stitching")
 
 
@@ -210,7 +212,13 @@ def forget(store: Any, request: Request) -> None:
 
 def check_out(out: Path | None, endings: tuple[str, ...]) -> None:
     """Raise a `UserError` where `out` cannot be written in one of these formats."""
-    if out is not None and out.suffix not in endings:
-        raise UserError(f"--out {out.name} ends in {out.suffix or 'nothing'!r}; this command writes {' or '.join(endings)}.")
-    if out is not None and not out.parent.exists():
-        raise UserError(f"--out: the folder {out.parent} does not exist. Make it first, or name another.")
+    if out is None:
+        return
+    if out.suffix not in endings:
+        raise UserError(f"--out {out.name[:80]} ends in {out.suffix[:20] or 'nothing'!r}; this command writes {' or '.join(endings)}.")
+    if len(os.fsencode(out.name)) > MOST_NAME_BYTES:
+        raise UserError(f"--out {out.name[:40]}…: the name of a file has at most {MOST_NAME_BYTES} bytes. Shorten it.")
+    if not os.path.isdir(out.parent):
+        raise UserError(f"--out: the folder {str(out.parent)[:MOST_CHARACTERS]} does not exist. Make it first, or name another.")
+    if not os.access(out.parent, os.W_OK):
+        raise UserError(f"--out: nothing can be written to the folder {out.parent}. Name another.")

@@ -9,7 +9,7 @@ from types import ModuleType
 from repdiss_core.comparison import DataId
 from repdiss_core.data.batches import PackedStream, TokenBatch, TokenStream
 from repdiss_core.data.text_sources import TextSource
-from repdiss_core.errors import UserError, unknown_name
+from repdiss_core.errors import UserError, check_length, unknown_name
 from repdiss_core.hub import Repo
 
 __all__ = [
@@ -112,6 +112,7 @@ def bound(name: str, tokenizer_source: str) -> str:
 def dataset_spec(name: str) -> DatasetSpec:
     """The data set of that name, with or without " by …"; or a `UserError` with the nearest ones."""
     name = name.rpartition(BY)[0] or name
+    check_length("data set", name)
     if name.startswith(TYPED):
         from repdiss_core.data import text_sources
 

@@ -7,13 +7,15 @@ also be plain text, whose documents are parted by blank lines.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from repdiss_core import bundled, hub
-from repdiss_core.errors import UserError
+from repdiss_core.errors import UserError, told
 from repdiss_core.hub import Repo
+from repdiss_core.paths import typed_path
 
 CONVERTED = "refs/convert/parquet"  # where the hub keeps every public set as parquet
 READABLE = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz")
@@ -43,8 +45,8 @@ class TextSource:
 def of_name(name: str) -> TextSource:
     """The source that "hub:org/name:column" or "path:file" names."""
     if name.startswith("path:"):
-        path = Path(name.removeprefix("path:")).expanduser()
-        if not path.is_file():
+        path = typed_path(name)
+        if not os.path.isfile(path):
             raise UserError(f"There is no file {path}; write path: and a .txt, .jsonl or .parquet file.")
         return TextSource(None, "text", str(path))
     repo, _, column = name.removeprefix("hub:").partition(":")
@@ -55,7 +57,10 @@ def of_name(name: str) -> TextSource:
 def identity(source: TextSource) -> str | None:
     """What tells the source's text from another's: commit or file hash, and the column; None where it is not pinned yet."""
     if source.repo is None:
-        return f"{bundled.file_hash(Path(source.path))}:{source.column}"
+        try:
+            return f"{bundled.file_hash(Path(source.path))}:{source.column}"
+        except OSError as error:
+            raise UserError(f"{source.path} cannot be read ({told(error)}). Give the right to read it, or choose another file.") from error
     known = hub.pinned(source.repo)
     if known is not None and not data_files(known.files):
         known = hub.pinned(_converted(source.repo))

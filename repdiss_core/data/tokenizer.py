@@ -16,6 +16,7 @@ from typing import Any
 from repdiss_core import bundled, hub
 from repdiss_core.errors import UserError
 from repdiss_core.hub import Repo
+from repdiss_core.paths import typed_path
 
 BUNDLED = "bundled"
 # Their models were trained with a token at the start of each sequence although the tokenizer itself puts none there. Where it does (Llama's,
@@ -158,7 +159,7 @@ def _fetched(source: str) -> Path:
 
 
 def _folder_file(source: str) -> Path:
-    file = Path(source.removeprefix("path:")).expanduser() / "tokenizer.json"
+    file = typed_path(source) / "tokenizer.json"
     if not file.exists():
         raise UserError(f"There is no {file}, so that no text can be cut into that model's tokens. Put its tokenizer.json there.")
     return file

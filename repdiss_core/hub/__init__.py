@@ -31,7 +31,8 @@ PREFLIGHT_S = 3.0
 ASK_AGAIN_S = 30.0
 API_TIMEOUT_S = 10.0
 COMMIT = re.compile(r"[0-9a-f]{40}")
-REPOSITORY_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+REPOSITORY_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
+MOST_BYTES = 200  # of a name, and of a revision, that become names of files
 _last_preflight: dict[str, tuple[float, bool]] = {}
 
 
@@ -48,8 +49,9 @@ class Repo:
     kind: str = "model"
 
     def __post_init__(self) -> None:
-        if not REPOSITORY_NAME.fullmatch(self.name) or ".." in self.revision or not self.revision:
-            raise UserError(f"{self.name}@{self.revision} does not name a repository of the hub; write org/name or org/name@revision.")
+        too_long = max(len(part.encode("utf-8", "replace")) for part in (self.name, self.revision)) > MOST_BYTES
+        if too_long or not REPOSITORY_NAME.fullmatch(self.name) or ".." in self.revision or not self.revision:
+            raise UserError(f"{self.name[:80]}@{self.revision[:80]} does not name a repository of the hub; write org/name or org/name@revision.")
 
     def __str__(self) -> str:
         return self.name if self.revision == "main" else f"{self.name}@{self.revision}"

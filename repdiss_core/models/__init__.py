@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from repdiss_core import bundled
 from repdiss_core.bundled.recipe import BUNDLED_MODELS
-from repdiss_core.errors import UserError, unknown_name
+from repdiss_core.errors import UserError, check_length, unknown_name
 
 if TYPE_CHECKING:
     from repdiss_core.models.protocol import ResidualModel
@@ -119,6 +119,7 @@ def model_spec(name: str) -> ModelSpec:
     """
     if name in MODELS:
         return MODELS[name]
+    check_length("model", name)
     from repdiss_core.models import paper_models, typed
     from repdiss_core.models.classifiers import classifiers
     from repdiss_core.models.family import family_checkpoints, family_models

@@ -19,6 +19,7 @@ from repdiss_core.data.batches import TokenBatch
 from repdiss_core.errors import UserError, told
 from repdiss_core.models.architectures import ARCHITECTURES, architecture_of, n_parameters, shape_of
 from repdiss_core.models.checks import checked_tokens, hidden_states, read_tensors
+from repdiss_core.paths import typed_path
 
 if TYPE_CHECKING:
     from repdiss_core.models import ModelSpec
@@ -215,7 +216,7 @@ def load_path(spec: ModelSpec, resid_mean: str = "removed", dtype: str = "float3
     from repdiss_core.data.tokenizer import check_size
     from repdiss_core.models.paper_models import weight_files
 
-    folder = Path(spec.name.removeprefix("path:")).expanduser()
+    folder = typed_path(spec.name)
     model = load_folder(folder, spec.name, resid_mean, weight_files([path.name for path in folder.iterdir()]), dtype, device)
     check_size(spec.name, spec.tokenizer_repo, model.vocab_size)
     return model

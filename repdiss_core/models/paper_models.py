@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from repdiss_core.models import ModelSpec
 from repdiss_core.models.pythia_table import PYTHIA_CONFIGS
 
 UNPINNED = "unpinned:"
+STEP = re.compile(r"(?:step)?([0-9]{1,7})")  # a revision of the Pythias
 FEATHER_FACTS = Path(__file__).with_name("feather_berts.json")
 # Embeddings are padded to a multiple of 128 times the number of devices that a model was trained on.
 PYTHIA_VOCABULARY, PYTHIA_LARGE = 50304, {"pythia-6.9b": 50432, "pythia-12b": 50688}
@@ -59,8 +61,8 @@ def find(name: str) -> ModelSpec | None:
 
 def at_revision(spec: ModelSpec, revision: str) -> ModelSpec:
     """The same model at another revision of its repository, such as a step of its training."""
-    step = revision.removeprefix("step")
-    seen = int(step) * 2_097_152 if spec.family == "pythia" and step.isdigit() else 0  # batches of 1024 × 2048 tokens
+    step = STEP.fullmatch(revision)
+    seen = int(step[1]) * 2_097_152 if spec.family == "pythia" and step else 0  # batches of 1024 × 2048 tokens
     Repo(spec.repo, revision)
     return replace(spec, name=f"{spec.name}@{revision}", revision=revision, weights=f"{UNPINNED}{revision}", tokens_seen=seen, state="intermediate")
 

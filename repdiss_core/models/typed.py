@@ -5,16 +5,18 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from repdiss_core import bundled, hub
 from repdiss_core.data import tokenizer
-from repdiss_core.errors import UserError
+from repdiss_core.errors import UserError, told
 from repdiss_core.hub import Pin, Repo
 from repdiss_core.models import ModelSpec, paper_models
 from repdiss_core.models.architectures import architecture_of, n_parameters, shape_of
+from repdiss_core.paths import typed_path
 
 PREFIXES = ("hub:", "path:")
 FILES = ("config.json", "tokenizer.json")
@@ -110,9 +112,16 @@ def of_config(name: str, config: dict[str, Any], tokenizer: str, weights: str) -
 
 
 def _of_folder(name: str) -> ModelSpec:
-    folder = Path(name.removeprefix("path:")).expanduser()
-    if not folder.is_dir():
+    folder = typed_path(name)
+    if not os.path.isdir(folder):
         raise UserError(f"There is no folder {folder}; write path: and a folder with config.json, tokenizer.json and weights.")
+    try:
+        return _of_files(name, folder)
+    except OSError as error:
+        raise UserError(f"The folder {folder} cannot be read ({told(error)}). Give the right to read it, or choose another.") from error
+
+
+def _of_files(name: str, folder: Path) -> ModelSpec:
     files = paper_models.weight_files([path.name for path in folder.iterdir()])
     missing = [file for file in FILES if not (folder / file).exists()] + ([] if files else ["model.safetensors"])
     if missing:

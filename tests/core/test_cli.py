@@ -98,9 +98,18 @@ def test_run_and_figure_in_every_format(tmp_path, capsys) -> None:
         (["compare", F, G, "--estimator", "sequence_aware", "--tokens-per-batch", "256", "--batches", "2"], "4"),
         (["compare", F, G, "--out", "x.txt"], "this command writes .json or .csv"),
         (["compare", F, G, "--out", "nowhere/x.json"], "the folder nowhere does not exist"),
+        (["compare", F, G, "--out", "x" * 300 + ".json"], "the name of a file has at most 255 bytes. Shorten it"),
+        (["compare", F, G, "--batches", "9" * 5000], "Invalid value for '--batches': '9+ … 9+' is not a valid"),
+        (["cache", "import", "9" * 5000], "There is no file 9{300}. Name one that `cache export` wrote"),
         (["figure", "fig44", "--out", "x.json"], "There is no figure named 'fig44'"),
         (["figure", "fig3", "--family", "pythian", "--out", "x.json"], "There is no family named 'pythian'"),
         (["compare", "--out", "\0"], "an argument holds a null character"),
+        (["list", "\ud800"], "an argument holds half of a character"),
+        (["compare", F, G, "--measure", "stitching", "--layers", "9" * 5000 + ":1"], "'9{20}' is not a pair"),
+        (["compare", "pythia-70m@²", "pythia-70m"], "pythia-70m@² is not on this machine"),
+        (["compare", "m" * 301, G], "The name of a model has at most 300 characters; 'm{40}'… has 301"),
+        (["compare", "path:~nosuchperson/x", G], "There is no home folder for ~nosuchperson"),
+        (["compare", F, G, "--data", "path:" + "9" * 290], "There is no file 9{290}"),
         (["figure", "table1", "--out", "x.svg"], "this command writes .json or .csv or .html"),
         (["run"], "Name at least one figure"),
         (["run", "fig4", "--preset", "huge"], "There is no preset named 'huge'"),
@@ -113,6 +122,14 @@ def test_bad_arguments_are_one_sentence_and_status_2(arguments, sentence, capsys
     said = capsys.readouterr().err
     assert said.splitlines()[-1].startswith("repdiss: ") and "Traceback" not in said
     assert re.search(sentence, said), said
+
+
+def test_a_folder_that_takes_no_file_is_told_before_anything_is_computed(tmp_path, capsys, monkeypatch) -> None:
+    import os
+
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert main(["compare", F, G, "--out", str(tmp_path / "x.json")]) == 2
+    assert re.search("nothing can be written to the folder .*. Name another", capsys.readouterr().err)
 
 
 def test_an_unexpected_fault_is_one_line_without_paths(capsys, monkeypatch) -> None:

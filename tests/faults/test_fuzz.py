@@ -1,8 +1,7 @@
-"""Cache entries, model folders, links and command lines of any content: a sentence, no traceback, no code run, nothing outside the cache."""
+"""Cache entries, model folders and command lines of any content: a sentence, no traceback, no code run, nothing outside the cache."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import io
 import json
@@ -10,29 +9,24 @@ import os
 import pickle
 import sqlite3
 import time
-import zlib
 from pathlib import Path
-from urllib.parse import urlencode
 
+import click
 import numpy as np
 import pytest
 from faulting import F, G, tally
-from fuzzing import JSON, LIMIT_S, TEXT, Bomb, fuzzed
+from fuzzing import JSON, LIMIT_S, TEXT, WORDS, Bomb, fuzzed
 from hypothesis import given
 from hypothesis import strategies as some
-from streamlit.testing.v1 import AppTest
 
 from repdiss_core import jobs
-from repdiss_core.__main__ import main
+from repdiss_core.__main__ import cli, main
 from repdiss_core.cache import ResultStore
 from repdiss_core.errors import UserError
 from repdiss_core.paths import REPOSITORY
 from repdiss_core.storage import DamagedEntry, pack, unpack
-from repdiss_core.ui.cards.pair_link import choice_of, differing
-from repdiss_core.ui.parts.own_tour import BAD_LINK, MOST_CHARACTERS, MOST_STOPS, packed, unpacked
 
 pytestmark = pytest.mark.usefixtures("nothing_planted")
-PAGES = ["app.py", *(f"pages/{path.name}" for path in sorted((REPOSITORY / "pages").glob("*.py")))]
 WHOLE = {"x": np.arange(12.0).reshape(3, 4), "n": np.arange(3)}
 
 
@@ -192,18 +186,59 @@ def test_model_folders_of_any_content(whole_models, tmp_path, damage) -> None:
     assert model.n_layers >= 1
 
 
-COMMANDS = ("list", "run", "compare", "figure", "cache", "prune")
-WORDS = some.sampled_from([
-    "models", "data", "measures", "fig1", "fig4", "Fig 3", "fig7", F, G, "mini-neox-4l128-h8-s0", "verify", "info", "prune", "--json", "--out",
-    "x.json", "nowhere/x.csv", "x.exe", "/", "--measure", "cka", "stitching", "identity_stitching", "--layers", "1:1", "0:9", "--stitch", "tiny",
-    "--preset", "--batches", "2", "0", "--data", "docstrings/eval", "--seed-gelu", "--tokens-per-batch", "--tokens-per-sequence", "--population",
-    "constructed", "--k", "--items", "--chunks", "--rows", "--hook", "--job", "--estimator", "biased", "--yes", "-h",
-])  # fmt: skip
+# A right value for an argument or an option that takes any text; what click itself limits is read off the command.
+RIGHT = {
+    "figures": ("fig1", "fig2", "fig3", "fig4", "fig7", "fig9", "table1"), "figure_id": ("fig4", "Fig 3", "fig8"), "names": ("pythia-70m", "data:pile-10k"),
+    "model_f": (F, G, "mini-neox-4l128-h8-s0", "nli-0pct-00", "pythia-70m@step1000"), "model_g": (G, F, "pythia-70m", "nli-0pct-01"),
+    "results": ("fig4", "all", "fig3", "0" * 64), "file": ("x.safetensors",), "out": ("x.json", "x.csv"), "preset": ("bundled", "quick", "tiny", "paper"),
+    "stitch": ("quick", "tiny", "reference"), "family": ("mini-neox", "pythia"), "data": ("docstrings", "docstrings/eval", "pile-10k"), "layers": ("1:1", "1:2,2:3"),
+}  # fmt: skip
+LEFT_OUT = {"--engine", "--address", "--help"}  # Ray is tested apart
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], click.Command]:
+    """{words: command} of all commands that take choices, but for measurements of speed."""
+    found: dict[tuple[str, ...], click.Command] = {}
+    for name, one in group.commands.items():
+        if name == "bench":
+            continue
+        found |= commands(one, (*path, name)) if isinstance(one, click.Group) else {(*path, name): one} if one.params else {}
+    return found
+
+
+COMMANDS = commands(cli)
+
+
+def right_value(parameter: click.Parameter) -> some.SearchStrategy[str]:
+    """A value that is right in itself, if perhaps not with the others."""
+    if isinstance(parameter.type, click.Choice):
+        return some.sampled_from(list(parameter.type.choices)).map(str)
+    if isinstance(parameter.type, click.types.IntParamType | click.types.FloatParamType):
+        return some.sampled_from(("1", "2", "4", "128", "1024"))
+    return some.sampled_from(RIGHT.get(parameter.name, ("x",)))
+
+
+@some.composite
+def command_line(draw) -> list[str]:
+    """A command with its arguments and some options, now and then one value of any content; or any words."""
+    if draw(some.integers(0, 9)) == 0:
+        return draw(some.lists(WORDS | TEXT, max_size=8))
+    words, odd = list(path := draw(some.sampled_from(sorted(COMMANDS)))), draw(some.sampled_from((0, 0, 1, 2)))
+    values: list[list[str]] = []
+    for parameter in COMMANDS[path].params:
+        if isinstance(parameter, click.Argument):
+            values.append([draw(right_value(parameter))])
+        elif not LEFT_OUT & set(parameter.opts) and (parameter.required or draw(some.integers(0, 7)) == 0):
+            flag = [parameter.opts[-1]]
+            values.append(flag if getattr(parameter, "is_flag", False) else [*flag, draw(right_value(parameter))])
+    for _ in range(min(odd, len(values))):
+        draw(some.sampled_from(values))[-1] = draw(WORDS | TEXT)
+    return words + [word for value in values for word in value]
 
 
 @fuzzed("command lines")
-@given(some.sampled_from(COMMANDS), some.lists(WORDS | TEXT, max_size=8))
-def test_command_lines_of_any_words(monkeypatch, own_cache, command, words) -> None:
+@given(command_line())
+def test_command_lines_of_any_words(monkeypatch, own_cache, arguments) -> None:
     """Whatever is asked for is planned and checked; only the computing itself is left out."""
     from repdiss_core.engine.run import Engine
 
@@ -212,99 +247,15 @@ def test_command_lines_of_any_words(monkeypatch, own_cache, command, words) -> N
 
     monkeypatch.setattr(Engine, "run", refuse)
     monkeypatch.setenv("REPDISS_TRACEBACK", "1")  # an unexpected fault would be raised
-    arguments = [command, *words]
-    if command in ("figure", "compare"):
-        arguments = [command, *(word for word in words if word not in ("x.json",))]
     monkeypatch.setattr("sys.stdin", io.StringIO())
     said, began = io.StringIO(), time.process_time()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
         status = main(arguments)
     assert status in (0, 1, 2, 130) and "Traceback" not in said.getvalue()
+    assert all(len(line) < 1000 for line in said.getvalue().splitlines() if line.startswith("repdiss: "))
     assert time.process_time() - began < LIMIT_S
     for path in Path(".").iterdir():
         path.unlink()
-
-
-PARAMETERS = some.sampled_from([
-    "f", "g", "data", "measure", "layers", "show", "estimator", "reduction", "flatten", "mean", "batches", "stitch", "steps", "depth", "gelu",
-    "solu", "population", "k", "rank", "measured", "rows", "hook", "model_a", "model_b", "claims", "maps", "embed", "theme",
-])  # fmt: skip
-
-
-ENCODED = some.characters(codec="utf-8")
-NAMED_VALUES = some.sampled_from(
-    (F, G, "CKA", "identity stitching", "trained stitches", "biased", "100", "20", "penalty", "docstrings", "pythia-70m")
-)
-PAGES_OF_LINKS = some.sampled_from(("/Compare_models", "/Tour", "", "/Compare_models/"))
-
-
-def encodable(text: str) -> str:
-    """As a browser's address can hold it: no half of a surrogate pair."""
-    return text.encode("utf-8", "replace").decode()
-
-
-@fuzzed("links (sets of 1 to 6 parameters)")
-@given(
-    page=some.sampled_from(PAGES),
-    parameters=some.dictionaries(PARAMETERS | some.text(ENCODED, min_size=1, max_size=8), (TEXT | WORDS).map(encodable), min_size=1, max_size=6),
-)
-def test_links_of_any_parameters(page, parameters, own_cache) -> None:
-    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
-    if page != "app.py":
-        test.switch_page(page)
-    for name, value in parameters.items():
-        test.query_params[name] = value
-    test.run()
-    assert [error.message for error in test.exception] == []
-    assert len(test.title) == 1
-    assert not (own_cache / "local" / "jobs").exists()
-
-
-VALUES = NAMED_VALUES | TEXT
-QUERIES = some.dictionaries(PARAMETERS, VALUES.map(encodable), max_size=6).map(urlencode)
-LINKS = some.builds("{}{}?{}".format, some.sampled_from(("", "http://127.0.0.1:8501", "javascript:", "//[")), PAGES_OF_LINKS, QUERIES) | TEXT
-
-
-@fuzzed("pasted links")
-@given(LINKS, LINKS)
-def test_pasted_links_of_any_content(own_cache, one, other) -> None:
-    """What Compare models does with two links: the choices that they stand for, and the settings that differ."""
-    began, choices = time.process_time(), []
-    for link in (one, other):
-        try:
-            choices.append(choice_of(link))
-        except UserError as error:
-            assert len(str(error)) < 1000 and "Traceback" not in str(error)
-    if len(choices) == 2:
-        assert len(differing(*choices)) < 20
-    assert time.process_time() - began < LIMIT_S
-    assert not (own_cache / "local" / "jobs").exists()
-
-
-def word_of(content: object, cut: int | None) -> str:
-    """An own tour's word for an address that holds any JSON, cut short or whole."""
-    text = json.dumps(content).encode("utf-8", "surrogatepass")
-    return base64.urlsafe_b64encode(zlib.compress(text)).decode().rstrip("=")[:cut]
-
-
-STOPS = some.lists(
-    some.fixed_dictionaries({"path": some.sampled_from(PAGES) | TEXT, "query": some.lists(some.lists(TEXT, min_size=1, max_size=3), max_size=3) | JSON,
-                             "card": TEXT | JSON, "note": TEXT | JSON}), max_size=4,
-)  # fmt: skip
-
-
-@fuzzed("own tours")
-@given(some.builds(word_of, STOPS | JSON, some.none() | some.integers(0, 60)) | TEXT)
-def test_own_tours_of_any_content(word) -> None:
-    began = time.process_time()
-    try:
-        found = unpacked(word, dict.fromkeys(PAGES, "a page"))
-    except UserError as error:
-        assert str(error) == BAD_LINK
-    else:
-        assert len(found) <= MOST_STOPS and all(stop.path in PAGES and len(stop.note) <= MOST_CHARACTERS for stop in found)
-        assert unpacked(packed(found), dict.fromkeys(PAGES, "a page")) == found
-    assert time.process_time() - began < LIMIT_S
 
 
 def test_logs_and_sentences_carry_no_token_and_no_home(monkeypatch) -> None:
