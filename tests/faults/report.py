@@ -1,4 +1,4 @@
-"""Writes the tables of docs/reliability.md from the tally that `make faults` made: `report.py TALLY`."""
+"""Writes the tables of docs/reliability.md, and that of load in docs/benchmarks.md, from the tally that `make faults` made: `report.py TALLY`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-TARGET = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 BEGIN, END = "<!-- made by `make faults`: begin -->", "<!-- made by `make faults`: end -->"
 
 
@@ -23,14 +23,15 @@ def table(rows: list[dict]) -> str:
 
 
 def main(tally: str) -> None:
-    """Put the table between the marks."""
+    """Put the tables between the marks."""
     rows = [json.loads(line) for line in Path(tally).read_text(encoding="utf-8").splitlines()]
     machine = f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
     made = f"{datetime.now(UTC):%Y-%m-%d}, {machine}, load {os.getloadavg()[2]:.1f} over the last 15 minutes."
-    before, _, rest = TARGET.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    TARGET.write_text(f"{before}{BEGIN}\n{made}\n\n{table(rows)}\n{END}{after}", encoding="utf-8")
-    print(f"{len(rows)} rows written to {TARGET.name}.")
+    for name, chosen in (("reliability.md", rows), ("benchmarks.md", [row for row in rows if row["fault"].startswith("load")])):
+        before, _, rest = (DOCS / name).read_text(encoding="utf-8").partition(BEGIN)
+        _, _, after = rest.partition(END)
+        (DOCS / name).write_text(f"{before}{BEGIN}\n{made}\n\n{table(chosen)}\n{END}{after}", encoding="utf-8")
+        print(f"{len(chosen)} rows written to {name}.")
 
 
 if __name__ == "__main__":
