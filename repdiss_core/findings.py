@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from repdiss_core.cache import ResultStore
 from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, asymmetry_claims
@@ -63,27 +64,45 @@ class Finding:
     rows: tuple[Row, ...]
 
 
+class Judged(NamedTuple):
+    """What becomes of a study's claims.
+
+    Args:
+        findings: every claim, once.
+        problems: sentences on sets of models that could not be judged.
+        waiting: labels of the paper's own models that nothing has been computed of on this machine.
+    """
+
+    findings: tuple[Finding, ...]
+    problems: tuple[str, ...]
+    waiting: tuple[str, ...]
+
+
 def model_sets(study: str) -> tuple[ModelSet, ...]:
     """The sets of models of a study, at the settings that ship."""
     return _SETS[study]()
 
 
-def findings(store: ResultStore, study: str) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
-    """(every claim of a study, once; sentences on sets of models that could not be judged)."""
+def findings(store: ResultStore, study: str) -> Judged:
+    """Every claim of a study with the verdicts of all sets of models."""
     rows: dict[tuple[str, bool], list[Row]] = {}
-    problems = []
+    problems, waiting = [], []
     for models in model_sets(study):
         try:
             claims = tuple(models.judge(store))
         except UserError as error:
-            problems += [] if models.fetched else [f"{models.label}: {error}"]
+            if models.fetched:
+                waiting.append(models.label)
+            else:
+                problems.append(f"{models.label}: {error}")
             continue
         if models.fetched and not any(claim.rests_on for claim in claims):
+            waiting.append(models.label)
             continue
         for claim in claims:
             rows.setdefault((claim.sentence, claim.ours), []).append(Row(models, claim))
     found = [Finding(sentence, ours, tuple(group)) for (sentence, ours), group in rows.items()]
-    return tuple(sorted(found, key=lambda finding: finding.ours)), tuple(problems)
+    return Judged(tuple(sorted(found, key=lambda finding: finding.ours)), tuple(problems), tuple(waiting))
 
 
 def tally(found: Iterable[Finding]) -> dict[str, int]:

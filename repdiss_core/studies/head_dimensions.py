@@ -16,6 +16,7 @@ from repdiss_core.studies.scaling import members, shape_of, short_name
 
 NEEDED = ("num_hidden_layers", "hidden_size", "num_attention_heads")
 PUBLISHED = "published figures, shipped"
+UNREADABLE = "published figures, since the fetched config.json cannot be read of"
 
 
 @dataclass(frozen=True)
@@ -53,21 +54,23 @@ def row_of_config(name: str, config: Mapping[str, Any]) -> HeadRow:
 
 def pythia_rows() -> tuple[HeadRow, ...]:
     """The eight rows of the print: read anew from the config.json of each model that was fetched here, the others as published."""
-    return tuple(_read_here(name) or row_of_config(name, config) for name, config in PYTHIA_CONFIGS.items())
+    return tuple(_pythia_row(name, config) for name, config in PYTHIA_CONFIGS.items())
 
 
-def _read_here(name: str) -> HeadRow | None:
-    """From a fetched model's own configuration, deduped or not (they share their shape); None where neither is here or readable."""
+def _pythia_row(name: str, published: Mapping[str, Any]) -> HeadRow:
+    """From a fetched model's own configuration, deduped or not (they share their shape); else as published, and why where a file is here."""
+    unread = ""
     for model in (f"{name}-deduped", name):
         folder = hub.snapshot(paper_models.repo_of(paper_models.unpinned()[model]))
         if folder is None or not (folder / "config.json").exists():
             continue
         try:
             row = row_of_config(name, json.loads((folder / "config.json").read_text("utf-8")))
-        except (OSError, ValueError, UserError):  # told where the model is loaded
+        except (OSError, ValueError, TypeError, AttributeError, ArithmeticError):  # told in full where the model is loaded
+            unread = f"{UNREADABLE} {model}"
             continue
         return replace(row, source=f"config.json of {model}")
-    return None
+    return replace(row_of_config(name, published), source=unread or PUBLISHED)
 
 
 def family_rows(family: str) -> tuple[HeadRow, ...]:

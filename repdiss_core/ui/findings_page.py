@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 from repdiss_core.claims import Effect
-from repdiss_core.findings import Finding, Row, findings, tally
+from repdiss_core.findings import Finding, Judged, Row, findings, tally
 from repdiss_core.html_export import Section, Table
 from repdiss_core.paper import FIGURES, STUDIES, StudySpec
 from repdiss_core.ui.cards.claims_list import VERDICTS
@@ -42,24 +42,26 @@ TABLE_CSS = """
 _mounted = component("repdiss_findings", css=TABLE_CSS, js=Path(__file__).with_name("findings_table.js").read_text("utf-8"), isolate_styles=False)
 
 
-def stored_findings(study: str) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+def stored_findings(study: str) -> Judged:
     """`findings`, worked out once for each state of the results."""
     return _findings(study, stored_version())
 
 
 @lru_cache(maxsize=12)
-def _findings(study: str, _at: tuple[int, ...]) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+def _findings(study: str, _at: tuple[int, ...]) -> Judged:
     return findings(result_store(), study)
 
 
 def study_findings(study: StudySpec) -> None:
     """One study: how its claims came out, and the table."""
-    found, problems = stored_findings(study.name)
+    found, problems, waiting = stored_findings(study.name)
     st.header(f"Section {study.section}: {study.question}", anchor=study.name)
     told = [f":{VERDICTS[verdict][0]}-badge[{VERDICTS[verdict][1]} {verdict}: {n}]" for verdict, n in tally(found).items() if n]
     st.markdown(f"Verdicts on the paper’s claims: {' '.join(told)}")
     for problem in problems:
         st.info(as_text(problem), icon=":material/info:")
+    if waiting:
+        st.caption(as_text(f"No verdict yet, since nothing of them has been computed on this machine: {', '.join(waiting)}."))
     if not found:
         return
     for models in dict.fromkeys(row.models for finding in found for row in finding.rows if row.models.note):

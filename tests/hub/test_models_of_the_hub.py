@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import plain_forward as plain
@@ -18,6 +20,7 @@ from repdiss_core.hub import Repo
 from repdiss_core.models import load_model, model_spec, paper_models
 from repdiss_core.resolve import prepare_models
 from repdiss_core.studies.head_dimensions import PUBLISHED, pythia_rows
+from repdiss_core.ui.cards.scaling_tables import _read_anew
 
 BATCH = TokenBatch(np.random.default_rng(0).integers(0, 300, (2, 24)))
 TOKENS = torch.from_numpy(BATCH.tokens)
@@ -78,7 +81,13 @@ def test_table_1_is_read_anew_from_a_model_that_was_loaded(hub):
     assert (row.d_model, row.n_heads, row.n_layers) == (config["hidden_size"], config["num_attention_heads"], model.n_layers)
     assert row.d_head == row.d_model // row.n_heads and row.d_model != 512
     (client.snapshot(Repo("EleutherAI/pythia-70m-deduped")) / "config.json").write_text("{", "utf-8")
-    assert pythia_rows()[0] == rows["pythia-70m"], "a file that cannot be read is told where the model is loaded"
+    row = pythia_rows()[0]
+    assert row.source == "published figures, since the fetched config.json cannot be read of pythia-70m-deduped"
+    assert replace(row, source=PUBLISHED) == rows["pythia-70m"]
+    assert re.search(
+        "Published figures, since the fetched config.json cannot be read of pythia-70m-deduped: fetch it anew",
+        _read_anew(pythia_rows()).replace("\\", ""),
+    )
 
 
 def test_pythia_agrees_with_the_bridge(hub):

@@ -12,7 +12,7 @@ from repdiss_core.data.token_text import token_texts
 from repdiss_core.errors import UserError
 from repdiss_core.measures.massive import MULTIPLE
 from repdiss_core.models import model_spec
-from repdiss_core.studies.head_dimensions import PUBLISHED, HeadRow, family_rows, pythia_rows
+from repdiss_core.studies.head_dimensions import PUBLISHED, UNREADABLE, HeadRow, family_rows, pythia_rows
 from repdiss_core.studies.scaling import Params, short_name
 from repdiss_core.ui.cards.scaling_cards import loaded as load_choice
 from repdiss_core.ui.parts.text import as_text, count
@@ -43,11 +43,13 @@ def table1(found: Loaded) -> None:
 
 def _read_anew(rows: tuple[HeadRow, ...]) -> str:
     """Which rows come from a model's own file on this machine."""
-    here = [row for row in rows if row.source != PUBLISHED]
+    unread = [row.source for row in rows if row.source.startswith(UNREADABLE)]
+    here = [row for row in rows if row.source != PUBLISHED and row.source not in unread]
+    told = f" {as_text('; '.join(unread).capitalize())}: fetch it anew." if unread else ""
     if not here:
-        return "The Pythia rows are the published figures; a model that is fetched here has its row read anew from its own config.json."
+        return f"The Pythia rows are the published figures; a model that is fetched here has its row read anew from its own config.json.{told}"
     others = "" if len(here) == len(rows) else "; the other Pythia rows are the published figures"
-    return f"Read anew from files on this machine: {as_text(', '.join(row.source for row in here))}{others}."
+    return f"Read anew from files on this machine: {as_text(', '.join(row.source for row in here))}{others}.{told}"
 
 
 def _head_table(rows: tuple[HeadRow, ...], judged: Callable[[str], str] | None = None) -> str:
