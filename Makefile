@@ -24,11 +24,13 @@ $(DEV_STAMP): requirements-dev.txt $(STAMP)
 demo: $(STAMP)  ## The dashboard on the models that ship, at http://127.0.0.1:8501
 	$(BIN)/python -m streamlit run app.py
 
+# Two processes share the files of tests; those that measure, fill disks or start clusters run alone.
 test: $(DEV_STAMP)  ## All fast tests, the browser's among them
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(DEV_STAMP)  ## The slow ones too
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not ray"
+	$(BIN)/python -m pytest -m "faults or ray"
 
 FAULTS_TALLY := $(VENV)/faults.jsonl
 faults: $(DEV_STAMP)  ## All fault tests in their long form (about half an hour on 2 cores); writes their tables in docs/

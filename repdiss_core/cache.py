@@ -151,7 +151,7 @@ class ResultStore:
     # -- the local diskcache -------------------------------------------------------------------------------------
 
     def _exists(self) -> bool:
-        return (self._folder / "cache.db").exists()
+        return os.path.exists(self._folder / "cache.db")
 
     @property
     def _folder(self) -> Path:

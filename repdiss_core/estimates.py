@@ -7,7 +7,6 @@ rate at which the device multiplies matrices. Torch-free: the page shows them.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import shutil
 import time
@@ -21,6 +20,7 @@ from repdiss_core.comparison import Comparison, Request
 from repdiss_core.data import text_is_here
 from repdiss_core.models import ModelSpec, model_spec, paper_models
 from repdiss_core.paths import local_root
+from repdiss_core.storage import DamagedEntry, read_facts
 
 SHARE_OF_RATE = 0.5
 SHARE_OF_SMALL = 0.2  # of the models that ship: their products are small
@@ -87,7 +87,7 @@ def time_words(request: Request) -> str:
 
 def rate_here() -> tuple[str, float]:
     """(device, floating-point operations a second in matrix products): as a computation measured it here, else this processor's."""
-    kept = _kept_device()
+    kept = kept_device()
     if kept:
         return str(kept["device"]), float(kept["flops"])
     unmeasured = os.environ.get("REPDISS_DEVICE") != "cpu" and shutil.which("nvidia-smi") is not None
@@ -98,15 +98,18 @@ def room_here() -> int:
     """Bytes of memory of the device that `rate_here` names: of its GPUs, or what this machine has free."""
     import psutil
 
-    return int(_kept_device().get("bytes", 0)) or int(psutil.virtual_memory().available)
+    return int(kept_device().get("bytes", 0)) or int(psutil.virtual_memory().available)
 
 
-def _kept_device() -> dict[str, Any]:
+def kept_device() -> dict[str, Any]:
     """What `engine.device.keep_rate` measured; {} where there is no GPU, none was measured yet, or the processor is asked for."""
     path = local_root() / "device.json"
-    if os.environ.get("REPDISS_DEVICE") == "cpu" or not path.exists():
+    if os.environ.get("REPDISS_DEVICE") == "cpu":
         return {}
-    return json.loads(path.read_text("utf-8"))
+    try:
+        return read_facts(path)
+    except (OSError, DamagedEntry):
+        return {}
 
 
 @functools.lru_cache(maxsize=1)

@@ -15,12 +15,29 @@ TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN", "R
 
 def cache_root() -> Path:
     """The cache directory: `REPDISS_CACHE` where set, else `cache/` in the repository."""
-    return Path(os.environ.get("REPDISS_CACHE") or REPOSITORY / "cache").expanduser()
+    return typed_path(os.environ.get("REPDISS_CACHE") or str(REPOSITORY / "cache"))
 
 
 def local_root() -> Path:
-    """What is computed on this machine: results, activations, jobs, locks (git-ignored)."""
-    return cache_root() / "local"
+    """What is computed on this machine: results, activations, jobs, locks (git-ignored).
+
+    Raises:
+        UserError: something stands there that this user cannot open as a folder.
+    """
+    local = cache_root() / "local"
+    try:
+        os.stat(local)
+        may = os.access(local, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+        reason = "" if may and local.is_dir() else "Permission denied" if local.is_dir() else "Not a directory"
+    except FileNotFoundError:
+        reason = ""  # made with the first write
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+    if reason:
+        raise UserError(
+            f"The cache {str(local)[:300]} cannot be opened ({reason}). Give this user the right to read it, or set REPDISS_CACHE to another folder."
+        )
+    return local
 
 
 def bundled_root() -> Path:

@@ -277,5 +277,35 @@ def write_atomically(path: Path, data: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
+def keep_if_possible(path: Path, data: bytes) -> bool:
+    """Keep a copy of what can be made again; where the disk refuses, the caller goes on without it. Returns whether it was kept."""
+    try:
+        write_atomically(path, data)
+    except OSError:
+        return False
+    return True
+
+
+def write_facts(path: Path, facts: dict[str, Any]) -> None:
+    """A file of small facts (JSON types) that can tell whether it is whole."""
+    text = _json(facts)
+    write_atomically(path, json.dumps({"sha256": hashlib.sha256(text.encode()).hexdigest(), "facts": facts}, indent=1, sort_keys=True).encode())
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """What `write_facts` wrote.
+
+    Raises:
+        DamagedEntry: the file holds something else.
+    """
+    try:
+        form = json.loads(path.read_text("utf-8"))
+        if hashlib.sha256(_json(form["facts"]).encode()).hexdigest() == form["sha256"]:
+            return dict(form["facts"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DamagedEntry(f"it is no file of facts ({type(error).__name__})") from error
+    raise DamagedEntry("its checksum is not that of its contents")
+
+
 def _json(meta: dict[str, Any]) -> str:
     return json.dumps(meta, sort_keys=True, separators=(",", ":"), allow_nan=False)

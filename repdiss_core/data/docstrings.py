@@ -9,11 +9,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
-import os
-import tempfile
-from collections.abc import Callable
+import io
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -21,6 +18,8 @@ from repdiss_core import bundled
 from repdiss_core.data import docstring_text
 from repdiss_core.data.docstring_text import HELD_OUT, SPLITS, Sources
 from repdiss_core.errors import UserError, unknown_name
+from repdiss_core.paths import local_root
+from repdiss_core.storage import keep_if_possible
 
 NAME = "docstrings"
 
@@ -28,13 +27,10 @@ NAME = "docstrings"
 def tokens(split: str) -> np.ndarray:
     """(n,) uint16 token ids of a split; built from the installed packages at first, then read from the cache."""
     path = _cache_path(split)
-    if path.exists() and _hash_path(path).exists():
-        row = _read(path)
-        if row is not None:
-            return row
-    row = build(docstring_text.installed_sources(), split, bundled.TOKENIZER_FILE)
-    _write(path, lambda file: np.save(file, row, allow_pickle=False))
-    _write(_hash_path(path), lambda file: file.write(content_hash(row).encode("ascii")))
+    row = _read(path)
+    if row is None:
+        row = build(docstring_text.installed_sources(), split, bundled.TOKENIZER_FILE)
+        _keep(path, row)
     return row
 
 
@@ -58,12 +54,12 @@ def content_hash(row: np.ndarray) -> str:
 
 def content_id(split: str) -> str:
     """The content hash of a split: of the cached tokens, else as recorded for the pinned versions, else computed."""
-    path = _hash_path(_cache_path(split))
-    if not path.exists():
-        if not versions_differ() and split != "train":
-            return str(bundled.facts()["data"][NAME]["splits"][split]["content"])
-        tokens(split)
-    return path.read_text("ascii").strip()
+    known = _recorded_hash(_cache_path(split))
+    if known is not None:
+        return known
+    if not versions_differ() and split != "train":
+        return str(bundled.facts()["data"][NAME]["splits"][split]["content"])
+    return content_hash(tokens(split))
 
 
 def versions_differ() -> tuple[str, ...]:
@@ -113,7 +109,7 @@ def _cache_path(split: str) -> Path:
         hashlib.sha256(rule).hexdigest(),
     ]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    return bundled.cache_folder("data") / f"{NAME}-{split}-{digest}.npy"
+    return local_root() / "data" / f"{NAME}-{split}-{digest}.npy"
 
 
 def _hash_path(path: Path) -> Path:
@@ -121,17 +117,32 @@ def _hash_path(path: Path) -> Path:
 
 
 def _read(path: Path) -> np.ndarray | None:
-    """The cached row, or None where its file is damaged (it is built again)."""
+    """The cached row, or None where there is none or its files are damaged (it is built again)."""
+    known = _recorded_hash(path)
     try:
-        row = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError):
+        row = None if known is None else np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError):
         return None
-    return row if content_hash(row) == _hash_path(path).read_text("ascii").strip() else None
+    return row if row is not None and row.dtype == "<u2" and content_hash(row) == known else None
 
 
-def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Written beside and then renamed, so that a reader never sees half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as file:
-        write(file)
-    os.replace(temporary, path)
+def _recorded_hash(path: Path) -> str | None:
+    """What was kept beside a row; None where there is nothing, or something else."""
+    try:
+        text = _hash_path(path).read_text("ascii")
+    except (OSError, ValueError):
+        return None
+    return text[:64] if text == _record(text[:64]) else None
+
+
+def _record(known: str) -> str:
+    """A hash with digits that tell it from a damaged one: it is not compared with the row each time."""
+    return f"{known} {hashlib.sha256(known.encode('ascii')).hexdigest()[:16]}"
+
+
+def _keep(path: Path, row: np.ndarray) -> None:
+    """The row first, then its hash: a hash without its row is never there for long."""
+    whole = io.BytesIO()
+    np.save(whole, row, allow_pickle=False)
+    if keep_if_possible(path, whole.getvalue()):
+        keep_if_possible(_hash_path(path), _record(content_hash(row)).encode("ascii"))

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from repdiss_core import bundled
 from repdiss_core.comparison import DataId
 from repdiss_core.data import text_sources, tokenizer
 from repdiss_core.data.batches import PackedStream
 from repdiss_core.data.text_sources import TextSource
 from repdiss_core.errors import UserError
-from repdiss_core.storage import write_atomically
+from repdiss_core.paths import local_root
+from repdiss_core.storage import keep_if_possible
 
 SPLITS = ("eval", "phi")
 MAX_TOKENS = 2**23
@@ -54,13 +54,13 @@ def open_text(source: TextSource, tokenizer_source: str, data_id: DataId) -> Pac
 
 def tokens(source: TextSource, cutter: tokenizer.TextTokenizer, split: str, content: str) -> np.ndarray:
     """(n,) uint32 ids of a split, the separator after each document."""
-    path = bundled.cache_folder("data") / f"text-{content}.npy"
+    path = local_root() / "data" / f"text-{content}.npy"
     row = _cached(path)
     if row is None:
         row = _cut(source, cutter, SPLITS.index(split))
         if not row.size:
             raise UserError(f"{source.where} holds no text in column {source.column!r} (split {split}).")
-        write_atomically(path, row.tobytes() + hashlib.sha256(row.tobytes()).digest())
+        keep_if_possible(path, row.tobytes() + hashlib.sha256(row.tobytes()).digest())
     return row
 
 
@@ -72,9 +72,10 @@ def with_start(row: np.ndarray, start: int, length: int) -> np.ndarray:
 
 
 def _cached(path: Path) -> np.ndarray | None:
-    if not path.exists():
+    try:
+        data = path.read_bytes()
+    except OSError:
         return None
-    data = path.read_bytes()
     whole = len(data) > 32 and hashlib.sha256(data[:-32]).digest() == data[-32:]
     return np.frombuffer(data[:-32], dtype="<u4") if whole else None
 

@@ -6,16 +6,16 @@ models of the hub are moved: the bundled ones are quicker where they are.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import time
 
 import torch
 
 from repdiss_core.errors import UserError
-from repdiss_core.estimates import ROOM
+from repdiss_core.estimates import ROOM, kept_device
 from repdiss_core.paths import local_root
-from repdiss_core.storage import write_atomically
+from repdiss_core.storage import write_facts
 
 MATRIX = 4096
 
@@ -95,9 +95,10 @@ def matmul_rate(device: str, dtype: torch.dtype = torch.float32, size: int = MAT
 def keep_rate(device: str) -> None:
     """Measure a GPU once, so that pages can tell how long a computation takes on it, and what the GPUs hold together."""
     path = local_root() / "device.json"
-    if device == "cpu" or (path.exists() and json.loads(path.read_text("utf-8")).get("device") == name_of(device)):
+    if device == "cpu" or kept_device().get("device") == name_of(device):
         return
     rate = matmul_rate(device, torch.bfloat16 if device.startswith("cuda") else torch.float32)
     n = torch.cuda.device_count() if device.startswith("cuda") else 0
     n_bytes = sum(torch.cuda.get_device_properties(i).total_memory for i in range(n))
-    write_atomically(path, json.dumps({"device": name_of(device), "flops": rate, "bytes": n_bytes}).encode())
+    with contextlib.suppress(OSError):  # estimates are those of the processor then
+        write_facts(path, {"device": name_of(device), "flops": rate, "bytes": n_bytes})

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import re
 import threading
@@ -23,9 +22,10 @@ from typing import Any
 
 import filelock
 
+from repdiss_core.cache import disk_error
 from repdiss_core.errors import UserError
 from repdiss_core.paths import local_root
-from repdiss_core.storage import write_atomically
+from repdiss_core.storage import DamagedEntry, read_facts, write_facts
 
 PREFLIGHT_S = 3.0
 ASK_AGAIN_S = 30.0
@@ -147,9 +147,18 @@ def pin(repo: Repo) -> Pin:
 
 
 def remember(key: str, value: Any) -> None:
-    """Keep a fact about a repository on this machine (JSON types), beside the pins."""
-    with filelock.FileLock(_pins_path().with_suffix(".lock"), timeout=10):
-        write_atomically(_pins_path(), json.dumps({**_read_pins(), key: value}, indent=1, sort_keys=True).encode())
+    """Keep a fact about a repository on this machine (JSON types), beside the pins.
+
+    Raises:
+        UserError: the disk is full or cannot be written.
+    """
+    path = _pins_path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(path.with_suffix(".lock"), timeout=10):
+            write_facts(path, {**_read_pins(), key: value})
+    except OSError as error:
+        raise disk_error(error, path) from error
 
 
 def recall(key: str) -> Any:
@@ -251,9 +260,7 @@ def _pin_key(repo: Repo) -> str:
 
 
 def _pins_path() -> Path:
-    folder = local_root() / "hub"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / "pins.json"
+    return local_root() / "hub" / "pins.json"
 
 
 def everything() -> dict[str, Any]:
@@ -263,18 +270,31 @@ def everything() -> dict[str, Any]:
 
 def stamp() -> int:
     """A number that changes whenever something is pinned or remembered."""
-    path = local_root() / "hub" / "pins.json"
-    return path.stat().st_mtime_ns if path.exists() else 0
+    try:
+        return os.stat(_pins_path()).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _read_pins() -> dict[str, Any]:
-    path = local_root() / "hub" / "pins.json"
-    return _parsed(path, path.stat().st_mtime_ns) if path.exists() else {}
+    modified = stamp()
+    return _parsed(_pins_path(), modified) if modified else {}
 
 
 @functools.lru_cache(maxsize=2)
-def _parsed(path: Path, _modified: int) -> dict[str, Any]:
+def _parsed(path: Path, modified: int) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text("utf-8"))
-    except json.JSONDecodeError as error:
-        raise UserError(f"The list of hub revisions {path} is damaged ({error}). Remove it; revisions are then asked for again.") from error
+        return read_facts(path)
+    except DamagedEntry as error:
+        aside = path.with_name(f"pins.damaged-{time.time_ns()}.json")
+        what = f"What was known of the hub's repositories ({path.name}) is damaged: {error}."
+        try:
+            if stamp() == modified:  # else another process has written it anew
+                path.rename(aside)
+        except OSError as refused:
+            raise UserError(f"{what} Remove the file; revisions are then asked for again.") from refused
+        raise UserError(
+            f"{what} It was set aside as {aside.name}. Open the page again, or run the command again: revisions are asked for anew."
+        ) from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}). Give this user the right to read it.") from error

@@ -9,7 +9,9 @@ import streamlit as st
 
 from repdiss_core.cache import ResultStore
 from repdiss_core.data import DATASETS, versions_differ
+from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import PAGE_CSS
+from repdiss_core.paths import local_root
 from repdiss_core.ui.page_tools import page_tools
 from repdiss_core.ui.parts.browser_button import BUTTON_CSS
 from repdiss_core.ui.parts.chart import CHART_CSS
@@ -65,6 +67,7 @@ def begin_page(path: str, title: str, lead: str = "", figures: bool = False, tur
     """
     a_page_runs()
     st.set_page_config(page_title=f"{PAGES[path]} · RepDiss", page_icon=str(ICON), layout="wide", initial_sidebar_state="collapsed")
+    _stop_without_cache()
     st.html(STYLE + (f"<style>{PRESENTING_CSS}</style>" if presenting() else ""))
     remembered = st.session_state.setdefault(REMEMBERED, {})
     remembered[path] = choices()
@@ -80,6 +83,15 @@ def begin_page(path: str, title: str, lead: str = "", figures: bool = False, tur
         st.title(title, anchor=False)
     if lead:
         st.markdown(lead)
+
+
+def _stop_without_cache() -> None:
+    """Where the cache cannot be opened nothing can be shown but why."""
+    try:
+        local_root()
+    except UserError as error:
+        st.error(as_text(error), icon=":material/error:")
+        st.stop()
 
 
 def _navigation(current: str, remembered: dict[str, dict[str, str]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from repdiss_core import estimates
@@ -11,7 +10,7 @@ from repdiss_core.engine import device
 from repdiss_core.panels import request_for
 from repdiss_core.paths import local_root
 from repdiss_core.presets import preset
-from repdiss_core.storage import write_atomically
+from repdiss_core.storage import write_facts
 from repdiss_core.studies.common import CkaView
 from repdiss_core.studies.pair import pair_panels
 
@@ -52,15 +51,15 @@ def test_the_button_tells_the_time_for_models_that_ship_too(monkeypatch):
 
 def test_what_does_not_fit_at_once_is_told(monkeypatch):
     """With 1 GB of memory there, 931 MB of weights leave no room; a GPU's own memory counts where one was measured."""
-    monkeypatch.setattr(estimates, "_kept_device", lambda: {"device": "a GPU", "flops": 1e14, "bytes": 10**9})
+    monkeypatch.setattr(estimates, "kept_device", lambda: {"device": "a GPU", "flops": 1e14, "bytes": 10**9})
     told = estimates.words(request("pythia-70m-deduped", "pythia-160m-deduped"))
     assert told.endswith("With 1.0 GB of memory there, the models are not held together: pairs are computed in parts, which is slower.")
-    monkeypatch.setattr(estimates, "_kept_device", lambda: {"device": "a GPU", "flops": 1e14, "bytes": 2 * 10**9})
+    monkeypatch.setattr(estimates, "kept_device", lambda: {"device": "a GPU", "flops": 1e14, "bytes": 2 * 10**9})
     assert estimates.words(request("pythia-70m-deduped", "pythia-160m-deduped")).endswith("to download first.")
 
 
 def test_the_processor_is_told_of_where_it_is_asked_for(monkeypatch):
-    write_atomically(local_root() / "device.json", json.dumps({"device": "a GPU", "flops": 1e14, "bytes": 80 * 10**9}).encode())
+    write_facts(local_root() / "device.json", {"device": "a GPU", "flops": 1e14, "bytes": 80 * 10**9})
     assert estimates.rate_here() == ("a GPU", 1e14) and estimates.room_here() == 80 * 10**9
     monkeypatch.setenv("REPDISS_DEVICE", "cpu")
     assert estimates.rate_here()[0] == "this processor" and estimates.room_here() != 80 * 10**9

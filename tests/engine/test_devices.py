@@ -5,7 +5,6 @@ No GPU is needed: torch's answers about devices, and its out-of-memory error, ar
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -75,6 +74,7 @@ def test_what_counts_as_out_of_memory():
 def test_the_rate_is_measured_once_for_the_pages(monkeypatch):
     from repdiss_core import estimates
     from repdiss_core.paths import local_root
+    from repdiss_core.storage import read_facts
 
     monkeypatch.setattr(device, "matmul_rate", lambda name, dtype: 5e14)
     monkeypatch.setattr(device, "name_of", lambda name: "a fast one")
@@ -82,7 +82,7 @@ def test_the_rate_is_measured_once_for_the_pages(monkeypatch):
     assert not (local_root() / "device.json").exists()
     device.keep_rate("cuda:0")
     assert estimates.rate_here() == ("a fast one", 5e14)
-    assert json.loads((local_root() / "device.json").read_text())["flops"] == 5e14
+    assert read_facts(local_root() / "device.json")["flops"] == 5e14
     monkeypatch.setattr(device, "matmul_rate", lambda name, dtype: 1e14)
     device.keep_rate("cuda:0")
     assert estimates.rate_here()[1] == 5e14

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import sqlite3
 import time
@@ -16,12 +17,14 @@ import numpy as np
 import pytest
 from faulting import F, G, assert_same_bytes, cases, small_request, tally, values
 
-from repdiss_core import jobs
+from repdiss_core import estimates, hub, jobs
 from repdiss_core.activations import ActivationCache
 from repdiss_core.cache import ResultStore, write_pack
 from repdiss_core.comparison import Request
+from repdiss_core.data import docstrings, packed_text
 from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.errors import UserError
+from repdiss_core.storage import write_facts
 
 LIMIT_S = 5.0
 MANY = small_request(stitches=3)
@@ -200,6 +203,40 @@ def test_damaged_job_files_are_a_sentence(name, own_cache) -> None:
             assert Request.from_dict(form["request"]).key == request.key
             started += 1
     tally(f"damaged {name} of a job", cases=cases(60, 500), wrong=0, tracebacks=0)
+
+
+def test_damaged_token_streams_and_facts_are_made_anew(tmp_path, monkeypatch) -> None:
+    """What is kept beside results: tokens of the docstrings and of a text, revisions of the hub, the speed of a GPU."""
+    monkeypatch.setenv("REPDISS_CACHE", str(tmp_path))
+    row, device = np.arange(3000, dtype="<u2"), {"device": "a GPU", "flops": 1e14, "bytes": 8}
+    facts = {"model:org/name@main": {"commit": "c" * 40, "files": {"config.json": 3}}, "config:org/name": {"model_type": "gpt2"}}
+    monkeypatch.setattr(docstrings, "build", lambda *_: row)
+    monkeypatch.setattr(packed_text, "_cut", lambda *_: row.astype("<u4"))
+    dice, right, local, told = random.Random(11), docstrings.content_hash(row), tmp_path / "local", 0
+
+    def fill() -> None:
+        assert docstrings.tokens("train").tobytes() == row.tobytes() and docstrings.content_id("train") == right
+        assert packed_text.tokens(None, None, "eval", "a" * 64).tolist() == row.tolist()
+        write_facts(local / "hub" / "pins.json", facts)
+        write_facts(local / "device.json", device)
+
+    for _ in range(cases(60, 500)):
+        fill()
+        files = sorted([*(local / "data").iterdir(), local / "hub" / "pins.json", local / "device.json"])
+        assert len(files) == 5
+        for file in dice.sample(files, dice.randrange(1, 4)):
+            spoil(file, dice)
+        fill_again = docstrings.content_id("train"), docstrings.tokens("train"), packed_text.tokens(None, None, "eval", "a" * 64)
+        assert fill_again[0] == right and all(found.tolist() == row.tolist() for found in fill_again[1:])
+        try:
+            assert hub.everything() in (facts, {}), "all or nothing"
+        except UserError as error:
+            assert re.search("is damaged: .* It was set aside as .* revisions are asked for anew", str(error))
+            assert hub.everything() == {}, "told once"
+            told += 1
+        assert estimates.kept_device() in (device, {})
+    assert told
+    tally("damaged token streams, facts of the hub and of devices", cases=cases(60, 500), wrong=0, tracebacks=0)
 
 
 def spoil(path: Path, dice: random.Random) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import streamlit as st
 from faulting import F, G, assert_same_bytes, cases, small_request, tally, values
+from streamlit.testing.v1 import AppTest
 
+from repdiss_core.__main__ import main
 from repdiss_core.cache import ResultStore
 from repdiss_core.errors import UserError
 from repdiss_core.paths import REPOSITORY
+from repdiss_core.ui.parts.shared import PAGES
 
 NOT_ROOT = "FAULT TESTS OF FULL AND READ-ONLY DISKS DID NOT RUN: mounting a small tmpfs needs root."
 LIMIT_S = 60
@@ -124,6 +129,47 @@ def test_a_read_only_disk_is_read_and_refuses_to_be_written(tmp_path) -> None:
         assert store.verify() == (1, [])
 
 
+def opened(page: str) -> AppTest:
+    """A page, run once."""
+    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+    if page != "app.py":
+        test.switch_page(page)
+    return test.run()
+
+
+def test_a_new_cache_that_cannot_be_made_shows_what_ships(tmp_path, monkeypatch, capsys) -> None:
+    """A checkout that the server may not write, as a public demo may have it."""
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        monkeypatch.setenv("REPDISS_CACHE", str(disk / "cache"))
+        st.cache_resource.clear()
+        for page in cases(["app.py", *list(PAGES)[1:2], *list(PAGES)[-1:]], list(PAGES)):
+            shown = opened(page)
+            assert [error.message for error in shown.exception] == [] and not shown.error and shown.title, page
+        assert main(["figure", "fig4", "--out", str(tmp_path / "fig4.json")]) == 0
+        assert main(["compare", F, G, "--batches", "2"]) == 2
+        assert re.search("The disk that holds the cache cannot be written .Read-only file system.", capsys.readouterr().err)
+    st.cache_resource.clear()
+    tally("a new cache on a read-only disk", cases=10, tracebacks=0, note="the pages show what ships")
+
+
+@pytest.mark.parametrize(("make", "reason"), [
+    (lambda place: place.write_text("x"), "Not a directory"),
+    (lambda place: place.mkdir() or (place / "local").write_text("x"), "Not a directory"),
+    (lambda place: place.symlink_to(place), "Too many levels of symbolic links"),
+])  # fmt: skip
+def test_a_cache_that_is_no_folder_is_a_sentence(tmp_path, monkeypatch, capsys, make, reason) -> None:
+    make(tmp_path / "place")
+    monkeypatch.setenv("REPDISS_CACHE", str(tmp_path / "place"))
+    sentence = rf"The cache .*place/local cannot be opened \({reason}\). Give this user the right to read it, or set REPDISS_CACHE to another folder"
+    for arguments in (["cache", "info"], ["compare", F, G, "--batches", "2"], ["figure", "fig4", "--out", "x.json"], ["list", "models"]):
+        assert main(arguments) == 2
+        assert re.search(sentence, capsys.readouterr().err)
+    shown = opened("pages/7_Runs.py")
+    assert [error.message for error in shown.exception] == []
+    assert re.search(sentence, shown.error[0].value.replace("\\", ""))
+
+
 def test_missing_permissions_are_a_sentence(tmp_path) -> None:
     """As a user who may read the repository but not write the cache."""
     if os.geteuid():
@@ -135,6 +181,7 @@ import numpy as np
 from pathlib import Path
 from repdiss_core import jobs
 from repdiss_core.activations import ActivationCache
+from repdiss_core.__main__ import main
 from repdiss_core.cache import ResultStore
 from repdiss_core.errors import UserError
 from faulting import small_request
@@ -152,16 +199,24 @@ for act in (lambda: store.put("b" * 64, {{"x": np.ones(1)}}, {{}}), lambda: jobs
         sys.exit("nothing was refused")
 cache = ActivationCache(local / "activations")
 assert cache.get("x") is None and "went on without" in cache.problems[0]
+os.environ["REPDISS_CACHE"] += "/closed"
+try:
+    ResultStore.open()
+except UserError as error:
+    print(error)
 """
     store = ResultStore(tmp_path / "local", tmp_path / "none")
     store.put("a" * 64, {"x": np.ones(1)}, {})
     store.close()
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    (tmp_path / "closed" / "local").mkdir(parents=True)
+    (tmp_path / "closed").chmod(0o700)
+    for folder in (tmp_path, *(parent for parent in tmp_path.parents if parent.name.startswith(("pytest-", "popen-")))):
         folder.chmod(folder.stat().st_mode | 0o055)
     done = subprocess.run([sys.executable, "-c", script], env=os.environ | {"REPDISS_CACHE": str(tmp_path)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
+    assert re.search(r"The cache .*closed/local cannot be opened \(Permission denied\). Give this user the right", said.pop())
     assert len(said) == 3 and all("The disk that holds the cache cannot be written" in line and "/" not in line.split("What")[0] for line in said), (
         done.stdout
     )
-    tally("missing permissions", cases=4, wrong=0, tracebacks=0)
+    tally("missing permissions", cases=5, wrong=0, tracebacks=0)

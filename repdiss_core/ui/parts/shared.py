@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -66,7 +67,7 @@ def stored_version() -> tuple[int, ...]:
     """Changes with every write to the local results, from any process."""
     folder = result_store().directory / "results"
     files = (folder / name for name in ("cache.db", "cache.db-wal"))
-    return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
+    return tuple(os.stat(file).st_mtime_ns if os.path.exists(file) else 0 for file in files)
 
 
 def current_look() -> Look:
