@@ -131,8 +131,11 @@ def _odd_one(loaded: Loaded) -> Claim:
         return _missing(sentence, report, "fig3")
     named = [d.shape for d in report.odd]
     shown = report.odd or tuple(d for d in report.departures if suspect is None or d.shape == suspect[0])
-    told = "; ".join(f"{d.shape} departs by {d.effect:+.3f} (reach {d.reach:.3f})" for d in shown)
-    told = f"{'Odd: ' + ', '.join(named) if named else 'No shape is odd'}. {told}."
+    told = "; ".join(
+        f"{d.shape}, whose mean CKA with the others is {d.effect:+.3f} off the family's line, where seeds and prediction explain up to {d.reach:.3f}"
+        for d in shown
+    )
+    told = f"{'Odd: ' if named else 'No shape is odd: '}{told}." if shown else "No shape is odd."
     if suspect is None:
         verdict = HOLDS if len(named) == 1 else UNDECIDED
     elif named:

@@ -30,6 +30,7 @@ TABLE_CSS = """
 .repdiss-findings thead th { color: var(--st-gray-text-color); font-size: .85rem; }
 .repdiss-findings tbody th { font-weight: 600; width: 30%; }
 .repdiss-findings thead th:is(:nth-child(4), :nth-child(5)), .repdiss-findings .repdiss-number { text-align: right; white-space: nowrap; }
+.repdiss-findings .repdiss-models { min-width: 5.5rem; }
 .repdiss-findings small { color: var(--st-gray-text-color); font-size: .8rem; }
 .repdiss-findings a { color: var(--st-link-color); white-space: nowrap; }
 .repdiss-findings a:focus-visible { outline: 3px solid var(--st-primary-color); outline-offset: 2px; }

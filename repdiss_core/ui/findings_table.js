@@ -22,7 +22,7 @@ function rows(claim, setTriggerValue) {
       const words = claim.ours ? [claim.sentence, " ", make("span", { className: "repdiss-ours" }, ["our question"])] : [claim.sentence];
       cells.push(make("th", { scope: "rowgroup", rowSpan: claim.rows.length }, words));
     }
-    cells.push(make("td", {}, [row.models]));
+    cells.push(make("td", { className: "repdiss-models" }, [row.models]));
     cells.push(make("td", {}, [make("span", { className: `repdiss-verdict repdiss-${row.kind}` }, [row.verdict])]));
     if (row.effect) {
       cells.push(make("td", { className: "repdiss-number" }, [row.effect, " ", make("small", {}, [row.where])]));

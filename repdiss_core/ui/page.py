@@ -90,6 +90,7 @@ def _stop_without_cache() -> None:
     try:
         local_root()
     except UserError as error:
+        st.title("RepDiss cannot open its cache", anchor=False)
         st.error(as_text(error), icon=":material/error:")
         st.stop()
 

@@ -137,8 +137,8 @@ def test_planted_blocks_are_recovered_and_a_smooth_map_has_none() -> None:
 def test_the_planted_odd_member_is_named_with_its_size_in_claim_headline_and_table() -> None:
     loaded = planted(odd={SUSPECT: -0.1})
     assert [d.shape for d in odd_report(loaded).odd] == [SUSPECT]
-    assert headline(loaded).startswith(f"Odd: {SUSPECT}. {SUSPECT} departs by −0.1")
+    assert headline(loaded).startswith(f"Odd: {SUSPECT}, whose mean CKA with the others is −0.1")
     marks = suspect_marked(loaded)
     assert list(marks) == [SUSPECT] and marks[SUSPECT].startswith("departs by ")
     assert "12 members" in scaling_claims(loaded)[ODD].rests_on and "corrected for 6 shapes" in scaling_claims(loaded)[ODD].rests_on
-    assert headline(planted()).startswith("No shape is odd.")
+    assert headline(planted()).startswith(f"No shape is odd: {SUSPECT}, whose mean CKA")

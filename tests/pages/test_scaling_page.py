@@ -114,7 +114,7 @@ def test_a_filled_cache_shows_what_is_stored_and_the_planted_member() -> None:
     for one, wanted in zip(values, chosen, strict=True):
         np.testing.assert_allclose(array(one["z"]), wanted, atol=1e-9)
     said = words(test)
-    assert f"Odd: {SUSPECT}. {SUSPECT} departs by −0.1" in said
+    assert f"Odd: {SUSPECT}, whose mean CKA with the others is −0.1" in said
     (row,) = (line for line in said.splitlines() if FLAG in line)
     assert row.startswith(f"| {SUSPECT} | 4 | 128 | 16 | 8 | 2 | ") and "odd]  departs by −0.1" in row
     assert next(line for line in said.splitlines() if line.startswith(f"| {TWIN} ")).endswith("| regular |")

@@ -53,7 +53,7 @@ class Choice:
 def pick() -> Choice:
     """The row of controls."""
     with controls():
-        models, depth, gelu, solu, quantity, settings = st.columns([1.5, 1.2, 0.9, 0.9, 1.1, 2.4], vertical_alignment="bottom")
+        models, depth, gelu, solu, quantity, settings = st.columns([1.6, 1.3, 0.85, 0.85, 1.27, 2.05], vertical_alignment="bottom")
         with models:
             setting = PRESETS[choose("Models and data", list(asymmetry.SETTINGS), "models", names=asymmetry.SETTINGS.__getitem__)]
         with depth:
