@@ -68,7 +68,7 @@ def headline(loaded: Loaded) -> str:
     if any(claim.verdict == MISSING for claim in found):
         return "Not every pair of this population is computed yet."
     inside, overlap = (claim.found[0].lower() + claim.found[1:] for claim in found)
-    return f"In distribution: {inside} On lexical overlap: {overlap}"
+    return f"In distribution: {inside} On lexical overlap: {overlap}".replace("-0.", "\u22120.")
 
 
 def only_late(evidence: Evidence) -> tuple[str, np.ndarray]:
