@@ -33,7 +33,7 @@ test-all: $(DEV_STAMP)  ## The slow ones too
 	$(BIN)/python -m pytest -m "faults or ray"
 
 FAULTS_TALLY := $(VENV)/faults.jsonl
-faults: $(DEV_STAMP)  ## All fault tests in their long form (about half an hour on 2 cores); writes their tables in docs/
+faults: $(DEV_STAMP)  ## All fault tests in their long form (about 35 minutes on 2 cores); writes their tables in docs/
 	rm -f $(FAULTS_TALLY)
 	REPDISS_FAULTS=long REPDISS_FAULTS_TALLY=$(abspath $(FAULTS_TALLY)) $(BIN)/python -m pytest tests/faults -m ""
 	$(BIN)/python tests/faults/report.py $(FAULTS_TALLY)
