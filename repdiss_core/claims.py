@@ -6,6 +6,7 @@ rests on an interval over seeds, and is undecided under three of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,13 @@ from repdiss_core.cache import ResultStore
 from repdiss_core.panels import CurveSpec, load_stitch
 from repdiss_core.studies import asymmetry
 
+_MINUS = re.compile(r"(?<![\w.])-(?=[\d.])")
 HOLDS, FAILS, UNDECIDED, MISSING = "holds", "does not hold", "undecided", "not computed"
+
+
+def with_minus(text: str) -> str:
+    """The minus sign before numbers, and the hyphen in names."""
+    return _MINUS.sub("\u2212", text)
 
 
 @dataclass(frozen=True)

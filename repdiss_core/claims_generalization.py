@@ -16,7 +16,7 @@ import numpy as np
 
 from repdiss_core.analysis.groups import PermutationTest, jackknife, permutation_test
 from repdiss_core.analysis.intervals import p_words
-from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, Effect
+from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, Effect, with_minus
 from repdiss_core.compose_generalization.distances import Clustering, clusterings, group_distance
 from repdiss_core.compose_generalization.loaded import KEPT, Loaded
 from repdiss_core.compose_generalization.words import SHORT_SETS
@@ -68,7 +68,7 @@ def headline(loaded: Loaded) -> str:
     if any(claim.verdict == MISSING for claim in found):
         return "Not every pair of this population is computed yet."
     inside, overlap = (claim.found[0].lower() + claim.found[1:] for claim in found)
-    return f"In distribution: {inside} On lexical overlap: {overlap}".replace("-0.", "\u22120.")
+    return with_minus(f"In distribution: {inside} On lexical overlap: {overlap}")
 
 
 def only_late(evidence: Evidence) -> tuple[str, np.ndarray]:

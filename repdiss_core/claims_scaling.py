@@ -6,7 +6,6 @@ question that cannot be asked here (blocks of models of under six layers) is und
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import lru_cache
 
@@ -14,13 +13,12 @@ import numpy as np
 
 from repdiss_core.analysis.intervals import p_words
 from repdiss_core.analysis.twins import SeedDifference
-from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, Effect
+from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, Effect, with_minus
 from repdiss_core.compose_scaling.loaded import KEPT, Loaded, blocks, early_late_summary, odd_report, twins, within_trend
 from repdiss_core.errors import UserError
 from repdiss_core.studies.scaling import first_of, short_name
 
 SCOPE = "this family"
-MINUS = re.compile(r"(?<![\w.])-(?=[\d.])")  # of a number, not the hyphen of a name
 SHARED = 0.5  # CKA from which early layers of two models count as shared
 SAME = 0.02  # a difference in CKA that would not matter
 PREDICTED_LAYER = 2  # where a pilot saw the head dimension, before these models were trained
@@ -50,7 +48,7 @@ def headline(loaded: Loaded) -> str:
 
 
 def _claim(sentence: str, verdict: str, found: str, rests: str, figure: str, ours: bool = False, effect: Effect | None = None) -> Claim:
-    return Claim(sentence, SCOPE, verdict, MINUS.sub("\u2212", found), rests, figure, ours, effect)
+    return Claim(sentence, SCOPE, verdict, with_minus(found), rests, figure, ours, effect)
 
 
 def _effect(value: float, interval: np.ndarray, where: str = "", unit: str = "CKA") -> Effect:
@@ -225,7 +223,7 @@ def suspect_marked(loaded: Loaded) -> dict[str, str]:
     if isinstance(report, str):
         return {}
     told = {d.shape: f"departs by {d.effect:+.3f} of mean CKA, {d.ratio:.1f} times the reach of seeds and prediction" for d in report.odd}
-    return {shape: MINUS.sub("\u2212", sentence) for shape, sentence in told.items()}
+    return {shape: with_minus(sentence) for shape, sentence in told.items()}
 
 
 def _shapes(loaded: Loaded) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from repdiss_core.comparison import Comparison
-from repdiss_core.storage import DamagedEntry, checksum, write_atomically
+from repdiss_core.storage import DamagedEntry, checksum, modified_ns, write_atomically
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class PackIndex:
         return "Restore the file from the repository." if self._origin == "shipped" else "Import its bundle anew."
 
     def _entries(self) -> dict[str, tuple[Path, dict[str, Any]]]:
-        changed = self._directory.stat().st_mtime_ns if self._directory.exists() else 0
+        changed = modified_ns(self._directory)
         if self._index is None or changed != self._seen:
             self._index, self._seen = {}, changed
             for path in sorted(self._directory.glob("*.safetensors")):

@@ -18,9 +18,10 @@ import numpy as np
 from repdiss_core import hub
 from repdiss_core.comparison import Comparison, Request
 from repdiss_core.data import text_is_here
+from repdiss_core.kept_files import read_facts
 from repdiss_core.models import ModelSpec, model_spec, paper_models
 from repdiss_core.paths import local_root
-from repdiss_core.storage import DamagedEntry, read_facts
+from repdiss_core.storage import DamagedEntry
 
 SHARE_OF_RATE = 0.5
 SHARE_OF_SMALL = 0.2  # of the models that ship: their products are small

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 
-from repdiss_core.errors import UserError
+from repdiss_core.errors import MOST_CHARACTERS, UserError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SECRET = re.compile(r"\bhf_\w{6,}|(?i:(?<=bearer )|(?<=token=))[\w.\-]{8,}")
@@ -15,7 +16,7 @@ TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN", "R
 
 def cache_root() -> Path:
     """The cache directory: `REPDISS_CACHE` where set, else `cache/` in the repository."""
-    return typed_path(os.environ.get("REPDISS_CACHE") or str(REPOSITORY / "cache"))
+    return expanded(os.environ.get("REPDISS_CACHE") or REPOSITORY / "cache")
 
 
 def local_root() -> Path:
@@ -26,16 +27,18 @@ def local_root() -> Path:
     """
     local = cache_root() / "local"
     try:
-        os.stat(local)
-        may = os.access(local, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
-        reason = "" if may and local.is_dir() else "Permission denied" if local.is_dir() else "Not a directory"
+        if stat.S_ISDIR(os.stat(local).st_mode):
+            may = os.access(local, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+            reason = "" if may else "Permission denied"
+        else:
+            reason = "Not a directory"
     except FileNotFoundError:
         reason = ""  # made with the first write
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
     if reason:
         raise UserError(
-            f"The cache {str(local)[:300]} cannot be opened ({reason}). Give this user the right to read it, or set REPDISS_CACHE to another folder."
+            f"The cache {str(local)[:MOST_CHARACTERS]} cannot be opened ({reason}). Give this user the right to read it, or set REPDISS_CACHE to another folder."
         )
     return local
 
@@ -50,17 +53,21 @@ def readonly() -> bool:
     return os.environ.get("REPDISS_READONLY", "") not in ("", "0")
 
 
-def typed_path(name: str) -> Path:
-    """The file or folder that "path:…" names.
+def expanded(place: str | Path) -> Path:
+    """A path with its ~ resolved.
 
     Raises:
         UserError: it is in the home of a user that this machine does not have.
     """
-    text = name.removeprefix("path:")
     try:
-        return Path(text).expanduser()
+        return Path(place).expanduser()
     except RuntimeError as error:
-        raise UserError(f"There is no home folder for {text.partition('/')[0]}; write the whole path.") from error
+        raise UserError(f"There is no home folder for {Path(place).parts[0]}; write the whole path.") from error
+
+
+def typed_path(name: str) -> Path:
+    """The file or folder that "path:…" names; raises as `expanded` does."""
+    return expanded(name.removeprefix("path:"))
 
 
 def number_setting(name: str, default: float) -> float:

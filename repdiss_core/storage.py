@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -266,7 +267,7 @@ def _errno(error: sqlite3.Error) -> int:
 def write_atomically(path: Path, data: bytes) -> None:
     """Put `data` at `path` so that a reader sees the old file or the whole new one, also after a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
     try:
         with open(partial, "wb") as file:
             file.write(data)
@@ -277,34 +278,12 @@ def write_atomically(path: Path, data: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
-def keep_if_possible(path: Path, data: bytes) -> bool:
-    """Keep a copy of what can be made again; where the disk refuses, the caller goes on without it. Returns whether it was kept."""
+def modified_ns(path: Path) -> int:
+    """When a file or folder was last changed, as the disk says; 0 where none can be seen."""
     try:
-        write_atomically(path, data)
+        return os.stat(path).st_mtime_ns
     except OSError:
-        return False
-    return True
-
-
-def write_facts(path: Path, facts: dict[str, Any]) -> None:
-    """A file of small facts (JSON types) that can tell whether it is whole."""
-    text = _json(facts)
-    write_atomically(path, json.dumps({"sha256": hashlib.sha256(text.encode()).hexdigest(), "facts": facts}, indent=1, sort_keys=True).encode())
-
-
-def read_facts(path: Path) -> dict[str, Any]:
-    """What `write_facts` wrote.
-
-    Raises:
-        DamagedEntry: the file holds something else.
-    """
-    try:
-        form = json.loads(path.read_text("utf-8"))
-        if hashlib.sha256(_json(form["facts"]).encode()).hexdigest() == form["sha256"]:
-            return dict(form["facts"])
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DamagedEntry(f"it is no file of facts ({type(error).__name__})") from error
-    raise DamagedEntry("its checksum is not that of its contents")
+        return 0
 
 
 def _json(meta: dict[str, Any]) -> str:

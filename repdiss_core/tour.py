@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from repdiss_core.cache import ResultStore
-from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim
+from repdiss_core.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, with_minus
 from repdiss_core.findings import Finding, model_sets
 from repdiss_core.panels import load_learning, load_matrix
 from repdiss_core.paper import STUDIES
@@ -17,7 +16,6 @@ from repdiss_core.studies import asymmetry, generalization, scaling
 from repdiss_core.studies.common import kind
 
 _SAID = {HOLDS: "This holds.", FAILS: "This does not hold.", UNDECIDED: "This is undecided."}
-_MINUS = re.compile(r"(?<![\w.])-(?=[\d.])")  # of a number, not the hyphen of a name
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +70,7 @@ def verdict_sentence(claim: Claim | None) -> str:
         return "Its models are not here yet."
     if claim.verdict == MISSING:
         return f"The claim: {claim.sentence} Not computed yet: {claim.found}"
-    return _MINUS.sub("\u2212", f"The claim: {claim.sentence} {_SAID[claim.verdict]} {claim.found}")
+    return with_minus(f"The claim: {claim.sentence} {_SAID[claim.verdict]} {claim.found}")
 
 
 def _of(study: str, card: str, ours: bool = False, models: int = 0, scope: int = 0) -> Callable[[Facts], str]:

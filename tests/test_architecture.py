@@ -34,7 +34,7 @@ FLOORS = (
     ("repdiss_core.data",),
     ("repdiss_core.hub",),
     ("repdiss_core.cache",),
-    ("repdiss_core.entries",),
+    ("repdiss_core.entries", "repdiss_core.kept_files"),
     ("repdiss_core.storage", "repdiss_core.reduction", "repdiss_core.result_check"),
     ("repdiss_core.results",),
     ("repdiss_core.comparison",),

@@ -18,8 +18,8 @@ from repdiss_core import bundled
 from repdiss_core.data import docstring_text
 from repdiss_core.data.docstring_text import HELD_OUT, SPLITS, Sources
 from repdiss_core.errors import UserError, unknown_name
+from repdiss_core.kept_files import keep_bytes, kept_bytes
 from repdiss_core.paths import local_root
-from repdiss_core.storage import keep_if_possible
 
 NAME = "docstrings"
 
@@ -27,10 +27,14 @@ NAME = "docstrings"
 def tokens(split: str) -> np.ndarray:
     """(n,) uint16 token ids of a split; built from the installed packages at first, then read from the cache."""
     path = _cache_path(split)
-    row = _read(path)
-    if row is None:
-        row = build(docstring_text.installed_sources(), split, bundled.TOKENIZER_FILE)
-        _keep(path, row)
+    kept = kept_bytes(path)
+    if kept is not None:
+        return np.load(io.BytesIO(kept), allow_pickle=False)
+    row = build(docstring_text.installed_sources(), split, bundled.TOKENIZER_FILE)
+    whole = io.BytesIO()
+    np.save(whole, row, allow_pickle=False)
+    keep_bytes(path, whole.getvalue())
+    keep_bytes(_hash_path(path), content_hash(row).encode("ascii"))
     return row
 
 
@@ -54,12 +58,15 @@ def content_hash(row: np.ndarray) -> str:
 
 def content_id(split: str) -> str:
     """The content hash of a split: of the cached tokens, else as recorded for the pinned versions, else computed."""
-    known = _recorded_hash(_cache_path(split))
+    path = _hash_path(_cache_path(split))
+    known = kept_bytes(path)
     if known is not None:
-        return known
+        return known.decode("ascii")
     if not versions_differ() and split != "train":
         return str(bundled.facts()["data"][NAME]["splits"][split]["content"])
-    return content_hash(tokens(split))
+    found = content_hash(tokens(split))
+    keep_bytes(path, found.encode("ascii"))
+    return found
 
 
 def versions_differ() -> tuple[str, ...]:
@@ -114,35 +121,3 @@ def _cache_path(split: str) -> Path:
 
 def _hash_path(path: Path) -> Path:
     return path.with_suffix(".sha256")
-
-
-def _read(path: Path) -> np.ndarray | None:
-    """The cached row, or None where there is none or its files are damaged (it is built again)."""
-    known = _recorded_hash(path)
-    try:
-        row = None if known is None else np.load(path, allow_pickle=False)
-    except Exception:  # a damaged header reaches Python's tokenizer, and its exceptions have no common class
-        return None
-    return row if row is not None and row.dtype == "<u2" and content_hash(row) == known else None
-
-
-def _recorded_hash(path: Path) -> str | None:
-    """What was kept beside a row; None where there is nothing, or something else."""
-    try:
-        text = _hash_path(path).read_text("ascii")
-    except (OSError, ValueError):
-        return None
-    return text[:64] if text == _record(text[:64]) else None
-
-
-def _record(known: str) -> str:
-    """A hash with digits that tell it from a damaged one: it is not compared with the row each time."""
-    return f"{known} {hashlib.sha256(known.encode('ascii')).hexdigest()[:16]}"
-
-
-def _keep(path: Path, row: np.ndarray) -> None:
-    """The row first, then its hash: a hash without its row is never there for long."""
-    whole = io.BytesIO()
-    np.save(whole, row, allow_pickle=False)
-    if keep_if_possible(path, whole.getvalue()):
-        keep_if_possible(_hash_path(path), _record(content_hash(row)).encode("ascii"))

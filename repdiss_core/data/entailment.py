@@ -7,7 +7,6 @@ neutral 1, contradiction 2; what HANS calls non-entailment is 1 here and scored 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -22,8 +21,8 @@ from repdiss_core.data.pair_stream import ROWS, PairStream
 from repdiss_core.data.text_sources import CONVERTED
 from repdiss_core.errors import UserError, unknown_name
 from repdiss_core.hub import Repo
+from repdiss_core.kept_files import keep_bytes, kept_bytes
 from repdiss_core.paths import local_root
-from repdiss_core.storage import keep_if_possible
 
 NAME = "mnli-hans"
 LENGTH = 512  # what the paper pads to
@@ -98,14 +97,11 @@ def special_ids() -> tuple[int, int, int]:
 def _encoded(name: str, content: str) -> tuple[np.ndarray, np.ndarray]:
     """((n, 512) int64 [CLS] premise [SEP] hypothesis [SEP] and padding, (n,) labels), kept on this machine."""
     path = local_root() / "data" / f"pairs-{content}.bin"
-    data = b""
-    with contextlib.suppress(OSError):
-        data = path.read_bytes()
-    if len(data) <= 32 or hashlib.sha256(data[:-32]).digest() != data[-32:]:
-        table = np.concatenate(_encode(_rows(name)), axis=1).astype("<i4").tobytes()
-        data = table + hashlib.sha256(table).digest()
-        keep_if_possible(path, data)
-    table = np.frombuffer(data[:-32], dtype="<i4").reshape(-1, LENGTH + 1).astype(np.int64)
+    data = kept_bytes(path)
+    if data is None:
+        data = np.concatenate(_encode(_rows(name)), axis=1).astype("<i4").tobytes()
+        keep_bytes(path, data)
+    table = np.frombuffer(data, dtype="<i4").reshape(-1, LENGTH + 1).astype(np.int64)
     return np.ascontiguousarray(table[:, :LENGTH]), np.ascontiguousarray(table[:, LENGTH])
 
 

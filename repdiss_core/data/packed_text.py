@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -18,8 +17,8 @@ from repdiss_core.data import text_sources, tokenizer
 from repdiss_core.data.batches import PackedStream
 from repdiss_core.data.text_sources import TextSource
 from repdiss_core.errors import UserError
+from repdiss_core.kept_files import keep_bytes, kept_bytes
 from repdiss_core.paths import local_root
-from repdiss_core.storage import keep_if_possible
 
 SPLITS = ("eval", "phi")
 MAX_TOKENS = 2**23
@@ -55,12 +54,13 @@ def open_text(source: TextSource, tokenizer_source: str, data_id: DataId) -> Pac
 def tokens(source: TextSource, cutter: tokenizer.TextTokenizer, split: str, content: str) -> np.ndarray:
     """(n,) uint32 ids of a split, the separator after each document."""
     path = local_root() / "data" / f"text-{content}.npy"
-    row = _cached(path)
-    if row is None:
-        row = _cut(source, cutter, SPLITS.index(split))
-        if not row.size:
-            raise UserError(f"{source.where} holds no text in column {source.column!r} (split {split}).")
-        keep_if_possible(path, row.tobytes() + hashlib.sha256(row.tobytes()).digest())
+    data = kept_bytes(path)
+    if data is not None:
+        return np.frombuffer(data, dtype="<u4")
+    row = _cut(source, cutter, SPLITS.index(split))
+    if not row.size:
+        raise UserError(f"{source.where} holds no text in column {source.column!r} (split {split}).")
+    keep_bytes(path, row.tobytes())
     return row
 
 
@@ -69,15 +69,6 @@ def with_start(row: np.ndarray, start: int, length: int) -> np.ndarray:
     n = row.size // (length - 1)
     whole = row[: n * (length - 1)].reshape(n, length - 1)
     return np.concatenate([np.full((n, 1), start, dtype=row.dtype), whole], axis=1).reshape(-1)
-
-
-def _cached(path: Path) -> np.ndarray | None:
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    whole = len(data) > 32 and hashlib.sha256(data[:-32]).digest() == data[-32:]
-    return np.frombuffer(data[:-32], dtype="<u4") if whole else None
 
 
 def _cut(source: TextSource, cutter: tokenizer.TextTokenizer, remainder: int) -> np.ndarray:

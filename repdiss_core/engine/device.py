@@ -14,8 +14,8 @@ import torch
 
 from repdiss_core.errors import UserError
 from repdiss_core.estimates import ROOM, kept_device
+from repdiss_core.kept_files import write_facts
 from repdiss_core.paths import local_root
-from repdiss_core.storage import write_facts
 
 MATRIX = 4096
 

@@ -24,8 +24,9 @@ import filelock
 
 from repdiss_core.cache import disk_error
 from repdiss_core.errors import UserError
-from repdiss_core.paths import local_root
-from repdiss_core.storage import DamagedEntry, read_facts, write_facts
+from repdiss_core.kept_files import read_facts, write_facts
+from repdiss_core.paths import expanded, local_root
+from repdiss_core.storage import DamagedEntry, modified_ns
 
 PREFLIGHT_S = 3.0
 ASK_AGAIN_S = 30.0
@@ -75,7 +76,7 @@ def endpoint() -> str:
 def cache_folder() -> Path:
     """The cache of huggingface_hub: `HF_HUB_CACHE`, or `hub` in `HF_HOME`."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
-    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+    return expanded(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
 
 
 def online() -> bool:
@@ -270,10 +271,7 @@ def everything() -> dict[str, Any]:
 
 def stamp() -> int:
     """A number that changes whenever something is pinned or remembered."""
-    try:
-        return os.stat(_pins_path()).st_mtime_ns
-    except OSError:
-        return 0
+    return modified_ns(_pins_path())
 
 
 def _read_pins() -> dict[str, Any]:

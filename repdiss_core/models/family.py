@@ -12,6 +12,7 @@ from repdiss_core.bundled import family
 from repdiss_core.bundled.family.recipe import NeoxArchitecture
 from repdiss_core.errors import UserError
 from repdiss_core.models import ModelSpec
+from repdiss_core.storage import modified_ns
 
 FAMILY = "mini-neox"
 ROTARY_FRACTION = NeoxArchitecture.rotary_fraction
@@ -38,7 +39,7 @@ def _known() -> dict[str, ModelSpec]:
     if not family.FACTS_FILE.exists():
         return {}
     places = (family.FACTS_FILE, family.weights_file("any").parent)
-    return _read(tuple((str(path), path.stat().st_mtime_ns if path.exists() else 0) for path in places))
+    return _read(tuple((str(path), modified_ns(path)) for path in places))
 
 
 @functools.lru_cache(maxsize=2)

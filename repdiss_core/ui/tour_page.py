@@ -22,7 +22,7 @@ from repdiss_core.ui.parts.own_tour import Stop
 from repdiss_core.ui.parts.pickers import controls, switch
 from repdiss_core.ui.parts.presenting import carried, presenting
 from repdiss_core.ui.parts.shared import PAGES, current_look, page_address, result_store
-from repdiss_core.ui.parts.text import as_text
+from repdiss_core.ui.parts.text import as_text, whole_number
 from repdiss_core.ui.views import View, cards_of, content, figure_section, foot, has_figures, server_address
 
 QUESTION = "What do the paper’s three studies show, step by step?"
@@ -94,8 +94,7 @@ def _stepping(which: str) -> None:
 
 def _at(n: int) -> int:
     """The step that the address holds, from 0."""
-    asked = st.query_params.get(STEP, "1")
-    return min(n, max(1, int(asked))) - 1 if asked.isdecimal() and len(asked) < 6 else 0
+    return min(n, whole_number(st.query_params.get(STEP, "")) or 1) - 1
 
 
 def _go(to: int) -> None:

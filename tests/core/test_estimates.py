@@ -7,10 +7,10 @@ import re
 from repdiss_core import estimates
 from repdiss_core.__main__ import main
 from repdiss_core.engine import device
+from repdiss_core.kept_files import write_facts
 from repdiss_core.panels import request_for
 from repdiss_core.paths import local_root
 from repdiss_core.presets import preset
-from repdiss_core.storage import write_facts
 from repdiss_core.studies.common import CkaView
 from repdiss_core.studies.pair import pair_panels
 

@@ -73,8 +73,8 @@ def test_what_counts_as_out_of_memory():
 
 def test_the_rate_is_measured_once_for_the_pages(monkeypatch):
     from repdiss_core import estimates
+    from repdiss_core.kept_files import read_facts
     from repdiss_core.paths import local_root
-    from repdiss_core.storage import read_facts
 
     monkeypatch.setattr(device, "matmul_rate", lambda name, dtype: 5e14)
     monkeypatch.setattr(device, "name_of", lambda name: "a fast one")

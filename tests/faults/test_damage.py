@@ -24,7 +24,7 @@ from repdiss_core.comparison import Request
 from repdiss_core.data import docstrings, packed_text
 from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.errors import UserError
-from repdiss_core.storage import write_facts
+from repdiss_core.kept_files import write_facts
 
 LIMIT_S = 5.0
 MANY = small_request(stitches=3)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import streamlit as st
 from faulting import F, G, assert_same_bytes, cases, small_request, tally, values
-from streamlit.testing.v1 import AppTest
+from shown import opened
 
 from repdiss_core.__main__ import main
 from repdiss_core.cache import ResultStore
@@ -127,14 +127,6 @@ def test_a_read_only_disk_is_read_and_refuses_to_be_written(tmp_path) -> None:
         with pytest.raises(UserError, match="cannot be written"):
             store.put("b" * 64, {"x": np.ones(1)}, {})
         assert store.verify() == (1, [])
-
-
-def opened(page: str) -> AppTest:
-    """A page, run once."""
-    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
-    if page != "app.py":
-        test.switch_page(page)
-    return test.run()
 
 
 def test_a_new_cache_that_cannot_be_made_shows_what_ships(tmp_path, monkeypatch, capsys) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 from repdiss_core.figures.theme import count
 from repdiss_core.ui.parts.chart import Click
 from repdiss_core.ui.parts.shared import remember_choices
+from repdiss_core.ui.parts.text import whole_number
 
 Cell = tuple[int, int, int]
 
@@ -65,10 +66,10 @@ def cell_line(form: dict[str, Any], row: int, column: int) -> str:
 
 
 def _asked(card_id: str) -> Cell | None:
-    numbers = st.query_params.get(parameter(card_id), "").split(".")
-    if len(numbers) != 3 or not all(n.isdecimal() and len(n) < 6 and int(n) > 0 for n in numbers):
+    numbers = [whole_number(n) for n in st.query_params.get(parameter(card_id), "").split(".")]
+    if len(numbers) != 3 or not all(numbers):  # they count from 1
         return None
-    panel, row, column = map(int, numbers)
+    panel, row, column = numbers
     return panel, row - 1, column - 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +10,7 @@ import streamlit as st
 from repdiss_core.cache import Entry, ResultStore
 from repdiss_core.errors import UserError
 from repdiss_core.figures.theme import LOOKS, Look
+from repdiss_core.storage import modified_ns
 from repdiss_core.ui.parts.presenting import choices, presenting
 from repdiss_core.ui.parts.text import as_text
 
@@ -66,8 +66,7 @@ def result_store() -> ResultStore:
 def stored_version() -> tuple[int, ...]:
     """Changes with every write to the local results, from any process."""
     folder = result_store().directory / "results"
-    files = (folder / name for name in ("cache.db", "cache.db-wal"))
-    return tuple(os.stat(file).st_mtime_ns if os.path.exists(file) else 0 for file in files)
+    return tuple(modified_ns(folder / name) for name in ("cache.db", "cache.db-wal"))
 
 
 def current_look() -> Look:

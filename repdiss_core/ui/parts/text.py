@@ -13,6 +13,11 @@ def as_text(value: object) -> str:
     return _MARKUP.sub(r"\\\1", str(value)).replace("\n", " ")
 
 
+def whole_number(text: str) -> int | None:
+    """The number that at most five digits of an address name; None for all else."""
+    return int(text) if text.isdecimal() and len(text) < 6 else None
+
+
 def age(stored_at: float, now: float | None = None) -> str:
     """How long ago something was stored: "just now", "12 min ago", "3 h ago", "5 days ago"."""
     seconds = max(0.0, (time.time() if now is None else now) - stored_at)
