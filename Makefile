@@ -39,7 +39,7 @@ faults: $(DEV_STAMP)  ## All fault tests in their long form (about 35 minutes on
 	$(BIN)/python tests/faults/report.py $(FAULTS_TALLY)
 
 results: $(STAMP)  ## Compute the shipped results of the bundled models anew (about an hour on 2 cores)
-	$(BIN)/python -m repdiss_core.shipped.results
+	$(BIN)/python -m repdiss_core.scripts.ship.results
 
 lint: $(DEV_STAMP)
 	$(BIN)/python -m ruff check .

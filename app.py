@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from repdiss_core.paper import CITATION, STUDIES
+from repdiss_core.studies.paper import CITATION, STUDIES
 from repdiss_core.ui.page import begin_page, end_page
 from repdiss_core.ui.paper_map import study_section
 from repdiss_core.ui.parts.shared import result_store

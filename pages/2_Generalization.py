@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from repdiss_core.claims_generalization import generalization_claims, headline
+from repdiss_core.studies.generalization.claims import generalization_claims, headline
 from repdiss_core.ui.cards import generalization_cards as cards
 from repdiss_core.ui.cards.claims_list import claims_list
 from repdiss_core.ui.cards.cluster_table import cluster_table

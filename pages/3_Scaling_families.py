@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from repdiss_core.claims_scaling import headline, scaling_claims
+from repdiss_core.studies.scaling.claims import headline, scaling_claims
 from repdiss_core.ui.cards import scaling_cards as cards
 from repdiss_core.ui.cards.claims_list import claims_list
 from repdiss_core.ui.cards.figure_card import figure_card

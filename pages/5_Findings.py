@@ -1,6 +1,6 @@
 """Every claim of the paper and what becomes of it on the models at hand."""
 
-from repdiss_core.paper import STUDIES
+from repdiss_core.studies.paper import STUDIES
 from repdiss_core.ui.findings_page import study_findings
 from repdiss_core.ui.page import begin_page, end_page
 

@@ -7,9 +7,10 @@ import sys
 
 import click
 
-from repdiss_core.cli import bench, caches, compute, fetch, figures, listing
-from repdiss_core.errors import UserError, told
-from repdiss_core.paths import redacted
+from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.paths import redacted
+from repdiss_core.cli import caches, compute, fetch, figures, listing
+from repdiss_core.scripts.bench import commands
 
 # Threads that wait by spinning starve each other where two workers share the cores; read when torch's OpenMP library loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -29,7 +30,7 @@ cli.add_command(compute.run)
 cli.add_command(compute.compare)
 cli.add_command(figures.figure)
 cli.add_command(caches.cache)
-cli.add_command(bench.bench)
+cli.add_command(commands.bench)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -26,7 +26,7 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(scope="session")
 def browser():
     """One headless Chromium for all tests that need one, since Playwright refuses to run twice in a thread. Without it they skip loudly, under CI=true they fail."""
-    from repdiss_core.bench.browser import FLAGS, chromium
+    from repdiss_core.scripts.bench.browser import FLAGS, chromium
 
     try:
         from playwright.sync_api import sync_playwright
@@ -44,7 +44,7 @@ def browser():
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
     """Results of one test are never seen by another; shipped results and built text are shared."""
-    from repdiss_core.paths import cache_root
+    from repdiss_core.base.paths import cache_root
 
     shared = cache_root() / "local" / "data"
     root = tmp_path_factory.mktemp("cache")

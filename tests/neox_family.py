@@ -13,14 +13,14 @@ import numpy as np
 
 from repdiss_core.bundled import family as place
 from repdiss_core.bundled.family.recipe import FAMILY_MEMBERS, FamilyMember, NeoxArchitecture, checkpoint_name
-from repdiss_core.cache import ResultStore
-from repdiss_core.compose_scaling.loaded import Loaded
 from repdiss_core.models import MODELS, model_spec
 from repdiss_core.models import family as models
-from repdiss_core.studies import scaling as study
-from repdiss_core.studies.family_maps import FamilyMaps, PairMap
+from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.population import Origin
-from repdiss_core.studies.scaling import Params
+from repdiss_core.studies.scaling import question as study
+from repdiss_core.studies.scaling.family_maps import FamilyMaps, PairMap
+from repdiss_core.studies.scaling.question import Params
+from repdiss_core.studies.scaling.stored import Loaded
 
 SUSPECT, TWIN, LARGEST = "4l128-h8", "4l128-h32", "8l192-h32"
 DEEP = ("6l160-h32", "8l192-h32")  # the shapes of six layers or more
@@ -80,7 +80,7 @@ def _write_weights(file: Path, member: FamilyMember, random_weights: bool) -> st
         return hashlib.sha256(file.name.encode()).hexdigest()
     from safetensors.torch import save_file
 
-    from repdiss_core.bundled.family.network import new_model
+    from repdiss_core.models.mini_neox import new_model
 
     save_file(new_model(member.architecture, member.seed).state_dict(), file)
     return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Comparison
+from repdiss_core.base.comparison import Comparison
+from repdiss_core.base.paths import REPOSITORY
+from repdiss_core.base.results import StitchResult
 from repdiss_core.models import model_spec
-from repdiss_core.paths import REPOSITORY
-from repdiss_core.results import StitchResult
+from repdiss_core.store.cache import ResultStore
 
 SEQUENCES = 64
 

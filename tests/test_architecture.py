@@ -10,39 +10,18 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"torch", "transformers", "transformer_lens", "datasets", "ray"}
 
-# Higher floors may import lower ones. A package's files share its floor.
+# A row may import lower rows. A room's files share its row, and rooms of one row leave each other alone.
 FLOORS = (
-    ("app", "pages"),
     ("repdiss_core.__main__",),
-    ("repdiss_core.cli", "repdiss_core.ui", "repdiss_core.shipped"),
-    ("repdiss_core.ui.cards",),
-    ("repdiss_core.ui.parts",),
-    ("repdiss_core.bench",),
-    ("repdiss_core.tour",),
-    ("repdiss_core.findings",),
-    ("repdiss_core.claims_generalization", "repdiss_core.claims_scaling"),
-    ("repdiss_core.compose_tokens",),
-    ("repdiss_core.compose_generalization", "repdiss_core.compose_scaling", "repdiss_core.compose_cell", "repdiss_core.compose_difference"),
-    ("repdiss_core.compose", "repdiss_core.claims", "repdiss_core.pruning", "repdiss_core.bundle"),
-    ("repdiss_core.paper", "repdiss_core.exports", "repdiss_core.html_export"),
-    ("repdiss_core.studies", "repdiss_core.figures", "repdiss_core.analysis", "repdiss_core.jobs"),
-    ("repdiss_core.engine", "repdiss_core.panels", "repdiss_core.presets"),
-    ("repdiss_core.measures",),
-    ("repdiss_core.resolve", "repdiss_core.estimates"),
-    ("repdiss_core.activations",),
+    ("app", "pages", "repdiss_core.cli", "repdiss_core.scripts"),
+    ("repdiss_core.ui", "repdiss_core.engine"),
+    ("repdiss_core.studies", "repdiss_core.runs"),
     ("repdiss_core.models",),
     ("repdiss_core.data",),
-    ("repdiss_core.hub",),
-    ("repdiss_core.cache",),
-    ("repdiss_core.entries", "repdiss_core.kept_files"),
-    ("repdiss_core.storage", "repdiss_core.reduction", "repdiss_core.result_check"),
-    ("repdiss_core.results",),
-    ("repdiss_core.comparison",),
-    ("repdiss_core.paths",),
-    ("repdiss_core.errors", "repdiss_core.glossary"),
+    ("repdiss_core.analysis", "repdiss_core.hub"),
+    ("repdiss_core.measures", "repdiss_core.store", "repdiss_core.plots", "repdiss_core.bundled"),
+    ("repdiss_core.base",),
 )
-# Scripts that make what ships stand beside the floors: they may use anything, and only facts are read from them.
-BESIDE = ("repdiss_core.bundled",)
 FLOOR_OF = {name: len(FLOORS) - level for level, names in enumerate(FLOORS) for name in names}
 
 
@@ -74,19 +53,19 @@ def imports(path: Path) -> list[tuple[str, bool, int]]:
 
 def floor_name(module: str) -> str | None:
     """The longest name on a floor that the module lies under."""
-    fits = [name for name in (*FLOOR_OF, *BESIDE) if module == name or module.startswith(f"{name}.")]
+    fits = [name for name in FLOOR_OF if module == name or module.startswith(f"{name}.")]
     return max(fits, key=len) if fits else None
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda p: module_name(p))
 def test_imports_go_downward(path: Path) -> None:
     mine = floor_name(module_name(path))
-    if module_name(path) == "repdiss_core" or mine in BESIDE:
+    if module_name(path) == "repdiss_core":
         return
     assert mine is not None, f"{path.name} stands on no floor: name its place in FLOORS of this test, and say why in docs/decisions.md."
     for imported, _, line in imports(path):
         theirs = floor_name(imported)
-        if not imported.startswith("repdiss_core") or theirs is None or theirs == mine or theirs in BESIDE:
+        if not imported.startswith("repdiss_core") or theirs is None or theirs == mine:
             continue
         assert FLOOR_OF[theirs] < FLOOR_OF[mine], (
             f"{module_name(path)}:{line} imports {imported}, which stands on the same floor or above. "
@@ -117,11 +96,13 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         library = imported.split(".")[0]
         if library == "streamlit":
             # `bench load` speaks Streamlit's wire format to a server, as a browser does.
-            assert name == "app" or name.startswith(("pages", "repdiss_core.ui")) or (name == "repdiss_core.bench.load" and ".proto." in imported), (
-                f"{name}:{line} imports streamlit; only app.py, pages/ and repdiss_core/ui/ may. Return data and let ui draw it."
-            )
+            assert (
+                name == "app"
+                or name.startswith(("pages", "repdiss_core.ui"))
+                or (name == "repdiss_core.scripts.bench.load" and ".proto." in imported)
+            ), f"{name}:{line} imports streamlit; only app.py, pages/ and repdiss_core/ui/ may. Return data and let ui draw it."
         if library == "plotly":
-            assert name.startswith("repdiss_core.figures"), f"{name}:{line} imports plotly; only repdiss_core/figures/ may. Add a builder there."
+            assert name.startswith("repdiss_core.plots"), f"{name}:{line} imports plotly; only repdiss_core/plots/ may. Add a builder there."
         if library in HEAVY and at_top:
             assert name.startswith(WORKER_ROOMS), (
                 f"{name}:{line} imports {library} at its top; the web process reads this file. Import it inside the function that needs it."
@@ -129,7 +110,7 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
 
 
 # Files that only workers and scripts import; `test_no_heavy_imports` proves it on the running pages.
-WORKER_ROOMS = ("repdiss_core.engine", "repdiss_core.measures.", "repdiss_core.models.", "repdiss_core.bundled", "repdiss_core.bench")
+WORKER_ROOMS = ("repdiss_core.engine", "repdiss_core.measures.", "repdiss_core.models.", "repdiss_core.scripts.")
 
 
 @pytest.mark.parametrize("path", [p for p in sources() if p.parent == ROOT / "pages" or p == ROOT / "app.py"], ids=lambda p: p.stem)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from repdiss_core.errors import UserError
-from repdiss_core.reduction import t_quantile
+from repdiss_core.base.errors import UserError
+from repdiss_core.measures.reduction import t_quantile
 
 MIN_CONTRAST = 0.1
 MIN_LAYERS = 6  # below, a diagonal has too few cells to tell a step from a band that runs faster in some layers

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 
 EXACT_CHOICES = 5000
 METHODS = ("hierarchical", "k_medoids", "spectral")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from repdiss_core.errors import UserError
-from repdiss_core.reduction import t_quantile
+from repdiss_core.base.errors import UserError
+from repdiss_core.measures.reduction import t_quantile
 
 EXACT_SPLITS = 20_000
 RANDOM_SPLITS = 10_000

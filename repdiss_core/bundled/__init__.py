@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from repdiss_core.errors import UserError
-from repdiss_core.paths import local_root
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.paths import local_root
 
 FOLDER = Path(__file__).resolve().parent
 TOKENIZER_FILE = FOLDER / "tokenizer.json"

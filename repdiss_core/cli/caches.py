@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
+from repdiss_core.base.errors import MOST_CHARACTERS, UserError
 from repdiss_core.cli.compute import check_out, cka_options, setting_options
 from repdiss_core.cli.generalization import population_options
 from repdiss_core.cli.scaling import family_options
-from repdiss_core.errors import MOST_CHARACTERS, UserError
 
 
 @click.group()
@@ -22,8 +22,8 @@ def cache() -> None:
 @cache.command()
 def info() -> None:
     """Where the cache is, what it holds and how large it is."""
-    from repdiss_core.cache import ResultStore
-    from repdiss_core.pruning import sizes
+    from repdiss_core.runs.pruning import sizes
+    from repdiss_core.store.cache import ResultStore
 
     store = ResultStore.open()
     click.echo(f"folder     {store.directory}")
@@ -35,7 +35,7 @@ def info() -> None:
 @cache.command()
 def verify() -> None:
     """Check every stored result against its checksum; damaged local ones are removed."""
-    from repdiss_core.cache import ResultStore
+    from repdiss_core.store.cache import ResultStore
 
     right, problems = ResultStore.open().verify()
     for sentence in problems:
@@ -57,9 +57,9 @@ def verify() -> None:
 @cka_options
 def export(results: tuple[str, ...], out: Path, **choices: Any) -> None:
     """Write RESULT… (figures such as fig3 at the same options as `run`, keys, or `all` computed here) to one file for another machine."""
-    from repdiss_core.bundle import export_bundle
-    from repdiss_core.cache import ResultStore
     from repdiss_core.cli.compute import requests_of
+    from repdiss_core.runs.bundle import export_bundle
+    from repdiss_core.store.cache import ResultStore
 
     check_out(out, (".safetensors",))
     store = ResultStore.open()
@@ -81,9 +81,9 @@ def _whole_key(store: Any, part: str) -> str:
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
 def import_(path: Path) -> None:
     """Check a bundle from another machine and show its results here."""
-    from repdiss_core.bundle import import_bundle
-    from repdiss_core.cache import ResultStore
-    from repdiss_core.paths import readonly
+    from repdiss_core.base.paths import readonly
+    from repdiss_core.runs.bundle import import_bundle
+    from repdiss_core.store.cache import ResultStore
 
     if readonly():
         raise UserError("REPDISS_READONLY=1 forbids importing. Unset it to import.")
@@ -100,8 +100,8 @@ def import_(path: Path) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(everything: bool, yes: bool) -> None:
     """Free disk space; shipped results are never touched."""
-    from repdiss_core.paths import readonly
-    from repdiss_core.pruning import prune as free
+    from repdiss_core.base.paths import readonly
+    from repdiss_core.runs.pruning import prune as free
 
     if readonly():
         raise UserError("REPDISS_READONLY=1 forbids pruning. Unset it to prune.")

@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
+from repdiss_core.base.comparison import Request
+from repdiss_core.base.errors import MOST_CHARACTERS, UserError
 from repdiss_core.cli.generalization import population_options, population_request, take_params
-from repdiss_core.cli.progress import TerminalProgress, stop_on_signal
 from repdiss_core.cli.scaling import family_options, family_params, family_request, take_family
-from repdiss_core.comparison import Request
-from repdiss_core.errors import MOST_CHARACTERS, UserError
-from repdiss_core.estimates import words
-from repdiss_core.resolve import built_pinned, prepare_models
+from repdiss_core.runs.estimates import words
+from repdiss_core.runs.progress import TerminalProgress, stop_on_signal
+from repdiss_core.runs.resolve import built_pinned, prepare_models
 
 ESTIMATORS = ("unbiased", "biased", "sequence_aware")
 REDUCTIONS = ("mean_of_ratios", "ratio_of_means")
@@ -70,7 +70,7 @@ def run(
 ) -> None:
     """Compute FIGURE… (fig1, fig4, …) into the cache; what is there already is not computed again."""
     if job_id is not None:
-        from repdiss_core.cli.worker import work
+        from repdiss_core.engine.worker import work
 
         sys.exit(work(job_id))
     if not figures:
@@ -107,9 +107,9 @@ def run(
 @cka_options
 def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:
     """Compare MODEL_F (rows, bottom) with MODEL_G (columns, top) and write values, standard errors and provenance."""
-    from repdiss_core import exports
-    from repdiss_core.cache import ResultStore
     from repdiss_core.cli.pairs import choose
+    from repdiss_core.store.cache import ResultStore
+    from repdiss_core.studies import exports
 
     check_out(choices["out"], (".json", ".csv"))
     prepare_models((model_f, model_g))
@@ -133,7 +133,7 @@ def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:
 
 def requests_of(figures: tuple[str, ...], choices: dict[str, Any]) -> list[Callable[[], Request]]:
     """What figures need at these options: one builder of a request a study, to be called again once what it names is pinned."""
-    from repdiss_core.paper import STUDIES, figure_spec
+    from repdiss_core.studies.paper import STUDIES, figure_spec
 
     population, (family, _axes) = take_params(choices), take_family(choices)
     of_study = {study: tuple(f for f in figures if figure_spec(f).study == study) for study in STUDIES}
@@ -153,9 +153,9 @@ def asymmetry_params(
     resid_mean: str, batches: int | None, massive: str, models: str = "bundled", dtype: str | None = None,
 ) -> Any:  # fmt: skip
     """The study's parameters from command-line choices; `dtype` is for section 5 alone, small models run in float32."""
-    from repdiss_core.presets import preset, stitch_preset
-    from repdiss_core.studies.asymmetry import Params
+    from repdiss_core.studies.asymmetry.question import Params
     from repdiss_core.studies.common import CkaView
+    from repdiss_core.studies.presets import preset, stitch_preset
 
     chosen = preset(preset_name, models)
     view = CkaView(estimator, flatten, resid_mean, reduction, batches or chosen.cka_batches, massive)
@@ -166,8 +166,8 @@ def asymmetry_params(
 
 def figures_request(figures: tuple[str, ...], params: Any) -> Request:
     """One request for several figures."""
-    from repdiss_core.panels import request_for
-    from repdiss_core.paper import figure_parts
+    from repdiss_core.studies.panels import request_for
+    from repdiss_core.studies.paper import figure_parts
 
     parts = [part for figure_id in figures for part in figure_parts(figure_id, params)]
     return request_for((c for part in parts for c in part.comparisons), params.cka.n_batches)
@@ -175,10 +175,10 @@ def figures_request(figures: tuple[str, ...], params: Any) -> Request:
 
 def compute(request: Request, engine_name: str = "local", setting: Any = None) -> None:
     """Run a request from this process, with a bar on a terminal and plain lines otherwise."""
-    from repdiss_core.cache import ResultStore
     from repdiss_core.engine.feature_pass import Stopped
     from repdiss_core.engine.ray_engine import make_engine
     from repdiss_core.hub.download import Cancelled, watched
+    from repdiss_core.store.cache import ResultStore
 
     if sentence := told_for_the_device(request):
         click.echo(sentence, err=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from repdiss_core.cli.progress import TerminalProgress, stop_on_signal
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
+from repdiss_core.runs.progress import TerminalProgress, stop_on_signal
 
 TEXT_PREFIX = "data:"
 
@@ -34,7 +34,7 @@ def fetch(names: tuple[str, ...], facts: bool) -> None:
 def _model(name: str, facts: bool) -> str:
     from repdiss_core import hub
     from repdiss_core.models import model_spec, paper_models
-    from repdiss_core.resolve import prepare_models
+    from repdiss_core.runs.resolve import prepare_models
 
     prepare_models([name])
     spec = model_spec(name)

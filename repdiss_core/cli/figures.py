@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from repdiss_core.base.errors import UserError
 from repdiss_core.cli.compute import asymmetry_params, check_out, cka_options, setting_options
 from repdiss_core.cli.generalization import draw_population_figure, is_population_figure, population_options, take_params
 from repdiss_core.cli.scaling import TABLE_ENDINGS, draw_family_figure, family_options, family_params, table_forms, take_family, write_table
-from repdiss_core.errors import UserError
 
 ENDINGS = (".html", ".json", ".csv", ".svg", ".png")
 
@@ -30,10 +30,10 @@ ENDINGS = (".html", ".json", ".csv", ".svg", ".png")
 @cka_options
 def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
     """Write a figure that is in the cache (shipped, or computed by `run`)."""
-    from repdiss_core import compose
-    from repdiss_core.cache import ResultStore
-    from repdiss_core.figures.theme import LOOKS
-    from repdiss_core.paper import figure_parts, figure_spec
+    from repdiss_core.plots.theme import LOOKS
+    from repdiss_core.store.cache import ResultStore
+    from repdiss_core.studies import drawn as compose
+    from repdiss_core.studies.paper import figure_parts, figure_spec
 
     spec = figure_spec(figure_id)
     check_out(out, TABLE_ENDINGS if spec.kind == "table" else ENDINGS)
@@ -63,7 +63,8 @@ def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
 
 
 def _write(out: Path, spec: Any, drawn: list[Any]) -> None:
-    from repdiss_core import exports, html_export
+    from repdiss_core.plots import html_file as html_export
+    from repdiss_core.studies import exports
 
     forms = [form for d in drawn for form in d.forms]
     if out.suffix == ".json":

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from repdiss_core.comparison import Request
+from repdiss_core.base.comparison import Request
 
 if TYPE_CHECKING:
-    from repdiss_core.cache import ResultStore
-    from repdiss_core.compose import Drawn
-    from repdiss_core.figures.theme import Look
-    from repdiss_core.studies.generalization import Params
+    from repdiss_core.plots.theme import Look
+    from repdiss_core.store.cache import ResultStore
+    from repdiss_core.studies.drawn import Drawn
+    from repdiss_core.studies.generalization.question import Params
 
 NAMES = ("population", "k", "rank_by", "overlap", "rows", "hook", "items", "chunks")
 
@@ -44,8 +44,8 @@ def population_options(command: Any) -> Any:
 
 def take_params(choices: dict[str, Any]) -> Params:
     """Removes the population's options from the command's choices and makes the study's parameters of them."""
-    from repdiss_core.presets import preset
-    from repdiss_core.studies.generalization import Params
+    from repdiss_core.studies.generalization.question import Params
+    from repdiss_core.studies.presets import preset
 
     taken = {name: choices.pop(name) for name in NAMES}
     setting = preset(choices["preset_name"], choices["models"])
@@ -55,25 +55,26 @@ def take_params(choices: dict[str, Any]) -> Params:
 
 def is_population_figure(figure_id: str) -> bool:
     """Whether a figure belongs to section 4."""
-    from repdiss_core.paper import figure_spec
+    from repdiss_core.studies.paper import figure_spec
 
     return figure_spec(figure_id).kind == "population"
 
 
 def population_request(figures: tuple[str, ...], params: Params) -> Request:
     """One request for several of these figures."""
-    from repdiss_core.panels import request_for
-    from repdiss_core.paper import figure_parts
+    from repdiss_core.studies.panels import request_for
+    from repdiss_core.studies.paper import figure_parts
 
     return request_for((c for figure_id in figures for part in figure_parts(figure_id, params) for c in part.comparisons), params.chunks)
 
 
 def draw_population_figure(figure_id: str, store: ResultStore, params: Params, look: Look, quantity: str = "accuracy") -> list[Drawn]:
     """The cards of one of these figures, from the cache: the numbers are those of the page."""
-    from repdiss_core.compose_generalization import curves, distances
-    from repdiss_core.compose_generalization.loaded import load
-    from repdiss_core.paper import figure_spec
-    from repdiss_core.studies.generalization import IN_DISTRIBUTION
+    from repdiss_core.studies.generalization import fig2_fig7_curves as curves
+    from repdiss_core.studies.generalization import fig8_distances as distances
+    from repdiss_core.studies.generalization.question import IN_DISTRIBUTION
+    from repdiss_core.studies.generalization.stored import load
+    from repdiss_core.studies.paper import figure_spec
 
     found = load(store, params)
     name = figure_spec(figure_id).figure_id

@@ -58,13 +58,13 @@ def _measures() -> list[dict[str, Any]]:
 
 
 def _studies() -> list[dict[str, Any]]:
-    from repdiss_core.paper import STUDIES
+    from repdiss_core.studies.paper import STUDIES
 
     return [{"name": s.name, "source": f"§{s.section}", "summary": s.question, **_facts(s)} for s in STUDIES.values()]
 
 
 def _figures() -> list[dict[str, Any]]:
-    from repdiss_core.paper import FIGURES
+    from repdiss_core.studies.paper import FIGURES
 
     rows = []
     for spec in FIGURES.values():

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from repdiss_core import exports
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Request
-from repdiss_core.errors import UserError
-from repdiss_core.panels import CurveSpec, MatrixPanel, load_curve, load_matrix, request_for
-from repdiss_core.presets import Preset, preset
+from repdiss_core.base.comparison import Request
+from repdiss_core.base.errors import UserError
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies import exports
+from repdiss_core.studies.panels import CurveSpec, MatrixPanel, load_curve, load_matrix, request_for
+from repdiss_core.studies.presets import Preset, preset
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def choose(
         UserError: unknown names, layers out of range, sizes that do not fit.
     """
     from repdiss_core.studies.common import CkaView, cka_panel, data_id
-    from repdiss_core.studies.pair import check_pair
+    from repdiss_core.studies.pair.question import check_pair
 
     setting = _setting(data, tokens_per_batch, tokens_per_sequence, batches)
     check_pair(model_f, model_g, setting.data)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from repdiss_core.comparison import Request
+from repdiss_core.base.comparison import Request
 
 if TYPE_CHECKING:
-    from repdiss_core.cache import ResultStore
-    from repdiss_core.compose import Drawn
-    from repdiss_core.figures.theme import Look
-    from repdiss_core.studies.scaling import Params
+    from repdiss_core.plots.theme import Look
+    from repdiss_core.store.cache import ResultStore
+    from repdiss_core.studies.drawn import Drawn
+    from repdiss_core.studies.scaling.question import Params
 
 TABLE_ENDINGS = (".json", ".csv", ".html")
 
@@ -38,7 +38,7 @@ def take_family(choices: dict[str, Any]) -> tuple[str | None, bool]:
 
 def family_params(family: str | None, asymmetry: Any, dtype: str | None = None) -> Params:
     """The study's parameters, with data and CKA read as the other options say."""
-    from repdiss_core.studies.scaling import MINI, PYTHIA, Params
+    from repdiss_core.studies.scaling.question import MINI, PYTHIA, Params
 
     setting = asymmetry.preset
     family = family or (PYTHIA if setting.models == "paper" else MINI)
@@ -47,8 +47,8 @@ def family_params(family: str | None, asymmetry: Any, dtype: str | None = None) 
 
 def family_request(figures: tuple[str, ...], params: Params) -> Request | None:
     """One request for several of these figures; None where they need nothing computed."""
-    from repdiss_core.panels import request_for
-    from repdiss_core.paper import figure_parts
+    from repdiss_core.studies.panels import request_for
+    from repdiss_core.studies.paper import figure_parts
 
     comparisons = [c for figure_id in figures for part in figure_parts(figure_id, params) for c in part.comparisons]
     return request_for(comparisons, params.cka.n_batches) if comparisons else None
@@ -56,24 +56,25 @@ def family_request(figures: tuple[str, ...], params: Params) -> Request | None:
 
 def draw_family_figure(figure_id: str, store: ResultStore, params: Params, look: Look, relative: bool) -> list[Drawn]:
     """The card of one of these figures, from the cache: the numbers are those of the page."""
-    from repdiss_core.compose_scaling.loaded import load
-    from repdiss_core.compose_scaling.maps import compose_figure
+    from repdiss_core.studies.scaling.fig3_fig9_fig10_maps import compose_figure
+    from repdiss_core.studies.scaling.stored import load
 
     return [compose_figure(store, load(store, params), figure_id, look, relative)]
 
 
 def table_forms(store: ResultStore, params: Params) -> list[dict[str, Any]]:
     """Table 1 as plain JSON types: the family's, with what the analysis says, and the print's."""
-    from repdiss_core.claims_scaling import suspect_marked
-    from repdiss_core.compose_scaling.loaded import load
-    from repdiss_core.studies.head_dimensions import as_form, family_rows, pythia_rows
+    from repdiss_core.studies.scaling.claims import suspect_marked
+    from repdiss_core.studies.scaling.stored import load
+    from repdiss_core.studies.scaling.table1 import as_form, family_rows, pythia_rows
 
     return [as_form(params.family, family_rows(params.family), suspect_marked(load(store, params))), as_form("pythia", pythia_rows(), {})]
 
 
 def write_table(out: Path, forms: list[dict[str, Any]]) -> None:
     """JSON, CSV or HTML."""
-    from repdiss_core import exports, html_export
+    from repdiss_core.plots import html_file as html_export
+    from repdiss_core.studies import exports
 
     columns = ["family", "name", *forms[0]["columns"], "source", "analysis"]
     rows = [

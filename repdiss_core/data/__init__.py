@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 
-from repdiss_core.comparison import DataId
+from repdiss_core.base.comparison import DataId
+from repdiss_core.base.errors import UserError, check_length, unknown_name
 from repdiss_core.data.batches import PackedStream, TokenBatch, TokenStream
 from repdiss_core.data.text_sources import TextSource
-from repdiss_core.errors import UserError, check_length, unknown_name
 from repdiss_core.hub import Repo
 
 __all__ = [

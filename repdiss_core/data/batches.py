@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from repdiss_core.comparison import DataId
-from repdiss_core.errors import UserError
+from repdiss_core.base.comparison import DataId
+from repdiss_core.base.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)

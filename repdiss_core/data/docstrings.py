@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from repdiss_core import bundled
+from repdiss_core.base.errors import UserError, unknown_name
+from repdiss_core.base.paths import local_root
 from repdiss_core.data import docstring_text
 from repdiss_core.data.docstring_text import HELD_OUT, SPLITS, Sources
-from repdiss_core.errors import UserError, unknown_name
-from repdiss_core.kept_files import keep_bytes, kept_bytes
-from repdiss_core.paths import local_root
+from repdiss_core.store.kept_files import keep_bytes, kept_bytes
 
 NAME = "docstrings"
 

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from repdiss_core import hub
-from repdiss_core.comparison import DataId
+from repdiss_core.base.comparison import DataId
+from repdiss_core.base.errors import UserError, unknown_name
+from repdiss_core.base.paths import local_root
 from repdiss_core.data import tokenizer
 from repdiss_core.data.pair_stream import ROWS, PairStream
 from repdiss_core.data.text_sources import CONVERTED
-from repdiss_core.errors import UserError, unknown_name
 from repdiss_core.hub import Repo
-from repdiss_core.kept_files import keep_bytes, kept_bytes
-from repdiss_core.paths import local_root
+from repdiss_core.store.kept_files import keep_bytes, kept_bytes
 
 NAME = "mnli-hans"
 LENGTH = 512  # what the paper pads to

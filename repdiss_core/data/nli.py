@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from repdiss_core.comparison import DataId
+from repdiss_core.base.comparison import DataId
+from repdiss_core.base.errors import UserError, unknown_name
 from repdiss_core.data.nli_sets import SUB_CASES, Item, draw_entailed_overlap, draw_in_distribution, draw_overlap
 from repdiss_core.data.pair_stream import ROWS, PairStream
-from repdiss_core.errors import UserError, unknown_name
 
 NAME = "nli"
 LENGTH = 32

@@ -12,13 +12,13 @@ import json
 
 import numpy as np
 
-from repdiss_core.comparison import DataId
+from repdiss_core.base.comparison import DataId
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.paths import local_root
 from repdiss_core.data import text_sources, tokenizer
 from repdiss_core.data.batches import PackedStream
 from repdiss_core.data.text_sources import TextSource
-from repdiss_core.errors import UserError
-from repdiss_core.kept_files import keep_bytes, kept_bytes
-from repdiss_core.paths import local_root
+from repdiss_core.store.kept_files import keep_bytes, kept_bytes
 
 SPLITS = ("eval", "phi")
 MAX_TOKENS = 2**23

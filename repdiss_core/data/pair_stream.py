@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from repdiss_core.comparison import DataId
+from repdiss_core.base.comparison import DataId
+from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import TokenBatch
-from repdiss_core.errors import UserError
 
 ROWS = ("tokens", "padded", "cls")
 

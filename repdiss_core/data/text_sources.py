@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repdiss_core import bundled, hub
-from repdiss_core.errors import UserError, told
+from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.paths import typed_path
 from repdiss_core.hub import Repo
-from repdiss_core.paths import typed_path
 
 CONVERTED = "refs/convert/parquet"  # where the hub keeps every public set as parquet
 READABLE = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz")

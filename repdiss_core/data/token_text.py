@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from repdiss_core.base.errors import UserError
 from repdiss_core.data import tokenizer
-from repdiss_core.errors import UserError
 
 
 def token_texts(source: str, ids: Iterable[int]) -> list[str]:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from repdiss_core import bundled, hub
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.paths import typed_path
 from repdiss_core.hub import Repo
-from repdiss_core.paths import typed_path
 
 BUNDLED = "bundled"
 # Their models were trained with a token at the start of each sequence although the tokenizer itself puts none there. Where it does (Llama's,

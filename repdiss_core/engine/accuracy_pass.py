@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repdiss_core.comparison import Comparison, ModelId
+from repdiss_core.base.comparison import Comparison, ModelId
+from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import TokenBatch
-from repdiss_core.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repdiss_core.activations import ActivationCache, batch_key, residual_streams
-from repdiss_core.comparison import Comparison, ModelId
-from repdiss_core.errors import UserError
+from repdiss_core.base.comparison import Comparison, ModelId
+from repdiss_core.base.errors import UserError
+from repdiss_core.engine.activations import ActivationCache, batch_key, residual_streams
 from repdiss_core.measures.massive import MULTIPLE, MassiveRows, check_choice, find_massive, normalised
 
 if TYPE_CHECKING:

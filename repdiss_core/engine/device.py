@@ -12,10 +12,10 @@ import time
 
 import torch
 
-from repdiss_core.errors import UserError
-from repdiss_core.estimates import ROOM, kept_device
-from repdiss_core.kept_files import write_facts
-from repdiss_core.paths import local_root
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.paths import local_root
+from repdiss_core.runs.estimates import ROOM, kept_device
+from repdiss_core.store.kept_files import write_facts
 
 MATRIX = 4096
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from repdiss_core.activations import ActivationCache
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Comparison
+from repdiss_core.base.comparison import Comparison
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.results import BatchHsic
+from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.batch_features import BatchFeatures, ModelLoader
 from repdiss_core.engine.plan import FeatureGroup
-from repdiss_core.errors import UserError
-from repdiss_core.results import BatchHsic
+from repdiss_core.store.cache import ResultStore
 
 STORE_EVERY_S = 2.0
 

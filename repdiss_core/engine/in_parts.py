@@ -9,12 +9,12 @@ import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from repdiss_core.activations import LARGEST_SHARE, ActivationCache, batch_key, residual_streams
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import ModelId
+from repdiss_core.base.comparison import ModelId
+from repdiss_core.base.errors import UserError
+from repdiss_core.engine.activations import LARGEST_SHARE, ActivationCache, batch_key, residual_streams
 from repdiss_core.engine.feature_pass import FeaturePass, Progress, Stopped, stored_hsic
 from repdiss_core.engine.plan import FeatureGroup
-from repdiss_core.errors import UserError
+from repdiss_core.store.cache import ResultStore
 
 
 class ModelHost(Protocol):

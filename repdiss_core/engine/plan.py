@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from repdiss_core.comparison import Comparison, DataId, ModelId, Request
-from repdiss_core.errors import UserError
+from repdiss_core.base.comparison import Comparison, DataId, ModelId, Request
+from repdiss_core.base.errors import UserError
 from repdiss_core.measures import MEASURES
 
 

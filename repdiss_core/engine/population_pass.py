@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Comparison, ModelId
+from repdiss_core.base.comparison import Comparison, ModelId
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.results import SameLayerHsic
 from repdiss_core.engine.accuracy_pass import single_threaded
 from repdiss_core.engine.feature_pass import STORE_EVERY_S, Progress, Stopped
 from repdiss_core.engine.plan import PopulationGroup
-from repdiss_core.errors import UserError
-from repdiss_core.results import SameLayerHsic
+from repdiss_core.store.cache import ResultStore
 
 Load = Callable[[ModelId, str], Any]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repdiss_core.errors import UserError, told
-from repdiss_core.paths import REPOSITORY, number_setting
+from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.paths import REPOSITORY, number_setting
 
 ANSWER_S = 5.0
 SHIPPED_OUT = ["/cache", "/.git", "/.venv", "/docs", "/tests"]  # what machines of a cluster do not need

@@ -10,17 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 from repdiss_core import hub
-from repdiss_core.activations import ActivationCache
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Comparison
+from repdiss_core.base.comparison import Comparison
+from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.results import BatchHsic, SameLayerHsic
+from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.feature_pass import Progress, Stopped, stored_hsic
 from repdiss_core.engine.plan import FeatureGroup, Group, PopulationGroup
 from repdiss_core.engine.population_pass import stored_same_layers
 from repdiss_core.engine.ray_cluster import RaySetting, connected
 from repdiss_core.engine.run import Engine, use_all_cores
 from repdiss_core.engine.shards import Found, Shard, compute_shard, in_batches, shards_of
-from repdiss_core.errors import UserError, told
-from repdiss_core.results import BatchHsic, SameLayerHsic
+from repdiss_core.store.cache import ResultStore
 
 RETRIES = 3  # of a shard whose worker or machine was lost
 POLL_S = 0.2

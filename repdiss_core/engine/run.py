@@ -12,18 +12,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from repdiss_core import __version__
-from repdiss_core.activations import ActivationCache
-from repdiss_core.cache import ResultStore, disk_error
-from repdiss_core.comparison import Comparison, DataId, ModelId, Request
+from repdiss_core.base.comparison import Comparison, DataId, ModelId, Request
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.paths import local_root
+from repdiss_core.base.results import StitchResult
+from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.engine.feature_pass import Progress, Stopped, stored_hsic
 from repdiss_core.engine.in_parts import run_features
 from repdiss_core.engine.plan import TOKENS, FeatureGroup, Group, PopulationGroup, StitchGroup, TokenGroup, plan
 from repdiss_core.engine.population_pass import run_population, stored_same_layers
 from repdiss_core.engine.token_pass import run_tokens
-from repdiss_core.errors import UserError
-from repdiss_core.paths import local_root
-from repdiss_core.results import StitchResult
+from repdiss_core.store.cache import ResultStore, disk_error
 
 CHECK_EVERY_S = 1.0
 

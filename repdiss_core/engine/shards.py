@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from repdiss_core import hub
-from repdiss_core.activations import ActivationCache
-from repdiss_core.comparison import Comparison, DataId, Request
+from repdiss_core.base.comparison import Comparison, DataId, Request
+from repdiss_core.base.errors import UserError
+from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.engine.plan import FeatureGroup, Group, PopulationGroup, StitchGroup, plan
 from repdiss_core.engine.run import Engine
-from repdiss_core.errors import UserError
 
 # Fixed, so that a resumed run cuts the work where the interrupted one did. A batch takes a tenth of a second to seconds on a
 # processor; a shard on a GPU is a process of its own, which loads its models anew.

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from repdiss_core.comparison import Comparison, DataId
-from repdiss_core.errors import UserError
+from repdiss_core.base.comparison import Comparison, DataId
+from repdiss_core.base.errors import UserError
 
 
 def check_pair(comparisons: Sequence[Comparison], f: Any, g: Any, tokenizers: tuple[str, str] | None) -> None:

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from repdiss_core.comparison import Comparison
+from repdiss_core.base.comparison import Comparison
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.results import StitchResult
 from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.engine.stitch_checks import check_evaluation, check_pair, check_streams, check_widths
 from repdiss_core.engine.stitch_state import StitchState
-from repdiss_core.errors import UserError
 from repdiss_core.measures.stitch_settings import settings_of
 from repdiss_core.measures.stitching import AffineFit, sequence_losses
-from repdiss_core.results import StitchResult
 
 SAVE_SECONDS = 3.0
 PROGRESS_SECONDS = 0.2

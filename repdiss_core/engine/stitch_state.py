@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from repdiss_core.comparison import Comparison
+from repdiss_core.base.comparison import Comparison
+from repdiss_core.base.results import StitchResult
 from repdiss_core.measures.stitch_settings import StitchSettings
 from repdiss_core.measures.stitching import StitchingLayer, head_gradient
-from repdiss_core.results import StitchResult
 
 CURVE_POINTS = 400
 # Raised whenever training gives other numbers, so that no checkpoint of another training is taken up.

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from repdiss_core.activations import ActivationCache
-from repdiss_core.cache import ResultStore
+from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.batch_features import BatchFeatures, ModelLoader
 from repdiss_core.engine.plan import TokenGroup
+from repdiss_core.store.cache import ResultStore
 
 
 def run_tokens(

@@ -22,11 +22,11 @@ from typing import Any
 
 import filelock
 
-from repdiss_core.cache import disk_error
-from repdiss_core.errors import UserError
-from repdiss_core.kept_files import read_facts, write_facts
-from repdiss_core.paths import expanded, local_root
-from repdiss_core.storage import DamagedEntry, modified_ns
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.paths import expanded, local_root
+from repdiss_core.store.cache import disk_error
+from repdiss_core.store.kept_files import read_facts, write_facts
+from repdiss_core.store.storage import DamagedEntry, modified_ns
 
 PREFLIGHT_S = 3.0
 ASK_AGAIN_S = 30.0

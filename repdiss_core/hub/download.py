@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 
 if TYPE_CHECKING:
     from repdiss_core.hub import Pin, Repo

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 
 MASSIVE = 4.0  # a token this many times as long as the median token does not take part in the centre
 SAFE_NORM = (2.0**-26, 2.0**26)  # norms whose fourth powers, summed over a chunk, stay inside float32

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 from repdiss_core.measures.centring import centre_into, gram_row_sums
 from repdiss_core.measures.gram import (
     FLOAT64_UP_TO,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 
 
 def cka_distance(values: Any) -> np.ndarray | float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 
 MIN_TOKENS = 4  # HSIC₁ is a mean over 4-tuples of distinct tokens
 SYMMETRY = 1e-5  # largest |K − Kᵀ| over the largest |K| that float32 rounding explains

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor

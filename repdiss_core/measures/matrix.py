@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.results import BatchHsic, LayerMatrix
 from repdiss_core.measures.cka import hsic_cross, prepare
 from repdiss_core.measures.products import Workspace
-from repdiss_core.reduction import reduce_hsic
-from repdiss_core.results import BatchHsic, LayerMatrix
+from repdiss_core.measures.reduction import reduce_hsic
 
 
 def cka_matrix(
@@ -24,7 +24,7 @@ def cka_matrix(
     """CKA of every layer of f with every layer of g, with standard error and 95 % interval over batches.
 
     CKA = HSIC(K, L) / sqrt(HSIC(K, K) · HSIC(L, L)) with linear kernels; how batches are put together is `reduction`
-    (see `repdiss_core.reduction.reduce_hsic`). Unbiased values scatter around 0 for unrelated features and are
+    (see `repdiss_core.measures.reduction.reduce_hsic`). Unbiased values scatter around 0 for unrelated features and are
     never clipped.
 
     Args:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 
 Product = Callable[[Tensor, Tensor, Tensor], None]
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 from repdiss_core.measures.hsic import Correction, Estimator
 
 MIN_SEQUENCES = 4

@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from repdiss_core.comparison import Comparison, DataId, ModelId
-from repdiss_core.errors import UserError
+from repdiss_core.base.comparison import Comparison, DataId, ModelId
+from repdiss_core.base.errors import UserError
 
 INITS = ("identity", "least_squares")
 SCHEDULES = ("linear",)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 
 RIDGE = 1e-6
 EPS = 1e-5

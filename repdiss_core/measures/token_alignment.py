@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 from repdiss_core.measures.hsic import check_token_count, u_centred
 
 

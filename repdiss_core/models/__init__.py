@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from repdiss_core import bundled
+from repdiss_core.base.errors import UserError, check_length, unknown_name
 from repdiss_core.bundled.recipe import BUNDLED_MODELS
-from repdiss_core.errors import UserError, check_length, unknown_name
 
 if TYPE_CHECKING:
     from repdiss_core.models.protocol import ResidualModel

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 
 MOST = 2**24  # of any one size; what a network takes in all is checked against its files
 MOST_TABLED = 2**14  # positions, where each block holds a table of positions × positions

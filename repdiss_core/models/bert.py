@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.masking_utils import create_bidirectional_mask
 
+from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import TokenBatch
-from repdiss_core.errors import UserError
 from repdiss_core.models.checks import check_depth, check_weights, checked_tokens, hidden_states, read_tensors
 
 if TYPE_CHECKING:
@@ -131,9 +131,9 @@ def load_nli(spec: ModelSpec, resid_mean: str = "kept") -> BertResidualModel:
     from safetensors import SafetensorError
 
     from repdiss_core.bundled.nli import weights_file
-    from repdiss_core.bundled.nli.network import read_classifier
     from repdiss_core.data import nli
     from repdiss_core.data.nli_sets import LABELS
+    from repdiss_core.models.tiny_bert import read_classifier
 
     path = weights_file(spec.name)
     restore = check_weights(spec, path, "repdiss_core/bundled/nli/weights")

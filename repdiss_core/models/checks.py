@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repdiss_core import bundled
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,11 +15,11 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.masking_utils import create_causal_mask, create_sliding_window_causal_mask
 
+from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.paths import typed_path
 from repdiss_core.data.batches import TokenBatch
-from repdiss_core.errors import UserError, told
 from repdiss_core.models.architectures import ARCHITECTURES, architecture_of, n_parameters, shape_of
 from repdiss_core.models.checks import checked_tokens, hidden_states, read_tensors
-from repdiss_core.paths import typed_path
 
 if TYPE_CHECKING:
     from repdiss_core.models import ModelSpec

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 
+from repdiss_core.base.errors import UserError
 from repdiss_core.bundled import family
 from repdiss_core.bundled.family.recipe import NeoxArchitecture
-from repdiss_core.errors import UserError
 from repdiss_core.models import ModelSpec
-from repdiss_core.storage import modified_ns
+from repdiss_core.store.storage import modified_ns
 
 FAMILY = "mini-neox"
 ROTARY_FRACTION = NeoxArchitecture.rotary_fraction

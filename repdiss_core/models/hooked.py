@@ -15,9 +15,9 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources.native.model import NativeModel
 
 from repdiss_core import bundled
+from repdiss_core.base.errors import UserError
 from repdiss_core.bundled.recipe import BUNDLED_MODELS
 from repdiss_core.data.batches import TokenBatch
-from repdiss_core.errors import UserError
 from repdiss_core.models.checks import check_weights
 from repdiss_core.models.native import causal_mask, fast_block, supported
 
@@ -136,7 +136,7 @@ def load_native(bridge: TransformerBridge, tensors: Mapping[str, Tensor]) -> Non
 
 def load_bundled(spec: ModelSpec, resid_mean: str = "removed") -> HookedResidualModel:
     """A bundled model in float32, its weights checked against the facts file."""
-    from repdiss_core.bundled.network import bridge_config
+    from repdiss_core.models.mini_gpt import bridge_config
 
     path = bundled.WEIGHTS_FOLDER / f"{spec.name}.safetensors"
     tensors = _checked_weights(path, spec)

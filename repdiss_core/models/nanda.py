@@ -14,8 +14,8 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
 
 from repdiss_core import hub
+from repdiss_core.base.errors import UserError
 from repdiss_core.data.tokenizer import check_size
-from repdiss_core.errors import UserError
 from repdiss_core.models.checks import check_depth, read_tensors
 from repdiss_core.models.hooked import HookedResidualModel
 from repdiss_core.models.paper_models import repo_of, weight_files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 from repdiss_core.models import decoder
 from repdiss_core.models.checks import check_weights
 from repdiss_core.models.decoder import DecoderResidualModel, network_of
@@ -35,8 +35,8 @@ def load_family(spec: ModelSpec, resid_mean: str = "removed") -> DecoderResidual
     from safetensors.torch import load_file
 
     from repdiss_core.bundled import family
-    from repdiss_core.bundled.family.network import neox_config
     from repdiss_core.bundled.family.recipe import NeoxArchitecture
+    from repdiss_core.models.mini_neox import neox_config
 
     path = family.weights_file(spec.name)
     restore = check_weights(spec, path, "repdiss_core/bundled/family/weights")

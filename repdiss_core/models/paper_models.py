@@ -1,7 +1,7 @@
 """The paper's own models: facts that are known before anything is fetched. Imports no torch and reaches no network.
 
 A model's identity (`ModelSpec.weights`) is the commit that its revision was pinned to (`repdiss_core.hub`); before that it
-is "unpinned:…", under which nothing is ever stored (`repdiss_core.resolve` pins what a request names).
+is "unpinned:…", under which nothing is ever stored (`repdiss_core.runs.resolve` pins what a request names).
 """
 
 from __future__ import annotations

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from repdiss_core import bundled, hub
+from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.paths import typed_path
 from repdiss_core.data import tokenizer
-from repdiss_core.errors import UserError, told
 from repdiss_core.hub import Pin, Repo
 from repdiss_core.models import ModelSpec, paper_models
 from repdiss_core.models.architectures import architecture_of, n_parameters, shape_of
-from repdiss_core.paths import typed_path
 
 PREFIXES = ("hub:", "path:")
 FILES = ("config.json", "tokenizer.json")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from repdiss_core.comparison import Comparison, DataId, ModelId, Setting, cka_comparison
+from repdiss_core.base.comparison import Comparison, DataId, ModelId, Setting, cka_comparison
+from repdiss_core.base.errors import UserError
 from repdiss_core.data import bound, content_id
-from repdiss_core.errors import UserError
 from repdiss_core.measures import MEASURES, stitch_settings
 from repdiss_core.measures.massive import MULTIPLE, check_choice
 from repdiss_core.models import model_spec
-from repdiss_core.panels import CurveSpec, MatrixPanel
-from repdiss_core.presets import Preset, preset, stitch_preset
+from repdiss_core.studies.panels import CurveSpec, MatrixPanel
+from repdiss_core.studies.presets import Preset, preset, stitch_preset
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from repdiss_core.cache import Entry, ResultStore
-from repdiss_core.comparison import Comparison
-from repdiss_core.entries import origin_of
-from repdiss_core.errors import UserError
-from repdiss_core.results import SameLayerHsic
+from repdiss_core.base.comparison import Comparison
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.results import SameLayerHsic
+from repdiss_core.store.cache import Entry, ResultStore
+from repdiss_core.store.entries import origin_of
 
 
 @dataclass(frozen=True, eq=False)

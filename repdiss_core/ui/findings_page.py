@@ -11,10 +11,10 @@ from urllib.parse import urlencode
 import streamlit as st
 from streamlit.components.v2 import component
 
-from repdiss_core.claims import Effect
-from repdiss_core.findings import Finding, Judged, Row, findings, tally
-from repdiss_core.html_export import Section, Table
-from repdiss_core.paper import FIGURES, STUDIES, StudySpec
+from repdiss_core.plots.html_file import Section, Table
+from repdiss_core.studies.claims import Effect
+from repdiss_core.studies.findings import Finding, Judged, Row, findings, tally
+from repdiss_core.studies.paper import FIGURES, STUDIES, StudySpec
 from repdiss_core.ui.cards.claims_list import VERDICTS
 from repdiss_core.ui.parts.presenting import carried
 from repdiss_core.ui.parts.shared import page_address, result_store, stored_version

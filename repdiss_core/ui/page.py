@@ -7,11 +7,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from repdiss_core.cache import ResultStore
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.paths import local_root
 from repdiss_core.data import DATASETS, versions_differ
-from repdiss_core.errors import UserError
-from repdiss_core.figures.theme import PAGE_CSS
-from repdiss_core.paths import local_root
+from repdiss_core.plots.theme import PAGE_CSS
+from repdiss_core.store.cache import ResultStore
 from repdiss_core.ui.page_tools import page_tools
 from repdiss_core.ui.parts.browser_button import BUTTON_CSS
 from repdiss_core.ui.parts.chart import CHART_CSS

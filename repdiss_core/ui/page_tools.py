@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from repdiss_core.errors import UserError
-from repdiss_core.glossary import TERMS
-from repdiss_core.html_export import page_file
+from repdiss_core.base.errors import UserError
+from repdiss_core.plots.html_file import page_file
+from repdiss_core.ui.glossary import TERMS
 from repdiss_core.ui.parts.browser_button import copy_button
 from repdiss_core.ui.parts.own_tour import add_stop
 from repdiss_core.ui.parts.presenting import KEY, choices

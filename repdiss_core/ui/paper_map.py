@@ -10,17 +10,17 @@ from functools import lru_cache
 
 import streamlit as st
 
-from repdiss_core import jobs
-from repdiss_core.cache import ResultStore
-from repdiss_core.compose_generalization.thumbnails import lines as population_lines
-from repdiss_core.errors import UserError
-from repdiss_core.figures.learning_curve import running_mean
-from repdiss_core.figures.thumbnail import curve_line, heatmaps_svg, lines_svg
-from repdiss_core.html_export import Section, Table
-from repdiss_core.panels import load_curve, load_learning, load_matrix
-from repdiss_core.paper import FIGURES, STUDIES, FigurePart, FigureSpec, StudySpec, figure_parts
+from repdiss_core.base.errors import UserError
+from repdiss_core.plots.html_file import Section, Table
+from repdiss_core.plots.learning_curve import running_mean
+from repdiss_core.plots.thumbnail import curve_line, heatmaps_svg, lines_svg
+from repdiss_core.runs import jobs
+from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import bundled_preset
-from repdiss_core.studies.generalization import Params
+from repdiss_core.studies.generalization.question import Params
+from repdiss_core.studies.generalization.thumbnails import lines as population_lines
+from repdiss_core.studies.panels import load_curve, load_learning, load_matrix
+from repdiss_core.studies.paper import FIGURES, STUDIES, FigurePart, FigureSpec, StudySpec, figure_parts
 from repdiss_core.ui.cards.generalization_cards import loaded
 from repdiss_core.ui.parts.shared import stored_version
 from repdiss_core.ui.parts.text import as_text

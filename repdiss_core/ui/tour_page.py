@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from repdiss_core.errors import UserError
-from repdiss_core.figures.theme import chart_config
-from repdiss_core.html_export import Section, tour_file
-from repdiss_core.paper import STUDIES
-from repdiss_core.tour import STEPS, Facts, Step
+from repdiss_core.base.errors import UserError
+from repdiss_core.plots.html_file import Section, tour_file
+from repdiss_core.plots.theme import chart_config
+from repdiss_core.studies.paper import STUDIES
+from repdiss_core.studies.tour import STEPS, Facts, Step
 from repdiss_core.ui.cards.card import Card
 from repdiss_core.ui.cards.figure_card import drawn_card
 from repdiss_core.ui.findings_page import stored_findings

@@ -9,16 +9,16 @@ from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
 
-from repdiss_core import exports
-from repdiss_core.claims import Claim
-from repdiss_core.claims_generalization import generalization_claims
-from repdiss_core.claims_generalization import headline as generalization_headline
-from repdiss_core.claims_scaling import headline as scaling_headline
-from repdiss_core.claims_scaling import scaling_claims
-from repdiss_core.errors import UserError
-from repdiss_core.figures.theme import LOOKS
-from repdiss_core.html_export import Section, Table
-from repdiss_core.paper import CITATION
+from repdiss_core.base.errors import UserError
+from repdiss_core.plots.html_file import Section, Table
+from repdiss_core.plots.theme import LOOKS
+from repdiss_core.studies import exports
+from repdiss_core.studies.claims import Claim
+from repdiss_core.studies.generalization.claims import generalization_claims
+from repdiss_core.studies.generalization.claims import headline as generalization_headline
+from repdiss_core.studies.paper import CITATION
+from repdiss_core.studies.scaling.claims import headline as scaling_headline
+from repdiss_core.studies.scaling.claims import scaling_claims
 from repdiss_core.ui.cards import asymmetry_cards, generalization_cards, pair_cards, scaling_cards
 from repdiss_core.ui.cards import difference_cards as differences
 from repdiss_core.ui.cards.card import Card

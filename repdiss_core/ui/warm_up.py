@@ -11,10 +11,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from repdiss_core.errors import UserError
-from repdiss_core.figures.theme import LOOKS, Look
-from repdiss_core.paper import STUDIES
-from repdiss_core.studies.asymmetry import DEPTHS, Params
+from repdiss_core.base.errors import UserError
+from repdiss_core.plots.theme import LOOKS, Look
+from repdiss_core.studies.asymmetry.question import DEPTHS, Params
+from repdiss_core.studies.paper import STUDIES
 from repdiss_core.ui.parts.chart import LOAD, serve_library
 
 BRIEFLY_S = 0.0005
@@ -64,7 +64,7 @@ def prepare(look: str) -> None:
     """Have the server draw, in the background and once, what the figure pages show before anything is chosen.
 
     Args:
-        look: a name in `repdiss_core.figures.theme.LOOKS`.
+        look: a name in `repdiss_core.plots.theme.LOOKS`.
     """
     threading.Thread(target=_prepare, args=(LOOKS[look],), daemon=True).start()
 
@@ -85,9 +85,9 @@ def _prepare(look: Look) -> None:
 def first_figures(look: Look) -> Iterator[None]:
     """Draw and keep what the figure pages show before anything is chosen, and judge their claims; yields between steps."""
     yield
-    from repdiss_core.claims_generalization import generalization_claims, headline
-    from repdiss_core.studies.generalization import Params as Population
-    from repdiss_core.studies.scaling import Params as Family
+    from repdiss_core.studies.generalization.claims import generalization_claims, headline
+    from repdiss_core.studies.generalization.question import Params as Population
+    from repdiss_core.studies.scaling.question import Params as Family
     from repdiss_core.ui.cards import asymmetry_cards, generalization_cards, scaling_cards
     from repdiss_core.ui.cards.claims_list import stored_claims
     from repdiss_core.ui.cards.figure_card import drawn_card

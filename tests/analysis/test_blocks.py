@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from repdiss_core.analysis.blocks import excess, segment, segment_batches
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 
 
 def planted(starts, n, within=0.9, between=0.5, band=0.0, noise=0.0, seed=0):

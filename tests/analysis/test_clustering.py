@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from repdiss_core.analysis import clustering as c
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 
 
 def distances(points: np.ndarray) -> np.ndarray:

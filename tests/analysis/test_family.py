@@ -10,7 +10,7 @@ import pytest
 
 from repdiss_core.analysis.family import early_and_late, odd_members, over_shapes, trend
 from repdiss_core.analysis.twins import difference_at_loss, seed_difference, value_at_loss
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 
 SHAPES = tuple("aabcccdddef")
 SIZE = np.array([5.6, 5.6, 5.9, 6.1, 6.1, 6.1, 6.1, 6.1, 6.1, 6.4, 6.7])  # c and d are twins of one size

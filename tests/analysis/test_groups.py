@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from repdiss_core.analysis.groups import (
+from repdiss_core.analysis.groups import (  # fmt: skip
     direction,
     gap,
     jackknife,
@@ -17,8 +17,8 @@ from repdiss_core.analysis.groups import (
     permutation_test,
     split_groups,
     unordered_pair_values,
-)  # fmt: skip
-from repdiss_core.errors import UserError
+)
+from repdiss_core.base.errors import UserError
 
 TOP = np.arange(12) < 6
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from repdiss_core.base.errors import UserError
 from repdiss_core.data import DATASETS, content_id, open_stream, versions_differ
-from repdiss_core.errors import UserError
 
 
 def test_unknown_names_are_told_with_the_nearest():

@@ -12,11 +12,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from nli_rule import label
 
-from repdiss_core.comparison import DataId
+from repdiss_core.base.comparison import DataId
+from repdiss_core.base.errors import UserError
 from repdiss_core.data import nli
 from repdiss_core.data.nli_grammar import WORDS
 from repdiss_core.data.nli_sets import LABELS, SUB_CASES, draw_in_distribution, draw_overlap
-from repdiss_core.errors import UserError
 
 
 @pytest.mark.parametrize("name", list(nli.SETS))

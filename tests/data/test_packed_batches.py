@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from repdiss_core.comparison import DataId
+from repdiss_core.base.comparison import DataId
+from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import PackedStream, TokenBatch
-from repdiss_core.errors import UserError
 
 
 def _stream(n_tokens: int, seed: int = 0, shape: tuple[int, int] = (4, 8)) -> PackedStream:

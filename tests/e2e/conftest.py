@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from browsing import new_cache, open_tab
 
-from repdiss_core.bench.browser import dashboard, settle
-from repdiss_core.paths import cache_root
+from repdiss_core.base.paths import cache_root
+from repdiss_core.scripts.bench.browser import dashboard, settle
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from browsing import barriers, bring, cell_box, new_cache, point_at, values
 
-from repdiss_core.bench.browser import dashboard, settle
-from repdiss_core.cache import ResultStore
-from repdiss_core.panels import load_matrix
-from repdiss_core.paths import REPOSITORY
-from repdiss_core.studies import asymmetry
+from repdiss_core.base.paths import REPOSITORY
+from repdiss_core.scripts.bench.browser import dashboard, settle
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.asymmetry import question as asymmetry
+from repdiss_core.studies.panels import load_matrix
 
 pytestmark = pytest.mark.browser
 PAGES = ["", *(re.sub(r"^\d+_", "", path.stem) for path in sorted((REPOSITORY / "pages").glob("*.py")))]

@@ -11,12 +11,13 @@ import pytest
 from browsing import bring, point_at, values
 from synthetic import put_cka
 
-from repdiss_core.bench.browser import settle
-from repdiss_core.cache import ResultStore
-from repdiss_core.compose_cell import cka_cell
-from repdiss_core.compose_tokens import SHADES, token_request_of
-from repdiss_core.panels import load_matrix
-from repdiss_core.studies import asymmetry, scaling
+from repdiss_core.scripts.bench.browser import settle
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.asymmetry import question as asymmetry
+from repdiss_core.studies.cell import cka_cell
+from repdiss_core.studies.panels import load_matrix
+from repdiss_core.studies.scaling import question as scaling
+from repdiss_core.studies.tokens import SHADES, token_request_of
 
 pytestmark = pytest.mark.browser
 PANEL = asymmetry.cka_panels(asymmetry.Params())[2]

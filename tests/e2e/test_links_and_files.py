@@ -13,7 +13,7 @@ import pytest
 from browsing import barriers, open_tab, values
 from test_browser import PAGES, choose, stored
 
-from repdiss_core.bench.browser import settle
+from repdiss_core.scripts.bench.browser import settle
 
 pytestmark = pytest.mark.browser
 NASTY = "</script><script>document.title='caught'</script> & <b>bold</b>"

@@ -12,11 +12,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from test_bert import LABELS, tiny_bert, whole_forward
 
-from repdiss_core.comparison import Comparison, DataId, ModelId
+from repdiss_core.base.comparison import Comparison, DataId, ModelId
+from repdiss_core.base.errors import UserError
 from repdiss_core.data import nli
 from repdiss_core.data.batches import TokenBatch
 from repdiss_core.engine.accuracy_pass import read_items, run_accuracies
-from repdiss_core.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from repdiss_core.activations import ActivationCache
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Request
+from repdiss_core.base.comparison import Request
+from repdiss_core.base.errors import UserError
 from repdiss_core.engine import device
+from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.run import Engine
-from repdiss_core.errors import UserError
-from repdiss_core.presets import preset
+from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import CkaView, cka_panel, data_id
+from repdiss_core.studies.presets import preset
 
 NAMES = ("mini-gelu-3l-s0", "mini-solu-3l-s0", "mini-gelu-3l-s1")
 
@@ -72,9 +72,9 @@ def test_what_counts_as_out_of_memory():
 
 
 def test_the_rate_is_measured_once_for_the_pages(monkeypatch):
-    from repdiss_core import estimates
-    from repdiss_core.kept_files import read_facts
-    from repdiss_core.paths import local_root
+    from repdiss_core.base.paths import local_root
+    from repdiss_core.runs import estimates
+    from repdiss_core.store.kept_files import read_facts
 
     monkeypatch.setattr(device, "matmul_rate", lambda name, dtype: 5e14)
     monkeypatch.setattr(device, "name_of", lambda name: "a fast one")

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from repdiss_core.activations import ActivationCache
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Comparison, DataId, ModelId, Request, cka_comparison
+from repdiss_core.base.comparison import Comparison, DataId, ModelId, Request, cka_comparison
+from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import TokenBatch
+from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.feature_pass import FeaturePass, Stopped, stored_hsic
 from repdiss_core.engine.plan import FeatureGroup, plan
-from repdiss_core.errors import UserError
 from repdiss_core.measures import cka_matrix
-from repdiss_core.panels import MatrixPanel, load_matrix
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.panels import MatrixPanel, load_matrix
 
 DATA = DataId("fake", "eval", "c" * 64, 4, 16, 0)
 UNBIASED = (("estimator", "unbiased"), ("flatten", "token"))

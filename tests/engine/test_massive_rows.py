@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from repdiss_core.activations import ActivationCache
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Comparison, DataId, ModelId, cka_comparison
+from repdiss_core.base.comparison import Comparison, DataId, ModelId, cka_comparison
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.results import BatchHsic
 from repdiss_core.data.batches import TokenBatch
+from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.feature_pass import FeaturePass, stored_hsic
 from repdiss_core.engine.plan import FeatureGroup
-from repdiss_core.errors import UserError
 from repdiss_core.measures.massive import MULTIPLE, NAMED_TOKENS
-from repdiss_core.reduction import reduce_hsic
-from repdiss_core.results import BatchHsic
+from repdiss_core.measures.reduction import reduce_hsic
+from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import CkaView
 
 VOCAB, SEQUENCES, LENGTH, LAYERS = 40, 8, 16, 3

@@ -11,13 +11,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from test_bert import tiny_bert
 
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Comparison, ModelId, cka_comparison
+from repdiss_core.base.comparison import Comparison, ModelId, cka_comparison
+from repdiss_core.base.errors import UserError
 from repdiss_core.data import nli
 from repdiss_core.engine.feature_pass import Stopped
 from repdiss_core.engine.plan import PopulationGroup
 from repdiss_core.engine.population_pass import run_population, stored_same_layers
-from repdiss_core.errors import UserError
+from repdiss_core.store.cache import ResultStore
 
 STREAM = nli.open_nli("in_distribution/tokens", 4, 32, 0)
 

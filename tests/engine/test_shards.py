@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from repdiss_core import hub
-from repdiss_core.comparison import ModelId, Request
+from repdiss_core.base.comparison import ModelId, Request
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.paths import REPOSITORY, local_root
 from repdiss_core.engine import shards
 from repdiss_core.engine.plan import plan
 from repdiss_core.engine.shards import Shard, compute_shard, shards_of
-from repdiss_core.errors import UserError
 from repdiss_core.models import model_spec
-from repdiss_core.paths import REPOSITORY, local_root
-from repdiss_core.presets import preset
 from repdiss_core.studies.common import CkaView, cka_panel, data_id
+from repdiss_core.studies.presets import preset
 
 F, G = "mini-gelu-3l-s0", "mini-solu-3l-s0"
 

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from repdiss_core.comparison import ModelId
-from repdiss_core.errors import UserError
+from repdiss_core.base.comparison import ModelId
+from repdiss_core.base.errors import UserError
 from repdiss_core.measures.stitch_settings import identity_comparison, stitch_comparison
 from tests.engine.stitch_harness import EVAL, SETTINGS, Harness, pairs_of
 from tests.engine.tiny_models import TinyModel, stream

@@ -9,12 +9,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from repdiss_core.comparison import ModelId
+from repdiss_core.base.comparison import ModelId
+from repdiss_core.base.errors import UserError
 from repdiss_core.engine import stitch_pass
 from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.engine.stitch_pass import batch_of_step, residuals_at
 from repdiss_core.engine.stitch_state import StitchState, block_means
-from repdiss_core.errors import UserError
 from repdiss_core.measures.stitch_settings import identity_comparison
 from repdiss_core.measures.stitching import closed_form_phi
 from tests.engine.stitch_harness import EVAL, PHI, SETTINGS, Harness, pairs_of, same

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Request
+from repdiss_core.base.comparison import Request
+from repdiss_core.base.errors import UserError
 from repdiss_core.data import open_stream
 from repdiss_core.engine.run import Engine
-from repdiss_core.errors import UserError
 from repdiss_core.measures.token_alignment import token_alignment
 from repdiss_core.models import load_model
+from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import CkaView, bundled_preset, data_id, token_comparison
 
 F, G = "mini-gelu-3l-s0", "mini-solu-3l-s0"

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from repdiss_core.comparison import Comparison, DataId, ModelId
+from repdiss_core.base.comparison import Comparison, DataId, ModelId
 from repdiss_core.data.batches import PackedStream, TokenBatch
 from repdiss_core.measures.stitch_settings import StitchSettings, stitch_comparison
 

@@ -11,8 +11,8 @@ from multiprocessing import forkserver
 import pytest
 from faulting import cases, new_cache, small_request, values
 
-from repdiss_core.cache import ResultStore
-from repdiss_core.paths import cache_root
+from repdiss_core.base.paths import cache_root
+from repdiss_core.store.cache import ResultStore
 
 _MAIN = sys.modules["__main__"]
 _TOOK: list[float] = []

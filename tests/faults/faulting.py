@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Request
-from repdiss_core.panels import request_for
-from repdiss_core.presets import preset
+from repdiss_core.base.comparison import Request
+from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import CkaView, cka_panel, data_id, same_layer_curve
+from repdiss_core.studies.panels import request_for
+from repdiss_core.studies.presets import preset
 
 LONG = os.environ.get("REPDISS_FAULTS") == "long"
 TALLY = os.environ.get("REPDISS_FAULTS_TALLY")

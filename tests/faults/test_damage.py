@@ -17,14 +17,15 @@ import numpy as np
 import pytest
 from faulting import F, G, assert_same_bytes, cases, small_request, tally, values
 
-from repdiss_core import estimates, hub, jobs
-from repdiss_core.activations import ActivationCache
-from repdiss_core.cache import ResultStore, write_pack
-from repdiss_core.comparison import Request
+from repdiss_core import hub
+from repdiss_core.base.comparison import Request
+from repdiss_core.base.errors import UserError
 from repdiss_core.data import docstrings, packed_text
+from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.checkpoint import CheckpointDir
-from repdiss_core.errors import UserError
-from repdiss_core.kept_files import write_facts
+from repdiss_core.runs import estimates, jobs
+from repdiss_core.store.cache import ResultStore, write_pack
+from repdiss_core.store.kept_files import write_facts
 
 LIMIT_S = 5.0
 MANY = small_request(stitches=3)

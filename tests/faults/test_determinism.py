@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from faulting import F, G, assert_same_bytes, compute, tally, values
 
-from repdiss_core.cache import ResultStore
-from repdiss_core.paths import REPOSITORY
-from repdiss_core.reduction import cka_ratio
+from repdiss_core.base.paths import REPOSITORY
+from repdiss_core.measures.reduction import cka_ratio
+from repdiss_core.store.cache import ResultStore
 
 TOLERANCE = 1e-6
 

@@ -16,9 +16,9 @@ from faulting import F, G, assert_same_bytes, cases, small_request, tally, value
 from shown import opened
 
 from repdiss_core.__main__ import main
-from repdiss_core.cache import ResultStore
-from repdiss_core.errors import UserError
-from repdiss_core.paths import REPOSITORY
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.paths import REPOSITORY
+from repdiss_core.store.cache import ResultStore
 from repdiss_core.ui.parts.shared import PAGES
 
 NOT_ROOT = "FAULT TESTS OF FULL AND READ-ONLY DISKS DID NOT RUN: mounting a small tmpfs needs root."
@@ -171,11 +171,11 @@ import os, sys
 sys.path.insert(0, {str(REPOSITORY)!r})
 import numpy as np
 from pathlib import Path
-from repdiss_core import jobs
-from repdiss_core.activations import ActivationCache
+from repdiss_core.runs import jobs
+from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.__main__ import main
-from repdiss_core.cache import ResultStore
-from repdiss_core.errors import UserError
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.base.errors import UserError
 from faulting import small_request
 local = Path(os.environ["REPDISS_CACHE"]) / "local"
 request = small_request(stitches=3)

@@ -19,12 +19,12 @@ from fuzzing import JSON, LIMIT_S, TEXT, WORDS, Bomb, fuzzed
 from hypothesis import given
 from hypothesis import strategies as some
 
-from repdiss_core import jobs
 from repdiss_core.__main__ import cli, main
-from repdiss_core.cache import ResultStore
-from repdiss_core.errors import UserError
-from repdiss_core.paths import REPOSITORY
-from repdiss_core.storage import DamagedEntry, pack, unpack
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.paths import REPOSITORY
+from repdiss_core.runs import jobs
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.store.storage import DamagedEntry, pack, unpack
 
 pytestmark = pytest.mark.usefixtures("nothing_planted")
 WHOLE = {"x": np.arange(12.0).reshape(3, 4), "n": np.arange(3)}
@@ -259,8 +259,8 @@ def test_command_lines_of_any_words(monkeypatch, own_cache, arguments) -> None:
 
 
 def test_logs_and_sentences_carry_no_token_and_no_home(monkeypatch) -> None:
-    from repdiss_core.cli.worker import _Redacting
-    from repdiss_core.paths import redacted
+    from repdiss_core.base.paths import redacted
+    from repdiss_core.engine.worker import _Redacting
 
     monkeypatch.setenv("HF_TOKEN", "a-secret-of-another-form")
     home, secret = os.path.expanduser("~"), "hf_" + "AbCd1234" * 4

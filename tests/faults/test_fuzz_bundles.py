@@ -15,19 +15,20 @@ from fuzzing import JSON, LIMIT_S, TEXT, Bomb, fuzzed
 from hypothesis import given
 from hypothesis import strategies as some
 
-from repdiss_core import hub, panels
-from repdiss_core.bundle import FORMAT, import_bundle
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Comparison
-from repdiss_core.compose_tokens import token_table
-from repdiss_core.errors import UserError
+from repdiss_core import hub
+from repdiss_core.base.comparison import Comparison
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.results import StitchResult
 from repdiss_core.models import model_spec
-from repdiss_core.presets import preset
-from repdiss_core.results import StitchResult
-from repdiss_core.storage import checksum
+from repdiss_core.runs.bundle import FORMAT, import_bundle
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.store.storage import checksum
+from repdiss_core.studies import panels
 from repdiss_core.studies.common import CkaView, cka_panel, data_id, same_layer_curve, token_comparison
-from repdiss_core.studies.generalization import Params, cka_pairs, models_of, stitched_pairs
+from repdiss_core.studies.generalization.question import Params, cka_pairs, models_of, stitched_pairs
 from repdiss_core.studies.population import load_accuracy, load_cka
+from repdiss_core.studies.presets import preset
+from repdiss_core.studies.tokens import token_table
 
 pytestmark = pytest.mark.usefixtures("nothing_planted")
 COMMIT = "a" * 40

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 from streamlit.testing.v1 import AppTest
 
-from repdiss_core.errors import UserError
-from repdiss_core.figures.theme import LOOKS
-from repdiss_core.paths import REPOSITORY
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.paths import REPOSITORY
+from repdiss_core.plots.theme import LOOKS
 from repdiss_core.ui.cards.difference_cards import MODES
 from repdiss_core.ui.cards.figure_card import drawn_card
 from repdiss_core.ui.cards.pair_link import choice_of, differing

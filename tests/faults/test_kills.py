@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from faulting import assert_same_bytes, cases, compute, small_request, tally, values
 
-from repdiss_core import jobs
-from repdiss_core.cache import ResultStore
+from repdiss_core.runs import jobs
+from repdiss_core.store.cache import ResultStore
 
 
 def kept(store: ResultStore, request) -> int:
@@ -59,7 +59,7 @@ def test_computations_killed_at_random_moments_end_as_if_undisturbed(forking, ne
 def ask(root: str, request: dict) -> None:
     """What a server does with a click: start the job and go on serving."""
     os.environ["REPDISS_CACHE"] = root
-    from repdiss_core.comparison import Request
+    from repdiss_core.base.comparison import Request
 
     jobs.start(Request.from_dict(request), "asked by a server")
     time.sleep(60)

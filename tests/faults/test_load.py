@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from faulting import tally
 
-from repdiss_core.bench.load import BROWSERS, SESSIONS, Load, measure, percentile
+from repdiss_core.scripts.bench.load import BROWSERS, SESSIONS, Load, measure, percentile
 
 MEMORY_MIB = 700.0  # of the server with 20 readers
 GROWTH_MIB = 6.0  # a minute, in the second half of the run

@@ -11,9 +11,9 @@ import pytest
 from faulting import F, G, small_request, tally
 from streamlit.testing.v1 import AppTest
 
-from repdiss_core import jobs
-from repdiss_core.bench.browser import dashboard, settle
-from repdiss_core.paths import REPOSITORY
+from repdiss_core.base.paths import REPOSITORY
+from repdiss_core.runs import jobs
+from repdiss_core.scripts.bench.browser import dashboard, settle
 from repdiss_core.ui.parts.text import as_text
 
 SCRIPT = '<script>document.title="planted"</script><img src=x onerror="document.title=\'planted\'">[link](javascript:alert(1)) **bold** $x$ :red[y]'

@@ -12,9 +12,9 @@ import psutil
 import pytest
 from faulting import F, G, assert_same_bytes, compute, new_cache, small_request, tally, values
 
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Request
+from repdiss_core.base.comparison import Request
 from repdiss_core.engine.shards import BATCHES_PER_SHARD
+from repdiss_core.store.cache import ResultStore
 
 pytestmark = pytest.mark.ray
 MISSING = "RAY TESTS DID NOT RUN: Ray is not installed. `pip install -r requirements-cluster.txt` brings it."
@@ -95,10 +95,10 @@ def test_populations_and_single_tokens_equal_those_of_one_process(forking, new_r
 
 def population_request() -> Request:
     """Same-layer CKA and stitched accuracy of every pair of three classifiers, and one alignment of tokens."""
-    from repdiss_core.panels import request_for
-    from repdiss_core.presets import preset
     from repdiss_core.studies.common import CkaView, data_id, token_comparison
-    from repdiss_core.studies.generalization import Params, cka_pairs, models_of, stitched_pairs
+    from repdiss_core.studies.generalization.question import Params, cka_pairs, models_of, stitched_pairs
+    from repdiss_core.studies.panels import request_for
+    from repdiss_core.studies.presets import preset
 
     params = Params(population="constructed", items=64)
     models = models_of("constructed")[:3]

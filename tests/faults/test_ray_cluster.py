@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from faulting import assert_same_bytes, small_request, tally, values
 
-from repdiss_core import jobs
-from repdiss_core.cache import ResultStore
+from repdiss_core.base.errors import UserError
 from repdiss_core.engine.ray_cluster import RaySetting, connected
 from repdiss_core.engine.ray_engine import RayEngine, make_engine
-from repdiss_core.errors import UserError
+from repdiss_core.runs import jobs
+from repdiss_core.store.cache import ResultStore
 
 pytestmark = pytest.mark.ray
 TOKEN = "a-token-of-these-tests-alone-0123456789"

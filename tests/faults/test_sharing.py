@@ -11,9 +11,9 @@ import psutil
 import pytest
 from faulting import assert_same_bytes, cases, compute, compute_counted, small_request, tally, values
 
-from repdiss_core import jobs
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Request
+from repdiss_core.base.comparison import Request
+from repdiss_core.runs import jobs
+from repdiss_core.store.cache import ResultStore
 
 ASKERS = 8
 

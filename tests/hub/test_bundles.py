@@ -12,9 +12,9 @@ from safetensors import safe_open
 
 from repdiss_core import hub as client
 from repdiss_core.__main__ import main
-from repdiss_core.bundle import import_bundle
-from repdiss_core.cache import ResultStore
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
+from repdiss_core.runs.bundle import import_bundle
+from repdiss_core.store.cache import ResultStore
 
 OPTIONS = ["--models", "paper", "--preset", "tiny"]
 

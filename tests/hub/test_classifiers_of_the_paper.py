@@ -10,10 +10,10 @@ import tiny_repositories as tiny
 import torch
 
 from repdiss_core.__main__ import main
+from repdiss_core.base.errors import UserError
 from repdiss_core.data import content_id, entailment, open_stream
-from repdiss_core.errors import UserError
 from repdiss_core.models import load_model, model_spec
-from repdiss_core.studies import generalization as study
+from repdiss_core.studies.generalization import question as study
 
 GROUP = (99, 8, 44, 73)
 

@@ -36,12 +36,12 @@ def test_stitches_and_maps_at_the_papers_names(whole, tmp_path, capsys, monkeypa
 @pytest.mark.slow
 def test_a_pages_job_fetches_computes_and_is_found_again(hub):
     """A worker process of its own, through the same hub; its progress tells what it fetches."""
-    from repdiss_core import jobs
-    from repdiss_core.cache import ResultStore
-    from repdiss_core.panels import request_for
-    from repdiss_core.presets import preset
+    from repdiss_core.runs import jobs
+    from repdiss_core.store.cache import ResultStore
     from repdiss_core.studies.common import CkaView
-    from repdiss_core.studies.pair import pair_panels
+    from repdiss_core.studies.pair.question import pair_panels
+    from repdiss_core.studies.panels import request_for
+    from repdiss_core.studies.presets import preset
 
     tiny.fill_models(hub, ("70m", "160m"), ())
     tiny.fill_texts(hub)
@@ -91,8 +91,8 @@ def test_two_models_are_compared_on_a_text_of_the_users_own(whole, tmp_path, cap
 
 def test_bench_scale_loads_what_is_published_unless_told_otherwise(whole, tmp_path, capsys, monkeypatch):
     """The tiny hub's Pythia under the real name: its own weights through the loader, and no request at all with --random-init."""
-    from repdiss_core.bench import scale
     from repdiss_core.models import model_spec
+    from repdiss_core.scripts.bench import scale
 
     known = model_spec("pythia-70m-deduped")
     monkeypatch.setattr(scale, "_spec", lambda name: dataclasses.replace(known, d_model=tiny.D, n_heads=tiny.HEADS, vocab_size=320))

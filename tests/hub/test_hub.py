@@ -7,7 +7,7 @@ import time
 import pytest
 
 from repdiss_core import hub as client
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 from repdiss_core.hub import Repo, fetch, has, pin, pinned
 from repdiss_core.hub.download import Cancelled, watched
 

@@ -14,12 +14,12 @@ import torch
 from safetensors.torch import load, save
 
 from repdiss_core import hub as client
+from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import TokenBatch
-from repdiss_core.errors import UserError
 from repdiss_core.hub import Repo
 from repdiss_core.models import load_model, model_spec, paper_models
-from repdiss_core.resolve import prepare_models
-from repdiss_core.studies.head_dimensions import PUBLISHED, pythia_rows
+from repdiss_core.runs.resolve import prepare_models
+from repdiss_core.studies.scaling.table1 import PUBLISHED, pythia_rows
 from repdiss_core.ui.cards.scaling_tables import _read_anew
 
 BATCH = TokenBatch(np.random.default_rng(0).integers(0, 300, (2, 24)))

@@ -7,8 +7,8 @@ import tiny_repositories as tiny
 from shown import opened
 from streamlit.testing.v1 import AppTest
 
-from repdiss_core import jobs
-from repdiss_core.resolve import is_pinned
+from repdiss_core.runs import jobs
+from repdiss_core.runs.resolve import is_pinned
 from repdiss_core.ui.cards import figure_card
 
 COMPARE = "pages/4_Compare_models.py"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tiny_repositories as tiny
 
-from repdiss_core.comparison import DataId
+from repdiss_core.base.comparison import DataId
+from repdiss_core.base.errors import UserError
 from repdiss_core.data import bound, content_id, open_stream, packed_text, prepare
-from repdiss_core.errors import UserError
 
 PYTHIA, NANDA = "EleutherAI/pythia-70m-deduped", "NeelNanda/gpt-neox-tokenizer-digits"
 

@@ -10,12 +10,12 @@ import tiny_repositories as tiny
 from safetensors.torch import load, save
 
 from repdiss_core.__main__ import main
+from repdiss_core.base.errors import UserError
 from repdiss_core.data import bound, open_stream
 from repdiss_core.data.tokenizer import load as load_tokenizer
-from repdiss_core.errors import UserError
 from repdiss_core.models import load_model, model_spec, paper_models
 from repdiss_core.models.architectures import ARCHITECTURES
-from repdiss_core.resolve import prepare_models
+from repdiss_core.runs.resolve import prepare_models
 
 SIZES = ["--tokens-per-sequence", "32", "--tokens-per-batch", "64", "--batches", "2"]
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from repdiss_core.bench.feature_sets import FEATURE_SETS, build, reference_cka
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 from repdiss_core.measures import gram, products
 from repdiss_core.measures.cka import flatten, hsic_cross, hsic_same_layers, prepare
 from repdiss_core.measures.matrix import batch_hsic
 from repdiss_core.measures.products import Workspace
-from repdiss_core.reduction import cka_ratio
+from repdiss_core.measures.reduction import cka_ratio
+from repdiss_core.scripts.bench.feature_sets import FEATURE_SETS, build, reference_cka
 from tests.measures.dense import dense_cka
 
 IDS = np.repeat(np.arange(9), [20, 40, 33, 27, 60, 15, 35, 50, 20])  # 300 tokens in sequences of unequal length

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 from repdiss_core.measures import cka_matrix, hsic1
 from repdiss_core.measures import matrix as module
 
@@ -95,7 +95,7 @@ def test_the_example_in_the_docstring_runs():
 
 def test_importing_the_measures_imports_no_torch():
     code = (
-        "import sys, repdiss_core.measures as m, repdiss_core.reduction, repdiss_core.measures.distance\n"
+        "import sys, repdiss_core.measures as m, repdiss_core.measures.reduction, repdiss_core.measures.distance\n"
         "m.MEASURES['cka'], m.hsic1, m.cka_distance\n"
         "assert not {'torch', 'scipy', 'transformers'} & set(sys.modules)\n"
         "assert callable(m.cka_matrix) and 'torch' in sys.modules\n"

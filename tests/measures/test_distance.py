@@ -7,7 +7,7 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 from repdiss_core.measures import cka_distance, cka_matrix, distance_matrix
 from repdiss_core.measures.distance import same_layer_values
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 from repdiss_core.measures import hsic1
 from repdiss_core.measures.cka import hsic_cross, prepare
 from tests.measures.exact import integer_features, u_statistic, v_statistic

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 from repdiss_core.measures import cka_matrix
 from repdiss_core.measures.massive import CHOICES, MULTIPLE, NAMED_TOKENS, check_choice, find_massive, normalised
 

@@ -9,17 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from repdiss_core.comparison import Comparison, DataId, ModelId
+from repdiss_core.base.comparison import Comparison, DataId, ModelId
+from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import TokenBatch
-from repdiss_core.errors import UserError
 from repdiss_core.measures import stitching
-from repdiss_core.measures.stitch_settings import (
-    StitchSettings,
-    identity_comparison,
-    phi_data_of,
-    settings_of,
-    stitch_comparison,
-)
+from repdiss_core.measures.stitch_settings import StitchSettings, identity_comparison, phi_data_of, settings_of, stitch_comparison
 from repdiss_core.measures.stitching import AffineFit, StitchingLayer, closed_form_phi, head_gradient, sequence_losses
 
 PAPER = StitchSettings()

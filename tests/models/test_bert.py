@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
+from repdiss_core.base.errors import UserError
 from repdiss_core.data import nli
 from repdiss_core.data.batches import TokenBatch
-from repdiss_core.errors import UserError
 from repdiss_core.models.bert import BertResidualModel, token_types
 
 LABELS = ("entailment", "neutral", "contradiction")

@@ -10,8 +10,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import TokenBatch
-from repdiss_core.errors import UserError
 from repdiss_core.models.architectures import ARCHITECTURES, n_parameters, shape_of
 from repdiss_core.models.decoder import DecoderResidualModel, checked_config, load_folder, network_of
 from repdiss_core.models.protocol import ResidualModel

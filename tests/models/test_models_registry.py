@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from repdiss_core import bundled
+from repdiss_core.base.errors import UserError
 from repdiss_core.data import open_stream
-from repdiss_core.errors import UserError
 from repdiss_core.models import MODELS, load_model, model_spec
 from repdiss_core.models.hooked import load_bundled
 

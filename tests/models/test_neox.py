@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import save_file
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from repdiss_core.comparison import DataId, ModelId
+from repdiss_core.base.comparison import DataId, ModelId
+from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import PackedStream, TokenBatch
 from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.engine.stitch_pass import run_identity_stitches
-from repdiss_core.errors import UserError
 from repdiss_core.measures.stitch_settings import identity_comparison
 from repdiss_core.models import MODELS, load_model, model_spec
 from repdiss_core.models.decoder import DecoderResidualModel, checked_config, load_folder, network_of

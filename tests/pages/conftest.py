@@ -15,7 +15,7 @@ def fresh_store(own_cache, monkeypatch):
     from repdiss_core.ui.cards import figure_card
     from repdiss_core.ui.parts.shared import result_store
 
-    monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: own_cache / "bundled")
+    monkeypatch.setattr("repdiss_core.store.cache.bundled_root", lambda: own_cache / "bundled")
     result_store.clear()
     figure_card._DRAWN.clear()
     yield

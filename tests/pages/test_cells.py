@@ -11,15 +11,16 @@ from shown import charts, specs
 from streamlit.testing.v1 import AppTest
 from synthetic import fill, put_cka
 
-from repdiss_core import jobs
-from repdiss_core.cache import ResultStore
-from repdiss_core.compose_cell import cka_cell
-from repdiss_core.compose_tokens import token_request_of
-from repdiss_core.jobs import JobStatus
 from repdiss_core.models import model_spec
-from repdiss_core.studies import asymmetry, scaling
+from repdiss_core.runs import jobs
+from repdiss_core.runs.jobs import JobStatus
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.asymmetry import question as asymmetry
+from repdiss_core.studies.cell import cka_cell
 from repdiss_core.studies.common import CkaView, bundled_preset
-from repdiss_core.studies.pair import pair_panels
+from repdiss_core.studies.pair.question import pair_panels
+from repdiss_core.studies.scaling import question as scaling
+from repdiss_core.studies.tokens import token_request_of
 from repdiss_core.ui.cards.scaling_cards import VIEWS, owner_of, take_pair
 from repdiss_core.ui.parts import watched
 from repdiss_core.ui.parts.chart import Click

@@ -10,9 +10,9 @@ import pytest
 import shown
 from shown import specs, words
 
-from repdiss_core.cache import ResultStore
-from repdiss_core.studies import generalization as study
-from repdiss_core.studies.generalization import Params
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.generalization import question as study
+from repdiss_core.studies.generalization.question import Params
 from repdiss_core.ui.cards import figure_card, generalization_cards
 
 PAGE = "pages/2_Generalization.py"
@@ -159,7 +159,7 @@ def test_labels_of_figure_8_are_lines_not_markup() -> None:
 
 
 def test_without_results_every_figure_says_so(monkeypatch, own_cache) -> None:
-    monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: own_cache / "bundled")
+    monkeypatch.setattr("repdiss_core.store.cache.bundled_root", lambda: own_cache / "bundled")
     test = opened()
     assert [e.message for e in test.exception] == []
     assert "Not every pair of this population is computed yet." in words(test)

@@ -8,11 +8,11 @@ from shown import ROOT, charts, opened, specs
 from streamlit.testing.v1 import AppTest
 from synthetic import fill
 
-from repdiss_core.cache import ResultStore
 from repdiss_core.measures import MEASURES
 from repdiss_core.models import MODELS
 from repdiss_core.models.paper_models import language_models
-from repdiss_core.studies import asymmetry
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.asymmetry import question as asymmetry
 from repdiss_core.ui.cards import figure_card, scaling_cards
 
 PAGES = {path.stem: f"pages/{path.name}" for path in sorted((ROOT / "pages").glob("*.py"))}
@@ -65,7 +65,7 @@ def test_the_asymmetry_page_shows_all_four_figures():
 
 def test_the_map_holds_the_values_of_the_store():
     fill_asymmetry()
-    from repdiss_core.panels import load_matrix
+    from repdiss_core.studies.panels import load_matrix
 
     panel = asymmetry.cka_panels(asymmetry.Params())[2]
     wanted = load_matrix(ResultStore.open(), panel, "mean_of_ratios", 100).matrix.values
@@ -75,7 +75,7 @@ def test_the_map_holds_the_values_of_the_store():
 
 def test_a_chosen_cell_is_told_marked_and_let_go():
     fill_asymmetry()
-    from repdiss_core.panels import load_matrix
+    from repdiss_core.studies.panels import load_matrix
     from repdiss_core.ui.parts.chart import Click
     from repdiss_core.ui.parts.chosen_cell import take
 
@@ -203,7 +203,7 @@ def test_a_damaged_entry_is_told_and_the_rest_of_the_page_stands(own_cache):
 
 
 def test_a_button_asks_for_the_request_of_its_card(monkeypatch):
-    from repdiss_core import jobs
+    from repdiss_core.runs import jobs
 
     asked = []
     monkeypatch.setattr(jobs, "start", lambda request, title, fresh=False: asked.append((request, title, fresh)))
@@ -215,8 +215,8 @@ def test_a_button_asks_for_the_request_of_its_card(monkeypatch):
 
 
 def test_a_refused_start_is_a_sentence_and_the_figures_stay(monkeypatch):
-    from repdiss_core import jobs
-    from repdiss_core.errors import UserError
+    from repdiss_core.base.errors import UserError
+    from repdiss_core.runs import jobs
 
     def refuse(*_):
         raise UserError("The disk is full. Free some space on the page Runs.")
@@ -241,12 +241,12 @@ def test_a_read_only_demo_shows_no_button_that_changes_anything(monkeypatch):
 
 
 def test_the_figures_drawn_ahead_are_those_that_the_pages_show_first(monkeypatch):
-    from repdiss_core.figures.theme import LOOKS
-    from repdiss_core.paths import REPOSITORY
+    from repdiss_core.base.paths import REPOSITORY
+    from repdiss_core.plots.theme import LOOKS
     from repdiss_core.ui.parts.shared import result_store
     from repdiss_core.ui.warm_up import first_figures
 
-    monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: REPOSITORY / "cache" / "bundled")
+    monkeypatch.setattr("repdiss_core.store.cache.bundled_root", lambda: REPOSITORY / "cache" / "bundled")
     result_store.clear()
     figure_card._DRAWN.clear()
     assert len(list(first_figures(LOOKS["page"]))) > len(CARDS)
@@ -258,10 +258,10 @@ def test_the_figures_drawn_ahead_are_those_that_the_pages_show_first(monkeypatch
 
 
 def test_what_ships_is_shown_at_once_and_marked(monkeypatch):
-    from repdiss_core.paths import REPOSITORY
+    from repdiss_core.base.paths import REPOSITORY
     from repdiss_core.ui.parts.shared import result_store
 
-    monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: REPOSITORY / "cache" / "bundled")
+    monkeypatch.setattr("repdiss_core.store.cache.bundled_root", lambda: REPOSITORY / "cache" / "bundled")
     result_store.clear()
     figure_card._DRAWN.clear()
     test = opened(ASYMMETRY)

@@ -13,12 +13,12 @@ from shown import specs, words
 from streamlit.testing.v1 import AppTest
 
 from repdiss_core.bundled.family.recipe import FAMILY_MEMBERS
-from repdiss_core.cache import ResultStore
-from repdiss_core.claims_scaling import scaling_claims
-from repdiss_core.compose_scaling.loaded import Loaded, load, with_massive
 from repdiss_core.models import model_spec
-from repdiss_core.studies import scaling as study
-from repdiss_core.studies.scaling import Params
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.scaling import question as study
+from repdiss_core.studies.scaling.claims import scaling_claims
+from repdiss_core.studies.scaling.question import Params
+from repdiss_core.studies.scaling.stored import Loaded, load, with_massive
 from repdiss_core.ui.cards import figure_card, scaling_cards
 
 FLAG = ":material/flag:"  # of an odd row
@@ -38,7 +38,7 @@ def family(own_cache, monkeypatch, tmp_path):
         for name in REMEMBERED:
             getattr(scaling_cards, name).cache_clear()
 
-    monkeypatch.setattr("repdiss_core.cache.bundled_root", lambda: own_cache / "bundled")
+    monkeypatch.setattr("repdiss_core.store.cache.bundled_root", lambda: own_cache / "bundled")
     pretend(monkeypatch, tmp_path / "family")
     clear()
     yield

@@ -6,7 +6,7 @@ import pytest
 from shown import opened
 from test_pages import ASYMMETRY, COMPARE, words
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 from repdiss_core.ui.cards import figure_card
 from repdiss_core.ui.parts.own_tour import STATE, Stop
 from repdiss_core.ui.views import View, cards_of, content

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from neox_family import SUSPECT, keep, planted, pretend
 
-from repdiss_core.cache import ResultStore
-from repdiss_core.compose_scaling.loaded import load, massive_rows, with_massive
-from repdiss_core.reduction import mean_interval
-from repdiss_core.studies import scaling as study
+from repdiss_core.measures.reduction import mean_interval
+from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import CkaView
-from repdiss_core.studies.family_maps import off_diagonal_mean
-from repdiss_core.studies.scaling import Params
+from repdiss_core.studies.scaling import question as study
+from repdiss_core.studies.scaling.family_maps import off_diagonal_mean
+from repdiss_core.studies.scaling.question import Params
+from repdiss_core.studies.scaling.stored import load, massive_rows, with_massive
 
 BATCHES = 4
 PARAMS = Params(cka=CkaView(n_batches=BATCHES))

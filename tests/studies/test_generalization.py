@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from repdiss_core.analysis.groups import split_groups
+from repdiss_core.base.errors import UserError
 from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.cli.generalization import population_request
-from repdiss_core.errors import UserError
 from repdiss_core.models import model_spec
-from repdiss_core.panels import request_for
-from repdiss_core.studies import generalization as study
-from repdiss_core.studies.generalization import Params
+from repdiss_core.studies.generalization import question as study
+from repdiss_core.studies.generalization.question import Params
+from repdiss_core.studies.panels import request_for
 
 
 @pytest.mark.parametrize(("k", "pairs"), [(2, 6), (6, 66), (10, 190)])

@@ -8,17 +8,17 @@ import itertools
 import pytest
 from neox_family import LARGEST, SUSPECT, TWIN, pretend
 
+from repdiss_core.base.errors import UserError
 from repdiss_core.bundled.family.recipe import FAMILY_MEMBERS
 from repdiss_core.cli.scaling import family_request
-from repdiss_core.errors import UserError
 from repdiss_core.models import model_spec
 from repdiss_core.models.pythia_table import PYTHIA_CONFIGS
-from repdiss_core.panels import request_for
-from repdiss_core.paper import figure_parts
-from repdiss_core.studies import scaling as study
 from repdiss_core.studies.common import CkaView
-from repdiss_core.studies.head_dimensions import as_form, family_rows, pythia_rows, row_of_config
-from repdiss_core.studies.scaling import Params
+from repdiss_core.studies.panels import request_for
+from repdiss_core.studies.paper import figure_parts
+from repdiss_core.studies.scaling import question as study
+from repdiss_core.studies.scaling.question import Params
+from repdiss_core.studies.scaling.table1 import as_form, family_rows, pythia_rows, row_of_config
 
 # The print's Table 1: layers, d_model, heads, d_head, rotary_dim.
 PRINTED = {

@@ -3,7 +3,8 @@
 import numpy as np
 
 from repdiss_core.analysis.intervals import over_samples
-from repdiss_core.claims import Claim, _sentence
+from repdiss_core.studies.asymmetry.claims import _sentence
+from repdiss_core.studies.claims import Claim
 from repdiss_core.ui.cards.claims_list import _table, split_found
 
 

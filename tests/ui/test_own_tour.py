@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 from repdiss_core.ui.parts import own_tour
 from repdiss_core.ui.parts.own_tour import Stop, packed, unpacked
 

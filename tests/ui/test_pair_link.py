@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 from repdiss_core.ui.cards.pair_link import choice_of, differing
 
 LINK = "http://127.0.0.1:8501/Compare_models?f=mini-gelu-4l-s1&estimator=sequence-aware&batches=50&mean=mean+kept&reduction=ratio+of+means#pair"

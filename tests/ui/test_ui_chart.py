@@ -24,7 +24,7 @@ FORM = {
 def page() -> None:
     import plotly.graph_objects as go
 
-    from repdiss_core.figures.theme import spec_of
+    from repdiss_core.plots.theme import spec_of
     from repdiss_core.ui.parts.chart import chart
 
     figure = go.Figure(go.Heatmap(z=[[1.0, 2.0]]), layout={"height": 222})

@@ -2,7 +2,7 @@
 
 import tomllib
 
-from repdiss_core.paths import REPOSITORY
+from repdiss_core.base.paths import REPOSITORY
 from repdiss_core.ui.warm_up import COMPONENTS, _component_files
 
 

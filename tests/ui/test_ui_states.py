@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from synthetic import put_stitch
 
-from repdiss_core.cache import ResultStore
-from repdiss_core.compose import Drawn
-from repdiss_core.figures.caption import Caption
-from repdiss_core.figures.theme import LOOKS
-from repdiss_core.jobs import JobStatus
-from repdiss_core.paper import FIGURES, figure_parts
-from repdiss_core.studies.asymmetry import Params
+from repdiss_core.plots.theme import LOOKS
+from repdiss_core.runs.jobs import JobStatus
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.asymmetry.question import Params
+from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.common import bundled_preset
+from repdiss_core.studies.drawn import Drawn
+from repdiss_core.studies.paper import FIGURES, figure_parts
 from repdiss_core.ui.cards.figure_card import state_tag
 from repdiss_core.ui.cards.stitch_map import compose_stitch_maps, pair_maps
 from repdiss_core.ui.paper_map import figure_state

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from repdiss_core.paths import REPOSITORY
+from repdiss_core.base.paths import REPOSITORY
 
 SCRIPT = """
 import builtins, sys, threading, time

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 
 FOLDER = Path(__file__).resolve().parent
 WEIGHTS_FOLDER = FOLDER / "weights"
@@ -23,7 +23,7 @@ def facts() -> dict[str, Any]:
     if not FACTS_FILE.exists():
         raise UserError(
             f"The facts about the GPT-NeoX family are missing ({FACTS_FILE.name}). "
-            "Restore the file from the repository or train the family (`python -m repdiss_core.bundled.family.train`)."
+            "Restore the file from the repository or train the family (`python -m repdiss_core.scripts.train.family`)."
         )
     return _read(FACTS_FILE.stat().st_mtime_ns)
 

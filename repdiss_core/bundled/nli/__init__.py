@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repdiss_core.errors import UserError, unknown_name
+from repdiss_core.base.errors import UserError, unknown_name
 
 FOLDER = Path(__file__).resolve().parent
 WEIGHTS_FOLDER = FOLDER / "weights"
@@ -83,7 +83,7 @@ def facts() -> dict[str, Any]:
     """Accuracies, hashes and recipe of the trained classifiers; read again when the file has changed."""
     if not FACTS_FILE.exists():
         raise UserError(
-            f"The facts about the NLI classifiers are missing ({FACTS_FILE}); restore the file or train them (`python -m repdiss_core.bundled.nli.train`)."
+            f"The facts about the NLI classifiers are missing ({FACTS_FILE}); restore the file or train them (`python -m repdiss_core.scripts.train.nli`)."
         )
     return _read(FACTS_FILE.stat().st_mtime_ns)
 

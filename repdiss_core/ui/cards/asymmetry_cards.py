@@ -7,13 +7,13 @@ from functools import lru_cache
 
 import streamlit as st
 
-from repdiss_core.compose import compose_curves, compose_heatmaps, compose_learning
-from repdiss_core.figures.map_scale import USUAL_STYLE, MapStyle
-from repdiss_core.panels import request_for
-from repdiss_core.paper import STUDIES, FigurePart, figure_parts, figure_spec
-from repdiss_core.presets import PRESETS
-from repdiss_core.studies import asymmetry
-from repdiss_core.studies.asymmetry import Params
+from repdiss_core.plots.map_scale import USUAL_STYLE, MapStyle
+from repdiss_core.studies.asymmetry import question as asymmetry
+from repdiss_core.studies.asymmetry.question import Params
+from repdiss_core.studies.drawn import compose_curves, compose_heatmaps, compose_learning
+from repdiss_core.studies.panels import request_for
+from repdiss_core.studies.paper import STUDIES, FigurePart, figure_parts, figure_spec
+from repdiss_core.studies.presets import PRESETS
 from repdiss_core.ui.cards.card import Card
 from repdiss_core.ui.parts.pickers import choose, chosen, controls, show_unknown, switch
 from repdiss_core.ui.parts.settings import cka_settings, map_style

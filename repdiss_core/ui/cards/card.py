@@ -6,11 +6,11 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 
-from repdiss_core import estimates
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Request
-from repdiss_core.compose import Drawn
-from repdiss_core.figures.theme import Look
+from repdiss_core.base.comparison import Request
+from repdiss_core.plots.theme import Look
+from repdiss_core.runs import estimates
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.drawn import Drawn
 from repdiss_core.ui.parts.chart import Click
 
 

@@ -7,16 +7,16 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from repdiss_core import exports
-from repdiss_core.html_export import figure_file
-from repdiss_core.paper import CITATION
+from repdiss_core.plots.html_file import figure_file
+from repdiss_core.studies import exports
+from repdiss_core.studies.paper import CITATION
 from repdiss_core.ui.parts.browser_button import copy_button, picture_button
 from repdiss_core.ui.parts.own_tour import add_stop
 from repdiss_core.ui.parts.presenting import choices
 from repdiss_core.ui.parts.shared import current_page
 
 if TYPE_CHECKING:
-    from repdiss_core.compose import Drawn
+    from repdiss_core.studies.drawn import Drawn
     from repdiss_core.ui.cards.card import Card
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import streamlit as st
 
-from repdiss_core import jobs
-from repdiss_core.compose import Drawn
-from repdiss_core.compose_cell import CellFacts, by_estimator, form_cell, places
-from repdiss_core.errors import UserError
-from repdiss_core.figures.theme import chart_config, count, spec_of
-from repdiss_core.panels import MatrixPanel, request_for
-from repdiss_core.paths import readonly
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.paths import readonly
+from repdiss_core.plots.theme import chart_config, count, spec_of
+from repdiss_core.runs import jobs
+from repdiss_core.studies.cell import CellFacts, by_estimator, form_cell, places
+from repdiss_core.studies.drawn import Drawn
+from repdiss_core.studies.panels import MatrixPanel, request_for
 from repdiss_core.ui.cards.token_panel import token_panel
 from repdiss_core.ui.parts.attempts import attempt, show_refusal
 from repdiss_core.ui.parts.chart import chart
@@ -113,7 +113,7 @@ def value_words(facts: CellFacts) -> str:
 
 
 def _strip(facts: CellFacts):
-    from repdiss_core.figures.value_strip import value_strip
+    from repdiss_core.plots.value_strip import value_strip
 
     return spec_of(value_strip(facts.sample, facts.statistics, current_look(), facts.quantity, facts.unit))
 

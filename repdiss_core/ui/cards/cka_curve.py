@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from repdiss_core.cache import ResultStore
-from repdiss_core.compose import Drawn, compose_heatmaps
-from repdiss_core.figures.layer_curve import CurvePanel, layer_curves
-from repdiss_core.figures.theme import Look
+from repdiss_core.base.results import LayerCurve
 from repdiss_core.models import model_spec
-from repdiss_core.panels import MatrixPanel
-from repdiss_core.paper import FigurePart
-from repdiss_core.presets import Preset
-from repdiss_core.results import LayerCurve
+from repdiss_core.plots.layer_curve import CurvePanel, layer_curves
+from repdiss_core.plots.theme import Look
+from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import CkaView, kind
+from repdiss_core.studies.drawn import Drawn, compose_heatmaps
+from repdiss_core.studies.panels import MatrixPanel
+from repdiss_core.studies.paper import FigurePart
+from repdiss_core.studies.presets import Preset
 
 
 def compose_cka_by_layer(store: ResultStore, panel: MatrixPanel, look: Look, setting: Preset, view: CkaView, state: str, height: int) -> Drawn:

@@ -9,8 +9,9 @@ from zlib import crc32
 
 import streamlit as st
 
-from repdiss_core.claims import Claim, asymmetry_claims
-from repdiss_core.studies.asymmetry import Params
+from repdiss_core.studies.asymmetry.claims import asymmetry_claims
+from repdiss_core.studies.asymmetry.question import Params
+from repdiss_core.studies.claims import Claim
 from repdiss_core.ui.parts.shared import result_store, stored_version
 from repdiss_core.ui.parts.text import as_text
 

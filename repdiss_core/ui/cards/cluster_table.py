@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from repdiss_core.analysis.intervals import p_words
-from repdiss_core.compose_generalization.distances import clusterings
-from repdiss_core.compose_generalization.loaded import Loaded
-from repdiss_core.compose_generalization.words import SHORT_SETS
+from repdiss_core.studies.generalization.fig8_distances import clusterings
+from repdiss_core.studies.generalization.stored import Loaded
+from repdiss_core.studies.generalization.words import SHORT_SETS
 
 
 def cluster_table(loaded: Loaded) -> None:

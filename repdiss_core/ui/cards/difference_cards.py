@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Request
-from repdiss_core.compose import Drawn
-from repdiss_core.compose_difference import Measured, compose_difference, measured_cka
-from repdiss_core.entries import origin_of
-from repdiss_core.figures.map_scale import MapStyle
-from repdiss_core.figures.theme import Look
+from repdiss_core.base.comparison import Request
 from repdiss_core.models import model_spec
-from repdiss_core.panels import load_stitch, request_for
-from repdiss_core.studies.pair import pair_panels
+from repdiss_core.plots.map_scale import MapStyle
+from repdiss_core.plots.theme import Look
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.store.entries import origin_of
+from repdiss_core.studies.drawn import Drawn
+from repdiss_core.studies.pair.difference import Measured, compose_difference, measured_cka
+from repdiss_core.studies.pair.question import pair_panels
+from repdiss_core.studies.panels import load_stitch, request_for
 from repdiss_core.ui.cards.asymmetry_cards import LINK
 from repdiss_core.ui.cards.card import Card
 from repdiss_core.ui.cards.pair_cards import TYPED_MODELS, Choice, model_names

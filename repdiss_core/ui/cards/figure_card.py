@@ -7,16 +7,16 @@ from functools import partial
 
 import streamlit as st
 
-from repdiss_core import jobs
-from repdiss_core.compose import Drawn
-from repdiss_core.errors import UserError
-from repdiss_core.figures.theme import Look, chart_config
-from repdiss_core.glossary import terms_in
-from repdiss_core.jobs import JobStatus
-from repdiss_core.paths import readonly
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.paths import readonly
+from repdiss_core.plots.theme import Look, chart_config
+from repdiss_core.runs import jobs
+from repdiss_core.runs.jobs import JobStatus
+from repdiss_core.studies.drawn import Drawn
 from repdiss_core.ui.cards.card import Card
 from repdiss_core.ui.cards.card_sharing import export_panel, link_panel
 from repdiss_core.ui.cards.cell_panel import cell_panel
+from repdiss_core.ui.glossary import terms_in
 from repdiss_core.ui.parts.attempts import attempt, show_refusal
 from repdiss_core.ui.parts.chart import chart
 from repdiss_core.ui.parts.chosen_cell import chosen_cell, first_cell, put, take

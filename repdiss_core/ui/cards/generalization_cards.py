@@ -7,16 +7,17 @@ from functools import lru_cache
 
 import streamlit as st
 
-from repdiss_core.cache import ResultStore
-from repdiss_core.comparison import Comparison
-from repdiss_core.compose import Drawn
-from repdiss_core.compose_generalization import curves, distances
-from repdiss_core.compose_generalization.loaded import Loaded, load
-from repdiss_core.figures.theme import Look
-from repdiss_core.panels import request_for
-from repdiss_core.paper import STUDIES
-from repdiss_core.studies import generalization as study
-from repdiss_core.studies.generalization import Params
+from repdiss_core.base.comparison import Comparison
+from repdiss_core.plots.theme import Look
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.drawn import Drawn
+from repdiss_core.studies.generalization import fig2_fig7_curves as curves
+from repdiss_core.studies.generalization import fig8_distances as distances
+from repdiss_core.studies.generalization import question as study
+from repdiss_core.studies.generalization.question import Params
+from repdiss_core.studies.generalization.stored import Loaded, load
+from repdiss_core.studies.panels import request_for
+from repdiss_core.studies.paper import STUDIES
 from repdiss_core.ui.cards.card import Card
 from repdiss_core.ui.cards.figure_card import figure_card
 from repdiss_core.ui.parts.pickers import choose, controls, switch

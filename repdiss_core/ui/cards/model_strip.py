@@ -6,10 +6,10 @@ from functools import partial
 
 import streamlit as st
 
-from repdiss_core.compose_generalization.loaded import Loaded
-from repdiss_core.figures.accuracy_strip import ModelAccuracy, accuracy_strip
-from repdiss_core.figures.theme import chart_config, spec_of
-from repdiss_core.studies import generalization as study
+from repdiss_core.plots.accuracy_strip import ModelAccuracy, accuracy_strip
+from repdiss_core.plots.theme import chart_config, spec_of
+from repdiss_core.studies.generalization import question as study
+from repdiss_core.studies.generalization.stored import Loaded
 from repdiss_core.ui.parts.chart import Click, chart
 from repdiss_core.ui.parts.pickers import choose
 from repdiss_core.ui.parts.shared import current_look

@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from repdiss_core import hub
-from repdiss_core.cache import ResultStore
-from repdiss_core.compose import compose_curves, compose_heatmaps
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.paths import readonly
 from repdiss_core.data import DATASETS, TYPED
-from repdiss_core.errors import UserError
-from repdiss_core.figures.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.measures import MEASURES
 from repdiss_core.models import MODELS, ModelSpec, model_spec, paper_models, typed
-from repdiss_core.panels import load_curve, load_matrix, request_for
-from repdiss_core.paper import FigurePart
-from repdiss_core.paths import readonly
-from repdiss_core.presets import Preset, preset
+from repdiss_core.plots.map_scale import USUAL_STYLE, MapStyle
+from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import CkaView, bundled_preset
-from repdiss_core.studies.pair import pair_curves, pair_panels
+from repdiss_core.studies.drawn import compose_curves, compose_heatmaps
+from repdiss_core.studies.pair.question import pair_curves, pair_panels
+from repdiss_core.studies.panels import load_curve, load_matrix, request_for
+from repdiss_core.studies.paper import FigurePart
+from repdiss_core.studies.presets import Preset, preset
 from repdiss_core.ui.cards.asymmetry_cards import CURVE_HEIGHT, HEATMAP_HEIGHT, HOW_CKA_READS, HOW_STITCHING_READS, LINK
 from repdiss_core.ui.cards.card import Card
 from repdiss_core.ui.cards.cka_curve import compose_cka_by_layer

@@ -8,10 +8,10 @@ from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from repdiss_core import hub
-from repdiss_core.compose import FLATTEN_LABELS, REDUCTION_LABELS
+from repdiss_core.base.errors import UserError
 from repdiss_core.data import DATASETS, TYPED
-from repdiss_core.errors import UserError
 from repdiss_core.studies.common import CkaView, resid_mean_of
+from repdiss_core.studies.drawn import FLATTEN_LABELS, REDUCTION_LABELS
 from repdiss_core.ui.cards.pair_cards import EVERY, MEASURE_NAMES, TYPED_MODELS, Choice, data_sets, first_of, model_names, setting_of
 from repdiss_core.ui.parts.settings import BATCHES, ESTIMATORS, MASSIVES, RESID_MEANS, STITCHES
 

@@ -8,17 +8,18 @@ from functools import lru_cache, partial
 
 import streamlit as st
 
-from repdiss_core.cache import ResultStore
-from repdiss_core.compose import Drawn
-from repdiss_core.compose_scaling import maps, training, trends
-from repdiss_core.compose_scaling.loaded import Loaded, load
-from repdiss_core.figures.map_scale import USUAL_STYLE, MapStyle
-from repdiss_core.figures.theme import Look
 from repdiss_core.models import model_spec
-from repdiss_core.panels import request_for
-from repdiss_core.paper import STUDIES, figure_parts, figure_spec
-from repdiss_core.studies import scaling as study
-from repdiss_core.studies.scaling import FAMILIES, Params
+from repdiss_core.plots.map_scale import USUAL_STYLE, MapStyle
+from repdiss_core.plots.theme import Look
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.drawn import Drawn
+from repdiss_core.studies.panels import request_for
+from repdiss_core.studies.paper import STUDIES, figure_parts, figure_spec
+from repdiss_core.studies.scaling import fig3_fig9_fig10_maps as maps
+from repdiss_core.studies.scaling import question as study
+from repdiss_core.studies.scaling import training, trends
+from repdiss_core.studies.scaling.question import FAMILIES, Params
+from repdiss_core.studies.scaling.stored import Loaded, load
 from repdiss_core.ui.cards.asymmetry_cards import HOW_CKA_READS, LINK
 from repdiss_core.ui.cards.card import Card
 from repdiss_core.ui.parts.chart import Click

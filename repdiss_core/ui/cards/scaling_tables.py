@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from repdiss_core.claims_scaling import suspect_marked
-from repdiss_core.compose_scaling.loaded import Loaded, MassiveRow, massive_rows, with_massive
+from repdiss_core.base.errors import UserError
 from repdiss_core.data.token_text import token_texts
-from repdiss_core.errors import UserError
 from repdiss_core.measures.massive import MULTIPLE
 from repdiss_core.models import model_spec
-from repdiss_core.studies.head_dimensions import PUBLISHED, UNREADABLE, HeadRow, family_rows, pythia_rows
-from repdiss_core.studies.scaling import Params, short_name
+from repdiss_core.studies.scaling.claims import suspect_marked
+from repdiss_core.studies.scaling.question import Params, short_name
+from repdiss_core.studies.scaling.stored import Loaded, MassiveRow, massive_rows, with_massive
+from repdiss_core.studies.scaling.table1 import PUBLISHED, UNREADABLE, HeadRow, family_rows, pythia_rows
 from repdiss_core.ui.cards.scaling_cards import loaded as load_choice
 from repdiss_core.ui.parts.text import as_text, count
 

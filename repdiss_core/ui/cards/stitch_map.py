@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from repdiss_core.cache import Entry, ResultStore
-from repdiss_core.comparison import Comparison
-from repdiss_core.compose import Drawn
-from repdiss_core.entries import origin_of
-from repdiss_core.figures.caption import Caption
-from repdiss_core.figures.layer_heatmap import LOSS_SCALE, PENALTY_SCALE, HeatmapPanel, heatmap_row
-from repdiss_core.figures.theme import Look
+from repdiss_core.base.comparison import Comparison
+from repdiss_core.base.results import LayerMatrix
+from repdiss_core.measures.reduction import mean_interval
 from repdiss_core.models import model_spec
-from repdiss_core.panels import load_stitch
-from repdiss_core.presets import Preset, stitch_preset
-from repdiss_core.reduction import mean_interval
-from repdiss_core.results import LayerMatrix
+from repdiss_core.plots.layer_heatmap import LOSS_SCALE, PENALTY_SCALE, HeatmapPanel, heatmap_row
+from repdiss_core.plots.theme import Look
+from repdiss_core.store.cache import Entry, ResultStore
+from repdiss_core.store.entries import origin_of
+from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.common import stitch_comparison
-from repdiss_core.studies.pair import check_pair
+from repdiss_core.studies.drawn import Drawn
+from repdiss_core.studies.pair.question import check_pair
+from repdiss_core.studies.panels import load_stitch
+from repdiss_core.studies.presets import Preset, stitch_preset
 
 
 @dataclass(frozen=True)

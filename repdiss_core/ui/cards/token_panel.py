@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from repdiss_core import jobs
-from repdiss_core.comparison import Request
-from repdiss_core.compose_cell import CellFacts
-from repdiss_core.compose_tokens import SHADES, TokenTable, legend_html, list_html, text_html, token_request_of, token_table
-from repdiss_core.paths import readonly
+from repdiss_core.base.comparison import Request
+from repdiss_core.base.paths import readonly
+from repdiss_core.runs import jobs
+from repdiss_core.studies.cell import CellFacts
+from repdiss_core.studies.tokens import SHADES, TokenTable, legend_html, list_html, text_html, token_request_of, token_table
 from repdiss_core.ui.parts.attempts import attempt, show_refusal
 from repdiss_core.ui.parts.shared import result_store
 from repdiss_core.ui.parts.text import as_text

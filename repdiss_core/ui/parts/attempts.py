@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 from repdiss_core.ui.parts.text import as_text
 
 

@@ -16,9 +16,9 @@ import streamlit as st
 from streamlit.components.v1 import declare_component
 from streamlit.components.v2 import component
 
-from repdiss_core.figures.theme import Spec
+from repdiss_core.plots.html_file import LIBRARY
+from repdiss_core.plots.theme import Spec
 
-LIBRARY = Path(__file__).with_name("plotly_js") / "plotly-cartesian.min.js"
 ADDRESS = f"./component/{__name__}.{LIBRARY.parent.name}/{LIBRARY.name}"
 LOAD = f"""globalThis.repdissPlotly ??= new Promise(done => {{
   const script = document.createElement("script");
@@ -91,7 +91,7 @@ def chart(
     Args:
         key: names the chart on its page, and its container in CSS ("st-key-…").
         alt: what the figure shows, for those who do not see it.
-        config: Plotly's settings, as `repdiss_core.figures.theme.chart_config` gives them.
+        config: Plotly's settings, as `repdiss_core.plots.theme.chart_config` gives them.
         link: charts of one name outline the cell under the pointer in all their maps, by the numbers of its layers; "" for none.
         on_click: called before the rerun that a click on a point brings about; inside a fragment only that one runs again.
         chosen: (panel, row, column) of a cell that stays outlined, numbered as in `Click`.

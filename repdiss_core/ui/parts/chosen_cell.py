@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from repdiss_core.figures.theme import count
+from repdiss_core.plots.theme import count
 from repdiss_core.ui.parts.chart import Click
 from repdiss_core.ui.parts.shared import remember_choices
 from repdiss_core.ui.parts.text import whole_number

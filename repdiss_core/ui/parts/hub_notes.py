@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from repdiss_core import estimates
-from repdiss_core.comparison import Request
+from repdiss_core.base.comparison import Request
+from repdiss_core.base.paths import readonly
 from repdiss_core.models import ModelSpec, paper_models
-from repdiss_core.paths import readonly
-from repdiss_core.resolve import prepare_models
+from repdiss_core.runs import estimates
+from repdiss_core.runs.resolve import prepare_models
 from repdiss_core.ui.parts.attempts import attempt, show_refusal
 from repdiss_core.ui.parts.text import as_text, count
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from repdiss_core import jobs, pruning
-from repdiss_core.jobs import JobStatus
-from repdiss_core.paths import readonly
+from repdiss_core.base.paths import readonly
+from repdiss_core.runs import jobs, pruning
+from repdiss_core.runs.jobs import JobStatus
 from repdiss_core.ui.parts.attempts import attempt, show_refusal
 from repdiss_core.ui.parts.shared import result_store
 from repdiss_core.ui.parts.text import age, as_text, duration, size

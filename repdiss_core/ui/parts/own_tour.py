@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from repdiss_core.errors import UserError
+from repdiss_core.base.errors import UserError
 
 STATE = "my tour"
 MOST_STOPS, MOST_CHARACTERS, MOST_BYTES = 40, 400, 40_000

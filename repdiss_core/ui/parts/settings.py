@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from repdiss_core.compose import FLATTEN_LABELS, REDUCTION_LABELS
-from repdiss_core.figures.map_scale import MapStyle
 from repdiss_core.measures.massive import MULTIPLE
-from repdiss_core.presets import STITCH_PRESETS, Preset
+from repdiss_core.plots.map_scale import MapStyle
 from repdiss_core.studies.common import CkaView
+from repdiss_core.studies.drawn import FLATTEN_LABELS, REDUCTION_LABELS
+from repdiss_core.studies.presets import STITCH_PRESETS, Preset
 from repdiss_core.ui.parts.pickers import choose, chosen
 
 BATCHES = (10, 20, 50, 100, 200, 1000)

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from repdiss_core.cache import Entry, ResultStore
-from repdiss_core.errors import UserError
-from repdiss_core.figures.theme import LOOKS, Look
-from repdiss_core.storage import modified_ns
+from repdiss_core.base.errors import UserError
+from repdiss_core.plots.theme import LOOKS, Look
+from repdiss_core.store.cache import Entry, ResultStore
+from repdiss_core.store.storage import modified_ns
 from repdiss_core.ui.parts.presenting import choices, presenting
 from repdiss_core.ui.parts.text import as_text
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from repdiss_core.glossary import Term
+from repdiss_core.ui.glossary import Term
 from repdiss_core.ui.parts.browser_button import copy_button
 from repdiss_core.ui.parts.text import as_text
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from repdiss_core import jobs
-from repdiss_core.jobs import JobStatus
+from repdiss_core.runs import jobs
+from repdiss_core.runs.jobs import JobStatus
 
 
 def any_alive(card_id: str) -> bool:

@@ -1,0 +1,1 @@
+"""What everything rests on: errors, paths, the identity of a comparison, typed results. Imports nothing of the project."""

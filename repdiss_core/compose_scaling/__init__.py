@@ -1,1 +1,0 @@
-"""From what is stored of a family to the figures of section 5."""

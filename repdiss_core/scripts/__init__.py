@@ -1,0 +1,1 @@
+"""Scripts beside the dashboard: benchmarks, what ships, training of the bundled models."""

@@ -1,0 +1,1 @@
+"""Training of the bundled models; writes weights and facts into `repdiss_core/bundled/`."""

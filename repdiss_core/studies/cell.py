@@ -1,0 +1,211 @@
+"""What one cell of a map rests on: the numbers behind it, and the command that computes it again. Reads the cache, never computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from repdiss_core.base.comparison import Comparison
+from repdiss_core.data import BY, TYPED
+from repdiss_core.measures.reduction import REDUCTIONS, mean_interval, pseudo_values, reduce_hsic
+from repdiss_core.models import model_spec
+from repdiss_core.store.cache import Entry, ResultStore
+from repdiss_core.studies.common import CkaView, cka_panel
+from repdiss_core.studies.drawn import amount, how_cka
+from repdiss_core.studies.panels import MatrixPanel, load_hsic, load_stitch
+from repdiss_core.studies.presets import STITCH_PRESETS
+
+ESTIMATORS = ("unbiased", "biased", "sequence_aware")
+
+
+@dataclass(frozen=True, eq=False)
+class CellFacts:
+    """One cell of a map and what it rests on.
+
+    Args:
+        quantity: "CKA", "loss" or "penalty".
+        unit: what `sample` runs over: "batch" or "sequence".
+        f, g, layer_f, layer_g: model and layer of its row and of its column, layers counted from 1.
+        statistics: value, standard error, lower and upper end of the 95 % interval; NaN where there is none.
+        sample: (n,) the value of each batch (jackknife pseudo-values for a ratio of means) or sequence.
+        how, tokens: estimator and reduction, and how much data, in words.
+        command: the command line that computes the value again.
+        comparison: as it is stored, perhaps with f and g exchanged.
+        entry: the stored result.
+    """
+
+    quantity: str
+    unit: str
+    f: str
+    g: str
+    layer_f: int
+    layer_g: int
+    statistics: tuple[float, float, float, float]
+    sample: np.ndarray
+    how: str
+    tokens: str
+    command: str
+    comparison: Comparison
+    entry: Entry
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Versions, device, threads and date, as the entry holds them."""
+        return self.entry.meta.get("provenance", {})
+
+
+def cka_cell(store: ResultStore, panel: MatrixPanel, row: int, column: int, reduction: str, n_batches: int) -> CellFacts | None:
+    """The cell at (row, column), counted from 0, of a CKA map; None where nothing is stored.
+
+    Args:
+        n_batches: at most so many of the stored batches enter, as in the map.
+    """
+    batches, entry = load_hsic(store, panel.comparison, n_batches)
+    if batches is None or entry is None or batches.n_batches == 0:
+        return None
+    batches = batches.first(n_batches)
+    if panel.swapped:
+        batches = batches.transposed()
+    reduced = reduce_hsic(batches, reduction)
+    at = (row, column)
+    statistics = (reduced.values[at], reduced.standard_error[at], reduced.interval[0][at], reduced.interval[1][at])
+    data = panel.comparison.data
+    return CellFacts(
+        "CKA",
+        "batch",
+        panel.row_name,
+        panel.column_name,
+        row + 1,
+        column + 1,
+        tuple(map(float, statistics)),
+        pseudo_values(batches, reduction)[:, row, column],
+        how_cka(panel.comparison, reduction),
+        amount(batches.n_batches, data.sequences_per_batch, data.tokens_per_sequence),
+        cka_command(panel, reduction, batches.n_batches),
+        panel.comparison,
+        entry,
+    )
+
+
+def stitch_cell(store: ResultStore, comparison: Comparison, quantity: str) -> CellFacts | None:
+    """The cell of a map of stitches; None where it is not computed.
+
+    Args:
+        quantity: "loss" or "penalty".
+    """
+    result, entry = load_stitch(store, comparison)
+    if result is None or entry is None or not result.complete:
+        return None
+    sample = result.penalty if quantity == "penalty" else result.loss
+    data, layers = comparison.data, comparison.layer_pair
+    preset = stitch_preset_of(comparison)
+    how = f"phi = LayerNorm + affine, {STITCH_PRESETS[preset].label if preset else 'own settings'}"
+    how = "identity stitching (phi = id)" if comparison.measure == "identity_stitching" else how
+    return CellFacts(
+        quantity,
+        "sequence",
+        comparison.f.name,
+        comparison.g.name,
+        *layers,
+        mean_interval(sample),
+        sample,
+        how,
+        amount(int(comparison.setting("eval_batches", 0)), data.sequences_per_batch, data.tokens_per_sequence),
+        stitch_command(comparison),
+        comparison,
+        entry,
+    )
+
+
+def form_cell(store: ResultStore, form: Mapping[str, Any], row: int, column: int) -> CellFacts | None:
+    """The cell of a map in the form that exports have; None for maps that rest on more than one comparison a cell."""
+    comparison = form.get("comparison")
+    if isinstance(comparison, list):
+        return stitch_cell(store, Comparison.from_dict(comparison[row][column]), form["quantity"])
+    if comparison is None or form["values"] is None:
+        return None
+    panel = MatrixPanel(form["title"], Comparison.from_dict(comparison), form["transposed"], form["rows"], form["columns"])
+    return cka_cell(store, panel, row, column, form["reduction"], form["n_batches"])
+
+
+def cka_command(panel: MatrixPanel, reduction: str, n_batches: int) -> str:
+    """The command that computes a map's cells anew, from what its key holds."""
+    comparison = panel.comparison
+    dtype = {} if comparison.dtype == "float32" else {"dtype": comparison.dtype}
+    options = {
+        "measure": "cka",
+        **_data_options(comparison),
+        "estimator": comparison.setting("estimator", "unbiased"),
+        "reduction": reduction,
+        "flatten": comparison.setting("flatten", "token"),
+        "massive": comparison.setting("massive", "kept"),
+        "resid-mean": comparison.resid_mean,
+        **dtype,
+        "batches": n_batches,
+    }
+    return _command(panel.row_name, panel.column_name, options)
+
+
+def stitch_command(comparison: Comparison) -> str:
+    """The command that trains and evaluates one stitch anew."""
+    options = {"measure": comparison.measure, **_data_options(comparison), "layers": comparison.layer_pairs}
+    preset = stitch_preset_of(comparison)
+    options |= {"stitch": preset} if preset else {}
+    return _command(comparison.f.name, comparison.g.name, {**options, "batches": int(comparison.setting("eval_batches", 0))})
+
+
+def _data_options(comparison: Comparison) -> dict[str, Any]:
+    data = comparison.data
+    name = data.name.rpartition(BY)[0] or data.name
+    named = name if name.startswith(TYPED) else f"{name}/{data.split}"
+    return {"data": named, "tokens-per-batch": data.tokens_per_batch, "tokens-per-sequence": data.tokens_per_sequence}
+
+
+def _command(f: str, g: str, options: Mapping[str, Any]) -> str:
+    return f"python -m repdiss_core compare {f} {g} " + " ".join(f"--{name} {value}" for name, value in options.items()) + " --fresh"
+
+
+def stitch_preset_of(comparison: Comparison) -> str | None:
+    """The name of the preset that a stitch was trained with, None for own settings."""
+    fits = (name for name, preset in STITCH_PRESETS.items() if all(comparison.setting(n) == v for n, v in asdict(preset.settings).items()))
+    return next(fits, None)
+
+
+def view_of(comparison: Comparison, n_batches: int) -> CkaView:
+    """How a CKA comparison is read, as the settings of a page have it."""
+    return CkaView(
+        comparison.setting("estimator", "unbiased"),
+        comparison.setting("flatten", "token"),
+        comparison.resid_mean,
+        n_batches=n_batches,
+        dtype=comparison.dtype,
+        massive=comparison.setting("massive", "kept"),
+    )
+
+
+def by_estimator(facts: CellFacts, store: ResultStore) -> dict[str, tuple[MatrixPanel, dict[str, CellFacts | None]]]:
+    """The cell by estimator: the map it then belongs to, and by reduction the cell itself, None where it is not stored."""
+    n_batches = len(facts.sample)
+    found = {}
+    for estimator in ESTIMATORS:
+        view = replace(view_of(facts.comparison, n_batches), estimator=estimator)
+        panel = cka_panel(facts.f, facts.g, view, facts.comparison.data)
+        found[estimator] = (
+            panel,
+            {reduction: cka_cell(store, panel, facts.layer_f - 1, facts.layer_g - 1, reduction, n_batches) for reduction in REDUCTIONS},
+        )
+    return found
+
+
+def places(facts: CellFacts) -> tuple[str, str]:
+    """Where the row and the column of the cell are read, in words."""
+
+    def place(name: str, layer: int) -> str:
+        depth = model_spec(name).n_layers
+        where = "the embedding" if layer == 0 else f"after block {layer} of {depth}"
+        return f"{name}, layer {layer}: {facts.comparison.hook}, {where}"
+
+    return place(facts.f, facts.layer_f), place(facts.g, facts.layer_g)

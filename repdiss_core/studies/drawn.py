@@ -1,0 +1,235 @@
+"""From what is stored to a drawn figure: the same for a page and for the command line.
+
+`compose` loads a figure's part from the cache, draws it, and says in a caption what it rests on. It never computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from repdiss_core.base.comparison import Comparison
+from repdiss_core.models import model_spec
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.store.entries import origin_of
+from repdiss_core.studies import exports
+from repdiss_core.studies.caption import Caption
+from repdiss_core.studies.panels import CurveView, LearningCurve, MatrixView, load_curve, load_learning, load_matrix
+from repdiss_core.studies.paper import FigurePart
+from repdiss_core.studies.presets import STITCH_PRESETS, Preset
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from repdiss_core.plots.map_scale import MapStyle
+    from repdiss_core.plots.theme import Look, Spec
+
+ESTIMATOR_LABELS = {"unbiased": "unbiased CKA", "biased": "biased CKA", "sequence_aware": "sequence-aware CKA"}
+REDUCTION_LABELS = {"mean_of_ratios": "mean of ratios", "ratio_of_means": "ratio of means"}
+Blocks = tuple[tuple[int, int], ...]
+FLATTEN_LABELS = {"token": "tokens as rows", "sample": "sequences as rows"}
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A figure with all that a card shows of it.
+
+    Args:
+        complete: whether everything that was asked for is in it.
+        origin: "shipped", "local", "mixed" or None where nothing is stored.
+        stored_at: seconds since the epoch of the newest piece.
+        forms: its numbers as plain JSON types, for exports.
+        notes: sentences on cells without a value.
+    """
+
+    figure: go.Figure
+    caption: Caption
+    complete: bool
+    origin: str | None
+    stored_at: float | None
+    forms: list[dict[str, Any]]
+    notes: tuple[str, ...] = ()
+    matrices: tuple[MatrixView, ...] = field(default=())
+    curves: tuple[CurveView, ...] = field(default=())
+
+    @cached_property
+    def spec(self) -> Spec:
+        """The figure for the browser, made once."""
+        from repdiss_core.plots.theme import spec_of
+
+        return spec_of(self.figure)
+
+
+def compose_heatmaps(
+    store: ResultStore, part: FigurePart, look: Look, setting: Preset, reduction: str, n_batches: int,
+    state: str = "not computed yet", height: int = 380, relative: bool = False, style: MapStyle | None = None,
+) -> Drawn:  # fmt: skip
+    """A row of CKA maps on one colour scale; `compose_grid` of one row."""
+    return compose_grid(store, (part,), look, setting, reduction, n_batches, state, height, relative=relative, style=style)
+
+
+def compose_grid(
+    store: ResultStore, rows: tuple[FigurePart, ...], look: Look, setting: Preset, reduction: str, n_batches: int,
+    state: str = "not computed yet", height: int = 380, blocks_of: Callable[[str], Blocks] = lambda name: (), relative: bool = False,
+    style: MapStyle | None = None,
+) -> Drawn:  # fmt: skip
+    """Rows of CKA maps on one colour scale.
+
+    Args:
+        rows: a part a row.
+        state: what a map without values says, such as "computing".
+        height: of a row, in pixels.
+        blocks_of: the blocks of a model that its own map outlines.
+        relative: whether axes run over the fraction of the depth.
+        style: range of the colours, and whether values stand in the cells.
+    """
+    from repdiss_core.plots.layer_heatmap import heatmap_grid
+    from repdiss_core.plots.map_scale import USUAL_STYLE
+
+    loaded = [[load_matrix(store, panel, reduction, n_batches) for panel in part.panels] for part in rows]
+    views = [view for row in loaded for view in row]
+    panels = [[_panel(view, state, blocks_of, relative) for view in row] for row in loaded]
+    notes = tuple(dict.fromkeys(note for v in views if v.matrix for note in v.matrix.notes))
+    return Drawn(
+        heatmap_grid(panels, look, height=height, style=style or USUAL_STYLE), _map_caption(views, setting, reduction), all(v.complete for v in views),
+        origin_of([v.origin for v in views]), _newest([v.stored_at for v in views]), [exports.matrix_form(v) for v in views], notes,
+        matrices=tuple(views),
+    )  # fmt: skip
+
+
+def _panel(view: MatrixView, state: str, blocks_of: Callable[[str], Blocks], relative: bool) -> Any:
+    from repdiss_core.plots.layer_heatmap import HeatmapPanel
+
+    f, g = view.panel.row_name, view.panel.column_name
+    outlines = blocks_of(f) if f == g and view.matrix is not None else ()
+    return HeatmapPanel(
+        view.panel.title, f, g, model_spec(f).n_layers, model_spec(g).n_layers, view.matrix, state=state, outlines=outlines, relative=relative
+    )
+
+
+def _map_caption(views: list[MatrixView], setting: Preset, reduction: str) -> Caption:
+    comparison = views[0].panel.comparison
+    least = min(v.n_batches for v in views)
+    return Caption(
+        models=model_names([n for v in views for n in (v.panel.row_name, v.panel.column_name)]),
+        data=f"{comparison.data.name}, {comparison.data.split} split",
+        amount=amount(least, comparison.data.sequences_per_batch, comparison.data.tokens_per_sequence),
+        estimator=how_cka(comparison, reduction),
+        interval="95 % jackknife-t interval over batches" if least > 1 else "",
+        departures=setting.departures,
+    )
+
+
+def how_cka(comparison: Comparison, reduction: str) -> str:
+    """How CKA was read, for a caption."""
+    massive = {"kept": "", "normalised": "rows scaled to length 1"}.get(comparison.setting("massive", "kept"))
+    if massive is None:
+        massive = f"without tokens longer than {comparison.setting('massive_multiple'):g} times the median"
+    words = (
+        ESTIMATOR_LABELS[comparison.setting("estimator", "unbiased")], FLATTEN_LABELS[comparison.setting("flatten", "token")], massive,
+        REDUCTION_LABELS[reduction], f"{comparison.hook}, each token's mean over d_model {comparison.resid_mean}",
+        "" if comparison.dtype == "float32" else f"forward pass in {comparison.dtype}",
+    )  # fmt: skip
+    return ", ".join(word for word in words if word)
+
+
+def compose_curves(
+    store: ResultStore, parts: tuple[FigurePart, ...], look: Look, setting: Preset, quantity: str = "loss",
+    state: str = "not computed yet", height: int = 420,
+) -> Drawn:  # fmt: skip
+    """Loss or penalty by layer, a panel for each part (depth), with each model's own loss as a line."""
+    from repdiss_core.plots.layer_curve import CurvePanel, Reference, layer_curves
+    from repdiss_core.studies.common import kind
+
+    views = [[load_curve(store, spec, quantity) for spec in part.curves] for part in parts]
+    panels = []
+    for part, loaded in zip(parts, views, strict=True):
+        own = {n: loss for v in loaded if v.spec.role != "control" for n, loss in v.own_losses.items()} if quantity == "loss" else {}
+        curves = tuple(v.curve for v in loaded if v.curve is not None)
+        depth = max(len(spec.comparisons) for spec in part.curves)
+        references = tuple(Reference(f"{name} alone", loss, kind(name)) for name, loss in own.items())
+        panels.append(CurvePanel(part.title, depth, curves, references, state))
+    flat = [v for loaded in views for v in loaded]
+    return Drawn(
+        layer_curves(panels, look, quantity, height=height), _stitch_caption(flat, setting), all(v.complete for v in flat),
+        origin_of([v.origin for v in flat]), _newest([v.stored_at for v in flat]), [exports.curve_form(v) for v in flat], curves=tuple(flat),
+    )  # fmt: skip
+
+
+def compose_learning(
+    store: ResultStore, part: FigurePart, look: Look, setting: Preset, log_steps: bool = False,
+    state: str = "not computed yet", height: int = 340,
+) -> Drawn:  # fmt: skip
+    """The learning curve of each phi of one depth, a panel a layer."""
+    from repdiss_core.plots.learning_curve import LearningPanel, TrainingTrace, learning_curves
+
+    depth = max(len(spec.comparisons) for spec in part.curves)
+    by_layer: dict[int, list[LearningCurve]] = {layer: [] for layer in range(1, depth + 1)}
+    for spec in part.curves:
+        for curve in load_learning(store, spec):
+            by_layer.setdefault(curve.layer, []).append(curve)
+    panels = [
+        LearningPanel(
+            f"layer {layer}",
+            tuple(TrainingTrace(c.name, c.step, c.train_loss, {"role": c.role, "kind_f": c.kind_f, "kind_g": c.kind_g}) for c in curves),
+            state,
+        )
+        for layer, curves in by_layer.items()
+    ]
+    views = [load_curve(store, spec) for spec in part.curves]
+    curves = [c for found in by_layer.values() for c in found]
+    return Drawn(
+        learning_curves(panels, look, log_steps, height=height), _stitch_caption(views, setting), all(v.complete for v in views),
+        origin_of([v.origin for v in views]), _newest([v.stored_at for v in views]), [exports.learning_form(c) for c in curves], curves=tuple(views),
+    )  # fmt: skip
+
+
+def compose(
+    store: ResultStore, kind: str, parts: tuple[FigurePart, ...], look: Look, setting: Preset, *,
+    reduction: str = "mean_of_ratios", n_batches: int = 100, quantity: str = "loss", state: str = "not computed yet",
+) -> list[Drawn]:  # fmt: skip
+    """All cards of a figure, by its kind in `repdiss_core.studies.paper.FIGURES`."""
+    if kind == "heatmaps":
+        return [compose_heatmaps(store, part, look, setting, reduction, n_batches, state) for part in parts]
+    if kind == "grid":
+        return [compose_grid(store, parts, look, setting, reduction, n_batches, state, height=310)]
+    if kind == "curves":
+        return [compose_curves(store, parts, look, setting, quantity, state)]
+    return [compose_learning(store, part, look, setting, state=state) for part in parts]
+
+
+def _stitch_caption(views: list[CurveView], setting: Preset) -> Caption:
+    first = views[0].spec.comparisons[0]
+    eval_batches = int(first.setting("eval_batches", 0))
+    ways = [p for p in STITCH_PRESETS.values() if all(first.setting(n) == v for n, v in asdict(p.settings).items())]
+    identity = first.measure == "identity_stitching"
+    estimator = "identity stitching (phi = id)" if identity else f"phi = LayerNorm + affine, {ways[0].label if ways else 'own settings'}"
+    return Caption(
+        models=model_names([n for v in views for n in (v.spec.comparisons[0].f.name, v.spec.comparisons[0].g.name)]),
+        data=f"{first.data.name}: evaluated on the {first.data.split} split"
+        + ("" if identity else f", phi trained on the {first.setting('phi_split')} split"),
+        amount=amount(eval_batches, first.data.sequences_per_batch, first.data.tokens_per_sequence),
+        estimator=estimator,
+        interval="95 % t interval over evaluation sequences",
+        departures=((ways[0].note,) if ways and not identity else ()) + setting.departures[:2],
+    )
+
+
+def model_names(names: Iterable[str]) -> str:
+    """Models for a caption, once each."""
+    once = list(dict.fromkeys(names))
+    ours = all(model_spec(name).source == "bundled" for name in once)
+    return ", ".join(once) + (" (small models trained by us)" if ours else "")
+
+
+def amount(n_batches: int, sequences: int, tokens: int) -> str:
+    """How much data, for a caption; empty for none."""
+    thin = "\u2009"
+    total = f"{n_batches * sequences * tokens:,}".replace(",", thin)
+    return f"{n_batches} batches × {sequences} sequences × {tokens} tokens = {total} tokens" if n_batches else ""
+
+
+def _newest(times: list[float | None]) -> float | None:
+    return max((t for t in times if t is not None), default=None)

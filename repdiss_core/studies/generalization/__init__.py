@@ -1,0 +1,1 @@
+"""Section 4 of the paper: classifiers that generalize and classifiers that use a heuristic."""

@@ -1,0 +1,217 @@
+"""Figure 8 and what the paper left open: distances between models, their map and tree, clusters, and the models in the plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repdiss_core.analysis import clustering
+from repdiss_core.analysis.groups import PermutationTest, permutation_test, unordered_pair_values
+from repdiss_core.studies.caption import Caption
+from repdiss_core.studies.drawn import Drawn
+from repdiss_core.studies.generalization import words
+from repdiss_core.studies.generalization.fig2_fig7_curves import NAMES, drawn, progress
+from repdiss_core.studies.generalization.stored import KEPT, Loaded
+
+if TYPE_CHECKING:
+    from repdiss_core.plots.theme import Look
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """How well one way of clustering the two groups' models into two found the ranking split.
+
+    Args:
+        silhouette: of the two clusters found.
+        agreement: adjusted Rand index with the split into generalizing and heuristic.
+        p: how often a random relabelling agrees as well.
+    """
+
+    method: str
+    silhouette: float
+    agreement: float
+    p: float
+    sizes: tuple[int, ...]
+
+
+@lru_cache(maxsize=KEPT)
+def distance_test(loaded: Loaded, set_name: str) -> PermutationTest | None:
+    """Whether distances within groups differ from those between (negative: smaller within)."""
+    distance = group_distance(loaded, set_name)
+    return None if distance is None else permutation_test(distance[:, :, None], loaded.groups.is_top)
+
+
+def group_distance(loaded: Loaded, set_name: str) -> np.ndarray | None:
+    """(2k, 2k) distances between the groups' models, the generalizing ones first."""
+    whole = loaded.distance(set_name)
+    if whole is None:
+        return None
+    chosen = [loaded.cka[set_name].models.index(name) for name in loaded.groups.models]
+    return whole[np.ix_(chosen, chosen)]
+
+
+@lru_cache(maxsize=KEPT)
+def clusterings(loaded: Loaded, set_name: str) -> tuple[Clustering, ...]:
+    """The three methods with two clusters of the groups' models; empty where a distance is missing."""
+    distance = group_distance(loaded, set_name)
+    if distance is None:
+        return ()
+    wanted = loaded.groups.is_top.astype(int)
+    found = []
+    for method in clustering.METHODS:
+        labels = clustering.cluster(distance, 2, method)
+        sizes = tuple(sorted((int(n) for n in np.bincount(labels)), reverse=True))
+        scores = (
+            clustering.silhouette(distance, labels),
+            clustering.adjusted_rand_index(labels, wanted),
+            clustering.chance_of_agreement(labels, wanted),
+        )
+        found.append(Clustering(method, *scores, sizes))
+    return tuple(found)
+
+
+def compose_distances(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = "not computed yet") -> Drawn:
+    """Figure 8: distances of the pairs of each kind, a panel a set."""
+    from repdiss_core.plots.model_distance import DistancePanel, distance_groups
+
+    panels, forms = [], []
+    for name in sets:
+        distance = group_distance(loaded, name)
+        kinds = {} if distance is None else unordered_pair_values(distance, loaded.groups.is_top)
+        ordered = [kind for kind in ("top_top", "top_bottom", "bottom_bottom") if kind in kinds]
+        groups = tuple((NAMES[kind].replace(" – ", " –\n"), kind, kinds[kind]) for kind in ordered)
+        panels.append(DistancePanel(words.SHORT_SETS[name], groups, progress(state, loaded.cka[name].origin, "pairs")))
+        forms += distance_forms(loaded, name, kinds)
+    tests = [(name, distance_test(loaded, name)) for name in sets]
+    told = "; ".join(f"{words.SHORT_SETS[n].lower()}: gap {t.effect[0]:+.3f}, p {t.p[0]:.3f}" for n, t in tests if t is not None)
+    caption = Caption(
+        models=words.models_words(loaded),
+        data=words.sets_words(sets),
+        amount=f"{words.chunks_words(loaded, sets)} · {loaded.groups.n_pairs} pairs of models",
+        estimator=f"equation (2): root of the sum over layers of arccos(CKA)²; {words.features_words(loaded.params)}",
+        interval=f"within minus between, permutation of models: {told}" if told else "",
+        departures=words.departures_words(loaded.params),
+    )
+    return drawn(distance_groups(panels, look), caption, [loaded.cka[name].origin for name in sets], forms)
+
+
+def distance_forms(loaded: Loaded, set_name: str, kinds: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Figure 8 as plain JSON types: a form a kind of pairs with every distance, and one for the gap and the clusters."""
+    forms: list[dict[str, Any]] = []
+    pairs = unordered_pair_values(_pair_numbers(loaded), loaded.groups.is_top)
+    for kind, values in kinds.items():
+        names = [[loaded.groups.models[int(i)] for i in pair] for pair in pairs[kind]]
+        form = words.curve_form(loaded, set_name, "distance", kind, [f for f, _ in names], values, None, np.full((2, len(values)), np.nan))
+        forms.append(
+            form
+            | {
+                "measure": "cka_distance",
+                "unit": "radians",
+                "column_labels": [g for _, g in names],
+                "n_pairs": len(values),
+                "mean": float(values.mean()),
+            }
+        )
+    test = distance_test(loaded, set_name)
+    if test is not None:
+        form = words.curve_form(loaded, set_name, "distance", "within minus between", ["all"], test.effect, None, np.full((2, 1), np.nan))
+        found = [
+            {"method": c.method, "silhouette": c.silhouette, "adjusted_rand_index": c.agreement, "p": c.p, "sizes": list(c.sizes)}
+            for c in clusterings(loaded, set_name)
+        ]
+        forms.append(form | {"measure": "cka_distance", "p": test.p.tolist(), "n_splits": test.n_splits, "exact": test.exact, "clustering": found})
+    return forms
+
+
+def _pair_numbers(loaded: Loaded) -> np.ndarray:
+    """(2k, 2k, 2) the numbers of the two models of each pair."""
+    m = len(loaded.groups.models)
+    return np.stack(np.meshgrid(np.arange(m), np.arange(m), indexing="ij"), axis=-1)
+
+
+def compose_map(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = "not computed yet") -> Drawn:
+    """The distance matrix of the whole population in the order of its tree, a panel a set."""
+    from repdiss_core.plots.model_distance import MapPanel, distance_maps
+
+    panels = []
+    for name in sets:
+        found, distance = loaded.cka[name], loaded.distance(name)
+        if distance is None:
+            panels.append(MapPanel(words.SHORT_SETS[name], state=progress(state, found.origin, "pairs")))
+            continue
+        tree = clustering.dendrogram(distance)
+        panels.append(
+            MapPanel(
+                words.SHORT_SETS[name],
+                found.models,
+                distance,
+                tree.leaves,
+                tree.branches,
+                _accuracy(loaded, found.models),
+                _groups(loaded, found.models),
+            )
+        )
+    caption = Caption(
+        models=f"all {len(loaded.overlap_accuracy)} models of the population",
+        data=words.sets_words(sets),
+        amount=words.chunks_words(loaded, sets),
+        estimator=f"equation (2), {words.features_words(loaded.params)}; tree by average linkage; strip: accuracy on lexical overlap",
+        departures=("The paper did not cluster its models (its Limitations); this map is ours.",),
+    )
+    return drawn(distance_maps(panels, look), caption, [loaded.cka[name].origin for name in sets], [_matrix_form(loaded, name) for name in sets])
+
+
+def compose_points(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = "not computed yet") -> Drawn:
+    """The models in the plane by metric scaling of their distances, coloured by lexical-overlap accuracy."""
+    from repdiss_core.plots.model_distance import PointPanel, model_points
+
+    panels, stresses = [], []
+    for name in sets:
+        found, distance = loaded.cka[name], loaded.distance(name)
+        if distance is None:
+            panels.append(PointPanel(words.SHORT_SETS[name], state=progress(state, found.origin, "pairs")))
+            continue
+        points, stress = clustering.metric_mds(distance)
+        stresses.append(f"{words.SHORT_SETS[name].lower()} {stress:.2f}")
+        panels.append(
+            PointPanel(words.SHORT_SETS[name], found.models, points, _accuracy(loaded, found.models), _groups(loaded, found.models), stress)
+        )
+    caption = Caption(
+        models=f"all {len(loaded.overlap_accuracy)} models of the population; circles: the {loaded.groups.k} generalizing, squares: the {loaded.groups.k} heuristic; small diamonds: between",
+        data=words.sets_words(sets),
+        estimator="metric multidimensional scaling of equation (2)",
+        interval=f"stress (0: the plane holds all distances): {', '.join(stresses)}" if stresses else "",
+        departures=("The paper has no such map.",),
+    )
+    return drawn(model_points(panels, look), caption, [loaded.cka[name].origin for name in sets], [_matrix_form(loaded, name) for name in sets])
+
+
+def _matrix_form(loaded: Loaded, set_name: str) -> dict[str, Any]:
+    distance, models = loaded.distance(set_name), list(loaded.cka[set_name].models)
+    blank = [[None] * len(models) for _ in models]
+    form = {
+        "title": f"distances, {words.SHORT_SETS[set_name].lower()}",
+        "measure": "cka_distance",
+        "rows": "",
+        "columns": set_name,
+        "row_labels": models,
+        "column_labels": models,
+    }
+    form |= {
+        "unit": "radians",
+        "standard_error": blank,
+        "interval": {"level": 0.95, "lower": blank, "upper": blank},
+        "provenance": words.provenance(loaded),
+    }
+    return form | {"values": None if distance is None else distance.tolist()}
+
+
+def _accuracy(loaded: Loaded, models: tuple[str, ...]) -> np.ndarray:
+    return np.array([loaded.overlap_accuracy[name] for name in models])
+
+
+def _groups(loaded: Loaded, models: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple("top" if name in loaded.groups.top else "bottom" if name in loaded.groups.bottom else "other" for name in models)

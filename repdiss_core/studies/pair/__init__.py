@@ -1,0 +1,1 @@
+"""Any two models: maps, their difference, stitches."""

@@ -1,0 +1,179 @@
+"""B − A: two results of the same shape on one scale, and their difference with its interval. Reads the cache, never computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repdiss_core.base.comparison import DataId
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.results import LayerMatrix
+from repdiss_core.measures.reduction import pseudo_values, t_quantile
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.store.entries import origin_of
+from repdiss_core.studies import exports
+from repdiss_core.studies.caption import Caption
+from repdiss_core.studies.drawn import Drawn, amount, how_cka
+from repdiss_core.studies.panels import MatrixPanel, load_hsic, load_matrix
+
+if TYPE_CHECKING:
+    from repdiss_core.plots.map_scale import MapStyle
+    from repdiss_core.plots.theme import Look
+
+EMPTY = "not computed yet"
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One side of a difference.
+
+    Args:
+        quantity: "CKA", "loss" or "penalty".
+        f, g, depth_f, depth_g: models of rows and columns, and their layers.
+        matrix: the values; None where nothing is stored.
+        sample: (n, L_f, L_g) values of each batch or sequence; None where nothing is stored.
+        unit: "batch" or "sequence".
+        data: the stream that the sample runs over.
+        how: estimator and reduction in words.
+        form: the map as exports have it.
+        complete, origin, stored_at: as of a `Drawn`.
+    """
+
+    quantity: str
+    f: str
+    g: str
+    depth_f: int
+    depth_g: int
+    matrix: LayerMatrix | None
+    sample: np.ndarray | None
+    unit: str
+    data: DataId
+    how: str
+    form: dict[str, Any]
+    complete: bool
+    origin: str | None
+    stored_at: float | None
+
+
+def measured_cka(store: ResultStore, panel: MatrixPanel, depths: tuple[int, int], reduction: str, n_batches: int) -> Measured:
+    """A CKA map with the values of its batches."""
+    view = load_matrix(store, panel, reduction, n_batches)
+    batches, _ = load_hsic(store, panel.comparison, n_batches)
+    sample = None
+    if view.matrix is not None and batches is not None:
+        sample = pseudo_values(batches.first(n_batches), reduction)
+        sample = sample.transpose(0, 2, 1) if panel.swapped else sample
+    return Measured(
+        "CKA",
+        panel.row_name,
+        panel.column_name,
+        *depths,
+        view.matrix,
+        sample,
+        "batch",
+        panel.comparison.data,
+        how_cka(panel.comparison, reduction),
+        exports.matrix_form(view),
+        view.complete,
+        view.origin,
+        view.stored_at,
+    )
+
+
+def is_paired(a: Measured, b: Measured) -> bool:
+    """Whether both rest on the same batches or sequences, so that their noise is shared and goes out of the difference."""
+    return a.sample is not None and b.sample is not None and (a.unit, a.data, len(a.sample)) == (b.unit, b.data, len(b.sample))
+
+
+def difference(a: Measured, b: Measured) -> LayerMatrix | None:
+    """B − A, cell by cell, with a 95 % t interval: over paired batches (or sequences) where both have the same, else from both standard errors.
+
+    Unpaired, the standard error is sqrt(se_A² + se_B²) and the t quantile that of the smaller sample, which is conservative.
+
+    Raises:
+        UserError: different quantities, or maps of different shapes.
+    """
+    if a.quantity != b.quantity:
+        raise UserError(f"A shows {a.quantity} and B {b.quantity}, which cannot be subtracted. Choose the same measure for both.")
+    if (a.depth_f, a.depth_g) != (b.depth_f, b.depth_g):
+        raise UserError(
+            f"A has {a.depth_f} × {a.depth_g} layers and B {b.depth_f} × {b.depth_g}, which cannot be subtracted cell by cell. "
+            "Choose models of the same depths for both."
+        )
+    if a.matrix is None or b.matrix is None or a.sample is None or b.sample is None:
+        return None
+    values = b.matrix.values - a.matrix.values
+    n = min(len(a.sample), len(b.sample))
+    if is_paired(a, b) and n > 1:
+        error = (b.sample - a.sample).std(axis=0, ddof=1) / np.sqrt(n)
+    else:
+        error = np.sqrt(a.matrix.standard_error**2 + b.matrix.standard_error**2)
+    half = t_quantile(0.975, n - 1) * error if n > 1 else np.full_like(error, np.nan)
+    return LayerMatrix(values, error, np.stack([values - half, values + half]), n, a.matrix.row_labels, a.matrix.column_labels)
+
+
+def compose_difference(a: Measured, b: Measured, look: Look, style: MapStyle, relative: bool, state: str = EMPTY, height: int = 370) -> Drawn:
+    """A, B and B − A in a row, the difference on a diverging scale centred on 0."""
+    from repdiss_core.plots.layer_heatmap import CKA_SCALE, DIFFERENCE_SCALE, LOSS_SCALE, PENALTY_SCALE, HeatmapPanel, heatmap_grid
+
+    found = difference(a, b)
+    scale = {"CKA": CKA_SCALE, "loss": LOSS_SCALE, "penalty": PENALTY_SCALE}[a.quantity]
+    panels = [
+        HeatmapPanel(name, one.f, one.g, one.depth_f, one.depth_g, one.matrix, state=state, relative=relative) for name, one in (("A", a), ("B", b))
+    ]
+    rows, columns = _sides(a, b)
+    own = replace(DIFFERENCE_SCALE, unit=a.unit)
+    panels.append(HeatmapPanel("B − A", rows, columns, a.depth_f, a.depth_g, found, state=state, relative=relative, scale=own))
+    forms = [{**a.form, "title": "A"}, {**b.form, "title": "B"}, difference_form(a, b, found)]
+    times = [one.stored_at for one in (a, b) if one.stored_at]
+    origin = origin_of([a.origin, b.origin])
+    return Drawn(
+        heatmap_grid([panels], look, scale, height, style), _caption(a, b), a.complete and b.complete, origin, max(times, default=None), forms
+    )
+
+
+def _sides(a: Measured, b: Measured) -> tuple[str, str]:
+    """The models of rows and of columns: one name where both results have the same."""
+    rows, columns = (first if first == second else f"{first} | {second}" for first, second in ((a.f, b.f), (a.g, b.g)))
+    return rows, columns
+
+
+def difference_form(a: Measured, b: Measured, found: LayerMatrix | None) -> dict[str, Any]:
+    """The difference as plain JSON types; NaN becomes null."""
+    rows, columns = _sides(a, b)
+    labels = {"title": "B − A", "quantity": f"B − A of {a.quantity}", "rows": rows, "columns": columns}
+    if found is None:
+        return {**labels, "values": None}
+
+    def plain(array: np.ndarray) -> list[list[float | None]]:
+        return [[float(v) if np.isfinite(v) else None for v in row] for row in array]
+
+    return {
+        **labels,
+        "row_labels": list(found.row_labels),
+        "column_labels": list(found.column_labels),
+        "values": plain(found.values),
+        "standard_error": plain(found.standard_error),
+        "interval": {"level": 0.95, "lower": plain(found.interval[0]), "upper": plain(found.interval[1])},
+        "n_batches" if a.unit == "batch" else "n_sequences": found.n_batches,
+        "paired": is_paired(a, b),
+        "provenance": {name: {k: one.form.get(k) for k in ("comparison", "reduction", "provenance")} for name, one in (("A", a), ("B", b))},
+    }
+
+
+def _caption(a: Measured, b: Measured) -> Caption:
+    units = "batches" if a.unit == "batch" else "sequences"
+    data = list(dict.fromkeys(f"{one.data.name}, {one.data.split} split" for one in (a, b)))
+    paired = (
+        f"95 % t interval of the difference over the same {units} in both" if is_paired(a, b) else "95 % interval of the difference, A and B unpaired"
+    )
+    most = max((len(one.sample) for one in (a, b) if one.sample is not None and one.unit == "batch"), default=0)
+    return Caption(
+        models=f"A: {a.f} × {a.g}; B: {b.f} × {b.g}",
+        data="; ".join(data),
+        amount=amount(most, a.data.sequences_per_batch, a.data.tokens_per_sequence),
+        estimator="; ".join(dict.fromkeys((a.how, b.how))),
+        interval=paired if a.matrix is not None and b.matrix is not None else "",
+    )

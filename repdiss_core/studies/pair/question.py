@@ -1,0 +1,46 @@
+"""Any two models: the maps within each and between them, and stitches from one into the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from repdiss_core.base.errors import UserError
+from repdiss_core.models import model_spec
+from repdiss_core.studies.common import CkaView, cka_panel, data_id, resid_mean_of, same_layer_curve
+from repdiss_core.studies.panels import CurveSpec, MatrixPanel
+from repdiss_core.studies.presets import Preset
+
+
+def check_pair(name_f: str, name_g: str, data: str) -> None:
+    """Raise a `UserError` unless both models read the same tokens and the data is cut by that tokenizer."""
+    spec_f, spec_g = model_spec(name_f), model_spec(name_g)
+    if spec_f.tokenizer != spec_g.tokenizer:
+        raise UserError(
+            f"{name_f} and {name_g} have different tokenizers, so the same text gives them different tokens. "
+            f"Choose two models of one tokenizer (data: {data})."
+        )
+
+
+def pair_panels(name_f: str, name_g: str, view: CkaView, setting: Preset) -> tuple[MatrixPanel, ...]:
+    """Within f, within g, and between (rows f, columns g); one map alone where f is g."""
+    check_pair(name_f, name_g, setting.data)
+    data = data_id(setting, setting.eval_split, model=name_f)
+    view = replace(view, resid_mean=resid_mean_of(view, name_f, name_g))  # the same in all three maps
+    within = cka_panel(name_f, name_f, view, data, f"Within {name_f}")
+    if name_f == name_g:
+        return (within,)
+    return (
+        within,
+        cka_panel(name_g, name_g, view, data, f"Within {name_g}"),
+        cka_panel(name_f, name_g, view, data, "Between the two"),
+    )
+
+
+def pair_curves(name_f: str, name_g: str, setting: Preset, stitch: str, measure: str = "stitching") -> tuple[CurveSpec, ...]:
+    """f into g and g into f after each layer that both have; one curve alone where f is g."""
+    check_pair(name_f, name_g, setting.data)
+    role = "identical" if name_f == name_g else "stitch"
+    forward = same_layer_curve(f"{name_f} → {name_g}", name_f, name_g, role, setting, stitch, measure)
+    if name_f == name_g:
+        return (forward,)
+    return (forward, same_layer_curve(f"{name_g} → {name_f}", name_g, name_f, role, setting, stitch, measure))

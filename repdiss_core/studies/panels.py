@@ -1,0 +1,212 @@
+"""What a figure is made of, and how its pieces are read from the cache.
+
+A panel says which comparison it shows; loading it never computes. What is missing is asked of `repdiss_core.runs.jobs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from repdiss_core.base.comparison import Comparison, Request
+from repdiss_core.base.results import BatchHsic, LayerCurve, LayerMatrix, StitchResult
+from repdiss_core.measures.reduction import mean_interval, reduce_hsic
+from repdiss_core.store.cache import Entry, ResultStore
+
+
+@dataclass(frozen=True)
+class MatrixPanel:
+    """One heatmap: rows are layers of `row_name`, columns layers of `column_name`.
+
+    Args:
+        swapped: the canonical comparison stands the other way round, so that its values are transposed.
+    """
+
+    title: str
+    comparison: Comparison
+    swapped: bool
+    row_name: str
+    column_name: str
+
+
+@dataclass(frozen=True)
+class CurveSpec:
+    """One curve over layers: a stitch at each layer.
+
+    Args:
+        name: label such as "solu → gelu".
+        comparisons: one stitch a layer, in the order of the layers.
+        role: "stitch" (the paper's), "identical" (its baselines) or "control" (same activation, other seed).
+        kind_f, kind_g: activation functions of the bottom and the top model.
+    """
+
+    name: str
+    comparisons: tuple[Comparison, ...]
+    role: str
+    kind_f: str
+    kind_g: str
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixView:
+    """A heatmap as far as it is known.
+
+    Args:
+        matrix: None where nothing is stored yet.
+        n_batches, wanted: batches behind the matrix, and asked for.
+        origin: "shipped", "imported", "local" or None.
+        stored_at: seconds since the epoch.
+    """
+
+    panel: MatrixPanel
+    matrix: LayerMatrix | None
+    n_batches: int
+    wanted: int
+    origin: str | None
+    stored_at: float | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all batches that were asked for are there."""
+        return self.n_batches >= self.wanted
+
+
+@dataclass(frozen=True, eq=False)
+class CurveView:
+    """A curve as far as it is known; `missing` names the layers of f that have no value yet."""
+
+    spec: CurveSpec
+    curve: LayerCurve | None
+    missing: tuple[int, ...]
+    origin: str | None
+    stored_at: float | None
+    own_losses: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every layer is there."""
+        return not self.missing
+
+
+@dataclass(frozen=True, eq=False)
+class LearningCurve:
+    """Training loss of one phi: `step` and `train_loss` are (n_points,)."""
+
+    name: str
+    layer: int
+    step: np.ndarray
+    train_loss: np.ndarray
+    steps: int
+    role: str
+    kind_f: str
+    kind_g: str
+
+
+def find(store: ResultStore, comparison: Comparison, n_batches: int = 0) -> Entry | None:
+    """The entry that serves best: the local one if it reaches what is wanted, else the one that reaches further."""
+    local, shipped = store.get_local(comparison.key), store.get_shipped(comparison.key)
+    if local is None or shipped is None:
+        return local or shipped
+    wanted = n_batches or int(comparison.setting("steps", 0)) + 1
+    return local if _extent(local) >= min(wanted, _extent(shipped)) else shipped
+
+
+def load_hsic(store: ResultStore, comparison: Comparison, n_batches: int = 0) -> tuple[BatchHsic | None, Entry | None]:
+    """Per-batch HSIC values of a CKA comparison, with the entry they come from."""
+    entry = find(store, comparison, n_batches)
+    if entry is None:
+        return None, None
+    return BatchHsic.from_arrays(entry.arrays, tuple(entry.meta.get("notes", ()))), entry
+
+
+def load_matrix(store: ResultStore, panel: MatrixPanel, reduction: str, n_batches: int) -> MatrixView:
+    """The heatmap of a panel from whatever batches are stored, at most `n_batches` of them."""
+    batches, entry = load_hsic(store, panel.comparison, n_batches)
+    if batches is None or entry is None or batches.n_batches == 0:
+        return MatrixView(panel, None, 0, n_batches, None, None)
+    batches = batches.first(n_batches)
+    if panel.swapped:
+        batches = batches.transposed()
+    reduced = reduce_hsic(batches, reduction)
+    provenance = {**entry.meta.get("provenance", {}), "reduction": reduction, "origin": entry.origin, "key": entry.key}
+    provenance |= {"comparison": panel.comparison.to_dict(), "tokens": int(batches.n_tokens.sum())}
+    matrix = LayerMatrix(reduced.values, reduced.standard_error, reduced.interval, reduced.n_batches, notes=reduced.notes, provenance=provenance)
+    return MatrixView(panel, matrix, batches.n_batches, n_batches, entry.origin, entry.stored_at)
+
+
+def load_stitch(store: ResultStore, comparison: Comparison) -> tuple[StitchResult | None, Entry | None]:
+    """A stitch as far as it was computed: its learning curve may stand before its loss does."""
+    entry = find(store, comparison)
+    if entry is None:
+        return None, None
+    return StitchResult.from_arrays(entry.arrays, entry.meta), entry
+
+
+def load_curve(store: ResultStore, spec: CurveSpec, quantity: str = "loss") -> CurveView:
+    """A curve of Figure 1 from the stitches that are stored.
+
+    Args:
+        quantity: "loss" of the stitched model, or "penalty" against g's own loss on the same sequences; both in
+            nats a token, with the standard error and the t interval over evaluation sequences.
+    """
+    found = [(c, *load_stitch(store, c)) for c in spec.comparisons]
+    done = [(c, r, e) for c, r, e in found if r is not None and e is not None and r.complete]
+    missing = tuple(c.layer_pair[0] for c, r, _ in found if r is None or not r.complete)
+    if not done:
+        return CurveView(spec, None, missing, None, None)
+    samples = [r.loss if quantity == "loss" else r.penalty for _, r, _ in done]
+    statistics = [mean_interval(sample) for sample in samples]
+    mean, error, low, high = (np.array(column) for column in zip(*statistics, strict=True))
+    last = max(done, key=lambda item: item[2].stored_at)
+    curve = LayerCurve(
+        spec.name,
+        np.array([c.layer_pair[0] for c, _, _ in done]),
+        mean,
+        error,
+        np.stack([low, high]),
+        style={"role": spec.role, "kind_f": spec.kind_f, "kind_g": spec.kind_g},
+        provenance={
+            **last[1].provenance,
+            "quantity": quantity,
+            "n_sequences": int(last[1].loss.size),
+            "comparisons": [c.to_dict() for c, _, _ in done],
+            "closed_form": [_closed_form(r, quantity) for _, r, _ in done],
+        },
+    )
+    own = {last[0].f.name: float(last[1].loss_f.mean()), last[0].g.name: float(last[1].loss_g.mean())}
+    origins = {e.origin for _, _, e in done}
+    origin = origins.pop() if len(origins) == 1 else "local"
+    return CurveView(spec, curve, missing, origin, last[2].stored_at, own)
+
+
+def load_learning(store: ResultStore, spec: CurveSpec) -> list[LearningCurve]:
+    """The learning curves of a curve's stitches, those in training included."""
+    curves = []
+    for comparison in spec.comparisons:
+        result, _ = load_stitch(store, comparison)
+        if result is not None and result.step.size:
+            curves.append(LearningCurve(spec.name, result.layer_f, result.step, result.train_loss, result.steps, spec.role, spec.kind_f, spec.kind_g))
+    return curves
+
+
+def request_for(comparisons: Iterable[Comparison], n_batches: int) -> Request:
+    """A request of distinct comparisons."""
+    return Request(tuple({c.key: c for c in comparisons}.values()), n_batches)
+
+
+def _extent(entry: Entry) -> int:
+    """Batches of a CKA entry; steps done of a stitch (1 more once it is evaluated)."""
+    if "cross" in entry.arrays:
+        return int(entry.arrays["cross"].shape[0])
+    plain: dict[str, Any] = entry.meta
+    return int(plain.get("steps_done", 0)) + int(entry.arrays["loss"].size > 0)
+
+
+def _closed_form(result: StitchResult, quantity: str) -> float | None:
+    if not result.loss_closed_form.size:
+        return None
+    loss = result.loss_closed_form
+    return float((loss if quantity == "loss" else loss - result.loss_g).mean())

@@ -1,0 +1,94 @@
+"""The maps of section 5: the family at a glance, all its layers, a chosen pair, and Figures 3, 9 and 10."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from repdiss_core.plots.map_scale import USUAL_STYLE, MapStyle
+from repdiss_core.plots.theme import Look
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.drawn import Blocks, Drawn, compose_grid
+from repdiss_core.studies.paper import FigurePart, figure_parts
+from repdiss_core.studies.scaling import words
+from repdiss_core.studies.scaling.question import pair_panel, short_name
+from repdiss_core.studies.scaling.stored import Loaded, blocks
+
+GRID_HEIGHT = 310
+
+
+def compose_overview(loaded: Loaded, look: Look, state: str) -> Drawn:
+    """Model × model, each cell the mean of a map."""
+    from repdiss_core.plots.family_matrix import overview
+
+    names = [short_name(name) for name in loaded.maps.members]
+    means = loaded.maps.means()
+    caption = words.caption(loaded, f"{len(names)} members", "mean of the map of two models; within a model over pairs of different layers")
+    return drawn(loaded, overview(names, means, look, state=state), caption, [words.matrix_form(loaded, "mean CKA of two models", names, means)])
+
+
+def compose_all_layers(loaded: Loaded, look: Look, state: str) -> Drawn:
+    """Every layer of every member against every other."""
+    from repdiss_core.plots.family_matrix import all_layers
+
+    maps = loaded.maps
+    values, error = maps.whole()
+    names = [short_name(name) for name in maps.members]
+    layers = [f"{name}:{layer}" for name, depth in zip(names, maps.depths, strict=True) for layer in range(1, depth + 1)]
+    caption = words.caption(loaded, f"{len(names)} members", f"{len(layers)} layers, each against all", "standard errors over batches on hover")
+    return drawn(
+        loaded,
+        all_layers(names, maps.depths, values, error, look, state=state),
+        caption,
+        [words.matrix_form(loaded, "CKA of all layers", layers, values, error)],
+    )
+
+
+def compose_pair(
+    store: ResultStore, loaded: Loaded, f: str, g: str, look: Look, relative: bool, state: str, height: int = 400, style: MapStyle = USUAL_STYLE
+) -> Drawn:
+    """Within f, within g and between (rows f, columns g); one map alone where f is g."""
+    params = loaded.params
+    pairs = ((f, f),) if f == g else ((f, f), (g, g), (f, g))
+    part = FigurePart("", panels=tuple(pair_panel(params, *pair) for pair in pairs))
+    return _grid(store, loaded, (part,), look, relative, state, height, style)
+
+
+def compose_figure(
+    store: ResultStore,
+    loaded: Loaded,
+    figure_id: str,
+    look: Look,
+    relative: bool = False,
+    state: str = "not computed yet",
+    style: MapStyle = USUAL_STYLE,
+) -> Drawn:
+    """Figure 3, 9 or 10 for the chosen family."""
+    return _grid(store, loaded, figure_parts(figure_id, loaded.params), look, relative, state, GRID_HEIGHT, style)
+
+
+def _grid(
+    store: ResultStore, loaded: Loaded, parts: tuple[FigurePart, ...], look: Look, relative: bool, state: str, height: int, style: MapStyle
+) -> Drawn:
+    view = loaded.params.cka
+    setting = loaded.params.preset
+    return compose_grid(
+        store, parts, look, setting, view.reduction, view.n_batches, state, height, lambda name: outlined(loaded, name), relative, style
+    )
+
+
+def outlined(loaded: Loaded, name: str) -> Blocks:
+    """The blocks of a member, none where none were found or the question cannot be asked."""
+    found = blocks(loaded, name)
+    return () if isinstance(found, str) else found.segmentation.blocks
+
+
+def drawn(loaded: Loaded, figure: object, caption: object, forms: list[dict]) -> Drawn:
+    """A figure that rests on the whole family."""
+    origin = loaded.maps.origin
+    return Drawn(figure, caption, loaded.maps.complete, origin.name, origin.stored_at, forms)
+
+
+def changed_cells(kept: Loaded, other: Loaded) -> float:
+    """The largest change of any cell of any map of two treatments of massive tokens; NaN where no map is in both."""
+    found = [np.abs(one.mean - other.maps.pairs[pair].mean).max() for pair, one in kept.maps.pairs.items() if pair in other.maps.pairs]
+    return float(max(found)) if found else float("nan")
