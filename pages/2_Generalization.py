@@ -28,7 +28,10 @@ with told_in_a_sentence():
     cards.one_of(distance_map, plane)
     f, g = model_strip(data)
     if NONE in (f, g) or f == g:
-        st.info("Choose two different models to compare them layer by layer: click them above, or use the two lists.", icon=":material/info:")
+        st.info(
+            "Choose two different models to compare them layer by layer: click them above, or use the two lists.",
+            icon=":material/info:",
+        )
     else:
         for card in cards.pair_cards(params, f, g):
             figure_card(card)

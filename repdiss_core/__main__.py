@@ -58,7 +58,11 @@ def main(arguments: list[str] | None = None) -> int:
         if os.environ.get("REPDISS_TRACEBACK", "") not in ("", "0"):
             raise
         hint = "Check the folders that you named" if isinstance(error, OSError) else "Please report it"
-        _say(redacted(f"an unexpected fault ({told(error)}). What was finished is kept. {hint}; REPDISS_TRACEBACK=1 shows where it arose."))
+        _say(
+            redacted(
+                f"an unexpected fault ({told(error)}). What was finished is kept. {hint}; REPDISS_TRACEBACK=1 shows where it arose."
+            )
+        )
         return 3
     return 2
 

@@ -35,11 +35,18 @@ def size(a: NeoxArchitecture) -> int:
 
 def loss(member: FamilyMember, step: int) -> float:
     """Falls with size and training; no two seeds alike."""
-    end = 3.4 - 0.4 * (math.log10(size(member.architecture)) - 6) + 0.001 * (member.seed % 10) + (ODD_LOSS if member.role == "odd" else 0.0)
+    end = (
+        3.4
+        - 0.4 * (math.log10(size(member.architecture)) - 6)
+        + 0.001 * (member.seed % 10)
+        + (ODD_LOSS if member.role == "odd" else 0.0)
+    )
     return end + 1.0 - step / STEPS
 
 
-def pretend(monkeypatch, folder: Path, names: tuple[str, ...] = tuple(FAMILY_MEMBERS), random_weights: bool = False) -> None:
+def pretend(
+    monkeypatch, folder: Path, names: tuple[str, ...] = tuple(FAMILY_MEMBERS), random_weights: bool = False
+) -> None:
     """Makes these members, with the checkpoints that ship beside them, the trained family.
 
     Args:
@@ -115,7 +122,9 @@ class Planted:
     blocks: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def planted(n_batches: int = 3, missing: tuple[tuple[str, str], ...] = (), params: Params | None = None, **shown) -> Loaded:
+def planted(
+    n_batches: int = 3, missing: tuple[tuple[str, str], ...] = (), params: Params | None = None, **shown
+) -> Loaded:
     """The pretended family with maps that show just this; pairs in `missing` are not there."""
     params, answer = params or Params(), Planted(**shown)
     names = study.members(params.family)
@@ -146,7 +155,12 @@ def keep(store: ResultStore, loaded: Loaded, dropped_token: int | None = None) -
             assert found is not None
             cross = found.values.transpose(0, 2, 1) if panel.swapped else found.values
             n, lf, lg = cross.shape
-            arrays = {"cross": cross, "self_f": np.ones((n, lf)), "self_g": np.ones((n, lg)), "n_tokens": np.full(n, 1024)}
+            arrays = {
+                "cross": cross,
+                "self_f": np.ones((n, lf)),
+                "self_g": np.ones((n, lg)),
+                "n_tokens": np.full(n, 1024),
+            }
             if dropped_token is not None:
                 arrays["n_tokens"] -= 2
                 for side, depth in (("f", lf), ("g", lg)):

@@ -46,7 +46,11 @@ def put_cka(store: ResultStore, comparison: Comparison, n_batches: int = 100) ->
         "self_g": np.ones((n_batches, depth_g)),
         "n_tokens": np.full(n_batches, comparison.data.tokens_per_batch),
     }
-    store.put(comparison.key, arrays, {"comparison": comparison.to_dict(), "notes": [], "provenance": {"generated": "for a test"}})
+    store.put(
+        comparison.key,
+        arrays,
+        {"comparison": comparison.to_dict(), "notes": [], "provenance": {"generated": "for a test"}},
+    )
 
 
 def put_stitch(store: ResultStore, comparison: Comparison, n_batches: int = 100) -> None:
@@ -59,6 +63,8 @@ def put_stitch(store: ResultStore, comparison: Comparison, n_batches: int = 100)
     loss = own + cost + 0.05 * rng.standard_normal(SEQUENCES)
     step = np.arange(0, 301, 10)
     train = float(loss.mean()) + 0.6 * np.exp(-step / 60) + 0.02 * rng.standard_normal(step.size)
-    result = StitchResult(layer_f, layer_g, loss, loss + 0.05, own + 0.01, own, step, train, 300, 300, {"generated": "for a test"})
+    result = StitchResult(
+        layer_f, layer_g, loss, loss + 0.05, own + 0.01, own, step, train, 300, 300, {"generated": "for a test"}
+    )
     arrays, meta = result.to_arrays()
     store.put(comparison.key, arrays, {**meta, "comparison": comparison.to_dict()})

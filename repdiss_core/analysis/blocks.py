@@ -143,13 +143,17 @@ def segment_batches(maps: np.ndarray, min_contrast: float = MIN_CONTRAST, level:
 
 def _check(matrix: np.ndarray, n_blocks: int | None) -> None:
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise UserError(f"Blocks are looked for in a map within one model, which is square; this one is {matrix.shape}.")
+        raise UserError(
+            f"Blocks are looked for in a map within one model, which is square; this one is {matrix.shape}."
+        )
     n = len(matrix)
     if n < MIN_LAYERS:
         raise UserError(f"A model of {n} layers is too shallow for blocks; at least {MIN_LAYERS} are needed.")
     off = ~np.eye(n, dtype=bool)
     if not np.isfinite(matrix[off]).all():
-        raise UserError(f"{int((~np.isfinite(matrix[off])).sum())} cells of the map have no value; blocks need them all.")
+        raise UserError(
+            f"{int((~np.isfinite(matrix[off])).sum())} cells of the map have no value; blocks need them all."
+        )
     if n_blocks is not None and not 1 <= n_blocks <= n:
         raise UserError(f"{n} layers cannot be cut into {n_blocks} blocks; choose 1 to {n}.")
 

@@ -48,8 +48,14 @@ def checked(distance: np.ndarray) -> np.ndarray:
     if distance.ndim != 2 or distance.shape[0] != distance.shape[1]:
         raise UserError(f"A distance matrix is (M, M); got {distance.shape}.")
     if not np.isfinite(distance).all():
-        raise UserError("The distance matrix has gaps: some pairs of models are not computed yet. Compute them before clustering.")
-    if not np.allclose(distance, distance.T, atol=1e-9) or (np.abs(np.diag(distance)) > 1e-9).any() or (distance < 0).any():
+        raise UserError(
+            "The distance matrix has gaps: some pairs of models are not computed yet. Compute them before clustering."
+        )
+    if (
+        not np.allclose(distance, distance.T, atol=1e-9)
+        or (np.abs(np.diag(distance)) > 1e-9).any()
+        or (distance < 0).any()
+    ):
         raise UserError("A distance matrix is symmetric, not negative, and zero on its diagonal; this one is not.")
     return distance
 
@@ -67,7 +73,9 @@ def dendrogram(distance: np.ndarray) -> Tree:
     from scipy.cluster.hierarchy import dendrogram as scipy_dendrogram
 
     drawn = scipy_dendrogram(linkage(distance), no_plot=True)
-    branches = tuple((np.array(x) / 10 - 0.5, np.array(y)) for x, y in zip(drawn["icoord"], drawn["dcoord"], strict=True))
+    branches = tuple(
+        (np.array(x) / 10 - 0.5, np.array(y)) for x, y in zip(drawn["icoord"], drawn["dcoord"], strict=True)
+    )
     return Tree(tuple(int(i) for i in drawn["leaves"]), branches)
 
 
@@ -105,7 +113,9 @@ def _spectral(distance: np.ndarray, k: int) -> np.ndarray:
 
     off = distance[~np.eye(len(distance), dtype=bool)]
     sigma = float(np.median(off)) if off.size and np.median(off) > 0 else 1.0
-    return spectral_clustering(np.exp(-(distance**2) / (2 * sigma**2)), n_clusters=k, assign_labels="cluster_qr", random_state=0)
+    return spectral_clustering(
+        np.exp(-(distance**2) / (2 * sigma**2)), n_clusters=k, assign_labels="cluster_qr", random_state=0
+    )
 
 
 def silhouette(distance: np.ndarray, labels: np.ndarray) -> float:
@@ -116,7 +126,11 @@ def silhouette(distance: np.ndarray, labels: np.ndarray) -> float:
     from sklearn.metrics import silhouette_score
 
     distance, n_kinds = checked(distance), len(np.unique(labels))
-    return float(silhouette_score(distance, labels, metric="precomputed")) if 2 <= n_kinds < len(distance) else float("nan")
+    return (
+        float(silhouette_score(distance, labels, metric="precomputed"))
+        if 2 <= n_kinds < len(distance)
+        else float("nan")
+    )
 
 
 def adjusted_rand_index(one: np.ndarray, other: np.ndarray) -> float:
@@ -131,7 +145,9 @@ def _rand_indices(many: np.ndarray, other: np.ndarray) -> np.ndarray:
     """(P,) indices of the partitions `many` (P, n), all of the same sizes, with `other` (n,)."""
     member, wanted = (np.equal.outer(labels, np.unique(labels)).astype(float) for labels in (many, other))
     table = np.tensordot(member, wanted, axes=(1, 0))  # (P, clusters of many, clusters of other)
-    agree, first, second = ((x * (x - 1) / 2).reshape(len(many), -1).sum(axis=1) for x in (table, table.sum(axis=2), table.sum(axis=1)))
+    agree, first, second = (
+        (x * (x - 1) / 2).reshape(len(many), -1).sum(axis=1) for x in (table, table.sum(axis=2), table.sum(axis=1))
+    )
     expected, most = first * second / (len(other) * (len(other) - 1) / 2), (first + second) / 2
     return np.divide(agree - expected, most - expected, out=np.ones(len(many)), where=most != expected)
 
@@ -154,7 +170,9 @@ def classical_mds(distance: np.ndarray, n_dimensions: int = 2) -> np.ndarray:
     best = np.argsort(values)[::-1][:n_dimensions]
     points = vectors[:, best] * np.sqrt(np.maximum(values[best], 0.0))
     largest = np.abs(points).argmax(axis=0)
-    turned = points * np.where(points[largest, np.arange(points.shape[1])] < 0, -1.0, 1.0)  # one sign, whatever the machine
+    turned = points * np.where(
+        points[largest, np.arange(points.shape[1])] < 0, -1.0, 1.0
+    )  # one sign, whatever the machine
     return np.pad(turned, ((0, 0), (0, n_dimensions - turned.shape[1])))
 
 
@@ -164,6 +182,15 @@ def metric_mds(distance: np.ndarray, n_dimensions: int = 2, steps: int = 300) ->
 
     distance = checked(distance)
     start = classical_mds(distance, n_dimensions)
-    points, stress = smacof(distance, metric=True, n_components=n_dimensions, init=start, n_init=1, max_iter=steps, eps=1e-9, normalized_stress=False)
+    points, stress = smacof(
+        distance,
+        metric=True,
+        n_components=n_dimensions,
+        init=start,
+        n_init=1,
+        max_iter=steps,
+        eps=1e-9,
+        normalized_stress=False,
+    )
     total = float((distance**2).sum()) / 2  # smacof gives the raw stress: the sum over pairs
     return points, float(np.sqrt(stress / total)) if total > 0 else 0.0

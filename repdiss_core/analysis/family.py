@@ -62,7 +62,9 @@ def trend(x: Sequence[float], y: Sequence[float], level: float = 0.95, seed: int
     """
     a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if len(a) != len(b) or len(a) < 3:
-        raise UserError(f"A trend needs at least 3 members; there are {min(len(a), len(b))}. Add members to the family.")
+        raise UserError(
+            f"A trend needs at least 3 members; there are {min(len(a), len(b))}. Add members to the family."
+        )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise UserError("A trend needs a value for every member; compute those that are missing first.")
     centred = a - a.mean()
@@ -110,7 +112,9 @@ def over_shapes(values: np.ndarray, level: float = 0.95) -> tuple[float, np.ndar
     n = len(values)
     off = ~np.eye(n, dtype=bool)
     if n < 4:
-        raise UserError(f"An interval over shapes needs at least 4 of them; this family has {n}. Add members of other sizes.")
+        raise UserError(
+            f"An interval over shapes needs at least 4 of them; this family has {n}. Add members of other sizes."
+        )
     if not np.isfinite(values[off]).all():
         raise UserError("Some pairs of the family have no similarity yet; compute them first.")
     whole = float(values[off].mean())
@@ -214,11 +218,17 @@ def _check(s: np.ndarray, x: np.ndarray, names: np.ndarray) -> None:
     if s.shape != (len(x), len(x)) or len(names) != len(x):
         raise UserError(f"Similarities {s.shape}, {len(x)} sizes and {len(names)} shapes do not belong to one family.")
     if len(shapes) < MIN_SHAPES:
-        raise UserError(f"An odd member can be told from at least {MIN_SHAPES} different shapes; this family has {len(shapes)}. Add members.")
+        raise UserError(
+            f"An odd member can be told from at least {MIN_SHAPES} different shapes; this family has {len(shapes)}. Add members."
+        )
     if counts.max() < 2:
-        raise UserError("No shape of this family was trained with two seeds, so there is no yardstick for a departure. Add a replicate.")
+        raise UserError(
+            "No shape of this family was trained with two seeds, so there is no yardstick for a departure. Add a replicate."
+        )
     if not np.isfinite(s[~np.eye(len(x), dtype=bool)]).all() or not np.isfinite(x).all():
-        raise UserError("Some pairs of the family have no similarity yet; compute them before asking for the odd member.")
+        raise UserError(
+            "Some pairs of the family have no similarity yet; compute them before asking for the odd member."
+        )
     if np.ptp(x) == 0:
         raise UserError("All members have the same size, so the family predicts nothing; add members of other sizes.")
 
@@ -240,7 +250,9 @@ def _departures(s, x, names, level, yardstick=None) -> tuple[list[Departure], fl
         total = seed_variance + fit_variance
         nu = total**2 / max(seed_variance**2 / freedom + fit_variance**2 / fit_freedom, 1e-300)
         reach = t_quantile(1 - (1 - level) / (2 * len(shapes)), max(1, int(nu))) * math.sqrt(total)
-        found.append(Departure(str(p), float(each.mean()), math.sqrt(seed_variance), math.sqrt(fit_variance), reach, len(each)))
+        found.append(
+            Departure(str(p), float(each.mean()), math.sqrt(seed_variance), math.sqrt(fit_variance), reach, len(each))
+        )
     return found, seed_sd, freedom
 
 

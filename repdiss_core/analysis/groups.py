@@ -70,7 +70,12 @@ def pair_values(matrix: np.ndarray, is_top: np.ndarray) -> dict[str, np.ndarray]
         {kind: (n_pairs, L)}; for a symmetric measure use `unordered_pair_values`.
     """
     off = ~np.eye(len(matrix), dtype=bool)
-    kinds = {"top_top": (is_top, is_top), "bottom_bottom": (~is_top, ~is_top), "top_bottom": (is_top, ~is_top), "bottom_top": (~is_top, is_top)}
+    kinds = {
+        "top_top": (is_top, is_top),
+        "bottom_bottom": (~is_top, ~is_top),
+        "top_bottom": (is_top, ~is_top),
+        "bottom_top": (~is_top, is_top),
+    }
     return {kind: matrix[np.outer(f, g) & off] for kind, (f, g) in kinds.items()}
 
 

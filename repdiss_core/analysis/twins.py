@@ -42,9 +42,15 @@ def seed_difference(odd: Sequence[float], twin: Sequence[float], level: float = 
     """
     a, b = np.asarray(odd, dtype=float), np.asarray(twin, dtype=float)
     if min(len(a), len(b)) < 2:
-        raise UserError(f"A difference over seeds needs at least 2 of each; there are {len(a)} and {len(b)}. Train more seeds.")
+        raise UserError(
+            f"A difference over seeds needs at least 2 of each; there are {len(a)} and {len(b)}. Train more seeds."
+        )
     va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
-    freedom = (va + vb) ** 2 / max(va**2 / (len(a) - 1) + vb**2 / (len(b) - 1), 1e-300) if va + vb > 0 else len(a) + len(b) - 2
+    freedom = (
+        (va + vb) ** 2 / max(va**2 / (len(a) - 1) + vb**2 / (len(b) - 1), 1e-300)
+        if va + vb > 0
+        else len(a) + len(b) - 2
+    )
     half = t_quantile(0.5 + level / 2, max(1, int(freedom))) * math.sqrt(va + vb)
     mean = float(a.mean() - b.mean())
     return SeedDifference(mean, np.array([mean - half, mean + half]), (len(a), len(b)))
@@ -63,14 +69,21 @@ def value_at_loss(losses: Sequence[float], values: Sequence[float], target: floa
     order = np.argsort(losses)
     x, y = np.asarray(losses, dtype=float)[order], np.asarray(values, dtype=float)[order]
     if len(x) < 2 or len(x) != len(y) or (np.diff(x) <= 0).any():
-        raise UserError(f"A value at equal loss needs at least 2 checkpoints of different losses; there are {len(set(x.tolist()))}.")
+        raise UserError(
+            f"A value at equal loss needs at least 2 checkpoints of different losses; there are {len(set(x.tolist()))}."
+        )
     if not x[0] <= target <= x[-1]:
-        raise UserError(f"The checkpoints have losses from {x[0]:.3f} to {x[-1]:.3f}; {target:.3f} lies outside, and nothing is extrapolated.")
+        raise UserError(
+            f"The checkpoints have losses from {x[0]:.3f} to {x[-1]:.3f}; {target:.3f} lies outside, and nothing is extrapolated."
+        )
     return float(np.interp(target, x, y))
 
 
 def difference_at_loss(
-    odd: Sequence[tuple[float, float]], twin: Sequence[tuple[float, float]], twin_ends: Sequence[float], level: float = 0.95
+    odd: Sequence[tuple[float, float]],
+    twin: Sequence[tuple[float, float]],
+    twin_ends: Sequence[float],
+    level: float = 0.95,
 ) -> SeedDifference:
     """Odd members minus their twin at the loss that each odd member has: is the difference more than that of worse models?
 
@@ -87,11 +100,17 @@ def difference_at_loss(
         UserError: under two odd members or two trainings of the twin, or a loss outside the path.
     """
     if min(len(odd), len(twin_ends)) < 2:
-        raise UserError(f"A difference over seeds needs at least 2 of each; there are {len(odd)} and {len(twin_ends)}. Train more seeds.")
+        raise UserError(
+            f"A difference over seeds needs at least 2 of each; there are {len(odd)} and {len(twin_ends)}. Train more seeds."
+        )
     losses, values = zip(*twin, strict=True)
     apart = np.array([value - value_at_loss(losses, values, loss) for loss, value in odd])
     own, path = apart.var(ddof=1) / len(apart), float(np.var(twin_ends, ddof=1))
-    freedom = (own + path) ** 2 / max(own**2 / (len(apart) - 1) + path**2 / (len(twin_ends) - 1), 1e-300) if own + path > 0 else len(apart)
+    freedom = (
+        (own + path) ** 2 / max(own**2 / (len(apart) - 1) + path**2 / (len(twin_ends) - 1), 1e-300)
+        if own + path > 0
+        else len(apart)
+    )
     half = t_quantile(0.5 + level / 2, max(1, int(freedom))) * math.sqrt(own + path)
     mean = float(apart.mean())
     return SeedDifference(mean, np.array([mean - half, mean + half]), (len(odd), len(twin_ends)))

@@ -20,7 +20,11 @@ def unknown_name(kind: str, name: str, known: list[str] | tuple[str, ...], listi
 
     name = name[:MOST_CHARACTERS]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known[:8])}{' …' if len(known) > 8 else ''}."
+    hint = (
+        f"Did you mean {' or '.join(near)}?"
+        if near
+        else f"Known: {', '.join(known[:8])}{' …' if len(known) > 8 else ''}."
+    )
     return UserError(f"There is no {kind} named {name!r}. {hint} List all with `{listing}`.")
 
 
@@ -31,7 +35,9 @@ def check_length(kind: str, name: str) -> None:
         UserError: more than `MOST_CHARACTERS`.
     """
     if len(name) > MOST_CHARACTERS:
-        raise UserError(f"The name of a {kind} has at most {MOST_CHARACTERS} characters; {name[:40]!r}… has {len(name)}. Shorten it.")
+        raise UserError(
+            f"The name of a {kind} has at most {MOST_CHARACTERS} characters; {name[:40]!r}… has {len(name)}. Shorten it."
+        )
 
 
 def told(error: BaseException) -> str:

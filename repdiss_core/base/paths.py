@@ -82,7 +82,9 @@ def number_setting(name: str, default: float) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise UserError(f"{name} is {text[:40]!r}; it is a number of at least 0, such as {default:g}. Correct or unset it.")
+        raise UserError(
+            f"{name} is {text[:40]!r}; it is a number of at least 0, such as {default:g}. Correct or unset it."
+        )
     return value
 
 

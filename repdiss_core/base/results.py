@@ -37,7 +37,9 @@ class BatchHsic:
     def __post_init__(self) -> None:
         b, lf, lg = self.cross.shape
         if any(len(a) != b for a in self.massive.values()):
-            raise UserError(f"BatchHsic holds {b} batches, but what it says of massive tokens has another number of them.")
+            raise UserError(
+                f"BatchHsic holds {b} batches, but what it says of massive tokens has another number of them."
+            )
         if self.self_f.shape != (b, lf) or self.self_g.shape != (b, lg) or self.n_tokens.shape != (b,):
             raise UserError(
                 f"BatchHsic shapes disagree: cross {self.cross.shape}, self_f {self.self_f.shape}, self_g {self.self_g.shape}, "
@@ -98,7 +100,12 @@ class SameLayerHsic:
 
     def __post_init__(self) -> None:
         shape = self.cross.shape
-        if len(shape) != 2 or self.self_f.shape != shape or self.self_g.shape != shape or self.n_tokens.shape != shape[:1]:
+        if (
+            len(shape) != 2
+            or self.self_f.shape != shape
+            or self.self_g.shape != shape
+            or self.n_tokens.shape != shape[:1]
+        ):
             raise UserError(
                 f"SameLayerHsic shapes disagree: cross {shape}, self_f {self.self_f.shape}, self_g {self.self_g.shape}, "
                 f"n_tokens {self.n_tokens.shape}; expected (B, L), (B, L), (B, L), (B,)."
@@ -160,7 +167,9 @@ class LayerMatrix:
         if not self.column_labels:
             object.__setattr__(self, "column_labels", layer_labels(columns))
         if (len(self.row_labels), len(self.column_labels)) != (rows, columns):
-            raise UserError(f"LayerMatrix has {rows} × {columns} cells but {len(self.row_labels)} row and {len(self.column_labels)} column labels.")
+            raise UserError(
+                f"LayerMatrix has {rows} × {columns} cells but {len(self.row_labels)} row and {len(self.column_labels)} column labels."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +219,11 @@ class StitchResult:
     def from_arrays(cls, arrays: dict[str, np.ndarray], plain: dict[str, Any]) -> StitchResult:
         """The result that `to_arrays` was called on."""
         wanted = {name: plain[name] for name in ("layer_f", "layer_g", "steps_done", "steps")}
-        return cls(**{name: np.asarray(arrays[name], dtype=np.float64) for name in cls.ARRAYS}, **wanted, provenance=plain.get("provenance", {}))
+        return cls(
+            **{name: np.asarray(arrays[name], dtype=np.float64) for name in cls.ARRAYS},
+            **wanted,
+            provenance=plain.get("provenance", {}),
+        )
 
 
 @dataclass(frozen=True, eq=False)

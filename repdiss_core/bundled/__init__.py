@@ -21,7 +21,9 @@ SEPARATOR = "<|sep|>"
 def facts() -> dict[str, Any]:
     """The facts file: data, tokenizer, models, baselines, versions; read again when it has changed."""
     if not FACTS_FILE.exists():
-        raise UserError(f"The facts about the bundled models are missing ({FACTS_FILE.name}). Restore the file from the repository.")
+        raise UserError(
+            f"The facts about the bundled models are missing ({FACTS_FILE.name}). Restore the file from the repository."
+        )
     return _read_facts(FACTS_FILE, FACTS_FILE.stat().st_mtime_ns)
 
 

@@ -85,7 +85,9 @@ def _models() -> dict[str, BundledModel]:
         for replicate in range(n_seeds):
             for code, (kind, activation) in enumerate((("solu", "solu_ln"), ("gelu", "gelu"))):
                 name = f"mini-{kind}-{depth}l-s{replicate}"
-                found[name] = BundledModel(name, Architecture(depth, activation), 1000 * depth + 100 * code + replicate + 1)
+                found[name] = BundledModel(
+                    name, Architecture(depth, activation), 1000 * depth + 100 * code + replicate + 1
+                )
     return found
 
 

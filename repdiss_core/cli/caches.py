@@ -27,7 +27,9 @@ def info() -> None:
 
     store = ResultStore.open()
     click.echo(f"folder     {store.directory}")
-    click.echo(f"results    {len(store.keys('local'))} computed here, {len(store.keys('shipped'))} shipped, {len(store.keys('imported'))} imported")
+    click.echo(
+        f"results    {len(store.keys('local'))} computed here, {len(store.keys('shipped'))} shipped, {len(store.keys('imported'))} imported"
+    )
     for name, size in sizes().items():
         click.echo(f"{name:<10} {size / 2**20:,.1f} MiB")
 
@@ -73,7 +75,9 @@ def export(results: tuple[str, ...], out: Path, **choices: Any) -> None:
 def _whole_key(store: Any, part: str) -> str:
     found = [key for key in store.keys("local") if key.startswith(part)]
     if len(found) != 1:
-        raise UserError(f"{len(found)} results computed here begin with {part!r}; give more of the key, or name a figure.")
+        raise UserError(
+            f"{len(found)} results computed here begin with {part!r}; give more of the key, or name a figure."
+        )
     return found[0]
 
 
@@ -96,7 +100,12 @@ def import_(path: Path) -> None:
 
 
 @cache.command()
-@click.option("--all", "everything", is_flag=True, help="Remove the results computed here too, not activations and ended jobs alone.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Remove the results computed here too, not activations and ended jobs alone.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(everything: bool, yes: bool) -> None:
     """Free disk space; shipped results are never touched."""

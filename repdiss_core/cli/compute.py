@@ -54,19 +54,47 @@ def setting_options(command: Any) -> Any:
 @click.option("--job", "job_id", default=None, hidden=True, help="Be the worker of a page's job.")
 @click.option("--dry-run", is_flag=True, help="Say what it takes, time, memory and download, and stop.")
 @setting_options
-@click.option("--stitch", default=None, help="Stitching preset: quick, reference, reference-lr0.1 or tiny (default: the preset's).")
+@click.option(
+    "--stitch",
+    default=None,
+    help="Stitching preset: quick, reference, reference-lr0.1 or tiny (default: the preset's).",
+)
 @click.option("--seed-gelu", type=int, default=0, show_default=True)
 @click.option("--seed-solu", type=int, default=0, show_default=True)
-@click.option("--engine", type=click.Choice(("local", "ray")), default="local", show_default=True, help="ray: see requirements-cluster.txt.")
-@click.option("--address", default=None, help="Ray: a running cluster, such as auto or ray://HOST:10001; default one on this machine.")
-@click.option("--workers", type=click.IntRange(min=1), default=None, help="Ray on this machine: shards at once (default: all cores).")
+@click.option(
+    "--engine",
+    type=click.Choice(("local", "ray")),
+    default="local",
+    show_default=True,
+    help="ray: see requirements-cluster.txt.",
+)
+@click.option(
+    "--address",
+    default=None,
+    help="Ray: a running cluster, such as auto or ray://HOST:10001; default one on this machine.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Ray on this machine: shards at once (default: all cores).",
+)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Ray: threads of each shard.")
-@click.option("--gpus", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Ray: GPUs set aside for each shard.")
+@click.option(
+    "--gpus", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Ray: GPUs set aside for each shard."
+)
 @population_options
 @family_options
 @cka_options
 def run(
-    figures: tuple[str, ...], job_id: str | None, engine: str, address: str | None, workers: int | None, threads: int, gpus: float, **choices: Any
+    figures: tuple[str, ...],
+    job_id: str | None,
+    engine: str,
+    address: str | None,
+    workers: int | None,
+    threads: int,
+    gpus: float,
+    **choices: Any,
 ) -> None:
     """Compute FIGURE… (fig1, fig4, …) into the cache; what is there already is not computed again."""
     if job_id is not None:
@@ -74,7 +102,9 @@ def run(
 
         sys.exit(work(job_id))
     if not figures:
-        raise UserError("Name at least one figure, such as `run fig4`. `python -m repdiss_core list figures` shows them all.")
+        raise UserError(
+            "Name at least one figure, such as `run fig4`. `python -m repdiss_core list figures` shows them all."
+        )
     from repdiss_core.engine.ray_cluster import RaySetting
 
     where = engine, RaySetting(address, workers, threads, gpus)
@@ -84,12 +114,16 @@ def run(
         click.echo("Nothing has to be computed: it is read from the models' configurations.")
     for build in builders:
         if dry_run:
-            click.echo(told_for_the_device(build()) or "Its models ship, and so do its results at the default settings.")
+            click.echo(
+                told_for_the_device(build()) or "Its models ship, and so do its results at the default settings."
+            )
         else:
             compute(built_pinned(build), *where)
     if dry_run:
         return
-    click.echo(f"{', '.join(figures)}: computed. Write it with `python -m repdiss_core figure {figures[0]} --out {figures[0]}.html`.")
+    click.echo(
+        f"{', '.join(figures)}: computed. Write it with `python -m repdiss_core figure {figures[0]} --out {figures[0]}.html`."
+    )
 
 
 @click.command()
@@ -99,10 +133,27 @@ def run(
 @click.option("--data", default="docstrings", show_default=True, help="NAME or NAME/SPLIT.")
 @click.option("--tokens-per-batch", type=click.IntRange(min=4), default=1024, show_default=True)
 @click.option("--tokens-per-sequence", type=click.IntRange(min=2), default=128, show_default=True)
-@click.option("--layers", default=None, help="Stitching: pairs such as 1:1,2:3 (layer of f : layer of g); default the same layer of both.")
-@click.option("--stitch", default="quick", show_default=True, help="Stitching preset: quick, reference, reference-lr0.1 or tiny.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=None, help="FILE.json or FILE.csv; default JSON to standard output.")
-@click.option("--dtype", type=click.Choice(("float32", "bfloat16")), default="float32", show_default=True, help="Forward passes of CKA.")
+@click.option(
+    "--layers",
+    default=None,
+    help="Stitching: pairs such as 1:1,2:3 (layer of f : layer of g); default the same layer of both.",
+)
+@click.option(
+    "--stitch", default="quick", show_default=True, help="Stitching preset: quick, reference, reference-lr0.1 or tiny."
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="FILE.json or FILE.csv; default JSON to standard output.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(("float32", "bfloat16")),
+    default="float32",
+    show_default=True,
+    help="Forward passes of CKA.",
+)
 @click.option("--fresh", is_flag=True, help="Compute anew what is stored on this machine already.")
 @cka_options
 def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:
@@ -116,14 +167,21 @@ def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:
     asked = {k: v for k, v in choices.items() if k != "out"}
     request = built_pinned(lambda: choose(model_f, model_g, **asked).request)
     if choices["measure"] == "cka" and any(c.resid_mean != choices["resid_mean"] for c in request.comparisons):
-        click.echo("Each token's mean over d_model is kept: norms of one of these models divide by the root mean square and so read it.", err=True)
+        click.echo(
+            "Each token's mean over d_model is kept: norms of one of these models divide by the root mean square and so read it.",
+            err=True,
+        )
     if fresh:
         forget(ResultStore.open(), request)
     compute(request)
     pair = choose(model_f, model_g, **asked)
     forms = pair.forms(ResultStore.open())
     out: Path | None = choices["out"]
-    text = exports.to_csv(forms) if out is not None and out.suffix == ".csv" else exports.to_json(forms[0] if len(forms) == 1 else forms)
+    text = (
+        exports.to_csv(forms)
+        if out is not None and out.suffix == ".csv"
+        else exports.to_json(forms[0] if len(forms) == 1 else forms)
+    )
     if out is None:
         click.echo(text, nl=False)
     else:
@@ -215,10 +273,14 @@ def check_out(out: Path | None, endings: tuple[str, ...]) -> None:
     if out is None:
         return
     if out.suffix not in endings:
-        raise UserError(f"--out {out.name[:80]} ends in {out.suffix[:20] or 'nothing'!r}; this command writes {' or '.join(endings)}.")
+        raise UserError(
+            f"--out {out.name[:80]} ends in {out.suffix[:20] or 'nothing'!r}; this command writes {' or '.join(endings)}."
+        )
     if len(os.fsencode(out.name)) > MOST_NAME_BYTES:
         raise UserError(f"--out {out.name[:40]}…: the name of a file has at most {MOST_NAME_BYTES} bytes. Shorten it.")
     if not os.path.isdir(out.parent):
-        raise UserError(f"--out: the folder {str(out.parent)[:MOST_CHARACTERS]} does not exist. Make it first, or name another.")
+        raise UserError(
+            f"--out: the folder {str(out.parent)[:MOST_CHARACTERS]} does not exist. Make it first, or name another."
+        )
     if not os.access(out.parent, os.W_OK):
         raise UserError(f"--out: nothing can be written to the folder {out.parent}. Name another.")

@@ -9,19 +9,41 @@ import click
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.cli.compute import asymmetry_params, check_out, cka_options, setting_options
-from repdiss_core.cli.generalization import draw_population_figure, is_population_figure, population_options, take_params
-from repdiss_core.cli.scaling import TABLE_ENDINGS, draw_family_figure, family_options, family_params, table_forms, take_family, write_table
+from repdiss_core.cli.generalization import (
+    draw_population_figure,
+    is_population_figure,
+    population_options,
+    take_params,
+)
+from repdiss_core.cli.scaling import (
+    TABLE_ENDINGS,
+    draw_family_figure,
+    family_options,
+    family_params,
+    table_forms,
+    take_family,
+    write_table,
+)
 
 ENDINGS = (".html", ".json", ".csv", ".svg", ".png")
 
 
 @click.command()
 @click.argument("figure_id")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.html, .json, .csv, .svg or .png.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="FILE.html, .json, .csv, .svg or .png.",
+)
 @setting_options
 @click.option("--stitch", default=None, help="Stitching preset (default: the preset's).")
 @click.option(
-    "--quantity", type=click.Choice(("loss", "penalty")), default="loss", show_default=True, help="Figures 2 and 7: loss shows the accuracy."
+    "--quantity",
+    type=click.Choice(("loss", "penalty")),
+    default="loss",
+    show_default=True,
+    help="Figures 2 and 7: loss shows the accuracy.",
 )
 @click.option("--seed-gelu", type=int, default=0, show_default=True)
 @click.option("--seed-solu", type=int, default=0, show_default=True)
@@ -47,7 +69,9 @@ def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
         shown = "accuracy" if quantity == "loss" else quantity
         drawn = draw_population_figure(figure_id, ResultStore.open(), population, LOOKS["print"], shown)
     elif spec.study == "scaling":
-        drawn = draw_family_figure(spec.figure_id, ResultStore.open(), family_params(family, params, dtype), LOOKS["print"], relative)
+        drawn = draw_family_figure(
+            spec.figure_id, ResultStore.open(), family_params(family, params, dtype), LOOKS["print"], relative
+        )
     else:
         drawn = compose.compose(
             ResultStore.open(), spec.kind, figure_parts(figure_id, params), LOOKS["print"], params.preset,
@@ -68,12 +92,20 @@ def _write(out: Path, spec: Any, drawn: list[Any]) -> None:
 
     forms = [form for d in drawn for form in d.forms]
     if out.suffix == ".json":
-        whole = {"figure": spec.figure_id, "title": spec.title, "captions": [d.caption.text for d in drawn], "panels": forms}
+        whole = {
+            "figure": spec.figure_id,
+            "title": spec.title,
+            "captions": [d.caption.text for d in drawn],
+            "panels": forms,
+        }
         out.write_text(exports.to_json(whole), encoding="utf-8")
     elif out.suffix == ".csv":
         out.write_text(exports.to_csv(forms), encoding="utf-8")
     elif out.suffix == ".html":
-        out.write_text(html_export.figure_file(f"{spec.label}: {spec.title}", [(d.figure, d.caption.text) for d in drawn]), encoding="utf-8")
+        out.write_text(
+            html_export.figure_file(f"{spec.label}: {spec.title}", [(d.figure, d.caption.text) for d in drawn]),
+            encoding="utf-8",
+        )
     else:
         _write_image(out, drawn)
 
@@ -87,9 +119,13 @@ def _write_image(out: Path, drawn: list[Any]) -> None:
     try:
         import kaleido  # noqa: F401
     except ImportError:
-        raise UserError(f"Writing {out.suffix} needs kaleido: `pip install -r requirements-dev.txt`. HTML, JSON and CSV need nothing.") from None
+        raise UserError(
+            f"Writing {out.suffix} needs kaleido: `pip install -r requirements-dev.txt`. HTML, JSON and CSV need nothing."
+        ) from None
     if browser is None and "BROWSER_PATH" not in os.environ:
-        raise UserError(f"Writing {out.suffix} needs Chromium or Chrome, and none is on the PATH. Install one, or write HTML.")
+        raise UserError(
+            f"Writing {out.suffix} needs Chromium or Chrome, and none is on the PATH. Install one, or write HTML."
+        )
     os.environ.setdefault("BROWSER_PATH", browser or "")
     for number, one in enumerate(drawn, start=1):
         path = out if len(drawn) == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")

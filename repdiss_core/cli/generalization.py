@@ -50,7 +50,12 @@ def take_params(choices: dict[str, Any]) -> Params:
     taken = {name: choices.pop(name) for name in NAMES}
     setting = preset(choices["preset_name"], choices["models"])
     default = PAPER_DEFAULTS.get(setting.name, OUR_DEFAULTS)
-    return Params(**{**default, **{{"chunks": "n_chunks"}.get(name, name): value for name, value in taken.items() if value is not None}})
+    return Params(
+        **{
+            **default,
+            **{{"chunks": "n_chunks"}.get(name, name): value for name, value in taken.items() if value is not None},
+        }
+    )
 
 
 def is_population_figure(figure_id: str) -> bool:
@@ -65,10 +70,15 @@ def population_request(figures: tuple[str, ...], params: Params) -> Request:
     from repdiss_core.studies.panels import request_for
     from repdiss_core.studies.paper import figure_parts
 
-    return request_for((c for figure_id in figures for part in figure_parts(figure_id, params) for c in part.comparisons), params.chunks)
+    return request_for(
+        (c for figure_id in figures for part in figure_parts(figure_id, params) for c in part.comparisons),
+        params.chunks,
+    )
 
 
-def draw_population_figure(figure_id: str, store: ResultStore, params: Params, look: Look, quantity: str = "accuracy") -> list[Drawn]:
+def draw_population_figure(
+    figure_id: str, store: ResultStore, params: Params, look: Look, quantity: str = "accuracy"
+) -> list[Drawn]:
     """The cards of one of these figures, from the cache: the numbers are those of the page."""
     from repdiss_core.studies.generalization import fig2_fig7_curves as curves
     from repdiss_core.studies.generalization import fig8_distances as distances
@@ -82,4 +92,7 @@ def draw_population_figure(figure_id: str, store: ResultStore, params: Params, l
         return [curves.compose_stitching(found, look, (params.overlap,), quantity)]
     if name == "fig8":
         return [distances.compose_distances(found, look, params.sets)]
-    return [curves.compose_stitching(found, look, (IN_DISTRIBUTION,), quantity), curves.compose_cka(found, look, params.sets)]
+    return [
+        curves.compose_stitching(found, look, (IN_DISTRIBUTION,), quantity),
+        curves.compose_cka(found, look, params.sets),
+    ]

@@ -67,7 +67,9 @@ def _pairs(layers: str) -> list[tuple[int, int]]:
     for part in layers.split(","):
         numbers = part.split(":")
         if len(numbers) != 2 or not all(n.strip().isdecimal() and len(n) < 6 for n in numbers):
-            raise UserError(f"--layers {layers[:60]!r}: {part[:20]!r} is not a pair. Write layer of f : layer of g, such as 1:1,2:3.")
+            raise UserError(
+                f"--layers {layers[:60]!r}: {part[:20]!r} is not a pair. Write layer of f : layer of g, such as 1:1,2:3."
+            )
         pairs.append((int(numbers[0]), int(numbers[1])))
     return pairs
 

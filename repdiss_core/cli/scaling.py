@@ -68,7 +68,10 @@ def table_forms(store: ResultStore, params: Params) -> list[dict[str, Any]]:
     from repdiss_core.studies.scaling.stored import load
     from repdiss_core.studies.scaling.table1 import as_form, family_rows, pythia_rows
 
-    return [as_form(params.family, family_rows(params.family), suspect_marked(load(store, params))), as_form("pythia", pythia_rows(), {})]
+    return [
+        as_form(params.family, family_rows(params.family), suspect_marked(load(store, params))),
+        as_form("pythia", pythia_rows(), {}),
+    ]
 
 
 def write_table(out: Path, forms: list[dict[str, Any]]) -> None:
@@ -83,7 +86,9 @@ def write_table(out: Path, forms: list[dict[str, Any]]) -> None:
         for row in form["rows"]
     ]
     if out.suffix == ".json":
-        out.write_text(exports.to_json({"figure": "table1", "title": "Head dimensions", "panels": forms}), encoding="utf-8")
+        out.write_text(
+            exports.to_json({"figure": "table1", "title": "Head dimensions", "panels": forms}), encoding="utf-8"
+        )
     elif out.suffix == ".csv":
         text = io.StringIO()
         csv.writer(text).writerows([columns, *rows])

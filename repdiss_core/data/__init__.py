@@ -81,7 +81,9 @@ _PILE_10K = TextSource(Repo("NeelNanda/pile-10k", kind="dataset"))
 _PILE_VAL = TextSource(Repo("mit-han-lab/pile-val-backup", kind="dataset"))
 DATASETS: dict[str, DatasetSpec] = {
     "docstrings": _docstrings(),
-    "pile-10k": _text("pile-10k", _PILE_10K, "the first 10 000 documents of the Pile's training set (not its validation set)"),
+    "pile-10k": _text(
+        "pile-10k", _PILE_10K, "the first 10 000 documents of the Pile's training set (not its validation set)"
+    ),
     "pile-val": _text("pile-val", _PILE_VAL, "the validation set of the Pile, which the paper used"),
 }
 TYPED = ("hub:", "path:")  # "hub:org/name:column", "path:file"
@@ -175,7 +177,9 @@ def text_is_here(name: str) -> bool:
     return text_sources.is_here(text.repo)
 
 
-def open_stream(name: str, split: str, sequences_per_batch: int = 8, tokens_per_sequence: int = 128, seed: int = 0) -> TokenStream:
+def open_stream(
+    name: str, split: str, sequences_per_batch: int = 8, tokens_per_sequence: int = 128, seed: int = 0
+) -> TokenStream:
     """Batches of a split in the order of a seed; the tokens are built first where they are not cached (seconds).
 
     Raises:
@@ -213,5 +217,7 @@ def _checked(name: str, split: str) -> DatasetSpec:
 def _tokenizer_of(name: str) -> str:
     _, by, source = name.rpartition(BY)
     if not by:
-        raise UserError(f"{source} is cut by the tokenizer of the models that read it; write which, as in {bound(source, 'org/name')!r}.")
+        raise UserError(
+            f"{source} is cut by the tokenizer of the models that read it; write which, as in {bound(source, 'org/name')!r}."
+        )
     return source

@@ -32,11 +32,15 @@ class TokenBatch:
         if self.tokens.ndim != 2 or self.tokens.dtype != np.int64:
             raise UserError(f"A batch of tokens is (b, t) int64; got shape {self.tokens.shape}, {self.tokens.dtype}.")
         if self.mask is not None and self.mask.shape != self.tokens.shape:
-            raise UserError(f"The mask has shape {self.mask.shape}, the tokens {self.tokens.shape}; they must be the same.")
+            raise UserError(
+                f"The mask has shape {self.mask.shape}, the tokens {self.tokens.shape}; they must be the same."
+            )
         if self.labels is not None and self.labels.shape != self.tokens.shape[:1]:
             raise UserError(f"There are {self.labels.shape} labels for {self.tokens.shape[0]} sequences.")
         if self.rows is not None and self.rows.shape != self.tokens.shape:
-            raise UserError(f"The choice of rows has shape {self.rows.shape}, the tokens {self.tokens.shape}; they must be the same.")
+            raise UserError(
+                f"The choice of rows has shape {self.rows.shape}, the tokens {self.tokens.shape}; they must be the same."
+            )
 
 
 class TokenStream(Protocol):
@@ -65,7 +69,9 @@ class PackedStream:
     def __init__(self, tokens: np.ndarray, data_id: DataId, shuffle: bool = True) -> None:
         per_sequence, per_batch = data_id.tokens_per_sequence, data_id.sequences_per_batch
         if per_sequence < 2 or per_batch < 1:
-            raise UserError(f"Batches of {per_batch} sequences of {per_sequence} tokens cannot be cut: at least 1 sequence of 2 tokens is needed.")
+            raise UserError(
+                f"Batches of {per_batch} sequences of {per_sequence} tokens cannot be cut: at least 1 sequence of 2 tokens is needed."
+            )
         self.data_id = data_id
         self.n_tokens = int(tokens.size)
         self.n_sequences = self.n_tokens // per_sequence

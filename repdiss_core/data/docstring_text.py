@@ -96,7 +96,12 @@ def split_of(relative: str) -> str:
 
 def files_of(sources: Sources, split: str) -> list[Path]:
     """Files of a split, in the order of their relative paths."""
-    held_out = [p for name in sources.held_out for p in _package_files(sources.site, name) if _same_in_every_wheel(p, sources.site)]
+    held_out = [
+        p
+        for name in sources.held_out
+        for p in _package_files(sources.site, name)
+        if _same_in_every_wheel(p, sources.site)
+    ]
     files = [p for p in held_out if split_of(_relative(p, sources.site)) == split]
     if split == "train":
         files += [p for name in sources.train_only for p in _package_files(sources.site, name)]
@@ -146,7 +151,11 @@ def _docstrings(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.body:
             first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 yield first.value.value
 
 

@@ -55,7 +55,13 @@ def content_id(split: str) -> str:
     pins, cut = (hub.pinned(MNLI), hub.pinned(HANS)), tokenizer.fingerprint(TOKENIZER)
     if None in pins or cut == tokenizer.UNKNOWN:
         return UNPINNED
-    form = {"commits": [pin.commit for pin in pins if pin], "tokenizer": cut, "set": name, "length": LENGTH, "rule": RULE}
+    form = {
+        "commits": [pin.commit for pin in pins if pin],
+        "tokenizer": cut,
+        "set": name,
+        "length": LENGTH,
+        "rule": RULE,
+    }
     return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
 
 
@@ -108,7 +114,10 @@ def _encoded(name: str, content: str) -> tuple[np.ndarray, np.ndarray]:
 def _encode(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     first, between, pad = special_ids()
     encoder = tokenizer.load(TOKENIZER).encoder
-    halves = [encoder.encode_batch([row[column] for row in rows], add_special_tokens=False) for column in ("premise", "hypothesis")]
+    halves = [
+        encoder.encode_batch([row[column] for row in rows], add_special_tokens=False)
+        for column in ("premise", "hypothesis")
+    ]
     tokens = np.full((len(rows), LENGTH), pad, dtype=np.int64)
     for i, (premise, hypothesis) in enumerate(zip(*halves, strict=True)):
         ids = [first, *premise.ids, between, *hypothesis.ids, between]
@@ -137,12 +146,16 @@ def _table(repo: Repo, columns: tuple[str, ...]) -> list[dict[str, Any]]:
 
     files = _files(hub.pin(repo).files, PARTS[repo])
     if not files:
-        raise UserError(f"{repo} has no parquet file of {PARTS[repo]}; it has {', '.join(sorted(hub.pin(repo).files)[:6])}.")
+        raise UserError(
+            f"{repo} has no parquet file of {PARTS[repo]}; it has {', '.join(sorted(hub.pin(repo).files)[:6])}."
+        )
     folder, rows = hub.fetch(repo, files), []
     for name in files:
         table = pyarrow.parquet.read_table(folder / name)
         missing = [column for column in columns if column not in table.column_names]
         if missing:
-            raise UserError(f"{repo} ({name}) has no column {', '.join(missing)}; it has {', '.join(table.column_names)}.")
+            raise UserError(
+                f"{repo} ({name}) has no column {', '.join(missing)}; it has {', '.join(table.column_names)}."
+            )
         rows += table.select(list(columns)).to_pylist()
     return rows

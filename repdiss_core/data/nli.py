@@ -40,10 +40,24 @@ class SetSpec:
 SETS = {
     spec.name: spec
     for spec in (
-        SetSpec("in_distribution", "in distribution", 1000, 11, "pairs of the training grammar, 1 % of them counter-examples"),
+        SetSpec(
+            "in_distribution",
+            "in distribution",
+            1000,
+            11,
+            "pairs of the training grammar, 1 % of them counter-examples",
+        ),
         SetSpec("lexical_overlap", "lexical overlap", 1000, 12, "non-entailed pairs of full overlap, for measuring"),
-        SetSpec("lexical_overlap_rank", "lexical overlap, ranking items", 500, 13, "other such pairs, for ranking models"),
-        SetSpec("lexical_overlap_entailed", "lexical overlap, entailed", 500, 14, "entailed pairs of full overlap: the control"),
+        SetSpec(
+            "lexical_overlap_rank", "lexical overlap, ranking items", 500, 13, "other such pairs, for ranking models"
+        ),
+        SetSpec(
+            "lexical_overlap_entailed",
+            "lexical overlap, entailed",
+            500,
+            14,
+            "entailed pairs of full overlap: the control",
+        ),
     )
 }
 
@@ -79,7 +93,9 @@ def encode(items: list[Item]) -> tuple[np.ndarray, np.ndarray]:
     for row, item in enumerate(items):
         words = ("[CLS]", *item.premise, "[SEP]", *item.hypothesis, "[SEP]")
         if len(words) > LENGTH:
-            raise UserError(f"A pair of {len(words)} tokens does not fit the classifiers' length of {LENGTH}: {' '.join(words)}.")
+            raise UserError(
+                f"A pair of {len(words)} tokens does not fit the classifiers' length of {LENGTH}: {' '.join(words)}."
+            )
         tokens[row, : len(words)] = [ids.get(word, UNKNOWN) for word in words]
     return tokens, np.array([item.label for item in items], dtype=np.int64)
 

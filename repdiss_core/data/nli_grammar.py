@@ -129,7 +129,9 @@ def plain_phrase(scene: Scene, adjective_rate: float = 0.15) -> Phrase:
     return Phrase(("the", noun), (noun,))
 
 
-def clause(subject: Phrase, verb: str, target: Phrase | None, passive: bool, negated: bool, tail: tuple[str, ...]) -> Sentence:
+def clause(
+    subject: Phrase, verb: str, target: Phrase | None, passive: bool, negated: bool, tail: tuple[str, ...]
+) -> Sentence:
     """A main clause. Active: the subject acts on the target; passive: the target acts on the subject."""
     never = ("never",) if negated else ()
     if target is None:
@@ -160,7 +162,9 @@ def draw_premise(rng: np.random.Generator, negated_rate: float = 0.1) -> Sentenc
         form = str(rng.choice(forms, p=weights)) if subject_form in ("plain", "conjunction", "preposition") else "plain"
         target = noun_phrase(scene, form if not (subject_form == "conjunction" and form == "conjunction") else "plain")
         passive = scene.chance(0.25)
-    tail = draw_tail(scene) if len(subject.words) + len(target.words if target else ()) < 13 and scene.chance(0.3) else ()
+    tail = (
+        draw_tail(scene) if len(subject.words) + len(target.words if target else ()) < 13 and scene.chance(0.3) else ()
+    )
     return clause(subject, scene.verb(target is not None), target, passive, negated, tail)
 
 

@@ -76,7 +76,11 @@ def with_new_word(premise: Sentence, fact: Fact, rng: np.random.Generator) -> tu
     changed = rng.permutation(places)[: rng.integers(1, len(places) + 1)]
     verbs = TRANSITIVE if fact.patient is not None else INTRANSITIVE
     person = iter(rng.permutation([w for w in NOUNS if w not in premise.words]))
-    new = {"agent": lambda: str(next(person)), "patient": lambda: str(next(person)), "verb": lambda: _unused(verbs, premise, rng)}
+    new = {
+        "agent": lambda: str(next(person)),
+        "patient": lambda: str(next(person)),
+        "verb": lambda: _unused(verbs, premise, rng),
+    }
     return state(replace(fact, **{place: new[place]() for place in changed}, negated=bool(rng.random() < 0.15)), rng)
 
 

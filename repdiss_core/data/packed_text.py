@@ -44,7 +44,9 @@ def open_text(source: TextSource, tokenizer_source: str, data_id: DataId) -> Pac
     """The stream; the text is fetched and cut first where that was not done yet (seconds to a minute)."""
     cutter = tokenizer.load(tokenizer_source)
     if cutter.separator is None:
-        raise UserError(f"The tokenizer of {tokenizer_source} has no token to put between documents: it is not one of a language model.")
+        raise UserError(
+            f"The tokenizer of {tokenizer_source} has no token to put between documents: it is not one of a language model."
+        )
     row = tokens(source, cutter, data_id.split, data_id.content)
     if cutter.start is not None:
         row = with_start(row, cutter.start, data_id.tokens_per_sequence)

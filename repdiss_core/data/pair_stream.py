@@ -27,7 +27,9 @@ class PairStream:
         trim: whether padding that all sequences of a batch share is cut off, where it becomes no row.
     """
 
-    def __init__(self, data_id: DataId, tokens: np.ndarray, labels: np.ndarray, pad: int, rows: str | None, trim: bool = False) -> None:
+    def __init__(
+        self, data_id: DataId, tokens: np.ndarray, labels: np.ndarray, pad: int, rows: str | None, trim: bool = False
+    ) -> None:
         self.data_id, self.rows, self.trim = data_id, rows, trim
         self._tokens, self._labels = tokens, labels
         self._real = tokens != pad
@@ -47,14 +49,20 @@ class PairStream:
         """Batch i, counted from 0; `mask` is True on real tokens, `rows` on those that become feature rows."""
         if not 0 <= i < self.n_batches:
             d = self.data_id
-            raise UserError(f"{d.name}/{d.split} holds {self.n_batches} batches, counted from 0; batch {i} was asked for.")
+            raise UserError(
+                f"{d.name}/{d.split} holds {self.n_batches} batches, counted from 0; batch {i} was asked for."
+            )
         size, length = self.data_id.sequences_per_batch, self._tokens.shape[1]
         if self.rows == "tokens":
             return self._token_chunk(i * size * length, (i + 1) * size * length)
         cut = slice(i * size, (i + 1) * size)
         rows = None
         if self.rows is not None:
-            rows = np.ones_like(self._real[cut]) if self.rows == "padded" else np.arange(length) == np.zeros((len(self._tokens[cut]), 1))
+            rows = (
+                np.ones_like(self._real[cut])
+                if self.rows == "padded"
+                else np.arange(length) == np.zeros((len(self._tokens[cut]), 1))
+            )
         return self._trimmed(cut, rows)
 
     def _token_chunk(self, start: int, stop: int) -> TokenBatch:

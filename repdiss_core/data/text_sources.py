@@ -60,7 +60,9 @@ def identity(source: TextSource) -> str | None:
         try:
             return f"{bundled.file_hash(Path(source.path))}:{source.column}"
         except OSError as error:
-            raise UserError(f"{source.path} cannot be read ({told(error)}). Give the right to read it, or choose another file.") from error
+            raise UserError(
+                f"{source.path} cannot be read ({told(error)}). Give the right to read it, or choose another file."
+            ) from error
     known = hub.pinned(source.repo)
     if known is not None and not data_files(known.files):
         known = hub.pinned(_converted(source.repo))
@@ -120,8 +122,12 @@ def _readable_repo(repo: Repo) -> Repo:
         if data_files(hub.pin(converted).files):
             return converted
     except UserError as error:
-        raise UserError(f"{repo} has no parquet or JSON lines files, and the hub has not converted it ({error})") from error
-    raise UserError(f"{repo} has no file that RepDiss reads ({', '.join(READABLE)}). Choose another set, or a local file (path:…).")
+        raise UserError(
+            f"{repo} has no parquet or JSON lines files, and the hub has not converted it ({error})"
+        ) from error
+    raise UserError(
+        f"{repo} has no file that RepDiss reads ({', '.join(READABLE)}). Choose another set, or a local file (path:…)."
+    )
 
 
 def _read(path: Path, source: TextSource) -> Iterator[str]:
@@ -181,4 +187,6 @@ def _plain(path: Path) -> Iterator[str]:
 
 def _check_column(source: TextSource, names: list[str]) -> None:
     if source.column not in names:
-        raise UserError(f"{source.where} has no column {source.column!r}; it has {', '.join(names)}. Write hub:org/name:column.")
+        raise UserError(
+            f"{source.where} has no column {source.column!r}; it has {', '.join(names)}. Write hub:org/name:column."
+        )

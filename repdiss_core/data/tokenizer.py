@@ -89,7 +89,9 @@ def _content_hash(file: Path, _hash: str) -> str:
         form = json.loads(file.read_text("utf-8"))
         merges = form["model"].get("merges")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{file.name} of {file.parent} holds no tokenizer ({type(error).__name__}). Fetch it anew.") from error
+        raise UserError(
+            f"{file.name} of {file.parent} holds no tokenizer ({type(error).__name__}). Fetch it anew."
+        ) from error
     if isinstance(merges, list):  # written "a b" or ["a", "b"]
         form["model"]["merges"] = [merge if isinstance(merge, str) else " ".join(map(str, merge)) for merge in merges]
     kept = {key: value for key, value in form.items() if key not in ASIDE}
@@ -140,7 +142,9 @@ def _loaded(source: str, file: Path, _hash: str, specials: tuple[tuple[str, str]
     encoder.no_truncation()
     known = dict(specials)
     between = bundled.SEPARATOR if source == BUNDLED else known.get("eos_token", SEPARATOR)
-    start = encoder.token_to_id(known.get("bos_token", between)) if source in START_TOKEN_SOURCES else _put_first(encoder)
+    start = (
+        encoder.token_to_id(known.get("bos_token", between)) if source in START_TOKEN_SOURCES else _put_first(encoder)
+    )
     return TextTokenizer(source, encoder, encoder.token_to_id(between), start)
 
 
@@ -154,14 +158,18 @@ def _fetched(source: str) -> Path:
     repo = repo_of(source)
     files = hub.pin(repo).files
     if "tokenizer.json" not in files:
-        raise UserError(f"{repo} has no tokenizer.json, so that no text can be cut into its tokens. Choose a repository that has one.")
+        raise UserError(
+            f"{repo} has no tokenizer.json, so that no text can be cut into its tokens. Choose a repository that has one."
+        )
     return hub.fetch(repo, ["tokenizer.json", *(name for name in CONFIGS if name in files)])
 
 
 def _folder_file(source: str) -> Path:
     file = typed_path(source) / "tokenizer.json"
     if not file.exists():
-        raise UserError(f"There is no {file}, so that no text can be cut into that model's tokens. Put its tokenizer.json there.")
+        raise UserError(
+            f"There is no {file}, so that no text can be cut into that model's tokens. Put its tokenizer.json there."
+        )
     return file
 
 

@@ -44,7 +44,9 @@ class Items:
             chosen = order[start : start + ITEMS_AT_ONCE]
             width = int(self.mask[chosen].sum(axis=1).max())
             mask = np.ascontiguousarray(self.mask[chosen, :width])
-            parts.append((chosen, TokenBatch(np.ascontiguousarray(self.tokens[chosen, :width]), mask, self.labels[chosen])))
+            parts.append(
+                (chosen, TokenBatch(np.ascontiguousarray(self.tokens[chosen, :width]), mask, self.labels[chosen]))
+            )
         return parts
 
 
@@ -81,7 +83,10 @@ def run_accuracies(
     parts = items.batches()
     own = {m: _own(models[m], parts, items, judge) for m in models}
     for number, (bottom, wanted) in enumerate(by_bottom.items()):
-        progress(number / len(by_bottom), f"stitching {bottom.name} under {len(wanted)} models ({number + 1} of {len(by_bottom)})")
+        progress(
+            number / len(by_bottom),
+            f"stitching {bottom.name} under {len(wanted)} models ({number + 1} of {len(by_bottom)})",
+        )
         found = _bottom(models, bottom, [c.g for c in wanted], parts, items, judge, should_stop)
         if found is None:
             return
@@ -117,7 +122,9 @@ def read_items(stream: Any, n_items: int) -> Items:
         batches.append(stream.batch(len(batches)))
     name = f"{stream.data_id.name}/{stream.data_id.split}"
     if any(b.labels is None for b in batches):
-        raise UserError(f"{name} has no labels, so that no accuracy can be measured on it. Choose a labelled set, such as nli/in_distribution.")
+        raise UserError(
+            f"{name} has no labels, so that no accuracy can be measured on it. Choose a labelled set, such as nli/in_distribution."
+        )
     found = sum(len(b.tokens) for b in batches)
     if found < n_items or n_items < 1:
         raise UserError(f"{name} holds {found} items; {n_items} were asked for. Ask for 1 to {found}.")
@@ -154,7 +161,9 @@ def _judge(scoring: str, labels: tuple[str, ...]) -> Callable[[np.ndarray, np.nd
     if scoring == "exact":
         return lambda predicted, wanted: predicted == wanted
     if "entailment" not in labels:
-        raise UserError(f"Scoring entailment_or_not needs a label named entailment; these models have {', '.join(labels)}. Choose exact.")
+        raise UserError(
+            f"Scoring entailment_or_not needs a label named entailment; these models have {', '.join(labels)}. Choose exact."
+        )
     entailment = labels.index("entailment")
     return lambda predicted, wanted: (predicted == entailment) == (wanted == entailment)
 
@@ -182,7 +191,13 @@ def _own(model: Any, parts: list[tuple[np.ndarray, TokenBatch]], items: Items, j
 
 
 def _bottom(
-    models: dict[ModelId, Any], bottom: ModelId, tops: list[ModelId], parts: Any, items: Items, judge: Any, should_stop: Callable[[], bool]
+    models: dict[ModelId, Any],
+    bottom: ModelId,
+    tops: list[ModelId],
+    parts: Any,
+    items: Items,
+    judge: Any,
+    should_stop: Callable[[], bool],
 ) -> dict[ModelId, np.ndarray] | None:
     """{g: (L+1, n_items) uint8} for one f; None where asked to stop. Each g has a thread of its own: its products are small."""
     import torch

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from repdiss_core.models.protocol import ResidualModel
 
 DEFAULT_BUDGET_GB = 2.0
-LARGEST_SHARE = 16  # a batch that takes more than one part in this of the budget is not kept: it would push out all others
+LARGEST_SHARE = (
+    16  # a batch that takes more than one part in this of the budget is not kept: it would push out all others
+)
 
 
 class ActivationCache:
@@ -89,7 +91,9 @@ def batch_key(model: ModelId, data: DataId, hook: str, resid_mean: str, dtype: s
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
 
 
-def residual_streams(load: Callable[[], ResidualModel], batch: TokenBatch, key: str, cache: ActivationCache) -> list[torch.Tensor]:
+def residual_streams(
+    load: Callable[[], ResidualModel], batch: TokenBatch, key: str, cache: ActivationCache
+) -> list[torch.Tensor]:
     """[(b, t, d)] float32 after block 1 … L on the cache's `home`, from the cache where it holds them; else from `load()`."""
     import torch
 

@@ -89,8 +89,12 @@ class BatchFeatures:
 
         wanted = (model, comparison.resid_mean)
         if wanted not in self._layers:
-            key = batch_key(model, comparison.data, comparison.hook, comparison.resid_mean, comparison.dtype, self.index)
-            self._layers[wanted] = residual_streams(lambda: self.load(model, comparison.resid_mean), self.batch, key, self.activations)
+            key = batch_key(
+                model, comparison.data, comparison.hook, comparison.resid_mean, comparison.dtype, self.index
+            )
+            self._layers[wanted] = residual_streams(
+                lambda: self.load(model, comparison.resid_mean), self.batch, key, self.activations
+            )
         return [flatten(h, mode, self.batch.mask) for h in self._layers[wanted]]
 
 

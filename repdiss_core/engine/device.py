@@ -33,7 +33,9 @@ def devices() -> tuple[str, ...]:
         return there[:n] if n else there[:1]
     name = "cuda:0" if wanted == "cuda" else wanted
     if name not in there:
-        raise UserError(f"REPDISS_DEVICE is {wanted!r}; this machine has {', '.join(there)}. Unset it, or name one of these.")
+        raise UserError(
+            f"REPDISS_DEVICE is {wanted!r}; this machine has {', '.join(there)}. Unset it, or name one of these."
+        )
     return (name,)
 
 
@@ -63,7 +65,11 @@ def roomiest(known: tuple[str, ...], taken: dict[str, int]) -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that a device, or the machine, has no memory left."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error) or "MPS backend out of memory" in str(error)
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "not enough memory" in str(error)
+        or "MPS backend out of memory" in str(error)
+    )
 
 
 def release() -> None:

@@ -87,7 +87,11 @@ class FeaturePass:
                     np.asarray(sides[0].self_hsic, dtype=np.float64)[None],
                     np.asarray(sides[1].self_hsic, dtype=np.float64)[None],
                     np.array([sides[0].n_tokens]),
-                    notes=tuple(dict.fromkeys(f"{name}: {note}" for name, side in zip(names, sides, strict=True) for note in side.notes)),
+                    notes=tuple(
+                        dict.fromkeys(
+                            f"{name}: {note}" for name, side in zip(names, sides, strict=True) for note in side.notes
+                        )
+                    ),
                     massive={name: a[None] for name, a in massive.items()},
                 )
             )

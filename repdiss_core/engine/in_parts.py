@@ -38,7 +38,14 @@ class ModelHost(Protocol):
         """Versions, device and date."""
 
 
-def run_features(engine: ModelHost, group: FeatureGroup, n_batches: int, stream: Any, progress: Progress, should_stop: Callable[[], bool]) -> None:
+def run_features(
+    engine: ModelHost,
+    group: FeatureGroup,
+    n_batches: int,
+    stream: Any,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+) -> None:
     """Measure a group; what does not fit is told in the log, and the numbers are the same.
 
     Raises:
@@ -49,7 +56,9 @@ def run_features(engine: ModelHost, group: FeatureGroup, n_batches: int, stream:
 
     load = functools.partial(engine.load, dtype=group.comparisons[0].dtype)
     try:
-        FeaturePass(group, n_batches, engine.store, engine.activations, load, stream, engine.provenance()).run(progress, should_stop)
+        FeaturePass(group, n_batches, engine.store, engine.activations, load, stream, engine.provenance()).run(
+            progress, should_stop
+        )
         return
     except Exception as error:
         if not is_out_of_memory(error):
@@ -65,18 +74,27 @@ def run_features(engine: ModelHost, group: FeatureGroup, n_batches: int, stream:
             engine.forget_models()
         return
     if len(group.models) == 1:
-        raise UserError(f"{names} does not fit into the memory of {device} even alone. Use a larger one, or dtype bfloat16.")
+        raise UserError(
+            f"{names} does not fit into the memory of {device} even alone. Use a larger one, or dtype bfloat16."
+        )
     engine.report(f"{told}; one runs after the other, and the first one's features wait on the disk.")
     try:
         _one_after_another(group, n_batches, engine, stream, progress, should_stop)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        raise UserError(f"One of {names} does not fit into the memory of {device} even alone. Use a larger one, or dtype bfloat16.") from error
+        raise UserError(
+            f"One of {names} does not fit into the memory of {device} even alone. Use a larger one, or dtype bfloat16."
+        ) from error
 
 
 def _one_after_another(
-    group: FeatureGroup, n_batches: int, engine: ModelHost, stream: Any, progress: Progress, should_stop: Callable[[], bool]
+    group: FeatureGroup,
+    n_batches: int,
+    engine: ModelHost,
+    stream: Any,
+    progress: Progress,
+    should_stop: Callable[[], bool],
 ) -> None:
     """Measure the one comparison of a group of two models.
 
@@ -104,7 +122,13 @@ def _one_after_another(
 
 
 def _run_ahead(
-    group: FeatureGroup, done: int, n_batches: int, activations: ActivationCache, engine: ModelHost, stream: Any, should_stop: Callable[[], bool]
+    group: FeatureGroup,
+    done: int,
+    n_batches: int,
+    activations: ActivationCache,
+    engine: ModelHost,
+    stream: Any,
+    should_stop: Callable[[], bool],
 ) -> int:
     """Put the first model's features of the next batches on the disk; returns the number of the batch after them."""
     (comparison,) = group.comparisons
@@ -114,7 +138,9 @@ def _run_ahead(
         if should_stop():
             raise Stopped
         key = batch_key(model, comparison.data, comparison.hook, comparison.resid_mean, comparison.dtype, index)
-        layers = residual_streams(lambda: engine.load(model, comparison.resid_mean, comparison.dtype), stream.batch(index), key, activations)
+        layers = residual_streams(
+            lambda: engine.load(model, comparison.resid_mean, comparison.dtype), stream.batch(index), key, activations
+        )
         size = sum(h.numel() * 4 for h in layers)
         if not activations.takes(size):
             raise UserError(

@@ -77,7 +77,14 @@ def plan(request: Request) -> tuple[Group, ...]:
         if comparison.measure == TOKENS:
             tokens.setdefault(comparison.data, []).append(comparison)
         elif comparison.layer_pairs in POPULATION_PAIRS:
-            alike = (comparison.measure, comparison.data, comparison.hook, comparison.resid_mean, comparison.dtype, comparison.settings)
+            alike = (
+                comparison.measure,
+                comparison.data,
+                comparison.hook,
+                comparison.resid_mean,
+                comparison.dtype,
+                comparison.settings,
+            )
             populations.setdefault(alike, []).append(comparison)
         elif MEASURES[comparison.measure].needs == "features":
             features.setdefault((comparison.data, comparison.hook, comparison.dtype), []).append(comparison)
@@ -87,5 +94,7 @@ def plan(request: Request) -> tuple[Group, ...]:
     groups: list[Group] = [TokenGroup(data, tuple(members)) for data, members in sorted(tokens.items())]
     groups += [FeatureGroup(members[0].data, tuple(members)) for _, members in sorted(features.items())]
     groups += [PopulationGroup(members[0].data, tuple(members)) for _, members in sorted(populations.items())]
-    groups += [StitchGroup(tuple(sorted(members, key=lambda c: c.layer_pair))) for _, members in sorted(stitches.items())]
+    groups += [
+        StitchGroup(tuple(sorted(members, key=lambda c: c.layer_pair))) for _, members in sorted(stitches.items())
+    ]
     return tuple(groups)

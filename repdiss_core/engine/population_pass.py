@@ -62,8 +62,22 @@ def stored_same_layers(store: ResultStore, comparison: Comparison) -> SameLayerH
 class _PopulationCka:
     """Same-layer HSIC of every pair of a group, batch by batch."""
 
-    def __init__(self, group: PopulationGroup, n_batches: int, store: ResultStore, load: Load, stream: Any, provenance: dict[str, Any]) -> None:
-        self.group, self.n_batches, self.store, self.stream, self.provenance = group, n_batches, store, stream, provenance
+    def __init__(
+        self,
+        group: PopulationGroup,
+        n_batches: int,
+        store: ResultStore,
+        load: Load,
+        stream: Any,
+        provenance: dict[str, Any],
+    ) -> None:
+        self.group, self.n_batches, self.store, self.stream, self.provenance = (
+            group,
+            n_batches,
+            store,
+            stream,
+            provenance,
+        )
         first = group.comparisons[0]
         if stream.n_batches < n_batches:
             raise UserError(
@@ -95,7 +109,10 @@ class _PopulationCka:
             if time.monotonic() - stored_at > STORE_EVERY_S:
                 self._store()
                 stored_at = time.monotonic()
-            progress((index + 1 - first) / max(1, self.n_batches - first), f"{len(self.models)} models, chunk {index + 1} of {self.n_batches}")
+            progress(
+                (index + 1 - first) / max(1, self.n_batches - first),
+                f"{len(self.models)} models, chunk {index + 1} of {self.n_batches}",
+            )
         self._store()
 
     def _measure(self, index: int, comparisons: list[Comparison]) -> None:
@@ -109,7 +126,9 @@ class _PopulationCka:
 
         def prepared_model(m: ModelId) -> Any:
             self.workspaces[m].reset()
-            return prepare(feature_rows(self.models[m], batch, self.hook), estimator=self.estimator, workspace=self.workspaces[m])
+            return prepare(
+                feature_rows(self.models[m], batch, self.hook), estimator=self.estimator, workspace=self.workspaces[m]
+            )
 
         # Models and pairs are many and small: each has one thread, and the outer setting holds while inner ones come and go.
         with (
@@ -137,7 +156,9 @@ class _PopulationCka:
         kept = self.kept[comparison.key]
         whole = SameLayerHsic.joined(([kept] if kept is not None else []) + fresh)
         arrays, meta = whole.to_arrays()
-        self.store.put(comparison.key, arrays, {**meta, "comparison": comparison.to_dict(), "provenance": self.provenance})
+        self.store.put(
+            comparison.key, arrays, {**meta, "comparison": comparison.to_dict(), "provenance": self.provenance}
+        )
         self.kept[comparison.key], self.fresh[comparison.key] = whole, []
 
 

@@ -37,7 +37,12 @@ class RaySetting:
     def from_environment(cls) -> RaySetting:
         """As `REPDISS_RAY_ADDRESS`, `REPDISS_RAY_WORKERS`, `REPDISS_RAY_THREADS` and `REPDISS_RAY_GPUS` say."""
         workers, threads = int(number_setting("REPDISS_RAY_WORKERS", 0)), int(number_setting("REPDISS_RAY_THREADS", 1))
-        return cls(os.environ.get("REPDISS_RAY_ADDRESS") or None, workers or None, max(1, threads), number_setting("REPDISS_RAY_GPUS", 0))
+        return cls(
+            os.environ.get("REPDISS_RAY_ADDRESS") or None,
+            workers or None,
+            max(1, threads),
+            number_setting("REPDISS_RAY_GPUS", 0),
+        )
 
 
 def connected(setting: RaySetting, report: Callable[[str], None] = lambda line: None) -> Any:
@@ -54,7 +59,9 @@ def connected(setting: RaySetting, report: Callable[[str], None] = lambda line: 
     try:
         import ray
     except ImportError:
-        raise UserError("The Ray engine needs Ray: `pip install -r requirements-cluster.txt`, or leave out --engine ray.") from None
+        raise UserError(
+            "The Ray engine needs Ray: `pip install -r requirements-cluster.txt`, or leave out --engine ray."
+        ) from None
     if not ray.is_initialized():
         try:
             _join_cluster(ray, setting) if setting.address else _start_cluster(ray, setting)
@@ -76,7 +83,9 @@ def _check_answers(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
     except (OSError, ValueError, OverflowError) as error:
-        raise UserError(f"No Ray cluster answers at {address} ({told(error)}). Start one with `ray start --head`, or correct the address.") from error
+        raise UserError(
+            f"No Ray cluster answers at {address} ({told(error)}). Start one with `ray start --head`, or correct the address."
+        ) from error
 
 
 def _has_token() -> bool:
@@ -85,15 +94,24 @@ def _has_token() -> bool:
 
 
 def _join_cluster(ray: Any, setting: RaySetting) -> None:
-    ray.init(address=setting.address, log_to_driver=False, runtime_env={"working_dir": str(REPOSITORY), "excludes": SHIPPED_OUT})
+    ray.init(
+        address=setting.address,
+        log_to_driver=False,
+        runtime_env={"working_dir": str(REPOSITORY), "excludes": SHIPPED_OUT},
+    )
 
 
 def _start_cluster(ray: Any, setting: RaySetting) -> None:
     """A cluster that ends with this process. Its workers get their environment from here, not from a `runtime_env`: those start a second later."""
-    with _environment(PYTHONPATH=os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])), OMP_WAIT_POLICY="PASSIVE"):
+    with _environment(
+        PYTHONPATH=os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
+        OMP_WAIT_POLICY="PASSIVE",
+    ):
         ray.init(
             address="local",  # never one that another command has left running
-            num_cpus=setting.threads * setting.workers if setting.workers else max(setting.threads, os.cpu_count() or 1),
+            num_cpus=setting.threads * setting.workers
+            if setting.workers
+            else max(setting.threads, os.cpu_count() or 1),
             include_dashboard=False,
             log_to_driver=False,
             _node_ip_address="127.0.0.1",
@@ -119,7 +137,9 @@ def _check_resources(there: dict[str, float], setting: RaySetting, report: Calla
     for kind, wanted in (("CPU", setting.threads), ("GPU", setting.gpus)):
         if wanted <= there.get(kind, 0):
             continue
-        lacking = f"A shard asks for {wanted:g} {kind}s and {setting.address or 'this machine'} has {there.get(kind, 0):g}"
+        lacking = (
+            f"A shard asks for {wanted:g} {kind}s and {setting.address or 'this machine'} has {there.get(kind, 0):g}"
+        )
         if not setting.address:
             raise UserError(f"{lacking}. Ask for fewer with --gpus or REPDISS_RAY_GPUS.")
         report(f"{lacking} in all; shards wait for a machine that has them.")

@@ -27,7 +27,9 @@ POLL_S = 0.2
 ENGINES = ("local", "ray")
 
 
-def make_engine(store: ResultStore, report: Callable[[str], None], name: str = "", setting: RaySetting | None = None) -> Engine:
+def make_engine(
+    store: ResultStore, report: Callable[[str], None], name: str = "", setting: RaySetting | None = None
+) -> Engine:
     """The engine of that name, or the one that `REPDISS_ENGINE` names: "local" (default) or "ray"."""
     name = name or os.environ.get("REPDISS_ENGINE") or "local"
     if name not in ENGINES:
@@ -41,7 +43,9 @@ def make_engine(store: ResultStore, report: Callable[[str], None], name: str = "
 class RayEngine(Engine):
     """Computes as `Engine` does; the values have the same bytes as those of one process with `threads` threads."""
 
-    def __init__(self, store: ResultStore, setting: RaySetting, report: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self, store: ResultStore, setting: RaySetting, report: Callable[[str], None] = lambda line: None
+    ) -> None:
         super().__init__(store, ActivationCache(budget_bytes=0), report)
         self.setting = setting
 
@@ -62,7 +66,9 @@ class RayEngine(Engine):
             scheduling_strategy="SPREAD",
         )(compute_shard)  # fmt: skip
         told = ray.put(hub.everything())  # revisions and facts of the hub, for machines that never asked it
-        running = {task.remote(shard.to_dict(), self.setting.threads, self.setting.gpus > 0, told): shard for shard in waiting}
+        running = {
+            task.remote(shard.to_dict(), self.setting.threads, self.setting.gpus > 0, told): shard for shard in waiting
+        }
         total = len(running)
         try:
             while running:
@@ -106,7 +112,9 @@ class _Join:
             for comparison in shard.comparisons:
                 arrays, meta = found[comparison.key]
                 made = {**meta.get("provenance", {}), "engine": "ray"}
-                self.engine.store.put(comparison.key, arrays, {**meta, "comparison": comparison.to_dict(), "provenance": made})
+                self.engine.store.put(
+                    comparison.key, arrays, {**meta, "comparison": comparison.to_dict(), "provenance": made}
+                )
             return
         self.early[shard.key] = found
         if self.order and shard.key != self.order[0].key:
@@ -137,7 +145,11 @@ class _Join:
             known = (kept.n_batches if kept is not None else 0) - shard.first
             later = {name: array[known:] for name, array in arrays.items()}
             notes = tuple(meta.get("notes", ()))
-            part = BatchHsic.from_arrays(later, notes) if kind is BatchHsic else SameLayerHsic.from_arrays(later, {"notes": notes})
+            part = (
+                BatchHsic.from_arrays(later, notes)
+                if kind is BatchHsic
+                else SameLayerHsic.from_arrays(later, {"notes": notes})
+            )
             if kept is None:
                 self.kept[comparison.key] = part
             else:
@@ -169,12 +181,17 @@ def _result(ray: Any, reference: Any) -> Found:
 def _check_length(stream: Any, n_batches: int) -> None:
     if stream.n_batches < n_batches:
         d = stream.data_id
-        raise UserError(f"{d.name}/{d.split} holds {stream.n_batches} batches; {n_batches} were asked for. Ask for at most {stream.n_batches}.")
+        raise UserError(
+            f"{d.name}/{d.split} holds {stream.n_batches} batches; {n_batches} were asked for. Ask for at most {stream.n_batches}."
+        )
 
 
 def _flattened(found: Found) -> tuple[dict[str, Any], dict[str, Any]]:
     arrays = {f"{key}/{name}": array for key, (named, _) in found.items() for name, array in named.items()}
-    return arrays, {"notes": {key: list(meta.get("notes", ())) for key, (_, meta) in found.items()}, "provenance": _provenance(found)}
+    return arrays, {
+        "notes": {key: list(meta.get("notes", ())) for key, (_, meta) in found.items()},
+        "provenance": _provenance(found),
+    }
 
 
 def _unflattened(arrays: dict[str, Any], plain: dict[str, Any]) -> Found:
@@ -182,7 +199,9 @@ def _unflattened(arrays: dict[str, Any], plain: dict[str, Any]) -> Found:
     for path, array in arrays.items():
         key, _, name = path.partition("/")
         named.setdefault(key, {})[name] = array
-    return {key: (named[key], {"notes": notes, "provenance": plain["provenance"]}) for key, notes in plain["notes"].items()}
+    return {
+        key: (named[key], {"notes": notes, "provenance": plain["provenance"]}) for key, notes in plain["notes"].items()
+    }
 
 
 def _provenance(found: Found) -> dict[str, Any]:

@@ -37,7 +37,12 @@ class Engine:
         report: told of things worth a line in the log, such as a damaged checkpoint.
     """
 
-    def __init__(self, store: ResultStore, activations: ActivationCache | None = None, report: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self,
+        store: ResultStore,
+        activations: ActivationCache | None = None,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self.store = store
         self.activations = activations or ActivationCache()
         self.report = report
@@ -56,7 +61,9 @@ class Engine:
         """
         self._run_groups(request, progress, should_stop)
         if self._lost(request):  # damage that shows only once the database has been closed
-            self.report("What is stored cannot be read back. A damaged database is set aside, and what is lost is computed anew.")
+            self.report(
+                "What is stored cannot be read back. A damaged database is set aside, and what is lost is computed anew."
+            )
             self.store.verify()
             self._run_groups(request, progress, should_stop)
             if self._lost(request):
@@ -78,11 +85,17 @@ class Engine:
             def within(fraction: float, message: str, start: float = start, share: float = weight / total) -> None:
                 progress(start + share * fraction, message)
 
-            if self._missing(group, request.n_batches):  # a cache that holds all may be one that cannot be written: no lock then
+            if self._missing(
+                group, request.n_batches
+            ):  # a cache that holds all may be one that cannot be written: no lock then
                 with self._locked(group.comparisons, within, start, should_stop):
-                    missing = self._missing(group, request.n_batches)  # looked at anew: another process may have been faster
+                    missing = self._missing(
+                        group, request.n_batches
+                    )  # looked at anew: another process may have been faster
                     if missing:
-                        self._run_in_memory(type(group)(**_replaced(group, missing)), request.n_batches, within, should_stop)
+                        self._run_in_memory(
+                            type(group)(**_replaced(group, missing)), request.n_batches, within, should_stop
+                        )
             done += weight
 
     def _lost(self, request: Request) -> bool:
@@ -183,7 +196,9 @@ class Engine:
             run_tokens(group, self.store, self.activations, load, self.stream(group.data), provenance(), progress)
         elif isinstance(group, PopulationGroup):
             load = functools.partial(self.load, alone=True)
-            run_population(group, n_batches, self.store, load, self.stream(group.data), provenance(), progress, should_stop)
+            run_population(
+                group, n_batches, self.store, load, self.stream(group.data), provenance(), progress, should_stop
+            )
         else:
             self._run_stitches(group, progress, should_stop)
 
@@ -227,7 +242,9 @@ class Engine:
             raise Stopped
 
     @contextlib.contextmanager
-    def _locked(self, comparisons: tuple[Comparison, ...], progress: Progress, start: float, should_stop: Callable[[], bool]) -> Iterator[None]:
+    def _locked(
+        self, comparisons: tuple[Comparison, ...], progress: Progress, start: float, should_stop: Callable[[], bool]
+    ) -> Iterator[None]:
         """Hold the lock of every key, taken in sorted order so that two jobs never wait for each other in a ring."""
         import filelock
 

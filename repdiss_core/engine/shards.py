@@ -39,7 +39,9 @@ class Shard:
     @property
     def key(self) -> str:
         """64 hexadecimal digits that name this piece of work."""
-        return hashlib.sha256("\n".join([*sorted(c.key for c in self.comparisons), f"{self.first}:{self.last}"]).encode()).hexdigest()
+        return hashlib.sha256(
+            "\n".join([*sorted(c.key for c in self.comparisons), f"{self.first}:{self.last}"]).encode()
+        ).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -72,10 +74,15 @@ def shards_of(group: Group, counts: dict[str, int], n_batches: int, on_gpu: bool
         return shards
     if isinstance(group, StitchGroup):
         return [Shard((comparison,)) for comparison in group.comparisons]
-    return [Shard(tuple(c for c in group.comparisons if c.f == bottom)) for bottom in sorted({c.f for c in group.comparisons})]
+    return [
+        Shard(tuple(c for c in group.comparisons if c.f == bottom))
+        for bottom in sorted({c.f for c in group.comparisons})
+    ]
 
 
-def compute_shard(form: dict[str, Any], threads: int, on_gpu: bool = False, facts: dict[str, Any] | None = None) -> Found:
+def compute_shard(
+    form: dict[str, Any], threads: int, on_gpu: bool = False, facts: dict[str, Any] | None = None
+) -> Found:
     """(arrays, plain values) by key; the same bytes wherever it runs on a processor, for a number of threads.
 
     Args:
@@ -172,7 +179,9 @@ class _ShardEngine(Engine):
     def stream(self, data: DataId) -> Any:
         """The stream, or the shard's window of it."""
         whole = super().stream(data)
-        if self._shard is None or whole.n_batches < self._shard.last:  # too short a stream is told by the pass, in its own words
+        if (
+            self._shard is None or whole.n_batches < self._shard.last
+        ):  # too short a stream is told by the pass, in its own words
             return whole
         return _Window(whole, self._shard.first, self._shard.last - self._shard.first)
 

@@ -52,7 +52,9 @@ def run_stitches(
     if settings.init == "identity":
         check_widths(f, g, "The identity start")
     if phi_stream.n_batches < 1:
-        raise UserError(f"{phi_stream.data_id.name}/{phi_stream.data_id.split} holds no full batch to train phi on; ask for smaller batches.")
+        raise UserError(
+            f"{phi_stream.data_id.name}/{phi_stream.data_id.split} holds no full batch to train phi on; ask for smaller batches."
+        )
     states = [StitchState(comparison, settings) for comparison in comparisons]
     run = _Pass(states, f, g, n_eval_batches, store_partial, checkpoints, progress, should_stop)
     provenance = _training_provenance(settings, phi_stream)
@@ -149,7 +151,9 @@ class _Pass:
                 state.train_step(self.g, residuals[state.layer_f], batch)
             done = step + 1
             losses = ", ".join(f"{s.comparison.layer_pairs} {s.curve[-1]:.3f}" for s in active if s.curve)
-            if self._tick(f"training phi: step {done} of {active[0].steps} ({losses})", 0.1 + 0.6 * done / active[0].steps):
+            if self._tick(
+                f"training phi: step {done} of {active[0].steps} ({losses})", 0.1 + 0.6 * done / active[0].steps
+            ):
                 return False
         self._save()
         return True
@@ -162,7 +166,10 @@ class _Pass:
             if not active:
                 continue
             self._evaluate_batch(active, stream.batch(i))
-            if self._tick(f"evaluating: batch {i + 1} of {self.n_eval}", 0.7 + 0.3 * (i + 1) / self.n_eval) and i + 1 < self.n_eval:
+            if (
+                self._tick(f"evaluating: batch {i + 1} of {self.n_eval}", 0.7 + 0.3 * (i + 1) / self.n_eval)
+                and i + 1 < self.n_eval
+            ):
                 return
         self._save()
         self.progress(1.0, "done")

@@ -132,7 +132,9 @@ class StitchState:
             self._train_from(_layer(arrays, "phi.", device))
             for name, parameter in self.phi.named_parameters():
                 if f"momentum.{name}" in arrays:
-                    self.optimizer.state[parameter]["momentum_buffer"] = torch.tensor(arrays[f"momentum.{name}"], device=device)
+                    self.optimizer.state[parameter]["momentum_buffer"] = torch.tensor(
+                        arrays[f"momentum.{name}"], device=device
+                    )
         self.curve = arrays["curve"].tolist()
         for name, sizes in plain["sizes"].items():
             self.losses[name] = np.split(arrays[f"losses.{name}"], np.cumsum(sizes)[:-1]) if sizes else []

@@ -13,7 +13,13 @@ from repdiss_core.store.cache import ResultStore
 
 
 def run_tokens(
-    group: TokenGroup, store: ResultStore, activations: ActivationCache, load: ModelLoader, stream: Any, made: dict[str, Any], progress: Any
+    group: TokenGroup,
+    store: ResultStore,
+    activations: ActivationCache,
+    load: ModelLoader,
+    stream: Any,
+    made: dict[str, Any],
+    progress: Any,
 ) -> None:
     """Compute and store every comparison of the group; entries hold cosine, contribution and token ids, each (b, t).
 
@@ -26,7 +32,8 @@ def run_tokens(
         stream.require(index + 1)
         features = BatchFeatures(stream.batch(index), index, load, activations)
         layers = [
-            features.layers(model, comparison)[layer - 1] for model, layer in zip((comparison.f, comparison.g), comparison.layer_pair, strict=True)
+            features.layers(model, comparison)[layer - 1]
+            for model, layer in zip((comparison.f, comparison.g), comparison.layer_pair, strict=True)
         ]
         found = token_alignment(*layers)
         tokens = np.asarray(features.batch.tokens)

@@ -69,7 +69,14 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
                 make_engine(store, log).run(request, reporter, wanted_to_stop)
         except (Stopped, Cancelled):
             log("cancelled; finished batches are kept")
-            jobs.write_status(replace(reporter.status, state="cancelled", message="cancelled; finished batches are kept", seconds_left=None))
+            jobs.write_status(
+                replace(
+                    reporter.status,
+                    state="cancelled",
+                    message="cancelled; finished batches are kept",
+                    seconds_left=None,
+                )
+            )
             return 0
         log("done")
         jobs.write_status(replace(reporter.status, state="done", fraction=1.0, message="done", seconds_left=None))
@@ -78,7 +85,9 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
         sentence = str(error)
     except Exception as error:
         traceback.print_exc()
-        sentence = f"An unexpected fault stopped this job ({told(error)}). What was finished is kept; its log has the details."
+        sentence = (
+            f"An unexpected fault stopped this job ({told(error)}). What was finished is kept; its log has the details."
+        )
     return _end_failed(reporter.status, redacted(sentence))
 
 

@@ -52,7 +52,9 @@ class Repo:
     def __post_init__(self) -> None:
         too_long = max(len(part.encode("utf-8", "replace")) for part in (self.name, self.revision)) > MOST_BYTES
         if too_long or not REPOSITORY_NAME.fullmatch(self.name) or ".." in self.revision or not self.revision:
-            raise UserError(f"{self.name[:80]}@{self.revision[:80]} does not name a repository of the hub; write org/name or org/name@revision.")
+            raise UserError(
+                f"{self.name[:80]}@{self.revision[:80]} does not name a repository of the hub; write org/name or org/name@revision."
+            )
 
     def __str__(self) -> str:
         return self.name if self.revision == "main" else f"{self.name}@{self.revision}"
@@ -223,12 +225,18 @@ def told(repo: Repo) -> Iterator[None]:
     try:
         yield
     except errors.GatedRepoError as error:
-        raise UserError(f"{repo} is gated: accept its terms on {endpoint()}/{repo.name} and log in with `hf auth login`.") from error
+        raise UserError(
+            f"{repo} is gated: accept its terms on {endpoint()}/{repo.name} and log in with `hf auth login`."
+        ) from error
     except errors.RevisionNotFoundError as error:
         where = f"{endpoint()}/{repo.name}"
-        raise UserError(f"{repo.name} has no revision {repo.revision!r}: leave it out for main, or look for its branches on {where}.") from error
+        raise UserError(
+            f"{repo.name} has no revision {repo.revision!r}: leave it out for main, or look for its branches on {where}."
+        ) from error
     except errors.RepositoryNotFoundError as error:
-        said = f"The hub has no {repo.kind} {repo.name}, or it is private: check the name, or log in with `hf auth login`."
+        said = (
+            f"The hub has no {repo.kind} {repo.name}, or it is private: check the name, or log in with `hf auth login`."
+        )
         raise NoSuchRepository(said) from error
     except errors.EntryNotFoundError as error:
         raise UserError(f"{repo} lacks a file that was asked for ({str(error).splitlines()[0][:120]}).") from error
@@ -236,7 +244,9 @@ def told(repo: Repo) -> Iterator[None]:
         _last_preflight.clear()
         status = getattr(getattr(error, "response", None), "status_code", None)
         how = f"it answered {status}" if status else type(error).__name__
-        raise UserError(f"The hub broke off while {repo} was fetched ({how}). What has arrived is kept: try again.") from error
+        raise UserError(
+            f"The hub broke off while {repo} was fetched ({how}). What has arrived is kept: try again."
+        ) from error
 
 
 def _from_hub(repo: Repo) -> Pin:
@@ -244,16 +254,24 @@ def _from_hub(repo: Repo) -> Pin:
 
     require_network(str(repo))
     with told(repo):
-        info: Any = HfApi(endpoint()).repo_info(repo.name, revision=repo.revision, repo_type=repo.kind, timeout=API_TIMEOUT_S, files_metadata=True)
+        info: Any = HfApi(endpoint()).repo_info(
+            repo.name, revision=repo.revision, repo_type=repo.kind, timeout=API_TIMEOUT_S, files_metadata=True
+        )
     return Pin(info.sha, {file.rfilename: int(file.size or 0) for file in info.siblings})
 
 
 def _from_cache(repo: Repo) -> Pin | None:
     folder = repository_folder(repo)
     ref = folder / "refs" / repo.revision
-    commit = repo.revision if COMMIT.fullmatch(repo.revision) else ref.read_text("ascii").strip() if ref.is_file() else ""
+    commit = (
+        repo.revision if COMMIT.fullmatch(repo.revision) else ref.read_text("ascii").strip() if ref.is_file() else ""
+    )
     files = [path for path in (folder / "snapshots" / commit).rglob("*") if path.is_file()] if commit else []
-    return Pin(commit, {str(path.relative_to(folder / "snapshots" / commit)): path.stat().st_size for path in files}) if files else None
+    return (
+        Pin(commit, {str(path.relative_to(folder / "snapshots" / commit)): path.stat().st_size for path in files})
+        if files
+        else None
+    )
 
 
 def _pin_key(repo: Repo) -> str:
@@ -295,4 +313,6 @@ def _parsed(path: Path, modified: int) -> dict[str, Any]:
             f"{what} It was set aside as {aside.name}. Open the page again, or run the command again: revisions are asked for anew."
         ) from error
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror or error}). Give this user the right to read it.") from error
+        raise UserError(
+            f"{path} cannot be read ({error.strerror or error}). Give this user the right to read it."
+        ) from error

@@ -63,7 +63,13 @@ def download(repo: Repo, pin: Pin, names: Sequence[str], folder: Path) -> None:
     check_room(str(repo), total, folder)
     done = 0
     for name in names:
-        place = {"repo_id": repo.name, "filename": name, "repo_type": repo.kind, "revision": pin.commit, "endpoint": endpoint()}
+        place = {
+            "repo_id": repo.name,
+            "filename": name,
+            "repo_type": repo.kind,
+            "revision": pin.commit,
+            "endpoint": endpoint(),
+        }
         found = get_hf_file_metadata(hf_hub_url(**place), timeout=API_TIMEOUT_S, endpoint=endpoint())
         if not found.etag or not _ETAG.fullmatch(found.etag):
             raise UserError(f"The hub names no content for {name} of {repo} that can be checked; it was not fetched.")
@@ -80,7 +86,9 @@ def check_room(what: str, n_bytes: int, folder: Path) -> None:
     free = shutil.disk_usage(there).free - RESERVE_BYTES
     if n_bytes > free:
         room = f"{there} has {max(0, free) / 2**30:.2f} GiB free"
-        raise UserError(f"{what} needs {n_bytes / 2**30:.2f} GiB and {room}. Make room, or set HF_HOME to a larger disk.")
+        raise UserError(
+            f"{what} needs {n_bytes / 2**30:.2f} GiB and {room}. Make room, or set HF_HOME to a larger disk."
+        )
     budget = _budget()
     if budget is not None and n_bytes > budget * 2**30:
         allowed = f"REPDISS_DOWNLOADS_GB allows {budget:g} GiB a model or data set"
@@ -92,7 +100,9 @@ def _budget() -> float | None:
     try:
         return float(said) if said else None
     except ValueError as error:
-        raise UserError(f"REPDISS_DOWNLOADS_GB is {said!r}; it is a number of GiB, such as 20. Unset it for no limit.") from error
+        raise UserError(
+            f"REPDISS_DOWNLOADS_GB is {said!r}; it is a number of GiB, such as 20. Unset it for no limit."
+        ) from error
 
 
 def _fetch_blob(found: Any, blob: Path, what: str, done: int, total: int) -> None:
@@ -128,7 +138,9 @@ def _continue(found: Any, partial: Path, start: int, what: str, done: int, total
     headers = build_hf_headers() | ({"Range": f"bytes={start}-"} if start else {})
     if urlsplit(found.location).netloc != urlsplit(endpoint()).netloc:
         headers.pop("authorization", None)  # the address of a storage server carries its own permission
-    with get_session().stream("GET", found.location, headers=headers, timeout=STALL_S, follow_redirects=True) as response:
+    with get_session().stream(
+        "GET", found.location, headers=headers, timeout=STALL_S, follow_redirects=True
+    ) as response:
         hf_raise_for_status(response)
         resumed = start > 0 and response.status_code == 206
         n = start if resumed else 0
@@ -136,7 +148,10 @@ def _continue(found: Any, partial: Path, start: int, what: str, done: int, total
             for piece in response.iter_raw(CHUNK):
                 file.write(piece)
                 n += len(piece)
-                progress((done + n) / max(1, total), f"fetching {what}: {(done + n) / 2**20:,.0f} of {total / 2**20:,.0f} MiB")
+                progress(
+                    (done + n) / max(1, total),
+                    f"fetching {what}: {(done + n) / 2**20:,.0f} of {total / 2**20:,.0f} MiB",
+                )
                 if should_stop():
                     raise Cancelled
 
@@ -149,4 +164,6 @@ def _check(found: Any, partial: Path, what: str) -> None:
             right = hashlib.file_digest(file, "sha256").hexdigest() == found.etag
     if not right:
         partial.unlink()
-        raise UserError(f"What arrived of {what} is not what the hub announced ({size} bytes of {found.size}); it was thrown away. Try again.")
+        raise UserError(
+            f"What arrived of {what} is not what the hub announced ({size} bytes of {found.size}); it was thrown away. Try again."
+        )

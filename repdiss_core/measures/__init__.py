@@ -109,7 +109,9 @@ _TOKEN_ALIGNMENT = MeasureSpec(
     direction="similar",
     unit="",
 )
-MEASURES: dict[str, MeasureSpec] = {spec.name: spec for spec in (_CKA, _STITCHING, _IDENTITY_STITCHING, _STITCHED_ACCURACY, _TOKEN_ALIGNMENT)}
+MEASURES: dict[str, MeasureSpec] = {
+    spec.name: spec for spec in (_CKA, _STITCHING, _IDENTITY_STITCHING, _STITCHED_ACCURACY, _TOKEN_ALIGNMENT)
+}
 
 _EXPORTS = {
     "hsic1": "repdiss_core.measures.hsic:hsic1",

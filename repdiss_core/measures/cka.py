@@ -68,7 +68,9 @@ class Prepared:
         return len(self.exponents)
 
 
-def prepare(layers: Sequence[Tensor], estimator: str = "unbiased", sequence_ids: Any = None, workspace: Workspace | None = None) -> Prepared:
+def prepare(
+    layers: Sequence[Tensor], estimator: str = "unbiased", sequence_ids: Any = None, workspace: Workspace | None = None
+) -> Prepared:
     """One model's layers on one batch, centred, scaled, and turned into packed Gram matrices.
 
     Args:
@@ -126,7 +128,9 @@ def hsic_same_layers(f: Prepared, g: Prepared) -> np.ndarray:
     """
     _check_partners(f, g)
     if f.n_layers != g.n_layers:
-        raise UserError(f"Layers are paired one to one, but the models have {f.n_layers} and {g.n_layers}: compare models of one depth.")
+        raise UserError(
+            f"Layers are paired one to one, but the models have {f.n_layers} and {g.n_layers}: compare models of one depth."
+        )
     with full_float32(f.packed.device):
         total = same_products(f.packed, g.packed, f.n_off)
     total += (f.statistics * f.correction.weights * g.statistics).sum(axis=1)
@@ -150,7 +154,9 @@ def flatten(activations: Tensor, mode: str = "token", mask: Any = None) -> Tenso
         rows = activations.reshape(b * t, d)
         return rows if keep is None else rows[keep.reshape(-1)]
     if mode != "sample":
-        raise UserError(f'There is no way to flatten called {mode!r}; choose "token" (a row for each token) or "sample" (a row for each sequence).')
+        raise UserError(
+            f'There is no way to flatten called {mode!r}; choose "token" (a row for each token) or "sample" (a row for each sequence).'
+        )
     if b < 4:
         raise UserError(
             'Flattening "sample" makes each sequence one row and CKA needs at least 4 rows, but a batch here '
@@ -158,7 +164,9 @@ def flatten(activations: Tensor, mode: str = "token", mask: Any = None) -> Tenso
             'use batches of 4 or more sequences, or flatten "token".'
         )
     if keep is not None and not bool(keep.all()):
-        raise UserError('Flattening "sample" needs sequences of one length, but this batch is padded: use packed sequences, or flatten "token".')
+        raise UserError(
+            'Flattening "sample" needs sequences of one length, but this batch is padded: use packed sequences, or flatten "token".'
+        )
     return activations.reshape(b, t * d)
 
 
@@ -166,14 +174,23 @@ def _checked_layers(layers: Sequence[Any]) -> list[Tensor]:
     """The layers as tensors of one device and one token count."""
     if len(layers) == 0:
         raise UserError("There are no layers to compare: give at least one (n_tokens, d) feature matrix.")
-    features = [layer if isinstance(layer, Tensor) else torch.from_numpy(np.require(layer, requirements=("C", "W"))) for layer in layers]
+    features = [
+        layer if isinstance(layer, Tensor) else torch.from_numpy(np.require(layer, requirements=("C", "W")))
+        for layer in layers
+    ]
     for index, x in enumerate(features):
         if x.ndim != 2 or x.shape[1] == 0:
-            raise UserError(f"Layer {index + 1} has shape {tuple(x.shape)}, but features are (n_tokens, d): use `flatten` for (b, t, d).")
+            raise UserError(
+                f"Layer {index + 1} has shape {tuple(x.shape)}, but features are (n_tokens, d): use `flatten` for (b, t, d)."
+            )
         if len(x) != len(features[0]):
-            raise UserError(f"Layer {index + 1} has {len(x)} tokens and layer 1 has {len(features[0])}: all layers must come from the same tokens.")
+            raise UserError(
+                f"Layer {index + 1} has {len(x)} tokens and layer 1 has {len(features[0])}: all layers must come from the same tokens."
+            )
         if x.device != features[0].device:
-            raise UserError(f"Layer {index + 1} is on {x.device} and layer 1 on {features[0].device}: move all layers to one device.")
+            raise UserError(
+                f"Layer {index + 1} is on {x.device} and layer 1 on {features[0].device}: move all layers to one device."
+            )
         if x.is_complex():
             raise UserError(f"Layer {index + 1} holds complex numbers; features must be real.")
     check_token_count(len(features[0]))
@@ -228,7 +245,10 @@ def _with_self_hsic(
         entries = same_products(packed, packed, n_off)
     total = entries + (statistics * correction.weights * statistics).sum(axis=1)
     empty = total <= ROUNDING[packed.dtype] * entries
-    notes = tuple(f"layer {index + 1} has no CKA: its features are the same for every token, or for all but one" for index in np.flatnonzero(empty))
+    notes = tuple(
+        f"layer {index + 1} has no CKA: its features are the same for every token, or for all but one"
+        for index in np.flatnonzero(empty)
+    )
     for index in np.flatnonzero(empty):
         packed[index] = 0.0
         statistics[index] = total[index] = 0.0
@@ -245,9 +265,13 @@ def _finished(total: np.ndarray, correction: Correction, exponents: np.ndarray) 
 def _check_partners(f: Prepared, g: Prepared) -> None:
     """Raise `UserError` where two prepared models cannot be multiplied."""
     if f.n_tokens != g.n_tokens:
-        raise UserError(f"f has {f.n_tokens} tokens in this batch and g has {g.n_tokens}: both models must read the same tokens.")
+        raise UserError(
+            f"f has {f.n_tokens} tokens in this batch and g has {g.n_tokens}: both models must read the same tokens."
+        )
     if f.estimator != g.estimator:
-        raise UserError(f"f was prepared for the estimator {f.estimator!r} and g for {g.estimator!r}: prepare both alike.")
+        raise UserError(
+            f"f was prepared for the estimator {f.estimator!r} and g for {g.estimator!r}: prepare both alike."
+        )
     if f.sequence_ids is not None and not np.array_equal(f.sequence_ids, g.sequence_ids):
         raise UserError("f and g were prepared with different sequence ids: both models must read the same sequences.")
     if f.packed.device != g.packed.device:

@@ -34,7 +34,9 @@ def cka_distance(values: Any) -> np.ndarray | float:
     """
     cka = np.asarray(values, dtype=np.float64)
     if cka.ndim == 0 or cka.shape[-1] == 0:
-        raise UserError("The CKA distance sums over layers, and there are none: give the CKA of each pair of equal layers, shape (L,).")
+        raise UserError(
+            "The CKA distance sums over layers, and there are none: give the CKA of each pair of equal layers, shape (L,)."
+        )
     distance = np.sqrt((np.arccos(np.clip(cka, -1.0, 1.0)) ** 2).sum(axis=-1))
     return float(distance) if cka.ndim == 1 else distance
 
@@ -68,11 +70,15 @@ def distance_matrix(models: tuple[str, ...], cka: Mapping[tuple[str, str], Any])
     distances = np.zeros((len(models), len(models)))
     depths = {len(np.atleast_1d(values)) for values in cka.values()}
     if len(depths) > 1:
-        raise UserError(f"The pairs have {' and '.join(map(str, sorted(depths)))} layers: distances over different depths cannot be compared.")
+        raise UserError(
+            f"The pairs have {' and '.join(map(str, sorted(depths)))} layers: distances over different depths cannot be compared."
+        )
     for i, f in enumerate(models):
         for j, g in enumerate(models[:i]):
             values = cka.get((f, g), cka.get((g, f)))
             if values is None:
-                raise UserError(f"The CKA of {f} with {g} is missing: measure every pair of models before asking for their distances.")
+                raise UserError(
+                    f"The CKA of {f} with {g} is missing: measure every pair of models before asking for their distances."
+                )
             distances[i, j] = distances[j, i] = cka_distance(values)
     return distances

@@ -55,7 +55,11 @@ def regions(n_padded: int) -> tuple[Region, ...]:
     """Tiles that cover the upper triangle of an (n_padded, n_padded) matrix once, those on the diagonal last."""
     full = n_padded // STRIP * STRIP
     strips = [(row, STRIP) for row in range(0, full, STRIP)] + [(row, LEAF) for row in range(full, n_padded, LEAF)]
-    tiles = [Region(row, row + height, 0, 1, height, n_padded - row - height) for row, height in strips if row + height < n_padded]
+    tiles = [
+        Region(row, row + height, 0, 1, height, n_padded - row - height)
+        for row, height in strips
+        if row + height < n_padded
+    ]
     half = STRIP // 2
     while half >= LEAF and full:  # inside each full strip: one square of half its edge, two of a quarter, …
         tiles.append(Region(0, half, 2 * half, full // (2 * half), half, half))
@@ -76,7 +80,10 @@ def pack_gram(c: Tensor, out: Tensor, keep_diagonal: bool, product: Product = pr
         tiles = out[begin : begin + region.size].view(region.count, region.height, region.width)
         begin += region.size
         if region.count == 1:
-            left, right = (c[start : start + length] for start, length in ((region.row, region.height), (region.column, region.width)))
+            left, right = (
+                c[start : start + length]
+                for start, length in ((region.row, region.height), (region.column, region.width))
+            )
             product(left, right, tiles[0])
             continue
         left = c.as_strided(
@@ -97,7 +104,10 @@ def pack_gram(c: Tensor, out: Tensor, keep_diagonal: bool, product: Product = pr
 def pack_matrix(matrix: Tensor) -> Tensor:
     """(length,) the packed upper triangle of a symmetric (n_padded, n_padded) matrix, in the order of `pack_gram`."""
     n = len(matrix)
-    tiles = [matrix.as_strided((r.count, r.height, r.width), (r.step * (n + 1), n, 1), r.row * n + r.column).reshape(-1) for r in regions(n)]
+    tiles = [
+        matrix.as_strided((r.count, r.height, r.width), (r.step * (n + 1), n, 1), r.row * n + r.column).reshape(-1)
+        for r in regions(n)
+    ]
     return torch.cat(tiles)
 
 

@@ -31,7 +31,9 @@ def hsic1(K: Any, L: Any) -> float:
     a, b = _gram(K, "K"), _gram(L, "L")
     n = len(a)
     if len(b) != n:
-        raise UserError(f"K is {n} × {n} but L is {len(b)} × {len(b)}; both must come from the same tokens in the same order.")
+        raise UserError(
+            f"K is {n} × {n} but L is {len(b)} × {len(b)}; both must come from the same tokens in the same order."
+        )
     return float(np.sum(u_centred(a) * u_centred(b)) / (n * (n - 3)))
 
 
@@ -56,10 +58,14 @@ def _gram(K: Any, name: str) -> np.ndarray:
         raise UserError(f"{name} has shape {K.shape}, but a Gram matrix is square, (n, n): give features @ features.T.")
     check_token_count(len(K))
     if not np.isfinite(K).all():
-        raise UserError(f"{name} holds NaN or infinite numbers; a Gram matrix must be finite: check the features that it was made of.")
+        raise UserError(
+            f"{name} holds NaN or infinite numbers; a Gram matrix must be finite: check the features that it was made of."
+        )
     gap, largest = np.abs(K - K.T).max(), np.abs(K).max()
     if gap > SYMMETRY * largest:
-        raise UserError(f"{name} is not symmetric (largest difference {gap:.3g}); a Gram matrix is: give features @ features.T.")
+        raise UserError(
+            f"{name} is not symmetric (largest difference {gap:.3g}); a Gram matrix is: give features @ features.T."
+        )
     return K
 
 
@@ -126,4 +132,6 @@ def _biased_statistics(row_sums: np.ndarray, diagonal: np.ndarray, c: Any, ids: 
 
 
 UNBIASED = Estimator("unbiased", "unbiased (HSIC₁)", False, True, _unbiased_correction, _unbiased_statistics)
-BIASED = Estimator("biased", "biased (HSIC₀, as in Kornblith et al. 2019)", True, False, _biased_correction, _biased_statistics)
+BIASED = Estimator(
+    "biased", "biased (HSIC₀, as in Kornblith et al. 2019)", True, False, _biased_correction, _biased_statistics
+)

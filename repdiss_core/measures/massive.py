@@ -84,4 +84,6 @@ def check_choice(choice: str, flatten: str) -> None:
     if choice not in CHOICES:
         raise UserError(f"Massive tokens can be {', '.join(CHOICES)}; {choice!r} was asked for.")
     if choice == "dropped" and flatten != "token":
-        raise UserError("Massive tokens can be dropped only where rows are tokens; here each row is a sequence. Choose rows of tokens, or keep them.")
+        raise UserError(
+            "Massive tokens can be dropped only where rows are tokens; here each row is a sequence. Choose rows of tokens, or keep them."
+        )

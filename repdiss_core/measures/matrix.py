@@ -45,10 +45,14 @@ def cka_matrix(
         array([1., 1., 1.])
     """
     if len(features_f) != len(features_g) or len(features_f) == 0:
-        raise UserError(f"f has {len(features_f)} batches and g has {len(features_g)}; both need the same batches, at least one.")
+        raise UserError(
+            f"f has {len(features_f)} batches and g has {len(features_g)}; both need the same batches, at least one."
+        )
     ids = [None] * len(features_f) if sequence_ids is None else sequence_ids
     if len(ids) != len(features_f):
-        raise UserError(f"sequence_ids covers {len(ids)} batches, but there are {len(features_f)}: give one array of ids for each batch.")
+        raise UserError(
+            f"sequence_ids covers {len(ids)} batches, but there are {len(features_f)}: give one array of ids for each batch."
+        )
     batches: list[BatchHsic] = []
     workspace = Workspace()
     for index, (layers_f, layers_g, batch_ids) in enumerate(zip(features_f, features_g, ids)):

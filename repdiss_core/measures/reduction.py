@@ -44,7 +44,9 @@ def reduce_hsic(batches: BatchHsic, reduction: str = "mean_of_ratios", confidenc
     if reduction not in REDUCTIONS:
         raise UserError(f"There is no reduction {reduction!r}; choose one of {', '.join(REDUCTIONS)}.")
     if not 0.0 < confidence < 1.0:
-        raise UserError(f"The confidence of an interval lies between 0 and 1, and {confidence} was given; 0.95 is usual.")
+        raise UserError(
+            f"The confidence of an interval lies between 0 and 1, and {confidence} was given; 0.95 is usual."
+        )
     if batches.n_batches == 0:
         raise UserError("There are no batches to reduce: measure at least one.")
     values, error = (_mean_of_ratios if reduction == "mean_of_ratios" else _ratio_of_means)(batches)
@@ -80,7 +82,9 @@ def pseudo_values(batches: BatchHsic, reduction: str = "mean_of_ratios") -> np.n
     if reduction == "mean_of_ratios" or batches.n_batches == 1:
         return cka_ratio(batches.cross, batches.self_f, batches.self_g)
     sums = [a.sum(axis=0) for a in (batches.cross, batches.self_f, batches.self_g)]
-    without = cka_ratio(*(total - a for total, a in zip(sums, (batches.cross, batches.self_f, batches.self_g), strict=True)))
+    without = cka_ratio(
+        *(total - a for total, a in zip(sums, (batches.cross, batches.self_f, batches.self_g), strict=True))
+    )
     return cka_ratio(*sums) + (batches.n_batches - 1) * (without.mean(axis=0) - without)
 
 
@@ -92,7 +96,9 @@ def cka_ratio(cross: np.ndarray, self_f: np.ndarray, self_g: np.ndarray) -> np.n
     sqrt(x·x) stays exactly x, so that a layer's CKA with itself is exactly 1.
     """
     (mf, ef), (mg, eg) = (np.frexp(np.where(s > 0, s, np.nan)) for s in (self_f, self_g))
-    odd = (ef[..., :, None] + eg[..., None, :]) & 1  # sqrt(2) goes with the mantissas where the exponents add up to an odd number
+    odd = (
+        ef[..., :, None] + eg[..., None, :]
+    ) & 1  # sqrt(2) goes with the mantissas where the exponents add up to an odd number
     mantissa = np.sqrt(np.ldexp(mf[..., :, None] * mg[..., None, :], odd))
     return np.ldexp(cross / mantissa, -((ef[..., :, None] + eg[..., None, :] - odd) // 2))
 
@@ -123,7 +129,9 @@ def _missing_notes(batches: BatchHsic, reduction: str) -> list[str]:
         if reduction == "ratio_of_means":
             values = values.sum(axis=0, keepdims=True)
         for layer in np.flatnonzero((~(values > 0)).any(axis=0)):
-            where = f"in {int((~(values[:, layer] > 0)).sum())} of {len(values)} batches" if len(values) > 1 else "there"
+            where = (
+                f"in {int((~(values[:, layer] > 0)).sum())} of {len(values)} batches" if len(values) > 1 else "there"
+            )
             notes.append(f"layer {layer + 1} of {name} has no CKA: its HSIC with itself is not positive {where}")
     return notes
 

@@ -41,7 +41,9 @@ def check_sequence_ids(ids: Any, n: int) -> np.ndarray:
         )
     ids = np.asarray(ids.detach().cpu() if hasattr(ids, "detach") else ids)
     if ids.shape != (n,):
-        raise UserError(f"sequence_ids has shape {ids.shape}, but there are {n} tokens: give one id for each token, shape ({n},).")
+        raise UserError(
+            f"sequence_ids has shape {ids.shape}, but there are {n} tokens: give one id for each token, shape ({n},)."
+        )
     names, numbered = np.unique(ids, return_inverse=True)
     if len(names) < MIN_SEQUENCES:
         raise UserError(

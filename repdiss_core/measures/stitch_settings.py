@@ -94,7 +94,9 @@ def stitch_comparison(
         "phi_tokens": phi_data.tokens_per_sequence,
         "phi_seed": phi_data.seed,
     }
-    return Comparison("stitching", f, g, data, layer_pairs=f"{layer_f}:{layer_g}", settings=tuple(items.items()), **fields)
+    return Comparison(
+        "stitching", f, g, data, layer_pairs=f"{layer_f}:{layer_g}", settings=tuple(items.items()), **fields
+    )
 
 
 def identity_comparison(f: ModelId, g: ModelId, data: DataId, layer_f: int, layer_g: int, **fields: Any) -> Comparison:
@@ -105,12 +107,16 @@ def identity_comparison(f: ModelId, g: ModelId, data: DataId, layer_f: int, laye
 def settings_of(comparison: Comparison) -> StitchSettings:
     """The training settings that a stitching comparison was built with (what it does not name is the reference's)."""
     given = dict(comparison.settings)
-    return StitchSettings(**{field.name: given[field.name] for field in dataclasses.fields(StitchSettings) if field.name in given})
+    return StitchSettings(
+        **{field.name: given[field.name] for field in dataclasses.fields(StitchSettings) if field.name in given}
+    )
 
 
 def phi_data_of(comparison: Comparison) -> DataId:
     """The stream that phi of this comparison is trained on, to be opened by name, split, packing and seed."""
-    missing = [name for name in ("phi_split", "phi_content", "phi_sequences", "phi_tokens") if comparison.setting(name) is None]
+    missing = [
+        name for name in ("phi_split", "phi_content", "phi_sequences", "phi_tokens") if comparison.setting(name) is None
+    ]
     if missing:
         raise UserError(
             f"The stitching comparison does not say what phi is trained on: {', '.join(missing)} missing; build it with `stitch_comparison`."

@@ -78,7 +78,9 @@ class AffineFit:
                 "than unknowns: raise fit_batches or the size of the phi-training split."
             )
         if not (torch.isfinite(self.gram).all() and torch.isfinite(self.cross).all()):
-            raise UserError("The residuals for the closed-form stitch hold NaN or infinite values; check the models' weights and the dtype.")
+            raise UserError(
+                "The residuals for the closed-form stitch hold NaN or infinite values; check the models' weights and the dtype."
+            )
         gram = self.gram / self.n_tokens
         gram.diagonal()[:d_f] += RIDGE * gram.diagonal()[:d_f].mean()
         solution = torch.linalg.solve(gram, self.cross / self.n_tokens)

@@ -44,7 +44,9 @@ def token_alignment(features_f: Any, features_g: Any) -> TokenAlignment:
     """
     f, g = _features(features_f, "f"), _features(features_g, "g")
     if len(f) != len(g):
-        raise UserError(f"f has {len(f)} tokens and g has {len(g)}: both layers must come from the same tokens in the same order.")
+        raise UserError(
+            f"f has {len(f)} tokens and g has {len(g)}: both layers must come from the same tokens in the same order."
+        )
     check_token_count(len(f))
     n = len(f)
     a, b = (u_centred(x @ x.T) for x in (f, g))

@@ -73,7 +73,11 @@ class ModelSpec:
 def _bundled_models() -> dict[str, ModelSpec]:
     known = bundled.facts()
     trained = known.get("models", {})
-    return {name: _bundled_spec(name, trained[name], known["tokenizer"]["sha256"]) for name in BUNDLED_MODELS if name in trained}
+    return {
+        name: _bundled_spec(name, trained[name], known["tokenizer"]["sha256"])
+        for name in BUNDLED_MODELS
+        if name in trained
+    }
 
 
 def _bundled_spec(name: str, facts: dict, tokenizer: str) -> ModelSpec:
@@ -131,7 +135,10 @@ def model_spec(name: str) -> ModelSpec:
     found = typed.spec(name) if name.startswith(typed.PREFIXES) else paper_models.find(name)
     if found is None:
         raise unknown_name(
-            "model", name, [*MODELS, *(n for known in others for n in known), *paper_models.names()], "python -m repdiss_core list models"
+            "model",
+            name,
+            [*MODELS, *(n for known in others for n in known), *paper_models.names()],
+            "python -m repdiss_core list models",
         )
     return found
 
@@ -150,4 +157,6 @@ def load_model(name: str, resid_mean: str | None = None, dtype: str = "float32",
     where = {} if not spec.repo and not name.startswith("path:") else {"dtype": dtype, "device": device}
     if not where and dtype != "float32":
         raise UserError(f"{name} runs in float32; {dtype} was asked for. Leave it out: the model is small.")
-    return getattr(importlib.import_module(module), function)(spec, resid_mean=resid_mean or spec.resid_means[0], **where)
+    return getattr(importlib.import_module(module), function)(
+        spec, resid_mean=resid_mean or spec.resid_means[0], **where
+    )

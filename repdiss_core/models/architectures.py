@@ -15,7 +15,14 @@ MOST = 2**24  # of any one size; what a network takes in all is checked against 
 MOST_TABLED = 2**14  # positions, where each block holds a table of positions × positions
 # How transformers calls what decides a network's shape. Where a file leaves one out, transformers fills in another model's.
 SHAPE = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
-_MORE_SIZES = ("intermediate_size", "num_key_value_heads", "head_dim", "sliding_window", "window_size", "query_pre_attn_scalar")
+_MORE_SIZES = (
+    "intermediate_size",
+    "num_key_value_heads",
+    "head_dim",
+    "sliding_window",
+    "window_size",
+    "query_pre_attn_scalar",
+)
 _ROPE = ("rope_parameters", "rope_scaling", "rope_theta")
 _ALL = ("model_type", "tie_word_embeddings", "initializer_range")
 
@@ -165,7 +172,9 @@ def shape_of(name: str, config: Mapping[str, Any]) -> Shape:
     if "rotary_pct" in known.others and not _rotary_shares(config):
         missing.append("rotary_pct (or rope_parameters.partial_rotary_factor)")
     if missing:
-        raise UserError(f"The configuration of {name} lacks {', '.join(missing)}. Fetch its config.json anew or add what is missing.")
+        raise UserError(
+            f"The configuration of {name} lacks {', '.join(missing)}. Fetch its config.json anew or add what is missing."
+        )
     for key in (*SHAPE, *_MORE_SIZES):
         if given[key] is not None and (type(given[key]) is not int or not 1 <= given[key] <= MOST):
             _refuse(name, known.spelled.get(key, key), given[key], f"a whole number, 1 to {MOST}")
@@ -175,7 +184,12 @@ def shape_of(name: str, config: Mapping[str, Any]) -> Shape:
     d, n_heads, n_layers = given["hidden_size"], given["num_attention_heads"], given["num_hidden_layers"]
     _check_kinds_of_attention(name, known, config, n_layers)
     if known.tables and given["max_position_embeddings"] > MOST_TABLED:
-        _refuse(name, "max_position_embeddings", given["max_position_embeddings"], f"at most {MOST_TABLED} in this architecture")
+        _refuse(
+            name,
+            "max_position_embeddings",
+            given["max_position_embeddings"],
+            f"at most {MOST_TABLED} in this architecture",
+        )
     return Shape(
         n_layers, d, n_heads, given["num_key_value_heads"] or n_heads, given["head_dim"] or max(1, d // n_heads),
         given["intermediate_size"] or 4 * d, given["vocab_size"], given["max_position_embeddings"],
@@ -185,8 +199,14 @@ def shape_of(name: str, config: Mapping[str, Any]) -> Shape:
 def n_parameters(config: Mapping[str, Any], shape: Shape) -> int:
     """How many parameters the network has, a tied unembedding counted once."""
     known, d = ARCHITECTURES[config["model_type"]], shape.d_model
-    qkv_bias, out_bias, mlp_bias = (config.get(b, known.biases_unless_said) if isinstance(b, str) else b for b in known.biases)
-    queries, keys, norm = shape.n_heads * shape.d_head, shape.n_kv * shape.d_head, d if known.root_mean_square else 2 * d
+    qkv_bias, out_bias, mlp_bias = (
+        config.get(b, known.biases_unless_said) if isinstance(b, str) else b for b in known.biases
+    )
+    queries, keys, norm = (
+        shape.n_heads * shape.d_head,
+        shape.n_kv * shape.d_head,
+        d if known.root_mean_square else 2 * d,
+    )
     attention = 2 * d * (queries + keys) + (queries + 2 * keys if qkv_bias else 0) + (d if out_bias else 0)
     up = 2 if known.gated else 1
     mlp = (up + 1) * d * shape.d_mlp + (up * shape.d_mlp + d if mlp_bias else 0)
@@ -201,20 +221,34 @@ def is_tied(config: Mapping[str, Any]) -> bool:
 
 
 def _rotary_shares(config: Mapping[str, Any]) -> list[Any]:
-    scopes = [config, *(config[key] for key in ("rope_parameters", "rope_scaling") if isinstance(config.get(key), Mapping))]
-    return [scope[key] for scope in scopes for key in ("rotary_pct", "partial_rotary_factor") if scope.get(key) is not None]
+    scopes = [
+        config,
+        *(config[key] for key in ("rope_parameters", "rope_scaling") if isinstance(config.get(key), Mapping)),
+    ]
+    return [
+        scope[key] for scope in scopes for key in ("rotary_pct", "partial_rotary_factor") if scope.get(key) is not None
+    ]
 
 
 def _check_kinds_of_attention(name: str, known: Architecture, config: Mapping[str, Any], n_layers: int) -> None:
     """What says of each block whether it sees all tokens or a window; transformers expands it before it checks it."""
-    types, of = config.get("layer_types") if "layer_types" in known.others else None, {"full_attention", "sliding_attention"}
+    types, of = (
+        config.get("layer_types") if "layer_types" in known.others else None,
+        {"full_attention", "sliding_attention"},
+    )
     if types is not None and not (isinstance(types, list) and len(types) == n_layers and set(map(str, types)) <= of):
         _refuse(name, "layer_types", types, f'a list of {n_layers} times "full_attention" or "sliding_attention"')
     if "attention_types" in known.needed:
         parts = config["attention_types"]
         try:
-            whole = sum(len(kinds) * times for kinds, times in parts) if all(type(times) is int and times > 0 for _, times in parts) else 0
-            right = whole == n_layers and all({*kinds} <= {"global", "local"} and isinstance(kinds, list) for kinds, _ in parts)
+            whole = (
+                sum(len(kinds) * times for kinds, times in parts)
+                if all(type(times) is int and times > 0 for _, times in parts)
+                else 0
+            )
+            right = whole == n_layers and all(
+                {*kinds} <= {"global", "local"} and isinstance(kinds, list) for kinds, _ in parts
+            )
         except (TypeError, ValueError):
             right = False
         if not right:
@@ -222,4 +256,6 @@ def _check_kinds_of_attention(name: str, known: Architecture, config: Mapping[st
 
 
 def _refuse(name: str, key: str, given: Any, expected: str) -> None:
-    raise UserError(f"The configuration of {name} gives {key} as {str(given)[:40]!r}; it is {expected}. Fetch its config.json anew.")
+    raise UserError(
+        f"The configuration of {name} gives {key} as {str(given)[:40]!r}; it is {expected}. Fetch its config.json anew."
+    )

@@ -42,9 +42,13 @@ class BertResidualModel:
         resid_mean: "removed" subtracts each token's mean over d_model from features, "kept" does not.
     """
 
-    def __init__(self, network: Any, name: str, labels: tuple[str, ...], separator: int | None, resid_mean: str = "kept") -> None:
+    def __init__(
+        self, network: Any, name: str, labels: tuple[str, ...], separator: int | None, resid_mean: str = "kept"
+    ) -> None:
         if resid_mean not in ("removed", "kept"):
-            raise UserError(f'resid_mean is {resid_mean!r}; it is "removed" (each token\'s mean over d_model) or "kept".')
+            raise UserError(
+                f'resid_mean is {resid_mean!r}; it is "removed" (each token\'s mean over d_model) or "kept".'
+            )
         self.network = network.eval().requires_grad_(False)
         self.name, self.labels, self.separator, self.resid_mean = name, labels, separator, resid_mean
         config = network.config
@@ -52,7 +56,9 @@ class BertResidualModel:
         self.vocab_size, self.n_ctx = int(config.vocab_size), int(config.max_position_embeddings)
         self.device, self.n_forwards = next(network.parameters()).device, 0
         if len(labels) != int(config.num_labels):
-            raise UserError(f"{name} has {config.num_labels} outputs but {len(labels)} labels ({', '.join(labels)}); name one label for each output.")
+            raise UserError(
+                f"{name} has {config.num_labels} outputs but {len(labels)} labels ({', '.join(labels)}); name one label for each output."
+            )
 
     def embed(self, batch: TokenBatch) -> Tensor:
         """(b, t, d_model): words, positions and sentence types, normalised; what block 1 reads."""
@@ -65,7 +71,9 @@ class BertResidualModel:
     def blocks(self, h: Tensor, a: int, b: int, batch: TokenBatch) -> Tensor:
         """(b, t, d_model) after blocks a+1 … b; no token attends to padding; differentiable in h."""
         if not 0 <= a <= b <= self.n_layers:
-            raise UserError(f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers}).")
+            raise UserError(
+                f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers})."
+            )
         if a == b:
             return h
         mask = self._attention_mask(h, batch)
@@ -84,7 +92,9 @@ class BertResidualModel:
         """
         layer = self.network.bert.encoder.layer[-1]
         attention, first = layer.attention.self, h[:, :1]
-        mask = None if batch.mask is None else torch.from_numpy(batch.mask.astype(bool)).to(h.device)[:, None, None, :]  # (b, 1, 1, t)
+        mask = (
+            None if batch.mask is None else torch.from_numpy(batch.mask.astype(bool)).to(h.device)[:, None, None, :]
+        )  # (b, 1, 1, t)
         query, key, value = (
             project(x).unflatten(-1, (-1, attention.attention_head_size)).transpose(1, 2)  # (b, heads, 1 or t, d_head)
             for project, x in ((attention.query, first), (attention.key, h), (attention.value, h))
@@ -144,7 +154,9 @@ def load_nli(spec: ModelSpec, resid_mean: str = "kept") -> BertResidualModel:
         raise UserError(f"The weights of {spec.name} cannot be read ({error}). {restore}") from error
 
 
-def load_feather(spec: ModelSpec, resid_mean: str = "kept", dtype: str = "float32", device: str = "cpu") -> BertResidualModel:
+def load_feather(
+    spec: ModelSpec, resid_mean: str = "kept", dtype: str = "float32", device: str = "cpu"
+) -> BertResidualModel:
     """One of the hundred fine-tunings of bert-base-uncased; its labels are put into our order, which is GLUE's.
 
     Raises:
@@ -181,12 +193,17 @@ def classifier_of(name: str, config: dict[str, Any], tensors: dict[str, Tensor])
 
     with torch.random.fork_rng(devices=[]):
         network = BertForSequenceClassification(BertConfig(**{"num_labels": 3, **config}))
-    given = {k.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias"): v for k, v in tensors.items()}
+    given = {
+        k.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias"): v
+        for k, v in tensors.items()
+    }
     given = {k: v for k, v in given.items() if not k.endswith("embeddings.position_ids")}
     own = dict(network.named_parameters())
     wrong = sorted(set(own) ^ set(given)) or [k for k, p in own.items() if p.shape != given[k].shape]
     if wrong or network.config.num_labels != 3:
         told = ", ".join(wrong[:3]) or f"{network.config.num_labels} labels"
-        raise UserError(f"The weights of {name} are not those of a BERT classifier of three labels ({told}); nothing was filled in.")
+        raise UserError(
+            f"The weights of {name} are not those of a BERT classifier of three labels ({told}); nothing was filled in."
+        )
     network.load_state_dict({k: v.float() for k, v in given.items()}, strict=False)
     return network.eval()

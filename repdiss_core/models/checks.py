@@ -81,9 +81,17 @@ def read_tensors(name: str, folder: Path, files: Sequence[str]) -> dict[str, Ten
     found: dict[str, Tensor] = {}
     for file in files:
         try:
-            found |= load_file(folder / file) if file.endswith(".safetensors") else torch.load(folder / file, map_location="cpu", weights_only=True)
+            found |= (
+                load_file(folder / file)
+                if file.endswith(".safetensors")
+                else torch.load(folder / file, map_location="cpu", weights_only=True)
+            )
         except pickle.UnpicklingError as error:
-            raise UserError(f"The weights of {name} ({file}) hold more than tensors, which RepDiss never opens. Look for safetensors.") from error
+            raise UserError(
+                f"The weights of {name} ({file}) hold more than tensors, which RepDiss never opens. Look for safetensors."
+            ) from error
         except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-            raise UserError(f"The files of {name} in {folder} cannot be read ({file}: {error}). Fetch the model anew.") from error
+            raise UserError(
+                f"The files of {name} in {folder} cannot be read ({file}: {error}). Fetch the model anew."
+            ) from error
     return found

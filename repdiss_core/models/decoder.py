@@ -43,9 +43,13 @@ class DecoderResidualModel:
     def __init__(self, network: PreTrainedModel, name: str, resid_mean: str = "removed") -> None:
         config, known = network.config, ARCHITECTURES[network.config.model_type]
         if resid_mean not in RESID_MEANS:
-            raise UserError(f'resid_mean is {resid_mean!r}; it is "removed" (each token\'s mean over d_model) or "kept".')
+            raise UserError(
+                f'resid_mean is {resid_mean!r}; it is "removed" (each token\'s mean over d_model) or "kept".'
+            )
         if known.root_mean_square and resid_mean == "removed":
-            raise UserError(f'{name} divides by the root mean square, so that each token\'s mean over d_model matters to it: use resid_mean "kept".')
+            raise UserError(
+                f'{name} divides by the root mean square, so that each token\'s mean over d_model matters to it: use resid_mean "kept".'
+            )
         self.network, self.name, self.resid_mean = network.eval().requires_grad_(False), name, resid_mean
         self.n_layers, self.d_model = int(config.num_hidden_layers), int(config.hidden_size)
         self.vocab_size, self.n_ctx = int(config.vocab_size), int(config.max_position_embeddings)
@@ -62,12 +66,18 @@ class DecoderResidualModel:
         tokens = checked_tokens(self.name, batch.tokens, self.n_ctx, self.vocab_size)
         self.n_forwards += 1
         h = self._embedding(torch.from_numpy(tokens).to(self.device))
-        return h if self._positions is None else h + self._positions(torch.arange(h.shape[1], device=h.device).unsqueeze(0))
+        return (
+            h
+            if self._positions is None
+            else h + self._positions(torch.arange(h.shape[1], device=h.device).unsqueeze(0))
+        )
 
     def blocks(self, h: Tensor, a: int, b: int, batch: TokenBatch) -> Tensor:
         """(b, t, d_model) after blocks a+1 … b of a raw residual stream; differentiable in h."""
         if not 0 <= a <= b <= self.n_layers:
-            raise UserError(f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers}).")
+            raise UserError(
+                f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers})."
+            )
         last = h
         for after in self._after_each(h, a, b, batch):
             last = after
@@ -96,9 +106,17 @@ class DecoderResidualModel:
             return
         positions = torch.arange(h.shape[1], device=h.device).unsqueeze(0)
         padding = None if batch.mask is None else torch.from_numpy(batch.mask.astype(np.int64)).to(h.device)
-        given = {"config": self.network.config, "inputs_embeds": h, "attention_mask": padding, "past_key_values": None, "position_ids": positions}
+        given = {
+            "config": self.network.config,
+            "inputs_embeds": h,
+            "attention_mask": padding,
+            "past_key_values": None,
+            "position_ids": positions,
+        }
         windowed = self._windowed[a:b]
-        masks = {kind: (create_sliding_window_causal_mask if kind else create_causal_mask)(**given) for kind in set(windowed)}
+        masks = {
+            kind: (create_sliding_window_causal_mask if kind else create_causal_mask)(**given) for kind in set(windowed)
+        }
         around: dict[str, Any] = {"position_ids": positions}
         if self._rotary is not None:
             around["position_embeddings"] = self._rotary(h, position_ids=positions)
@@ -135,7 +153,11 @@ def checked_config(name: str, config: Any) -> PreTrainedConfig:
 
 
 def network_of(
-    name: str, config: PreTrainedConfig, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float32, device: str = "cpu"
+    name: str,
+    config: PreTrainedConfig,
+    tensors: Mapping[str, Tensor],
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
 ) -> PreTrainedModel:
     """The network with exactly the given weights; it is never made with random ones first, so that 12 billion need no double room.
 
@@ -156,7 +178,9 @@ def network_of(
     second = given.pop(UNEMBEDDING, None) if tied else None
     _check_weights(name, own, given)
     if second is not None and not torch.equal(second, given[embedding]):
-        raise UserError(f"The configuration of {name} ties its unembedding to its embedding, but its weights hold two. Fetch them anew.")
+        raise UserError(
+            f"The configuration of {name} ties its unembedding to its embedding, but its weights hold two. Fetch them anew."
+        )
     state = {key: given[key].to(device, dtype) for key in own}
     network.load_state_dict({**state, UNEMBEDDING: state[embedding]} if tied else state, strict=True, assign=True)
     if tied:
@@ -176,7 +200,12 @@ def check_room(name: str, config: PreTrainedConfig, tensors: Mapping[str, Tensor
 
 
 def load_folder(
-    folder: Path, name: str, resid_mean: str = "removed", files: list[str] | None = None, dtype: str = "float32", device: str = "cpu"
+    folder: Path,
+    name: str,
+    resid_mean: str = "removed",
+    files: list[str] | None = None,
+    dtype: str = "float32",
+    device: str = "cpu",
 ) -> DecoderResidualModel:
     """A model from a folder with config.json and weights, such as a downloaded Pythia.
 
@@ -185,17 +214,25 @@ def load_folder(
     """
     files = sorted(path.name for path in folder.glob("*.safetensors")) if files is None else files
     if not (folder / "config.json").exists() or not files:
-        raise UserError(f"{name} needs config.json and at least one .safetensors file in {folder}; fetch the model anew.")
+        raise UserError(
+            f"{name} needs config.json and at least one .safetensors file in {folder}; fetch the model anew."
+        )
     try:
         config = checked_config(name, json.loads((folder / "config.json").read_text("utf-8")))
     except UserError:
         raise
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"The files of {name} in {folder} cannot be read ({told(error)}). Fetch the model anew.") from error
-    return DecoderResidualModel(network_of(name, config, read_tensors(name, folder, files), getattr(torch, dtype), device), name, resid_mean)
+        raise UserError(
+            f"The files of {name} in {folder} cannot be read ({told(error)}). Fetch the model anew."
+        ) from error
+    return DecoderResidualModel(
+        network_of(name, config, read_tensors(name, folder, files), getattr(torch, dtype), device), name, resid_mean
+    )
 
 
-def load_hub(spec: ModelSpec, resid_mean: str = "removed", dtype: str = "float32", device: str = "cpu") -> DecoderResidualModel:
+def load_hub(
+    spec: ModelSpec, resid_mean: str = "removed", dtype: str = "float32", device: str = "cpu"
+) -> DecoderResidualModel:
     """A model of the hub at its pinned commit; what is missing is downloaded."""
     from repdiss_core import hub
     from repdiss_core.data.tokenizer import check_size
@@ -211,30 +248,41 @@ def load_hub(spec: ModelSpec, resid_mean: str = "removed", dtype: str = "float32
     return model
 
 
-def load_path(spec: ModelSpec, resid_mean: str = "removed", dtype: str = "float32", device: str = "cpu") -> DecoderResidualModel:
+def load_path(
+    spec: ModelSpec, resid_mean: str = "removed", dtype: str = "float32", device: str = "cpu"
+) -> DecoderResidualModel:
     """A model of a folder that the user named."""
     from repdiss_core.data.tokenizer import check_size
     from repdiss_core.models.paper_models import weight_files
 
     folder = typed_path(spec.name)
-    model = load_folder(folder, spec.name, resid_mean, weight_files([path.name for path in folder.iterdir()]), dtype, device)
+    model = load_folder(
+        folder, spec.name, resid_mean, weight_files([path.name for path in folder.iterdir()]), dtype, device
+    )
     check_size(spec.name, spec.tokenizer_repo, model.vocab_size)
     return model
 
 
 def _named_as_here(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Without old buffers, and under transformers' names: Pythia's files say embed_out for lm_head, GPT-2's leave out the base's prefix."""
-    given = {re.sub(r"^embed_out\.", "lm_head.", key): value for key, value in tensors.items() if not _BUFFERS.search(key)}
+    given = {
+        re.sub(r"^embed_out\.", "lm_head.", key): value for key, value in tensors.items() if not _BUFFERS.search(key)
+    }
     if any(key.startswith(prefix) for key in given):
         return given
     return {key if key == UNEMBEDDING else f"{prefix}{key}": value for key, value in given.items()}
 
 
 def _check_weights(name: str, own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
-    for what, keys in (("lack", sorted(set(own) - set(given))), ("have what the network has not", sorted(set(given) - set(own)))):
+    for what, keys in (
+        ("lack", sorted(set(own) - set(given))),
+        ("have what the network has not", sorted(set(given) - set(own))),
+    ):
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            raise UserError(f"The weights of {name} {what}: {', '.join(keys[:3])}{more}. Fetch them anew; nothing was filled in.")
+            raise UserError(
+                f"The weights of {name} {what}: {', '.join(keys[:3])}{more}. Fetch them anew; nothing was filled in."
+            )
     for key, parameter in own.items():
         if parameter.shape != given[key].shape:
             raise UserError(

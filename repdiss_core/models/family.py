@@ -54,7 +54,9 @@ def _spec(name: str, facts: dict, tokenizer: str) -> ModelSpec:
     try:
         a = NeoxArchitecture(**facts["architecture"])
     except TypeError as error:
-        raise UserError(f"The facts about {name} do not describe its architecture ({error}). Restore facts.json of the family.") from error
+        raise UserError(
+            f"The facts about {name} do not describe its architecture ({error}). Restore facts.json of the family."
+        ) from error
     return ModelSpec(
         name=name,
         source="bundled",

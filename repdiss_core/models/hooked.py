@@ -42,7 +42,9 @@ class HookedResidualModel:
 
     def __init__(self, bridge: TransformerBridge, name: str, resid_mean: str = "removed") -> None:
         if resid_mean not in RESID_MEANS:
-            raise UserError(f'resid_mean is {resid_mean!r}; it is "removed" (each token\'s mean over d_model) or "kept".')
+            raise UserError(
+                f'resid_mean is {resid_mean!r}; it is "removed" (each token\'s mean over d_model) or "kept".'
+            )
         self.bridge = bridge.eval().requires_grad_(False)
         self.name, self.resid_mean = name, resid_mean
         self.config = bridge.cfg
@@ -65,7 +67,9 @@ class HookedResidualModel:
     def blocks(self, h: Tensor, a: int, b: int, batch: TokenBatch) -> Tensor:
         """(b, t, d_model) after blocks a+1 … b of a raw residual stream; differentiable in h."""
         if not 0 <= a <= b <= self.n_layers:
-            raise UserError(f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers}).")
+            raise UserError(
+                f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers})."
+            )
         run = self._runner(h.shape[1], batch)
         for block in self._network.layers[a:b]:
             h = run(block, h)
@@ -95,7 +99,9 @@ class HookedResidualModel:
     def _tokens(self, batch: TokenBatch) -> Tensor:
         tokens = batch.tokens
         if tokens.shape[1] > self.n_ctx:
-            raise UserError(f"{self.name} reads at most {self.n_ctx} tokens; the sequences have {tokens.shape[1]}. Cut them shorter.")
+            raise UserError(
+                f"{self.name} reads at most {self.n_ctx} tokens; the sequences have {tokens.shape[1]}. Cut them shorter."
+            )
         if tokens.size and not (int(np.min(tokens)) >= 0 and int(np.max(tokens)) < self.vocab_size):
             raise UserError(
                 f"{self.name} knows token ids 0 to {self.vocab_size - 1}; "
@@ -108,7 +114,9 @@ class HookedResidualModel:
 def _unwrapped(bridge: TransformerBridge) -> NativeModel:
     """A plain native model that shares the parameters of a bridge."""
     if not isinstance(bridge.original_model, NativeModel):
-        raise UserError(f"The bridge wraps a {type(bridge.original_model).__name__}; HookedResidualModel takes native ones (boot_native).")
+        raise UserError(
+            f"The bridge wraps a {type(bridge.original_model).__name__}; HookedResidualModel takes native ones (boot_native)."
+        )
     shared = {name.replace(_WRAPPER, ""): p for name, p in bridge.original_model.named_parameters()}
     network = NativeModel(bridge.cfg)
     own = dict(network.named_parameters())
@@ -140,7 +148,9 @@ def load_bundled(spec: ModelSpec, resid_mean: str = "removed") -> HookedResidual
 
     path = bundled.WEIGHTS_FOLDER / f"{spec.name}.safetensors"
     tensors = _checked_weights(path, spec)
-    bridge = TransformerBridge.boot_native(bridge_config(BUNDLED_MODELS[spec.name].architecture, seed=0), model_name=spec.name)
+    bridge = TransformerBridge.boot_native(
+        bridge_config(BUNDLED_MODELS[spec.name].architecture, seed=0), model_name=spec.name
+    )
     load_native(bridge, {name: tensor.float() for name, tensor in tensors.items()})
     return HookedResidualModel(bridge, spec.name, resid_mean)
 

@@ -80,7 +80,11 @@ def _final_states(model: GPTNeoXForCausalLM, tokens: Tensor) -> Tensor:
     turn = cos[0], torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)
     for layer in base.layers:
         # Parallel residual: attention and MLP read the same stream, each through a LayerNorm of its own.
-        h = h + _attention(layer.attention, layer.input_layernorm(h), turn) + layer.mlp(layer.post_attention_layernorm(h))
+        h = (
+            h
+            + _attention(layer.attention, layer.input_layernorm(h), turn)
+            + layer.mlp(layer.post_attention_layernorm(h))
+        )
     return base.final_layer_norm(h)
 
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 CONFIG_KEYS = ("d_model", "n_layers", "d_mlp", "d_head", "n_heads", "n_ctx", "d_vocab", "act_fn")
 
 
-def load_hub(spec: ModelSpec, resid_mean: str = "removed", dtype: str = "float32", device: str = "cpu") -> HookedResidualModel:
+def load_hub(
+    spec: ModelSpec, resid_mean: str = "removed", dtype: str = "float32", device: str = "cpu"
+) -> HookedResidualModel:
     """The model at its pinned commit; what is missing is downloaded.
 
     Raises:
@@ -53,10 +55,14 @@ def bridge_config(name: str, form: dict[str, Any]) -> TransformerBridgeConfig:
     """The configuration from the repository's config.json, which is HookedTransformer's."""
     missing = [key for key in CONFIG_KEYS if form.get(key) is None]
     if missing:
-        raise UserError(f"The configuration of {name} lacks {', '.join(missing)}: it is not one of the gelu and solu models.")
+        raise UserError(
+            f"The configuration of {name} lacks {', '.join(missing)}: it is not one of the gelu and solu models."
+        )
     normalization = form.get("normalization", form.get("normalization_type"))
     if form.get("attn_only") or form.get("shortformer_pos") or normalization not in ("LN", "LNPre"):
-        raise UserError(f"{name} has attention alone, other positions or no LayerNorm ({normalization}); RepDiss reads the gelu and solu models.")
+        raise UserError(
+            f"{name} has attention alone, other positions or no LayerNorm ({normalization}); RepDiss reads the gelu and solu models."
+        )
     return TransformerBridgeConfig(
         **{key: form[key] for key in CONFIG_KEYS}, attn_only=False, normalization_type=normalization, positional_embedding_type="standard",
         architecture="TransformerLensNative",
@@ -74,4 +80,6 @@ def fill(bridge: TransformerBridge, name: str, tensors: dict[str, torch.Tensor])
         bridge.load_state_dict(converted, strict=True)
     except (ValueError, RuntimeError, KeyError) as error:
         told = " ".join(str(error).split())[:300]
-        raise UserError(f"The weights of {name} are not those of its configuration: {told} Nothing was filled in; fetch them anew.") from error
+        raise UserError(
+            f"The weights of {name} are not those of its configuration: {told} Nothing was filled in; fetch them anew."
+        ) from error

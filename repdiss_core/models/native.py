@@ -17,7 +17,9 @@ def causal_mask(t: int) -> Tensor:
 def supported(config: TransformerBridgeConfig) -> bool:
     """Whether `fast_block` computes what the native block does."""
     plain_heads = config.n_key_value_heads in (None, config.n_heads)
-    return plain_heads and config.attn_scores_soft_cap <= 0 and config.attention_dir == "causal" and not config.attn_only
+    return (
+        plain_heads and config.attn_scores_soft_cap <= 0 and config.attention_dir == "causal" and not config.attn_only
+    )
 
 
 def fast_block(block: NativeBlock, h: Tensor, mask: Tensor) -> Tensor:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from repdiss_core.models import ModelSpec
 
 
-def load_hub(spec: ModelSpec, resid_mean: str = "removed", dtype: str = "float32", device: str = "cpu") -> DecoderResidualModel:
+def load_hub(
+    spec: ModelSpec, resid_mean: str = "removed", dtype: str = "float32", device: str = "cpu"
+) -> DecoderResidualModel:
     """A Pythia at its pinned commit; what is missing is downloaded.
 
     Raises:
@@ -25,7 +27,9 @@ def load_hub(spec: ModelSpec, resid_mean: str = "removed", dtype: str = "float32
 
     kind = read_config(spec.name, hub.fetch(repo_of(spec), ["config.json"])).get("model_type")
     if kind != "gpt_neox":
-        raise UserError(f"{spec.name} is a {str(kind)[:40]} model; this loader reads GPT-NeoX models (gpt_neox): {spec.repo} holds another model.")
+        raise UserError(
+            f"{spec.name} is a {str(kind)[:40]} model; this loader reads GPT-NeoX models (gpt_neox): {spec.repo} holds another model."
+        )
     return decoder.load_hub(spec, resid_mean, dtype, device)
 
 

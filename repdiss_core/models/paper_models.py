@@ -64,7 +64,14 @@ def at_revision(spec: ModelSpec, revision: str) -> ModelSpec:
     step = STEP.fullmatch(revision)
     seen = int(step[1]) * 2_097_152 if spec.family == "pythia" and step else 0  # batches of 1024 × 2048 tokens
     Repo(spec.repo, revision)
-    return replace(spec, name=f"{spec.name}@{revision}", revision=revision, weights=f"{UNPINNED}{revision}", tokens_seen=seen, state="intermediate")
+    return replace(
+        spec,
+        name=f"{spec.name}@{revision}",
+        revision=revision,
+        weights=f"{UNPINNED}{revision}",
+        tokens_seen=seen,
+        state="intermediate",
+    )
 
 
 def repo_of(spec: ModelSpec) -> Repo:
@@ -123,7 +130,9 @@ def _feather_facts() -> dict:
 
 def _pinned(spec: ModelSpec) -> ModelSpec:
     known, cut = hub.pinned(repo_of(spec)), tokenizer.fingerprint(spec.tokenizer_repo)
-    weights = known.commit if known is not None else spec.revision if hub.COMMIT.fullmatch(spec.revision) else spec.weights
+    weights = (
+        known.commit if known is not None else spec.revision if hub.COMMIT.fullmatch(spec.revision) else spec.weights
+    )
     return replace(spec, weights=weights, tokenizer=spec.tokenizer if cut == tokenizer.UNKNOWN else cut)
 
 

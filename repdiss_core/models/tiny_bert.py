@@ -45,7 +45,11 @@ class PreTrainingModel(nn.Module):
         super().__init__()
         torch.manual_seed(seed)
         self.words = BertForMaskedLM(config())
-        self.pooler, self.replaced, self.pair = nn.Linear(D_MODEL, D_MODEL), nn.Linear(D_MODEL, 2), nn.Linear(D_MODEL, 2)
+        self.pooler, self.replaced, self.pair = (
+            nn.Linear(D_MODEL, D_MODEL),
+            nn.Linear(D_MODEL, 2),
+            nn.Linear(D_MODEL, 2),
+        )
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
         """((b, t, d) after layer 0 … L, (b, 2) logits of "all words right" and "some replaced")."""
@@ -65,7 +69,9 @@ def classifier(encoder: dict[str, Tensor], seed: int) -> BertForSequenceClassifi
     model = BertForSequenceClassification(config())
     missing, unexpected = model.load_state_dict(encoder, strict=False)
     if unexpected or any(not key.startswith("classifier") for key in missing):
-        raise UserError(f"The pre-trained encoder does not fit the classifier: missing {missing}, unexpected {unexpected}. Pre-train it anew.")
+        raise UserError(
+            f"The pre-trained encoder does not fit the classifier: missing {missing}, unexpected {unexpected}. Pre-train it anew."
+        )
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         model.classifier.weight.normal_(0.0, INIT_STD, generator=generator)
@@ -77,7 +83,10 @@ def save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], dtype
     """Write tensors beside and rename, so that a killed run leaves no half file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".part{os.getpid()}")
-    cast = {k: (v.detach().to(dtype) if dtype and v.is_floating_point() else v.detach()).contiguous().clone() for k, v in tensors.items()}
+    cast = {
+        k: (v.detach().to(dtype) if dtype and v.is_floating_point() else v.detach()).contiguous().clone()
+        for k, v in tensors.items()
+    }
     save_file(cast, partial, metadata)
     os.replace(partial, path)
 

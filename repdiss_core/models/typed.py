@@ -114,23 +114,33 @@ def of_config(name: str, config: dict[str, Any], tokenizer: str, weights: str) -
 def _of_folder(name: str) -> ModelSpec:
     folder = typed_path(name)
     if not os.path.isdir(folder):
-        raise UserError(f"There is no folder {folder}; write path: and a folder with config.json, tokenizer.json and weights.")
+        raise UserError(
+            f"There is no folder {folder}; write path: and a folder with config.json, tokenizer.json and weights."
+        )
     try:
         return _of_files(name, folder)
     except OSError as error:
-        raise UserError(f"The folder {folder} cannot be read ({told(error)}). Give the right to read it, or choose another.") from error
+        raise UserError(
+            f"The folder {folder} cannot be read ({told(error)}). Give the right to read it, or choose another."
+        ) from error
 
 
 def _of_files(name: str, folder: Path) -> ModelSpec:
     files = paper_models.weight_files([path.name for path in folder.iterdir()])
     missing = [file for file in FILES if not (folder / file).exists()] + ([] if files else ["model.safetensors"])
     if missing:
-        raise UserError(f"The folder {folder} has no {' and no '.join(missing)}; a model needs config.json, tokenizer.json and weights.")
-    digest = hashlib.sha256("".join(bundled.file_hash(folder / file) for file in ("config.json", *files)).encode()).hexdigest()
+        raise UserError(
+            f"The folder {folder} has no {' and no '.join(missing)}; a model needs config.json, tokenizer.json and weights."
+        )
+    digest = hashlib.sha256(
+        "".join(bundled.file_hash(folder / file) for file in ("config.json", *files)).encode()
+    ).hexdigest()
     found = of_config(name, read_config(name, folder), tokenizer.content_hash(folder / "tokenizer.json"), digest)
     return replace(found, tokenizer_repo=f"path:{folder}")
 
 
 def _unknown(name: str, repo: Repo) -> ModelSpec:
     first = " and ".join(FILES)
-    raise UserError(f"Nothing is known of {name} yet: run `python -m repdiss_core fetch {name}` with a network; it reads {first} first.")
+    raise UserError(
+        f"Nothing is known of {name} yet: run `python -m repdiss_core fetch {name}` with a network; it reads {first} first."
+    )

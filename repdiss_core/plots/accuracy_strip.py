@@ -45,8 +45,23 @@ def accuracy_strip(models: Sequence[ModelAccuracy], look: Look, height: int = 28
             "hovertemplate": f"%{{customdata[0]}}<br><b>%{{y:.3f}}</b> right, {label}<extra></extra>",
             "selected": {"marker": {"opacity": 1}}, "unselected": {"marker": {"opacity": 1}},
         })  # fmt: skip
-        neutral = {"symbol": "circle" if filled else "circle-open", "size": 11, "color": theme.QUIET_LINE, "line": {"width": 1.5}}
-        traces.append({"type": "scatter", "mode": "markers", "name": label, "x": [None], "y": [None], "marker": neutral, "hoverinfo": "skip"})
+        neutral = {
+            "symbol": "circle" if filled else "circle-open",
+            "size": 11,
+            "color": theme.QUIET_LINE,
+            "line": {"width": 1.5},
+        }
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": label,
+                "x": [None],
+                "y": [None],
+                "marker": neutral,
+                "hoverinfo": "skip",
+            }
+        )
     ticks = [m.name.removeprefix("nli-natural-").removeprefix("nli-") for m in ordered]
     layout = {
         "xaxis": theme.axis(
@@ -60,7 +75,14 @@ def accuracy_strip(models: Sequence[ModelAccuracy], look: Look, height: int = 28
         ),
         "yaxis": theme.axis(look, "fraction right", range=[-0.04, 1.06], nticks=6, tickformat=".1f"),
         "showlegend": True,
-        "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom", "font": {"size": look.small_size}},
+        "legend": {
+            "orientation": "h",
+            "x": 1,
+            "xanchor": "right",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "font": {"size": look.small_size},
+        },
         "clickmode": "event+select",
         "margin": {"l": 8, "r": 8, "t": look.font_size + 20, "b": 8, "pad": 0},
     }

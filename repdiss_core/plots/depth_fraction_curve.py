@@ -90,7 +90,15 @@ def depth_curves(panels: Sequence[DepthPanel], look: Look, x_title: str, y_title
             seen.add(curve.name)
     layout |= {
         "showlegend": True,
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.2, "yanchor": "top", "font": {"size": look.small_size}, "itemwidth": 44},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": -0.2,
+            "yanchor": "top",
+            "font": {"size": look.small_size},
+            "itemwidth": 44,
+        },
         "margin": {"l": 8, "r": 8, "t": look.font_size + 20, "b": 8, "pad": 0},
     }
     return theme.assemble(traces, layout, look, height)
@@ -108,7 +116,13 @@ def _limits(panels: Sequence[DepthPanel]) -> tuple[float, float] | None:
 
 
 def _axes(
-    panel: DepthPanel, look: Look, number: int, domain: tuple[float, float], x_title: str, y_title: str, limits: tuple[float, float] | None
+    panel: DepthPanel,
+    look: Look,
+    number: int,
+    domain: tuple[float, float],
+    x_title: str,
+    y_title: str,
+    limits: tuple[float, float] | None,
 ) -> dict[str, Any]:
     suffix = "" if number == 1 else str(number)
     step = float(panel.x[1] - panel.x[0]) if len(panel.x) > 1 else 0.1
@@ -123,12 +137,21 @@ def _axes(
         ticktext=["0", ".25", ".5", ".75", "1"],
         showgrid=False,
     )
-    y = theme.axis(look, y_title if number == 1 else "", anchor=f"x{suffix}", showticklabels=number == 1, nticks=7, tickformat=".2f")
+    y = theme.axis(
+        look,
+        y_title if number == 1 else "",
+        anchor=f"x{suffix}",
+        showticklabels=number == 1,
+        nticks=7,
+        tickformat=".2f",
+    )
     y |= {"range": list(limits)} if limits else {"range": [0, 1], "showticklabels": False}
     return {f"xaxis{suffix}": x, f"yaxis{suffix}": y | ({"matches": "y"} if number > 1 else {})}
 
 
-def _curve(panel: DepthPanel, curve: GroupCurve, look: Look, number: int, shift: float, first: bool) -> list[dict[str, Any]]:
+def _curve(
+    panel: DepthPanel, curve: GroupCurve, look: Look, number: int, shift: float, first: bool
+) -> list[dict[str, Any]]:
     suffix = "" if number == 1 else str(number)
     _, dash, symbol = KINDS[curve.kind]
     color = group_color(curve.kind, look)
@@ -162,7 +185,9 @@ def _curve(panel: DepthPanel, curve: GroupCurve, look: Look, number: int, shift:
             "name": theme.plain(f"{curve.name} ({theme.count(curve.n_pairs, 'pair')})"),
             "x": (panel.x[part] + aside).tolist(),
             "y": curve.mean[part].tolist(),
-            "customdata": [[label, f"{a:.3f}", f"{b:.3f}"] for label, a, b in zip(panel.labels[part], low, high, strict=True)],
+            "customdata": [
+                [label, f"{a:.3f}", f"{b:.3f}"] for label, a, b in zip(panel.labels[part], low, high, strict=True)
+            ],
             "hovertemplate": f"{theme.plain(curve.name)}, %{{customdata[0]}}<br><b>%{{y:.3f}}</b>  95 % [%{{customdata[1]}}, %{{customdata[2]}}]<br>{theme.count(curve.n_pairs, 'pair')}<extra></extra>",
             "line": {"color": color, "width": look.line_width, "dash": dash},
             "marker": {
@@ -207,15 +232,34 @@ def _marks(panel: DepthPanel, number: int) -> list[dict[str, Any]]:
             }
         )
     if panel.reference is not None:
-        where = {"xref": f"x{suffix} domain", "yref": f"y{suffix}", "x0": 0, "x1": 1, "y0": panel.reference[1], "y1": panel.reference[1]}
-        shapes.append({"type": "line", **where, "line": {"color": theme.QUIET_LINE, "width": 1.2, "dash": "dot"}, "layer": "below"})
+        where = {
+            "xref": f"x{suffix} domain",
+            "yref": f"y{suffix}",
+            "x0": 0,
+            "x1": 1,
+            "y0": panel.reference[1],
+            "y1": panel.reference[1],
+        }
+        shapes.append(
+            {
+                "type": "line",
+                **where,
+                "line": {"color": theme.QUIET_LINE, "width": 1.2, "dash": "dot"},
+                "layer": "below",
+            }
+        )
     return shapes
 
 
 def _p_labels(panel: DepthPanel, look: Look, number: int) -> list[dict[str, Any]]:
     """The corrected p-values below 0.05, at the top of the panel; and what stands right of the dotted line."""
     suffix = "" if number == 1 else str(number)
-    common = {"xref": f"x{suffix}", "yref": f"y{suffix} domain", "showarrow": False, "font": {"size": look.small_size - 1}}
+    common = {
+        "xref": f"x{suffix}",
+        "yref": f"y{suffix} domain",
+        "showarrow": False,
+        "font": {"size": look.small_size - 1},
+    }
     labels = []
     if panel.curves and panel.p_adjusted is not None:
         for x, p in zip(panel.x, panel.p_adjusted, strict=True):
@@ -223,12 +267,27 @@ def _p_labels(panel: DepthPanel, look: Look, number: int) -> list[dict[str, Any]
                 text = f"p {p_text(float(p))}" if p >= 0.001 else "p <.001"
                 labels.append(common | {"text": text, "x": float(x), "y": 0.995, "yanchor": "top"})
     if panel.head_apart and panel.curves:
-        labels.append(common | {"text": "head<br>only", "x": float(panel.x[-1]), "y": 0.01, "yanchor": "bottom", "opacity": 0.75})
+        labels.append(
+            common | {"text": "head<br>only", "x": float(panel.x[-1]), "y": 0.01, "yanchor": "bottom", "opacity": 0.75}
+        )
     return labels
 
 
 def _reference_label(panel: DepthPanel, look: Look, number: int) -> dict[str, Any]:
     suffix = "" if number == 1 else str(number)
     name, value = panel.reference or ("", 0.0)
-    where = {"xref": f"x{suffix} domain", "yref": f"y{suffix}", "x": 0.01, "y": value, "xanchor": "left", "yanchor": "bottom"}
-    return {"text": theme.plain(name), **where, "showarrow": False, "opacity": 0.8, "font": {"size": look.small_size - 1}}
+    where = {
+        "xref": f"x{suffix} domain",
+        "yref": f"y{suffix}",
+        "x": 0.01,
+        "y": value,
+        "xanchor": "left",
+        "yanchor": "bottom",
+    }
+    return {
+        "text": theme.plain(name),
+        **where,
+        "showarrow": False,
+        "opacity": 0.8,
+        "font": {"size": look.small_size - 1},
+    }

@@ -16,7 +16,9 @@ LABEL_WIDTH = 0.56  # of the font size, a character
 MOST_NUMBERS = 16  # models whose cells are wide enough for a number
 
 
-def overview(names: Sequence[str], means: np.ndarray, look: Look, height: int = 560, state: str = "not computed yet") -> go.Figure:
+def overview(
+    names: Sequence[str], means: np.ndarray, look: Look, height: int = 560, state: str = "not computed yet"
+) -> go.Figure:
     """Model × model; a cell is the mean of the map of the two, on the diagonal over pairs of different layers.
 
     Args:
@@ -38,7 +40,13 @@ def overview(names: Sequence[str], means: np.ndarray, look: Look, height: int = 
 
 
 def all_layers(
-    names: Sequence[str], depths: Sequence[int], values: np.ndarray, error: np.ndarray, look: Look, height: int = 720, state: str = "not computed yet"
+    names: Sequence[str],
+    depths: Sequence[int],
+    values: np.ndarray,
+    error: np.ndarray,
+    look: Look,
+    height: int = 720,
+    state: str = "not computed yet",
 ) -> go.Figure:
     """Every layer of every member against every other, with lines between members.
 
@@ -48,8 +56,14 @@ def all_layers(
     """
     ends = np.cumsum((0, *depths))
     middle = ((ends[1:] + ends[:-1] - 1) / 2).tolist()
-    owner = [f"{theme.plain(name)}, layer {layer}" for name, depth in zip(names, depths, strict=True) for layer in range(1, depth + 1)]
-    where = owner if np.isfinite(values).any() else list(range(len(owner)))  # names would make room on the axes for the colour bar's cell
+    owner = [
+        f"{theme.plain(name)}, layer {layer}"
+        for name, depth in zip(names, depths, strict=True)
+        for layer in range(1, depth + 1)
+    ]
+    where = (
+        owner if np.isfinite(values).any() else list(range(len(owner)))
+    )  # names would make room on the axes for the colour bar's cell
     trace = _heatmap(values) | {
         "name": "layers",
         "x": where,
@@ -117,5 +131,7 @@ def _layout(n: int, look: Look, names: Sequence[str], ticks: dict[str, Any], sha
 
 def _line(at: float, n: int, across: bool) -> dict[str, Any]:
     """A thin line between two members."""
-    ends = {"x0": -0.5, "x1": n - 0.5, "y0": at, "y1": at} if across else {"x0": at, "x1": at, "y0": -0.5, "y1": n - 0.5}
+    ends = (
+        {"x0": -0.5, "x1": n - 0.5, "y0": at, "y1": at} if across else {"x0": at, "x1": at, "y0": -0.5, "y1": n - 0.5}
+    )
     return {"type": "line", "xref": "x", "yref": "y", **ends, "line": {"color": "#FFFFFF", "width": 1}}

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 LIBRARY = Path(__file__).with_name("plotly_js") / "plotly-cartesian.min.js"
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+)
 STYLE = """
 body{font:16px/1.5 "Source Sans 3","Helvetica Neue",Arial,sans-serif;max-width:1200px;margin:2rem auto;padding:0 1rem;color:#1F2328;background:#fff}
 h1,h2{font-family:Georgia,serif;line-height:1.25}section{margin:2.2rem 0}figure{margin:.6rem 0}
@@ -90,7 +92,9 @@ def figure_file(title: str, cards: Sequence[tuple[go.Figure, str]]) -> str:
 
 def table_file(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A table."""
-    return page_file(title, "", [Section("", table=Table(tuple(map(str, columns)), tuple(tuple(map(str, row)) for row in rows)))], ())
+    return page_file(
+        title, "", [Section("", table=Table(tuple(map(str, columns)), tuple(tuple(map(str, row)) for row in rows)))], ()
+    )
 
 
 def _n_figures(sections: Sequence[Section]) -> int:
@@ -112,7 +116,11 @@ def _section(section: Section, figures: str) -> str:
     title = f"<h2>{html.escape(section.title)}</h2>" if section.title else ""
     said = f'<p class="said">{html.escape(section.said)}</p>' if section.said else ""
     note = f"<blockquote>{html.escape(section.note)}</blockquote>" if section.note else ""
-    link = f'<p class="source">Live view: <a href="{html.escape(section.link)}">{html.escape(section.link)}</a></p>' if _is_web(section.link) else ""
+    link = (
+        f'<p class="source">Live view: <a href="{html.escape(section.link)}">{html.escape(section.link)}</a></p>'
+        if _is_web(section.link)
+        else ""
+    )
     return f"<section>{title}{said}{note}{figures}{_table(section.table)}{link}</section>"
 
 

@@ -81,7 +81,11 @@ def layer_curves(panels: Sequence[CurvePanel], look: Look, quantity: str = "loss
             shift = (index - (len(panel.curves) - 1) / 2) * DODGE if panel.n_layers < BAND_FROM_LAYERS else 0.0
             traces += _curve_traces(curve, look, number, quantity, shift, first=curve.name not in seen)
             seen.add(curve.name)
-    layout |= {"showlegend": True, "legend": theme.legend_below(look, height), "margin": theme.fixed_margins(look, tick_characters=4, legend_rows=2)}
+    layout |= {
+        "showlegend": True,
+        "legend": theme.legend_below(look, height),
+        "margin": theme.fixed_margins(look, tick_characters=4, legend_rows=2),
+    }
     return theme.assemble(traces, layout, look, height)
 
 
@@ -97,13 +101,27 @@ def _limits(panels: Sequence[CurvePanel]) -> tuple[float, float] | None:
 
 
 def _axes(
-    panel: CurvePanel, look: Look, number: int, domain: tuple[float, float], quantity: str, limits: tuple[float, float] | None
+    panel: CurvePanel,
+    look: Look,
+    number: int,
+    domain: tuple[float, float],
+    quantity: str,
+    limits: tuple[float, float] | None,
 ) -> dict[str, Any]:
     suffix = "" if number == 1 else str(number)
-    place = {"domain": domain, "anchor": f"y{suffix}", "range": [0.6, panel.n_layers + _room_for_labels(panel)], "automargin": False}
-    x = theme.axis(look, X_TITLES.get(quantity, "after layer"), tickvals=theme.layer_ticks(panel.n_layers), showgrid=False, **place)
+    place = {
+        "domain": domain,
+        "anchor": f"y{suffix}",
+        "range": [0.6, panel.n_layers + _room_for_labels(panel)],
+        "automargin": False,
+    }
+    x = theme.axis(
+        look, X_TITLES.get(quantity, "after layer"), tickvals=theme.layer_ticks(panel.n_layers), showgrid=False, **place
+    )
     title = UNITS.get(quantity, quantity) if number == 1 else ""
-    y = theme.axis(look, title, anchor=f"x{suffix}", showticklabels=number == 1, nticks=7, tickformat=".2f", automargin=False)
+    y = theme.axis(
+        look, title, anchor=f"x{suffix}", showticklabels=number == 1, nticks=7, tickformat=".2f", automargin=False
+    )
     y |= {"range": list(limits)} if limits else {"range": [0, 1], "showticklabels": False}
     y |= {"showgrid": bool(panel.curves)}
     if number > 1:
@@ -118,7 +136,9 @@ def _room_for_labels(panel: CurvePanel) -> float:
     return 0.4 if not panel.references else max(0.4, 0.28 * panel.n_layers)
 
 
-def _curve_traces(curve: LayerCurve, look: Look, number: int, quantity: str, shift: float, first: bool) -> list[dict[str, Any]]:
+def _curve_traces(
+    curve: LayerCurve, look: Look, number: int, quantity: str, shift: float, first: bool
+) -> list[dict[str, Any]]:
     line = stroke(curve.style, look, curve.name)
     suffix = "" if number == 1 else str(number)
     place = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "legendgroup": curve.name}
@@ -130,15 +150,31 @@ def _curve_traces(curve: LayerCurve, look: Look, number: int, quantity: str, shi
         "name": theme.model_text(curve.name),
         "x": x,
         "y": curve.values.tolist(),
-        "customdata": [[int(layer), f"{low:.3f}", f"{high:.3f}"] for layer, low, high in zip(curve.layer, *curve.interval, strict=True)],
+        "customdata": [
+            [int(layer), f"{low:.3f}", f"{high:.3f}"]
+            for layer, low, high in zip(curve.layer, *curve.interval, strict=True)
+        ],
         "hovertemplate": _hover(curve, quantity),
         "line": {"color": line.color, "width": line.width, "dash": line.dash},
-        "marker": {"symbol": line.symbol, "size": 3 * look.line_width, "color": line.color, "line": {"width": 1.5, "color": line.color}},
+        "marker": {
+            "symbol": line.symbol,
+            "size": 3 * look.line_width,
+            "color": line.color,
+            "line": {"width": 1.5, "color": line.color},
+        },
         "showlegend": first,
     }
     if len(x) >= BAND_FROM_LAYERS:
         edge = [*curve.interval[1].tolist(), *curve.interval[0].tolist()[::-1]]
-        band = {"type": "scatter", "x": [*x, *x[::-1]], "y": edge, "fill": "toself", "fillcolor": line.color, "opacity": 0.2, "mode": "none"}
+        band = {
+            "type": "scatter",
+            "x": [*x, *x[::-1]],
+            "y": edge,
+            "fill": "toself",
+            "fillcolor": line.color,
+            "opacity": 0.2,
+            "mode": "none",
+        }
         return [band | place | {"hoverinfo": "skip", "showlegend": False}, main | place]
     main["error_y"] = {
         "type": "data",
@@ -165,18 +201,31 @@ def _hover(curve: LayerCurve, quantity: str) -> str:
 def _reference_line(reference: Reference, look: Look, number: int) -> dict[str, Any]:
     suffix = "" if number == 1 else str(number)
     color = look.model_color(reference.kind)
-    where = {"xref": f"x{suffix} domain", "yref": f"y{suffix}", "x0": 0, "x1": 1, "y0": reference.value, "y1": reference.value}
+    where = {
+        "xref": f"x{suffix} domain",
+        "yref": f"y{suffix}",
+        "x0": 0,
+        "x1": 1,
+        "y0": reference.value,
+        "y1": reference.value,
+    }
     return {"type": "line", **where, "line": {"color": color, "width": 1.2, "dash": "dot"}, "layer": "below"}
 
 
-def _reference_labels(panel: CurvePanel, look: Look, number: int, limits: tuple[float, float] | None) -> list[dict[str, Any]]:
+def _reference_labels(
+    panel: CurvePanel, look: Look, number: int, limits: tuple[float, float] | None
+) -> list[dict[str, Any]]:
     """A label at the right end of each line: the higher one above its line, the lower one below."""
     suffix = "" if number == 1 else str(number)
     ordered = sorted(panel.references, key=lambda r: r.value)
     told_by_kind = len({r.kind for r in ordered}) == len(ordered)  # then the short name is enough
     labels = []
     for index, reference in enumerate(ordered):
-        name = f"{theme.KIND_NAMES[reference.kind]} alone" if told_by_kind and reference.kind in theme.KIND_NAMES else reference.name
+        name = (
+            f"{theme.KIND_NAMES[reference.kind]} alone"
+            if told_by_kind and reference.kind in theme.KIND_NAMES
+            else reference.name
+        )
         labels.append(
             {
                 "text": theme.plain(f"{name} {reference.value:.3f}"),

@@ -26,7 +26,17 @@ from repdiss_core.plots.map_scale import (
 )
 from repdiss_core.plots.theme import Look
 
-__all__ = ["CKA_SCALE", "DIFFERENCE_SCALE", "LOSS_SCALE", "PENALTY_SCALE", "HeatmapPanel", "MapStyle", "Scale", "heatmap_grid", "heatmap_row"]
+__all__ = [
+    "CKA_SCALE",
+    "DIFFERENCE_SCALE",
+    "LOSS_SCALE",
+    "PENALTY_SCALE",
+    "HeatmapPanel",
+    "MapStyle",
+    "Scale",
+    "heatmap_grid",
+    "heatmap_row",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +84,11 @@ def heatmap_row(panels: Sequence[HeatmapPanel], look: Look, scale: Scale = CKA_S
 
 
 def heatmap_grid(
-    rows: Sequence[Sequence[HeatmapPanel]], look: Look, scale: Scale = CKA_SCALE, height: int = 360, style: MapStyle = USUAL_STYLE
+    rows: Sequence[Sequence[HeatmapPanel]],
+    look: Look,
+    scale: Scale = CKA_SCALE,
+    height: int = 360,
+    style: MapStyle = USUAL_STYLE,
 ) -> go.Figure:
     """Rows of maps with one colour bar, `height` pixels a row.
 
@@ -89,10 +103,17 @@ def heatmap_grid(
     margin = theme.fixed_margins(look, tick_characters=2)
     right = columns[max(len(row) for row in rows) - 1 - len(own)][1]
     traces: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {"annotations": [], "shapes": [], "coloraxis": color_axis(limits, scale, look, right), "margin": margin}
+    layout: dict[str, Any] = {
+        "annotations": [],
+        "shapes": [],
+        "coloraxis": color_axis(limits, scale, look, right),
+        "margin": margin,
+    }
     layout |= {"dragmode": "zoom"} if any(max(panel.shape) > LARGE for panel in panels) else {}
     if own:
-        layout["coloraxis2"] = color_axis(limits_of([panel.matrix for panel in own], own[0].scale), own[0].scale, look, columns[-1][1])
+        layout["coloraxis2"] = color_axis(
+            limits_of([panel.matrix for panel in own], own[0].scale), own[0].scale, look, columns[-1][1]
+        )
     number = 0
     for row, y_domain in zip(rows, _row_domains(len(rows), height, margin), strict=True):
         for panel, x_domain in zip(row, columns, strict=False):
@@ -107,7 +128,13 @@ def heatmap_grid(
             if panel.matrix is not None:
                 place = {"xaxis": _axis_name("x", number), "yaxis": _axis_name("y", number)}
                 on = panel.scale or scale
-                drawn = _traces(panel, on, limits if panel.scale is None else limits_of([panel.matrix], on), min(height - 110, 800 / slots), look)
+                drawn = _traces(
+                    panel,
+                    on,
+                    limits if panel.scale is None else limits_of([panel.matrix], on),
+                    min(height - 110, 800 / slots),
+                    look,
+                )
                 if panel.scale is not None:
                     drawn = [trace | {"coloraxis": "coloraxis2"} if "coloraxis" in trace else trace for trace in drawn]
                 traces += [trace | place for trace in drawn if style.numbers or trace.get("mode") != "text"]
@@ -121,7 +148,9 @@ def _row_domains(n_rows: int, height: int, margin: dict[str, Any]) -> list[tuple
     whole = height * n_rows - margin["t"] - margin["b"]
     gap = (margin["t"] + margin["b"]) / whole
     side = (1 - gap * (n_rows - 1)) / n_rows
-    return [(max(0.0, 1 - i * (side + gap) - side), 1 - i * (side + gap)) for i in range(n_rows)]  # rounding may reach below 0
+    return [
+        (max(0.0, 1 - i * (side + gap) - side), 1 - i * (side + gap)) for i in range(n_rows)
+    ]  # rounding may reach below 0
 
 
 def _axis_name(axis: str, number: int) -> str:
@@ -132,23 +161,44 @@ def _outline(panel: HeatmapPanel, block: tuple[int, int], number: int) -> list[d
     """A frame around one block on the diagonal: a light line on a dark one, to be seen on any colour."""
     n = panel.shape[0]
     low, high = (at / n for at in block) if panel.relative else (at + 0.5 for at in block)
-    where = {"type": "rect", "xref": _axis_name("x", number), "yref": _axis_name("y", number), "x0": low, "x1": high, "y0": low, "y1": high}
+    where = {
+        "type": "rect",
+        "xref": _axis_name("x", number),
+        "yref": _axis_name("y", number),
+        "x0": low,
+        "x1": high,
+        "y0": low,
+        "y1": high,
+    }
     return [where | {"line": {"color": color, "width": width}} for color, width in ((theme.INK, 4), ("#FFFFFF", 1.8))]
 
 
-def _axes(panel: HeatmapPanel, look: Look, number: int, x_domain: tuple[float, float], y_domain: tuple[float, float]) -> dict[str, Any]:
+def _axes(
+    panel: HeatmapPanel, look: Look, number: int, x_domain: tuple[float, float], y_domain: tuple[float, float]
+) -> dict[str, Any]:
     rows, columns = panel.shape
-    common: dict[str, Any] = {"showgrid": False, "constrain": "domain", "automargin": False, "fixedrange": max(panel.shape) <= LARGE}
+    common: dict[str, Any] = {
+        "showgrid": False,
+        "constrain": "domain",
+        "automargin": False,
+        "fixedrange": max(panel.shape) <= LARGE,
+    }
     x = theme.axis(look, theme.plain(panel.column_name), domain=x_domain, anchor=_axis_name("y", number), **common)
     across = {"scaleanchor": _axis_name("x", number), "constraintoward": "top"}
-    y = theme.axis(look, theme.plain(panel.row_name), domain=y_domain, anchor=_axis_name("x", number), **across, **common)
+    y = theme.axis(
+        look, theme.plain(panel.row_name), domain=y_domain, anchor=_axis_name("x", number), **across, **common
+    )
     for side, count, labels in ((x, columns, "column_labels"), (y, rows, "row_labels")):
         if panel.relative:
             side |= {"range": [0, 1], "tickvals": [0, 0.25, 0.5, 0.75, 1], "ticktext": ["0", ".25", ".5", ".75", "1"]}
             continue
         ticks = theme.layer_ticks(count)
         names = getattr(panel.matrix, labels) if panel.matrix else None
-        side |= {"range": [0.5, count + 0.5], "tickvals": ticks, "ticktext": [theme.plain(names[t - 1]) if names else str(t) for t in ticks]}
+        side |= {
+            "range": [0.5, count + 0.5],
+            "tickvals": ticks,
+            "ticktext": [theme.plain(names[t - 1]) if names else str(t) for t in ticks],
+        }
     return {_axis_name("xaxis", number): x, _axis_name("yaxis", number): y}
 
 
@@ -157,7 +207,9 @@ def _at(panel: HeatmapPanel, count: int) -> list[float]:
     return [(layer - 0.5) / count if panel.relative else float(layer) for layer in range(1, count + 1)]
 
 
-def _traces(panel: HeatmapPanel, scale: Scale, limits: tuple[float, float], side: float, look: Look) -> list[dict[str, Any]]:
+def _traces(
+    panel: HeatmapPanel, scale: Scale, limits: tuple[float, float], side: float, look: Look
+) -> list[dict[str, Any]]:
     matrix = panel.matrix
     assert matrix is not None
     rows, columns = matrix.values.shape
@@ -174,16 +226,38 @@ def _traces(panel: HeatmapPanel, scale: Scale, limits: tuple[float, float], side
         "ygap": 1 if cell > 14 else 0,
     }
     values = {"customdata": _custom_data(matrix), "hovertemplate": _hover(panel, scale)}
-    traces = [shared | values | {"name": "values", "z": _only(matrix.values, ~grey & ~missing), "coloraxis": "coloraxis"}]
+    traces = [
+        shared | values | {"name": "values", "z": _only(matrix.values, ~grey & ~missing), "coloraxis": "coloraxis"}
+    ]
     if grey.any():
-        traces.append(shared | values | {"name": "below scale", "z": _only(matrix.values, grey), **_one_color(theme.NEGATIVE_COLOR)})
+        traces.append(
+            shared
+            | values
+            | {"name": "below scale", "z": _only(matrix.values, grey), **_one_color(theme.NEGATIVE_COLOR)}
+        )
     if pending.any():
         where = _only(np.zeros_like(matrix.values), pending)
-        traces.append(shared | {"name": "pending", "z": where, "hovertemplate": "still to come<extra></extra>", **_one_color(theme.QUIET_FILL)})
+        traces.append(
+            shared
+            | {
+                "name": "pending",
+                "z": where,
+                "hovertemplate": "still to come<extra></extra>",
+                **_one_color(theme.QUIET_FILL),
+            }
+        )
     if missing.any() and not missing.all():
         reason = "<br>".join(theme.plain(note) for note in matrix.notes) or "no value"
         where = _only(np.zeros_like(matrix.values), missing)
-        traces.append(shared | {"name": "no value", "z": where, "hovertemplate": reason + "<extra></extra>", **_one_color(theme.QUIET_FILL)})
+        traces.append(
+            shared
+            | {
+                "name": "no value",
+                "z": where,
+                "hovertemplate": reason + "<extra></extra>",
+                **_one_color(theme.QUIET_FILL),
+            }
+        )
         traces.append(_hatching(missing, panel))
     if cell >= 8 * (scale.digits + 2) and np.isfinite(matrix.values).any():
         traces.append(_numbers(panel, matrix.values, scale, limits, look))
@@ -211,7 +285,9 @@ def _hover(panel: HeatmapPanel, scale: Scale) -> str:
     )
 
 
-def _numbers(panel: HeatmapPanel, values: np.ndarray, scale: Scale, limits: tuple[float, float], look: Look) -> dict[str, Any]:
+def _numbers(
+    panel: HeatmapPanel, values: np.ndarray, scale: Scale, limits: tuple[float, float], look: Look
+) -> dict[str, Any]:
     """The value of each cell, white on dark cells and dark on light ones."""
     known = [(row, column, values[row, column]) for row, column in np.argwhere(np.isfinite(values))]
     y, x = (_at(panel, count) for count in values.shape)
@@ -221,13 +297,19 @@ def _numbers(panel: HeatmapPanel, values: np.ndarray, scale: Scale, limits: tupl
         "x": [x[column] for _, column, _ in known],
         "y": [y[row] for row, _, _ in known],
         "text": [number_text(value, scale) for *_, value in known],
-        "textfont": {"size": look.small_size, "color": [theme.INK if is_light(v, scale, limits) else "#FFFFFF" for *_, v in known]},
+        "textfont": {
+            "size": look.small_size,
+            "color": [theme.INK if is_light(v, scale, limits) else "#FFFFFF" for *_, v in known],
+        },
         "hoverinfo": "skip",
     }
 
 
 def _only(values: np.ndarray, where: np.ndarray) -> list[list[float | None]]:
-    return [[float(v) if keep else None for v, keep in zip(row, keeps, strict=True)] for row, keeps in zip(values, where, strict=True)]
+    return [
+        [float(v) if keep else None for v, keep in zip(row, keeps, strict=True)]
+        for row, keeps in zip(values, where, strict=True)
+    ]
 
 
 def _one_color(color: str) -> dict[str, Any]:
@@ -246,4 +328,11 @@ def _hatching(cells: np.ndarray, panel: HeatmapPanel) -> dict[str, Any]:
             low, high = max(-0.5, -0.5 + start), min(0.5, 0.5 + start)
             x += [at_x[column] + low * wide, at_x[column] + high * wide, None]
             y += [at_y[row] + (low - start) * tall, at_y[row] + (high - start) * tall, None]
-    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": {"color": theme.QUIET_LINE, "width": 1}, "hoverinfo": "skip"}
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": x,
+        "y": y,
+        "line": {"color": theme.QUIET_LINE, "width": 1},
+        "hoverinfo": "skip",
+    }

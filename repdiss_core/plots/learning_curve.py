@@ -35,7 +35,9 @@ class LearningPanel:
     state: str = "not computed yet"
 
 
-def learning_curves(panels: Sequence[LearningPanel], look: Look, log_steps: bool = False, height: int = 340) -> go.Figure:
+def learning_curves(
+    panels: Sequence[LearningPanel], look: Look, log_steps: bool = False, height: int = 340
+) -> go.Figure:
     """The panels side by side on one scale, step on a linear or logarithmic axis."""
     domains = theme.panel_domains(len(panels), gap=0.035)
     traces: list[dict[str, Any]] = []
@@ -44,10 +46,23 @@ def learning_curves(panels: Sequence[LearningPanel], look: Look, log_steps: bool
     limits = _limits(panels)
     for number, (panel, domain) in enumerate(zip(panels, domains, strict=True), start=1):
         suffix = "" if number == 1 else str(number)
-        x = theme.axis(look, "step", domain=domain, anchor=f"y{suffix}", type="log" if log_steps else "linear", showgrid=False, automargin=False)
+        x = theme.axis(
+            look,
+            "step",
+            domain=domain,
+            anchor=f"y{suffix}",
+            type="log" if log_steps else "linear",
+            showgrid=False,
+            automargin=False,
+        )
         x |= {"dtick": 1} if log_steps else {"nticks": 5, "rangemode": "tozero"}
         y = theme.axis(
-            look, "training loss, nats a token" if number == 1 else "", anchor=f"x{suffix}", showticklabels=number == 1, nticks=6, automargin=False
+            look,
+            "training loss, nats a token" if number == 1 else "",
+            anchor=f"x{suffix}",
+            showticklabels=number == 1,
+            nticks=6,
+            automargin=False,
         )
         y |= {"range": list(limits), "tickformat": ".2f"} if limits else {"range": [0, 1], "showticklabels": False}
         if not panel.traces:
@@ -59,9 +74,16 @@ def learning_curves(panels: Sequence[LearningPanel], look: Look, log_steps: bool
         layout |= {f"xaxis{suffix}": x, f"yaxis{suffix}": y | ({"matches": "y"} if number > 1 else {})}
         layout["annotations"].append(theme.panel_title(look, panel.title, number))
         for faint in (True, False):
-            traces += [_line(t, look, suffix, log_steps, faint, first=t.name not in seen) for t in panel.traces if not faint or _window(t) > 1]
+            traces += [
+                _line(t, look, suffix, log_steps, faint, first=t.name not in seen)
+                for t in panel.traces
+                if not faint or _window(t) > 1
+            ]
         seen |= {trace.name for trace in panel.traces}
-    layout |= {"legend": theme.legend_below(look, height, 1), "margin": theme.fixed_margins(look, 4, legend_rows=1) | {"r": 18}}
+    layout |= {
+        "legend": theme.legend_below(look, height, 1),
+        "margin": theme.fixed_margins(look, 4, legend_rows=1) | {"r": 18},
+    }
     return theme.assemble(traces, layout, look, height)
 
 

@@ -53,7 +53,13 @@ USUAL_STYLE = MapStyle()
 CKA_SCALE = Scale("CKA", 0.0, 1.0, 0.0, 2)
 LOSS_SCALE = Scale("loss", None, None, None, 3, unit="sequence")
 PENALTY_SCALE = Scale("penalty", None, None, None, 3, unit="sequence")
-DIVERGING = [[0, "#542788"], [0.25, "#998EC3"], [0.5, "#F7F7F7"], [0.75, "#F1A340"], [1, "#B35806"]]  # purple to orange: colour-blind safe
+DIVERGING = [
+    [0, "#542788"],
+    [0.25, "#998EC3"],
+    [0.5, "#F7F7F7"],
+    [0.75, "#F1A340"],
+    [1, "#B35806"],
+]  # purple to orange: colour-blind safe
 DIFFERENCE_SCALE = Scale("B − A", None, None, None, 3, colors=DIVERGING, diverging=True)
 LEAST_REACH = 0.01  # of a diverging scale, so that differences of nothing stay pale
 
@@ -99,7 +105,9 @@ def is_light(value: float, scale: Scale, limits: tuple[float, float]) -> bool:
     """Whether dark text reads better than white on the colour of a value."""
     if scale.diverging:
         return abs(value) < theme.LIGHT_FROM * limits[1]
-    return value >= limits[0] + theme.LIGHT_FROM * (limits[1] - limits[0]) or (scale.grey_below is not None and value < scale.grey_below)
+    return value >= limits[0] + theme.LIGHT_FROM * (limits[1] - limits[0]) or (
+        scale.grey_below is not None and value < scale.grey_below
+    )
 
 
 def number_text(value: float, scale: Scale) -> str:

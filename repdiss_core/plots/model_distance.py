@@ -70,7 +70,10 @@ def distance_groups(panels: Sequence[DistancePanel], look: Look, height: int = 3
     layout: dict[str, Any] = {"annotations": []}
     for number, (panel, domain) in enumerate(zip(panels, domains, strict=True), start=1):
         suffix = "" if number == 1 else str(number)
-        ticks = ["<br>".join([*map(theme.plain, name.split("\n")), theme.count(len(values), "pair")]) for name, _, values in panel.groups]
+        ticks = [
+            "<br>".join([*map(theme.plain, name.split("\n")), theme.count(len(values), "pair")])
+            for name, _, values in panel.groups
+        ]
         layout[f"xaxis{suffix}"] = theme.axis(
             look,
             "",
@@ -83,9 +86,15 @@ def distance_groups(panels: Sequence[DistancePanel], look: Look, height: int = 3
             showgrid=False,
         )
         y = theme.axis(
-            look, "distance, radians" if number == 1 else "", anchor=f"x{suffix}", showticklabels=number == 1 and bool(panel.groups), nticks=6
+            look,
+            "distance, radians" if number == 1 else "",
+            anchor=f"x{suffix}",
+            showticklabels=number == 1 and bool(panel.groups),
+            nticks=6,
         )
-        layout[f"yaxis{suffix}"] = y | ({"matches": "y"} if number > 1 else {}) | ({} if panel.groups else {"range": [0, 1]})
+        layout[f"yaxis{suffix}"] = (
+            y | ({"matches": "y"} if number > 1 else {}) | ({} if panel.groups else {"range": [0, 1]})
+        )
         layout["annotations"].append(theme.panel_title(look, panel.title, number))
         if not panel.groups:
             layout["annotations"].append(theme.centred_note(look, panel.state, number))
@@ -95,7 +104,9 @@ def distance_groups(panels: Sequence[DistancePanel], look: Look, height: int = 3
     return theme.assemble(traces, layout, look, height)
 
 
-def _distribution(position: int, name: str, kind: str, values: np.ndarray, look: Look, suffix: str) -> list[dict[str, Any]]:
+def _distribution(
+    position: int, name: str, kind: str, values: np.ndarray, look: Look, suffix: str
+) -> list[dict[str, Any]]:
     color = group_color(kind, look)
     spread = ((np.arange(len(values)) * GOLDEN) % 1 - 0.5) * 0.42  # even, and the same at every drawing
     place = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": False}
@@ -134,14 +145,20 @@ def distance_maps(panels: Sequence[MapPanel], look: Look, height: int = 560) -> 
     return theme.assemble(traces, layout, look, height)
 
 
-def _map_axes(panel: MapPanel, look: Look, domain: tuple[float, float], numbers: tuple[int, int, int], top: float) -> dict[str, Any]:
+def _map_axes(
+    panel: MapPanel, look: Look, domain: tuple[float, float], numbers: tuple[int, int, int], top: float
+) -> dict[str, Any]:
     n = max(len(panel.names), 1)
     short = [_short(panel.names[i]) for i in panel.leaves]
     layout: dict[str, Any] = {}
-    for number, (low, high), kind in zip(numbers, ((0.76, 0.97), (0.695, 0.735), (0.0, 0.68)), ("tree", "strip", "matrix"), strict=True):
+    for number, (low, high), kind in zip(
+        numbers, ((0.76, 0.97), (0.695, 0.735), (0.0, 0.68)), ("tree", "strip", "matrix"), strict=True
+    ):
         suffix = "" if number == 1 else str(number)
         bare = {"showticklabels": False, "showgrid": False}
-        layout[f"xaxis{suffix}"] = theme.axis(look, "", domain=domain, anchor=f"y{suffix}", range=[-0.5, n - 0.5], **bare)
+        layout[f"xaxis{suffix}"] = theme.axis(
+            look, "", domain=domain, anchor=f"y{suffix}", range=[-0.5, n - 0.5], **bare
+        )
         layout[f"yaxis{suffix}"] = theme.axis(look, "", domain=(low, high), anchor=f"x{suffix}", **bare)
         if kind == "tree":
             layout[f"yaxis{suffix}"] |= {"showticklabels": True, "range": [0, top * 1.05], "nticks": 3}
@@ -175,7 +192,9 @@ def _tree(panel: MapPanel, look: Look, number: int) -> list[dict[str, Any]]:
     ]
 
 
-def _strip_and_matrix(panel: MapPanel, look: Look, strip: int, matrix: int, top: float, first: bool) -> list[dict[str, Any]]:
+def _strip_and_matrix(
+    panel: MapPanel, look: Look, strip: int, matrix: int, top: float, first: bool
+) -> list[dict[str, Any]]:
     order = list(panel.leaves)
     accuracy, distance = panel.accuracy[order], panel.distance[np.ix_(order, order)]  # type: ignore[index]
     names = [panel.names[i] for i in order]

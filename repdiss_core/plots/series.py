@@ -71,7 +71,9 @@ def ramp(fraction: float, look: Look) -> str:
     return "#" + "".join(f"{round(a + at * (b - a)):02x}" for a, b in zip(low, high, strict=True))
 
 
-def series_panels(panels: Sequence[SeriesPanel], look: Look, height: int = 360, shared_y: bool = True, legend_rows: int = 2) -> go.Figure:
+def series_panels(
+    panels: Sequence[SeriesPanel], look: Look, height: int = 360, shared_y: bool = True, legend_rows: int = 2
+) -> go.Figure:
     """The panels side by side.
 
     Args:
@@ -101,7 +103,9 @@ def series_panels(panels: Sequence[SeriesPanel], look: Look, height: int = 360, 
 
 def _limits(panels: Sequence[SeriesPanel]) -> tuple[float, float] | None:
     """The common range of all values and intervals, with room around it."""
-    parts = [np.ravel(a) for p in panels for s in p.series for a in (s.y, s.interval if s.interval is not None else s.y)]
+    parts = [
+        np.ravel(a) for p in panels for s in p.series for a in (s.y, s.interval if s.interval is not None else s.y)
+    ]
     values = np.concatenate(parts) if parts else np.zeros(0)
     values = values[np.isfinite(values)]
     if not values.size:
@@ -111,10 +115,17 @@ def _limits(panels: Sequence[SeriesPanel]) -> tuple[float, float] | None:
 
 
 def _axes(
-    panel: SeriesPanel, look: Look, number: int, domain: tuple[float, float], shared: bool, limits: tuple[float, float] | None
+    panel: SeriesPanel,
+    look: Look,
+    number: int,
+    domain: tuple[float, float],
+    shared: bool,
+    limits: tuple[float, float] | None,
 ) -> dict[str, Any]:
     suffix = "" if number == 1 else str(number)
-    x = theme.axis(look, theme.plain(panel.x_title), domain=domain, anchor=f"y{suffix}", showgrid=False, automargin=False, nticks=6)
+    x = theme.axis(
+        look, theme.plain(panel.x_title), domain=domain, anchor=f"y{suffix}", showgrid=False, automargin=False, nticks=6
+    )
     if panel.x_ticks:
         x |= {"tickvals": list(panel.x_ticks), "ticktext": [theme.plain(word) for word in panel.x_ticks.values()]}
     elif not panel.series:
@@ -123,7 +134,13 @@ def _axes(
         x["range"] = list(panel.x_range)
     told = number == 1 or not shared
     y = theme.axis(
-        look, theme.plain(panel.y_title) if told else "", anchor=f"x{suffix}", showticklabels=told, nticks=7, tickformat=".2f", automargin=False
+        look,
+        theme.plain(panel.y_title) if told else "",
+        anchor=f"x{suffix}",
+        showticklabels=told,
+        nticks=7,
+        tickformat=".2f",
+        automargin=False,
     )
     if limits:
         y["range"] = list(limits)
@@ -137,7 +154,9 @@ def _axes(
 def _trace(one: Series, look: Look, number: int, first: bool) -> dict[str, Any]:
     suffix = "" if number == 1 else str(number)
     color = one.color or (theme.CONTROL_COLOR if one.faint else look.text)
-    mode = "+".join(word for word, wanted in (("lines", one.dash), ("markers", one.symbol), ("text", one.labels)) if wanted)
+    mode = "+".join(
+        word for word, wanted in (("lines", one.dash), ("markers", one.symbol), ("text", one.labels)) if wanted
+    )
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": mode,
@@ -149,16 +168,33 @@ def _trace(one: Series, look: Look, number: int, first: bool) -> dict[str, Any]:
         "xaxis": f"x{suffix}",
         "yaxis": f"y{suffix}",
         "line": {"color": color, "width": look.line_width * (0.5 if one.faint else 0.8), "dash": one.dash or "solid"},
-        "marker": {"symbol": one.symbol or "circle", "size": 3.2 * look.line_width, "color": color, "line": {"width": 1.4, "color": color}},
+        "marker": {
+            "symbol": one.symbol or "circle",
+            "size": 3.2 * look.line_width,
+            "color": color,
+            "line": {"width": 1.4, "color": color},
+        },
     }
     if one.hover:
         trace |= {"customdata": list(one.hover), "hovertemplate": "%{customdata}<extra></extra>"}
     else:
         trace["hoverinfo"] = "skip"
     if one.labels:
-        trace |= {"text": [theme.plain(label) for label in one.labels], "textposition": "top center", "textfont": {"size": look.small_size - 1}}
+        trace |= {
+            "text": [theme.plain(label) for label in one.labels],
+            "textposition": "top center",
+            "textfont": {"size": look.small_size - 1},
+        }
     if one.interval is not None:
         known = np.isfinite(one.interval).all(axis=0)
         up, down = (np.where(known, np.abs(end - one.y), 0).tolist() for end in (one.interval[1], one.interval[0]))
-        trace["error_y"] = {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.2, "width": 3, "color": color}
+        trace["error_y"] = {
+            "type": "data",
+            "symmetric": False,
+            "array": up,
+            "arrayminus": down,
+            "thickness": 1.2,
+            "width": 3,
+            "color": color,
+        }
     return trace

@@ -32,7 +32,11 @@ PAGE_CSS = """
 .js-plotly-plot .bglayer .bg { fill: none !important; }
 .js-plotly-plot :is(.xaxislayer-above, .yaxislayer-above, .infolayer) text { fill: currentColor !important; }
 """
-LOCAL = {"displaylogo": False, "showSendToCloud": False, "plotlyServerURL": ""}  # Plotly.js offers to upload figures where it is not told not to
+LOCAL = {
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+}  # Plotly.js offers to upload figures where it is not told not to
 FONT_FAMILY = '"Source Sans", "Source Sans 3", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'
 GROUP_COLORS = {"top": "#009E73", "bottom": "#CC79A7", "between": "#6B6B6B"}
 GROUP_COLORS_ON_DARK = {"top": "#2BC298", "bottom": "#DE97BE", "between": "#A6A6A6"}
@@ -196,12 +200,28 @@ def quiet_frame(axis_number: int) -> dict[str, Any]:
 def axes_holder(axis_number: int) -> dict[str, Any]:
     """A trace without points: Plotly draws the axes of an empty panel only if a trace lies on them."""
     suffix = "" if axis_number == 1 else str(axis_number)
-    return {"type": "scatter", "x": [None], "y": [None], "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "hoverinfo": "skip", "showlegend": False}
+    return {
+        "type": "scatter",
+        "x": [None],
+        "y": [None],
+        "xaxis": f"x{suffix}",
+        "yaxis": f"y{suffix}",
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
 
 
 def bar_holder() -> dict[str, Any]:
     """A cell outside of the map: Plotly draws the colour bar only for a trace with a value."""
-    return {"type": "heatmap", "name": "scale", "x": [-9], "y": [-9], "z": [[0]], "coloraxis": "coloraxis", "hoverinfo": "skip"}
+    return {
+        "type": "heatmap",
+        "name": "scale",
+        "x": [-9],
+        "y": [-9],
+        "z": [[0]],
+        "coloraxis": "coloraxis",
+        "hoverinfo": "skip",
+    }
 
 
 def panel_domains(n_panels: int, gap: float, right: float = 0.0) -> list[tuple[float, float]]:

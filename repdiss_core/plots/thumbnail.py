@@ -65,12 +65,16 @@ def lines_svg(panels: Sequence[Sequence[tuple[np.ndarray, np.ndarray, dict[str, 
         low, high = (float(f(np.concatenate(everything))) for f in (np.min, np.max))
         for number, panel in enumerate(panels):
             left = number * (share + GAP)
-            parts.append(f'<path d="M{left:.1f} {HEIGHT - 0.5}h{share:.1f}" stroke="{theme.QUIET_LINE}" stroke-width="1"/>')
+            parts.append(
+                f'<path d="M{left:.1f} {HEIGHT - 0.5}h{share:.1f}" stroke="{theme.QUIET_LINE}" stroke-width="1"/>'
+            )
             parts += [_polyline(line, left, share, low, max(high, low + 1e-9)) for line in panel]
     return _svg(width, parts)
 
 
-def _polyline(line: tuple[np.ndarray, np.ndarray, dict[str, str]], left: float, width: float, low: float, high: float) -> str:
+def _polyline(
+    line: tuple[np.ndarray, np.ndarray, dict[str, str]], left: float, width: float, low: float, high: float
+) -> str:
     x, y, style = line
     keep = np.isfinite(y)
     if not keep.any():

@@ -15,7 +15,12 @@ MANY = 400  # values above which columns take the place of dots
 
 
 def value_strip(
-    sample: np.ndarray, statistics: tuple[float, float, float, float], look: Look, quantity: str, unit: str, height: int = 170
+    sample: np.ndarray,
+    statistics: tuple[float, float, float, float],
+    look: Look,
+    quantity: str,
+    unit: str,
+    height: int = 170,
 ) -> go.Figure:
     """Each value as a dot, stacked where they are close; below them the mean and its interval.
 
@@ -27,15 +32,28 @@ def value_strip(
     """
     numbers = np.flatnonzero(np.isfinite(sample))
     values = sample[numbers]
-    layout: dict[str, Any] = {"margin": {"l": 10, "r": 10, "t": 8, "b": round(1.5 * look.small_size + 1.7 * look.font_size + 8), "pad": 0}}
+    layout: dict[str, Any] = {
+        "margin": {"l": 10, "r": 10, "t": 8, "b": round(1.5 * look.small_size + 1.7 * look.font_size + 8), "pad": 0}
+    }
     if not values.size:
-        layout |= {"xaxis": theme.axis(look, quantity), "yaxis": _hidden(look, 1), "annotations": [theme.centred_note(look, "no value", 1)]}
+        layout |= {
+            "xaxis": theme.axis(look, quantity),
+            "yaxis": _hidden(look, 1),
+            "annotations": [theme.centred_note(look, "no value", 1)],
+        }
         return theme.assemble([theme.axes_holder(1)], layout, look, height)
     level = _stacked(values)
-    traces = [_dots(values, numbers, level, look, quantity, unit) if values.size <= MANY else _columns(values, look, quantity, unit)]
+    traces = [
+        _dots(values, numbers, level, look, quantity, unit)
+        if values.size <= MANY
+        else _columns(values, look, quantity, unit)
+    ]
     top = int(level.max()) if values.size <= MANY else int(np.histogram(values, BINS)[0].max())
     traces.append(_mean(statistics, -0.14 * top - 0.6, look, quantity))
-    layout |= {"xaxis": theme.axis(look, f"{quantity}, {theme.count(values.size, unit)}", nticks=7, automargin=False), "yaxis": _hidden(look, top)}
+    layout |= {
+        "xaxis": theme.axis(look, f"{quantity}, {theme.count(values.size, unit)}", nticks=7, automargin=False),
+        "yaxis": _hidden(look, top),
+    }
     return theme.assemble(traces, layout, look, height)
 
 
@@ -51,7 +69,9 @@ def _stacked(values: np.ndarray) -> np.ndarray:
     return level
 
 
-def _dots(values: np.ndarray, numbers: np.ndarray, level: np.ndarray, look: Look, quantity: str, unit: str) -> dict[str, Any]:
+def _dots(
+    values: np.ndarray, numbers: np.ndarray, level: np.ndarray, look: Look, quantity: str, unit: str
+) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -101,4 +121,6 @@ def _color(look: Look) -> str:
 
 
 def _hidden(look: Look, top: int) -> dict[str, Any]:
-    return theme.axis(look, range=[-0.28 * top - 1.2, top + 0.8], showticklabels=False, showgrid=False, automargin=False)
+    return theme.axis(
+        look, range=[-0.28 * top - 1.2, top + 0.8], showticklabels=False, showgrid=False, automargin=False
+    )

@@ -83,7 +83,9 @@ def _read(path: Path) -> tuple[list[Entry], dict[str, Any]]:
         with safe_open(str(path), framework="numpy") as file:
             stated = file.metadata() or {}
             if stated.get("format") != FORMAT:
-                raise UserError(f"{path.name} is not a bundle of RepDiss ({FORMAT}); it says {stated.get('format', 'nothing')[:40]!r}.")
+                raise UserError(
+                    f"{path.name} is not a bundle of RepDiss ({FORMAT}); it says {stated.get('format', 'nothing')[:40]!r}."
+                )
             index, pins = json.loads(stated["entries"]), json.loads(stated["pins"])
             named = {f"{key}/{name}" for key, one in index.items() for name in one["arrays"]}
             if named != set(file.keys()):
@@ -91,34 +93,55 @@ def _read(path: Path) -> tuple[list[Entry], dict[str, Any]]:
             entries = [_checked(path, key, one, file) for key, one in index.items()]
             if not all(_is_fact(key, value) for key, value in pins.items()):
                 raise UserError("The bundle names revisions of the hub in a form that is not ours; nothing was kept.")
-    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError, OverflowError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{path.name} cannot be read as a bundle ({type(error).__name__}); nothing of it was opened. Export it anew.") from error
+        raise UserError(
+            f"{path.name} cannot be read as a bundle ({type(error).__name__}); nothing of it was opened. Export it anew."
+        ) from error
     return entries, pins
 
 
 def _checked(path: Path, key: str, stated: dict[str, Any], file: Any) -> Entry:
     """One entry, once its key, its names and its hash are right."""
-    if not KEY.fullmatch(key) or not all(isinstance(name, str) and ARRAY_NAME.fullmatch(name) for name in stated["arrays"]):
+    if not KEY.fullmatch(key) or not all(
+        isinstance(name, str) and ARRAY_NAME.fullmatch(name) for name in stated["arrays"]
+    ):
         raise UserError(f"{path.name} holds a result whose name is not one of ours ({key[:20]!r}); nothing was kept.")
     arrays = {name: np.asarray(file.get_tensor(f"{key}/{name}")) for name in stated["arrays"]}
     if checksum(arrays, stated["meta"]) != stated["sha256"]:
-        raise UserError(f"The result {key[:12]} in {path.name} does not have the hash that is stated; nothing was kept. Export it anew.")
+        raise UserError(
+            f"The result {key[:12]} in {path.name} does not have the hash that is stated; nothing was kept. Export it anew."
+        )
     comparison = Comparison.from_dict(stated["meta"]["comparison"])
     if comparison.key != key or stated["meta"].get("key", key) != key:
-        raise UserError(f"The result {key[:12]} in {path.name} passes for another comparison than it holds; nothing was kept.")
+        raise UserError(
+            f"The result {key[:12]} in {path.name} passes for another comparison than it holds; nothing was kept."
+        )
     try:
         check_result(comparison, arrays, stated["meta"], (_n_layers(comparison.f), _n_layers(comparison.g)))
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         reason = str(error)[:300] if isinstance(error, UserError) else type(error).__name__
-        raise UserError(f"The result {key[:12]} in {path.name} is none of {str(comparison.measure)[:30]!r} ({reason}); nothing was kept.") from error
+        raise UserError(
+            f"The result {key[:12]} in {path.name} is none of {str(comparison.measure)[:30]!r} ({reason}); nothing was kept."
+        ) from error
     return Entry(key, arrays, stated["meta"], "imported", float(stated["meta"].get("stored_at", 0.0)))
 
 
 def _n_layers(model: ModelId) -> int | None:
     """The depth of a model that is known here with these very weights."""
-    if not isinstance(model.name, str) or len(model.name) > 300 or model.name.startswith("path:"):  # a stranger's path is not looked at
+    if (
+        not isinstance(model.name, str) or len(model.name) > 300 or model.name.startswith("path:")
+    ):  # a stranger's path is not looked at
         return None
     try:
         spec = model_spec(model.name)
@@ -145,10 +168,20 @@ def _is_fact(key: str, value: Any) -> bool:
     if FACT.fullmatch(key):
         if key.startswith("config:"):
             return _is_config(value)
-        return isinstance(value, str) and (len(value) <= LONGEST_TOKEN if key.startswith("separator:") else KEY.fullmatch(value) is not None)
-    if not PIN.fullmatch(key) or not isinstance(value, dict) or set(value) != {"commit", "files"} or not isinstance(value["files"], dict):
+        return isinstance(value, str) and (
+            len(value) <= LONGEST_TOKEN if key.startswith("separator:") else KEY.fullmatch(value) is not None
+        )
+    if (
+        not PIN.fullmatch(key)
+        or not isinstance(value, dict)
+        or set(value) != {"commit", "files"}
+        or not isinstance(value["files"], dict)
+    ):
         return False
-    inside = all(not name.startswith(("/", "\\")) and ".." not in name and isinstance(size, int) for name, size in value["files"].items())
+    inside = all(
+        not name.startswith(("/", "\\")) and ".." not in name and isinstance(size, int)
+        for name, size in value["files"].items()
+    )
     return inside and isinstance(value["commit"], str) and hub.COMMIT.fullmatch(value["commit"]) is not None
 
 

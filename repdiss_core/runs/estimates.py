@@ -46,9 +46,19 @@ def needs_of(request: Request) -> Needs:
     dtypes = {m.name: c.dtype for c in request.comparisons for m in (c.f, c.g)}
     download = sum(_missing_bytes(spec) for spec in specs.values())
     memory = sum(paper_models.memory_bytes(spec, dtypes[name]) for name, spec in specs.items())
-    passes = {(m.name, c.data): specs[m.name] for c in request.comparisons if "all" in c.layer_pairs or c.layer_pairs == "same" for m in (c.f, c.g)}
-    flops = sum(block_flops(spec, spec.n_layers) * data.tokens_per_batch * request.n_batches for (_, data), spec in passes.items())
-    flops += sum(_stitch_flops(c, specs) for c in request.comparisons if ":" in c.layer_pairs or c.layer_pairs == "cuts")
+    passes = {
+        (m.name, c.data): specs[m.name]
+        for c in request.comparisons
+        if "all" in c.layer_pairs or c.layer_pairs == "same"
+        for m in (c.f, c.g)
+    }
+    flops = sum(
+        block_flops(spec, spec.n_layers) * data.tokens_per_batch * request.n_batches
+        for (_, data), spec in passes.items()
+    )
+    flops += sum(
+        _stitch_flops(c, specs) for c in request.comparisons if ":" in c.layer_pairs or c.layer_pairs == "cuts"
+    )
     return Needs(download, memory, flops)
 
 
@@ -128,7 +138,11 @@ def _missing_bytes(spec: ModelSpec) -> int:
     if not spec.repo or paper_models.status(spec) == "cached":
         return 0
     known = hub.pinned(paper_models.repo_of(spec))
-    return spec.download_bytes if known is None else sum(known.files[name] for name in paper_models.weight_files(known.files))
+    return (
+        spec.download_bytes
+        if known is None
+        else sum(known.files[name] for name in paper_models.weight_files(known.files))
+    )
 
 
 def _stitch_flops(c: Comparison, specs: dict[str, ModelSpec]) -> float:
@@ -140,7 +154,9 @@ def _stitch_flops(c: Comparison, specs: dict[str, ModelSpec]) -> float:
     layer_f, layer_g = c.layer_pair
     lower, upper = block_flops(f, layer_f), block_flops(g, g.n_layers - layer_g) + 2.0 * g.d_model * g.vocab_size
     # A step of training runs the upper part forward and, for its inputs' gradient alone, once backward.
-    return c.data.tokens_per_batch * ((lower + 2 * upper) * int(c.setting("steps", 0)) + (lower + upper) * int(c.setting("eval_batches", 1)))
+    return c.data.tokens_per_batch * (
+        (lower + 2 * upper) * int(c.setting("steps", 0)) + (lower + upper) * int(c.setting("eval_batches", 1))
+    )
 
 
 def block_flops(spec: ModelSpec, n_layers: int) -> float:

@@ -79,7 +79,9 @@ def start(request: Request, title: str, fresh: bool = False) -> str:
         UserError: in a read-only demo, where nothing was asked for, or where the hub has to be asked and does not answer.
     """
     if readonly():
-        raise UserError("This is a read-only demo: it shows stored results and computes none. Run RepDiss on your own machine to compute.")
+        raise UserError(
+            "This is a read-only demo: it shows stored results and computes none. Run RepDiss on your own machine to compute."
+        )
     if not request.comparisons:
         raise UserError("Nothing was asked for: choose at least one pair of models.")
     request = pinned_request(request)
@@ -112,7 +114,9 @@ def status(job_id: str) -> JobStatus | None:
         # Read again: the worker may have written its last word between the two looks.
         known = _read_status(job_id) or known
         if known.alive:
-            return replace(known, state="interrupted", message="its worker ended; finished batches are kept", seconds_left=None)
+            return replace(
+                known, state="interrupted", message="its worker ended; finished batches are kept", seconds_left=None
+            )
     return known
 
 
@@ -142,13 +146,19 @@ def cancel(job_id: str) -> None:
         pass
     after = _read_status(job_id)
     if after is not None and after.alive:
-        write_status(replace(known, state="cancelled", message="cancelled; finished batches are kept", seconds_left=None))
+        write_status(
+            replace(known, state="cancelled", message="cancelled; finished batches are kept", seconds_left=None)
+        )
 
 
 def list_jobs() -> list[JobStatus]:
     """Every job, the latest first."""
     root = local_root() / "jobs"
-    found = [status(path.parent.name) for path in root.glob("*/status.json") if _is_job_id(path.parent.name)] if root.exists() else []
+    found = (
+        [status(path.parent.name) for path in root.glob("*/status.json") if _is_job_id(path.parent.name)]
+        if root.exists()
+        else []
+    )
     return sorted((job for job in found if job is not None), key=lambda job: -job.started)
 
 
@@ -177,13 +187,17 @@ def read_request(job_id: str) -> dict[str, Any]:
     """title, fresh and request of a job."""
     form = _read(_folder(job_id) / "request.json")
     if form is None:
-        raise UserError(f"There is no job {job_id!r} here, or its request cannot be read. Start it again from the figure's page.")
+        raise UserError(
+            f"There is no job {job_id!r} here, or its request cannot be read. Start it again from the figure's page."
+        )
     try:
         asked = Request.from_dict(form["request"]).key
     except (TypeError, KeyError, AttributeError, ValueError):
         asked = None
     if asked != job_id or not isinstance(form.get("title"), str):
-        raise UserError(f"The request of job {job_id[:12]} is damaged or of another version. Start it again from the figure's page.")
+        raise UserError(
+            f"The request of job {job_id[:12]} is damaged or of another version. Start it again from the figure's page."
+        )
     return form
 
 
@@ -239,7 +253,9 @@ def _start_lock(folder: Path) -> filelock.AcquireReturnProxy:
 
 
 def _spawn(folder: Path, job_id: str) -> None:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    }
     try:
         with open(folder / "log.txt", "ab") as log:
             worker = subprocess.Popen(
@@ -247,7 +263,9 @@ def _spawn(folder: Path, job_id: str) -> None:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
             )  # fmt: skip
     except OSError as error:
-        raise UserError(f"No worker could be started ({error.strerror}). Free disk space or memory, then try again.") from error
+        raise UserError(
+            f"No worker could be started ({error.strerror}). Free disk space or memory, then try again."
+        ) from error
     _CHILDREN.append(worker)
     _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]  # reap the ended ones
     _write(folder / "worker.json", {"pid": worker.pid, "created": psutil.Process(worker.pid).create_time()})
@@ -289,7 +307,11 @@ def _read_status(job_id: str) -> JobStatus | None:
     numbers = {name: form.get(name) for name in ("fraction", "seconds_left", "started", "updated")}
     if not all(isinstance(text, str) for text in texts.values()) or texts["state"] not in STATES:
         return None
-    if not all(isinstance(number, int | float) for name, number in numbers.items() if name != "seconds_left" or number is not None):
+    if not all(
+        isinstance(number, int | float)
+        for name, number in numbers.items()
+        if name != "seconds_left" or number is not None
+    ):
         return None
     return JobStatus(job_id, **texts, **numbers)
 

@@ -74,4 +74,8 @@ def _identified(c: Comparison) -> Comparison:
 
 
 def _data(known: DataId) -> DataId:
-    return known if known.content != packed_text.UNPINNED else replace(known, content=data.content_id(known.name, known.split))
+    return (
+        known
+        if known.content != packed_text.UNPINNED
+        else replace(known, content=data.content_id(known.name, known.split))
+    )

@@ -18,7 +18,15 @@ from diskcache import Timeout
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import bundled_root, local_root
 from repdiss_core.store.entries import Entry, PackIndex, check_key, stored_at, write_pack
-from repdiss_core.store.storage import DamagedEntry, ReadOnlyCache, SafeCache, foreign_rules, open_diskcache, pack, unpack
+from repdiss_core.store.storage import (
+    DamagedEntry,
+    ReadOnlyCache,
+    SafeCache,
+    foreign_rules,
+    open_diskcache,
+    pack,
+    unpack,
+)
 
 DAMAGE = (DamagedEntry, sqlite3.DatabaseError, OSError)
 __all__ = ["Entry", "ResultStore", "directory_size", "disk_error", "write_pack"]
@@ -138,7 +146,11 @@ class ResultStore:
             return []
         named = self._read(lambda cache: cache.all_files(), None)
         found = self._folder.glob("*/*/*.val") if named is not None else ()
-        return [path for path in found if path.relative_to(self._folder).as_posix() not in named and time.time() - path.stat().st_mtime >= age_s]
+        return [
+            path
+            for path in found
+            if path.relative_to(self._folder).as_posix() not in named and time.time() - path.stat().st_mtime >= age_s
+        ]
 
     def remove_orphans(self, age_s: float = ORPHAN_AGE_S) -> int:
         """Remove them; returns how many there were."""
@@ -258,7 +270,9 @@ class ResultStore:
         return Entry(key, arrays, meta, "local", stored_at(meta))
 
     def _drop_damaged(self, key: str, error: Exception) -> None:
-        self.problems.append(f"The cached result {key[:12]} was damaged or foreign and was skipped ({error}). It is computed anew when asked for.")
+        self.problems.append(
+            f"The cached result {key[:12]} was damaged or foreign and was skipped ({error}). It is computed anew when asked for."
+        )
         with contextlib.suppress(UserError):  # a disk that cannot be written keeps it
             self._write(lambda cache: cache.drop(key))
 
@@ -286,14 +300,18 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def _is_damage(error: Exception) -> bool:
     """Whether a database is damaged, rather than busy or on a disk that refuses."""
     if isinstance(error, sqlite3.OperationalError):
-        return any(word in str(error) for word in ("no such", "malformed", "disk I/O"))  # the last one: a file cut short beside its log
+        return any(
+            word in str(error) for word in ("no such", "malformed", "disk I/O")
+        )  # the last one: a file cut short beside its log
     return isinstance(error, sqlite3.DatabaseError)
 
 
 def _is_sound(path: Path) -> bool:
     """Whether SQLite finds no fault with a database, and it is one of results; one that cannot be opened now is not damaged."""
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)) as database:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
+        ) as database:
             database.execute("SELECT key, raw, mode, filename, value FROM Cache LIMIT 1").fetchall()
             if foreign_rules(database.execute):
                 return False

@@ -34,7 +34,9 @@ class PackIndex:
         self._origin = origin
         self._seen = -1  # when the directory had last changed
         self._index: dict[str, tuple[Path, dict[str, Any]]] | None = None
-        self._opened: dict[Path, Any] = {}  # a pack never changes while the program runs; opening it for each entry is slow
+        self._opened: dict[
+            Path, Any
+        ] = {}  # a pack never changes while the program runs; opening it for each entry is slow
 
     def keys(self) -> list[str]:
         return list(self._entries())
@@ -52,7 +54,9 @@ class PackIndex:
                 raise DamagedEntry("its checksum does not match its content")
             check_key(key, stated["meta"])
         except (DamagedEntry, OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-            self._problems.append(f"The {self._origin} result {key[:12]} in {path.name} is damaged and was skipped ({error}). {self._restore}")
+            self._problems.append(
+                f"The {self._origin} result {key[:12]} in {path.name} is damaged and was skipped ({error}). {self._restore}"
+            )
             return None
         return Entry(key, arrays, stated["meta"], self._origin, stored_at(stated["meta"]))
 
@@ -69,7 +73,9 @@ class PackIndex:
                     with safe_open(str(path), framework="numpy") as pack_file:
                         entries = dict(json.loads(pack_file.metadata()["entries"]))
                 except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-                    self._problems.append(f"The {self._origin} results {path.name} cannot be read ({type(error).__name__}). {self._restore}")
+                    self._problems.append(
+                        f"The {self._origin} results {path.name} cannot be read ({type(error).__name__}). {self._restore}"
+                    )
                     continue
                 self._index.update({key: (path, stated) for key, stated in entries.items()})
         return self._index
@@ -99,7 +105,9 @@ def write_pack(path: Path, entries: list[Entry], facts: dict[str, str] | None = 
 
     arrays = {f"{e.key}/{name}": np.ascontiguousarray(a) for e in entries for name, a in e.arrays.items()}
     index = {e.key: {"meta": e.meta, "arrays": sorted(e.arrays), "sha256": checksum(e.arrays, e.meta)} for e in entries}
-    write_atomically(path, safetensors.numpy.save(arrays, metadata={**(facts or {}), "entries": json.dumps(index, sort_keys=True)}))
+    write_atomically(
+        path, safetensors.numpy.save(arrays, metadata={**(facts or {}), "entries": json.dumps(index, sort_keys=True)})
+    )
 
 
 def origin_of(origins: list[str | None]) -> str | None:

@@ -30,7 +30,12 @@ def kept_bytes(path: Path) -> bytes | None:
 def write_facts(path: Path, facts: dict[str, Any]) -> None:
     """A file of small facts (JSON types) that can tell whether it is whole."""
     text = _canonical(facts)
-    write_atomically(path, json.dumps({"sha256": hashlib.sha256(text.encode()).hexdigest(), "facts": facts}, indent=1, sort_keys=True).encode())
+    write_atomically(
+        path,
+        json.dumps(
+            {"sha256": hashlib.sha256(text.encode()).hexdigest(), "facts": facts}, indent=1, sort_keys=True
+        ).encode(),
+    )
 
 
 def read_facts(path: Path) -> dict[str, Any]:

@@ -15,7 +15,9 @@ Arrays = dict[str, np.ndarray]
 LATEST = 1e11  # seconds since the epoch: the year 5138
 
 
-def check_result(comparison: Comparison, arrays: Arrays, meta: dict[str, Any], n_layers: tuple[int | None, int | None] = (None, None)) -> None:
+def check_result(
+    comparison: Comparison, arrays: Arrays, meta: dict[str, Any], n_layers: tuple[int | None, int | None] = (None, None)
+) -> None:
     """Raise where arrays or plain values are not those that this comparison has.
 
     Args:
@@ -46,7 +48,9 @@ def _check_fields(c: Comparison) -> None:
     names = (c.f.name, c.f.weights, c.g.name, c.g.weights, data.name, data.split, data.content)
     texts = (c.measure, c.layer_pairs, c.hook, c.resid_mean, c.dtype, *names)
     whole = (data.sequences_per_batch, data.tokens_per_sequence, data.seed, c.measure_version)
-    right = all(isinstance(text, str) and len(text) < 1000 for text in texts) and all(type(n) is int and abs(n) < 2**62 for n in whole)
+    right = all(isinstance(text, str) and len(text) < 1000 for text in texts) and all(
+        type(n) is int and abs(n) < 2**62 for n in whole
+    )
     if not right:
         raise UserError("a comparison names models and data by texts and whole numbers")
 
@@ -55,9 +59,18 @@ def _check_plain(meta: dict[str, Any]) -> None:
     notes, made, stored_at = meta.get("notes", []), meta.get("provenance", {}), meta.get("stored_at", 0.0)
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
         raise UserError("its notes are sentences")
-    if not isinstance(made, dict) or not isinstance(made.get("versions", {}), dict) or type(made.get("threads", 1)) is not int:
+    if (
+        not isinstance(made, dict)
+        or not isinstance(made.get("versions", {}), dict)
+        or type(made.get("threads", 1)) is not int
+    ):
         raise UserError("its provenance names versions and a number of threads")
-    if isinstance(stored_at, bool) or not isinstance(stored_at, int | float) or not 0 <= stored_at < LATEST or math.isnan(stored_at):
+    if (
+        isinstance(stored_at, bool)
+        or not isinstance(stored_at, int | float)
+        or not 0 <= stored_at < LATEST
+        or math.isnan(stored_at)
+    ):
         raise UserError("it says when it was stored in seconds")
 
 

@@ -64,7 +64,16 @@ def unpack(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         meta = json.loads(stated["meta"])
         arrays = safetensors.numpy.load(data)
         right = checksum(arrays, meta) == stated["sha256"]
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError, MemoryError) as error:
+    except (
+        SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         raise DamagedEntry(f"not an entry of RepDiss ({type(error).__name__})") from error
     if not isinstance(meta, dict):
         raise DamagedEntry("not an entry of RepDiss (its values are no object)")
@@ -118,7 +127,11 @@ class SafeDisk(diskcache.Disk):
 
     def _confine(self, filename: object) -> None:
         inside = Path(self._directory).resolve()
-        if type(filename) is not str or not FILE_NAME.fullmatch(filename) or inside not in (inside / filename).resolve().parents:
+        if (
+            type(filename) is not str
+            or not FILE_NAME.fullmatch(filename)
+            or inside not in (inside / filename).resolve().parents
+        ):
             raise DamagedEntry(f"its file name {filename!r} points outside the cache")
 
 
@@ -212,7 +225,10 @@ class ReadOnlyCache:
         return set(_text_keys(self._rows(FILES)))
 
     def _rows(self, statement: str, values: tuple = ()) -> list[tuple]:
-        for how in ("mode=ro", "immutable=1"):  # the second reads without the side files that the first may have to make
+        for how in (
+            "mode=ro",
+            "immutable=1",
+        ):  # the second reads without the side files that the first may have to make
             try:
                 with contextlib.closing(sqlite3.connect(f"{self._path.as_uri()}?{how}", uri=True)) as database:
                     return _rows(database.execute, statement, values)
@@ -231,11 +247,15 @@ def open_diskcache(directory: Path, budget_bytes: int | None = None) -> SafeCach
         limits = {"eviction_policy": "none", "size_limit": NO_LIMIT, "cull_limit": 0}
     else:
         limits = {"eviction_policy": "least-recently-stored", "size_limit": budget_bytes, "cull_limit": 10}
-    cache = SafeCache(str(directory), disk=SafeDisk, timeout=30, **(diskcache.DEFAULT_SETTINGS | limits))  # none is taken from the file
+    cache = SafeCache(
+        str(directory), disk=SafeDisk, timeout=30, **(diskcache.DEFAULT_SETTINGS | limits)
+    )  # none is taken from the file
     foreign = foreign_rules(cache._sql)
     if foreign:
         cache.close()
-        raise sqlite3.DatabaseError(f"it holds {foreign[0]!r}, which is not the cache's own and could change what is stored")
+        raise sqlite3.DatabaseError(
+            f"it holds {foreign[0]!r}, which is not the cache's own and could change what is stored"
+        )
     return cache
 
 

@@ -57,7 +57,9 @@ class CellFacts:
         return self.entry.meta.get("provenance", {})
 
 
-def cka_cell(store: ResultStore, panel: MatrixPanel, row: int, column: int, reduction: str, n_batches: int) -> CellFacts | None:
+def cka_cell(
+    store: ResultStore, panel: MatrixPanel, row: int, column: int, reduction: str, n_batches: int
+) -> CellFacts | None:
     """The cell at (row, column), counted from 0, of a CKA map; None where nothing is stored.
 
     Args:
@@ -127,7 +129,9 @@ def form_cell(store: ResultStore, form: Mapping[str, Any], row: int, column: int
         return stitch_cell(store, Comparison.from_dict(comparison[row][column]), form["quantity"])
     if comparison is None or form["values"] is None:
         return None
-    panel = MatrixPanel(form["title"], Comparison.from_dict(comparison), form["transposed"], form["rows"], form["columns"])
+    panel = MatrixPanel(
+        form["title"], Comparison.from_dict(comparison), form["transposed"], form["rows"], form["columns"]
+    )
     return cka_cell(store, panel, row, column, form["reduction"], form["n_batches"])
 
 
@@ -154,7 +158,9 @@ def stitch_command(comparison: Comparison) -> str:
     options = {"measure": comparison.measure, **_data_options(comparison), "layers": comparison.layer_pairs}
     preset = stitch_preset_of(comparison)
     options |= {"stitch": preset} if preset else {}
-    return _command(comparison.f.name, comparison.g.name, {**options, "batches": int(comparison.setting("eval_batches", 0))})
+    return _command(
+        comparison.f.name, comparison.g.name, {**options, "batches": int(comparison.setting("eval_batches", 0))}
+    )
 
 
 def _data_options(comparison: Comparison) -> dict[str, Any]:
@@ -165,12 +171,20 @@ def _data_options(comparison: Comparison) -> dict[str, Any]:
 
 
 def _command(f: str, g: str, options: Mapping[str, Any]) -> str:
-    return f"python -m repdiss_core compare {f} {g} " + " ".join(f"--{name} {value}" for name, value in options.items()) + " --fresh"
+    return (
+        f"python -m repdiss_core compare {f} {g} "
+        + " ".join(f"--{name} {value}" for name, value in options.items())
+        + " --fresh"
+    )
 
 
 def stitch_preset_of(comparison: Comparison) -> str | None:
     """The name of the preset that a stitch was trained with, None for own settings."""
-    fits = (name for name, preset in STITCH_PRESETS.items() if all(comparison.setting(n) == v for n, v in asdict(preset.settings).items()))
+    fits = (
+        name
+        for name, preset in STITCH_PRESETS.items()
+        if all(comparison.setting(n) == v for n, v in asdict(preset.settings).items())
+    )
     return next(fits, None)
 
 
@@ -195,7 +209,10 @@ def by_estimator(facts: CellFacts, store: ResultStore) -> dict[str, tuple[Matrix
         panel = cka_panel(facts.f, facts.g, view, facts.comparison.data)
         found[estimator] = (
             panel,
-            {reduction: cka_cell(store, panel, facts.layer_f - 1, facts.layer_g - 1, reduction, n_batches) for reduction in REDUCTIONS},
+            {
+                reduction: cka_cell(store, panel, facts.layer_f - 1, facts.layer_g - 1, reduction, n_batches)
+                for reduction in REDUCTIONS
+            },
         )
     return found
 

@@ -78,7 +78,9 @@ def cka_panel(name_f: str, name_g: str, view: CkaView, data: DataId, title: str 
     return MatrixPanel(title or f"{name_f} × {name_g}", comparison, swapped, name_f, name_g)
 
 
-def token_comparison(f: tuple[str, int], g: tuple[str, int], view: CkaView, data: DataId, batch: int = 0) -> tuple[Comparison, bool]:
+def token_comparison(
+    f: tuple[str, int], g: tuple[str, int], view: CkaView, data: DataId, batch: int = 0
+) -> tuple[Comparison, bool]:
     """The alignment of the tokens of one batch between two layers, and whether the two sides were exchanged to reach canonical order.
 
     Args:
@@ -91,7 +93,9 @@ def token_comparison(f: tuple[str, int], g: tuple[str, int], view: CkaView, data
     for name, layer in (f, g):
         n_layers = model_spec(name).n_layers
         if not 1 <= layer <= n_layers:
-            raise UserError(f"{name} has layers 1 to {n_layers}; layer {layer} was asked for. Choose one in that range.")
+            raise UserError(
+                f"{name} has layers 1 to {n_layers}; layer {layer} was asked for. Choose one in that range."
+            )
     swapped = g < f
     first, second = (g, f) if swapped else (f, g)
     made = Comparison(
@@ -102,7 +106,9 @@ def token_comparison(f: tuple[str, int], g: tuple[str, int], view: CkaView, data
     return made, swapped
 
 
-def stitch_comparison(name_f: str, name_g: str, pair: tuple[int, int], setting: Preset, stitch: str, measure: str = "stitching") -> Comparison:
+def stitch_comparison(
+    name_f: str, name_g: str, pair: tuple[int, int], setting: Preset, stitch: str, measure: str = "stitching"
+) -> Comparison:
     """The stitch of f after layer l into g after layer m, pair = (l, m).
 
     Args:
@@ -115,7 +121,9 @@ def stitch_comparison(name_f: str, name_g: str, pair: tuple[int, int], setting: 
     for name, layer in ((name_f, pair[0]), (name_g, pair[1])):
         n_layers = model_spec(name).n_layers
         if not 0 <= layer <= n_layers:
-            raise UserError(f"{name} has layers 0 (embedding) to {n_layers}; layer {layer} was asked for. Choose one in that range.")
+            raise UserError(
+                f"{name} has layers 0 (embedding) to {n_layers}; layer {layer} was asked for. Choose one in that range."
+            )
     f, g, data = model_id(name_f), model_id(name_g), data_id(setting, setting.eval_split, model=name_f)
     # A stitched model runs on the raw residual stream.
     fields = {"resid_mean": "kept", "measure_version": MEASURES[measure].version}
@@ -127,7 +135,9 @@ def stitch_comparison(name_f: str, name_g: str, pair: tuple[int, int], setting: 
     return replace(made, settings=(*made.settings, ("eval_batches", setting.stitch_eval_batches)))
 
 
-def same_layer_curve(label: str, name_f: str, name_g: str, role: str, setting: Preset, stitch: str, measure: str = "stitching") -> CurveSpec:
+def same_layer_curve(
+    label: str, name_f: str, name_g: str, role: str, setting: Preset, stitch: str, measure: str = "stitching"
+) -> CurveSpec:
     """The stitches of f into g after the same layer l = m, for l = 1 … the shallower model's depth."""
     spec_f, spec_g = model_spec(name_f), model_spec(name_g)
     layers = range(1, min(spec_f.n_layers, spec_g.n_layers) + 1)

@@ -67,7 +67,9 @@ def compose_heatmaps(
     state: str = "not computed yet", height: int = 380, relative: bool = False, style: MapStyle | None = None,
 ) -> Drawn:  # fmt: skip
     """A row of CKA maps on one colour scale; `compose_grid` of one row."""
-    return compose_grid(store, (part,), look, setting, reduction, n_batches, state, height, relative=relative, style=style)
+    return compose_grid(
+        store, (part,), look, setting, reduction, n_batches, state, height, relative=relative, style=style
+    )
 
 
 def compose_grid(
@@ -105,7 +107,15 @@ def _panel(view: MatrixView, state: str, blocks_of: Callable[[str], Blocks], rel
     f, g = view.panel.row_name, view.panel.column_name
     outlines = blocks_of(f) if f == g and view.matrix is not None else ()
     return HeatmapPanel(
-        view.panel.title, f, g, model_spec(f).n_layers, model_spec(g).n_layers, view.matrix, state=state, outlines=outlines, relative=relative
+        view.panel.title,
+        f,
+        g,
+        model_spec(f).n_layers,
+        model_spec(g).n_layers,
+        view.matrix,
+        state=state,
+        outlines=outlines,
+        relative=relative,
     )
 
 
@@ -146,7 +156,11 @@ def compose_curves(
     views = [[load_curve(store, spec, quantity) for spec in part.curves] for part in parts]
     panels = []
     for part, loaded in zip(parts, views, strict=True):
-        own = {n: loss for v in loaded if v.spec.role != "control" for n, loss in v.own_losses.items()} if quantity == "loss" else {}
+        own = (
+            {n: loss for v in loaded if v.spec.role != "control" for n, loss in v.own_losses.items()}
+            if quantity == "loss"
+            else {}
+        )
         curves = tuple(v.curve for v in loaded if v.curve is not None)
         depth = max(len(spec.comparisons) for spec in part.curves)
         references = tuple(Reference(f"{name} alone", loss, kind(name)) for name, loss in own.items())
@@ -173,7 +187,10 @@ def compose_learning(
     panels = [
         LearningPanel(
             f"layer {layer}",
-            tuple(TrainingTrace(c.name, c.step, c.train_loss, {"role": c.role, "kind_f": c.kind_f, "kind_g": c.kind_g}) for c in curves),
+            tuple(
+                TrainingTrace(c.name, c.step, c.train_loss, {"role": c.role, "kind_f": c.kind_f, "kind_g": c.kind_g})
+                for c in curves
+            ),
             state,
         )
         for layer, curves in by_layer.items()
@@ -205,7 +222,11 @@ def _stitch_caption(views: list[CurveView], setting: Preset) -> Caption:
     eval_batches = int(first.setting("eval_batches", 0))
     ways = [p for p in STITCH_PRESETS.values() if all(first.setting(n) == v for n, v in asdict(p.settings).items())]
     identity = first.measure == "identity_stitching"
-    estimator = "identity stitching (phi = id)" if identity else f"phi = LayerNorm + affine, {ways[0].label if ways else 'own settings'}"
+    estimator = (
+        "identity stitching (phi = id)"
+        if identity
+        else f"phi = LayerNorm + affine, {ways[0].label if ways else 'own settings'}"
+    )
     return Caption(
         models=model_names([n for v in views for n in (v.spec.comparisons[0].f.name, v.spec.comparisons[0].g.name)]),
         data=f"{first.data.name}: evaluated on the {first.data.split} split"

@@ -17,7 +17,12 @@ def matrix_form(view: MatrixView) -> dict[str, Any]:
     """A heatmap as plain JSON types; NaN becomes null."""
     matrix = view.matrix
     if matrix is None:
-        return {"title": view.panel.title, "rows": view.panel.row_name, "columns": view.panel.column_name, "values": None}
+        return {
+            "title": view.panel.title,
+            "rows": view.panel.row_name,
+            "columns": view.panel.column_name,
+            "values": None,
+        }
     provenance = dict(matrix.provenance)
     return {
         "title": view.panel.title,
@@ -42,7 +47,12 @@ def curve_form(view: CurveView) -> dict[str, Any]:
     """A curve over layers as plain JSON types."""
     curve = view.curve
     names = {"f": view.spec.comparisons[0].f.name, "g": view.spec.comparisons[0].g.name}
-    form: dict[str, Any] = {"title": view.spec.name, "measure": view.spec.comparisons[0].measure, "rows": names["f"], "columns": names["g"]}
+    form: dict[str, Any] = {
+        "title": view.spec.name,
+        "measure": view.spec.comparisons[0].measure,
+        "rows": names["f"],
+        "columns": names["g"],
+    }
     if curve is None:
         return {**form, "values": None, "missing_layers": list(view.missing)}
     provenance = dict(curve.provenance)
@@ -93,7 +103,9 @@ def to_csv(forms: list[dict[str, Any]]) -> str:
         writer = csv.writer(out)
         writer.writerow(["curve", "layer", "step", "train_loss"])
         for form in forms:
-            writer.writerows([form["curve"], form["layer"], s, v] for s, v in zip(form["step"], form["train_loss"], strict=True))
+            writer.writerows(
+                [form["curve"], form["layer"], s, v] for s, v in zip(form["step"], form["train_loss"], strict=True)
+            )
         return out.getvalue()
     writer = csv.writer(out)
     writer.writerow(["panel", "model_f", "layer_f", "model_g", "layer_g", "value", "standard_error", "lower", "upper"])

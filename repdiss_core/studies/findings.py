@@ -139,7 +139,12 @@ def _generalization_sets() -> tuple[ModelSet, ...]:
     made = "made to differ: shows what the instruments can see"
     return tuple(
         ModelSet(
-            "generalization", spec.label, {"population": spec.label}, judge(name), made if spec.constructed else "", name == generalization.FEATHER
+            "generalization",
+            spec.label,
+            {"population": spec.label},
+            judge(name),
+            made if spec.constructed else "",
+            name == generalization.FEATHER,
         )
         for name, spec in generalization.POPULATIONS.items()
     )

@@ -133,7 +133,14 @@ def load_matrix(store: ResultStore, panel: MatrixPanel, reduction: str, n_batche
     reduced = reduce_hsic(batches, reduction)
     provenance = {**entry.meta.get("provenance", {}), "reduction": reduction, "origin": entry.origin, "key": entry.key}
     provenance |= {"comparison": panel.comparison.to_dict(), "tokens": int(batches.n_tokens.sum())}
-    matrix = LayerMatrix(reduced.values, reduced.standard_error, reduced.interval, reduced.n_batches, notes=reduced.notes, provenance=provenance)
+    matrix = LayerMatrix(
+        reduced.values,
+        reduced.standard_error,
+        reduced.interval,
+        reduced.n_batches,
+        notes=reduced.notes,
+        provenance=provenance,
+    )
     return MatrixView(panel, matrix, batches.n_batches, n_batches, entry.origin, entry.stored_at)
 
 
@@ -188,7 +195,18 @@ def load_learning(store: ResultStore, spec: CurveSpec) -> list[LearningCurve]:
     for comparison in spec.comparisons:
         result, _ = load_stitch(store, comparison)
         if result is not None and result.step.size:
-            curves.append(LearningCurve(spec.name, result.layer_f, result.step, result.train_loss, result.steps, spec.role, spec.kind_f, spec.kind_g))
+            curves.append(
+                LearningCurve(
+                    spec.name,
+                    result.layer_f,
+                    result.step,
+                    result.train_loss,
+                    result.steps,
+                    spec.role,
+                    spec.kind_f,
+                    spec.kind_g,
+                )
+            )
     return curves
 
 

@@ -68,20 +68,36 @@ class FigurePart:
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
         """Everything that this part needs computed."""
-        return tuple(p.comparison for p in self.panels) + tuple(c for curve in self.curves for c in curve.comparisons) + self.pairs
+        return (
+            tuple(p.comparison for p in self.panels)
+            + tuple(c for curve in self.curves for c in curve.comparisons)
+            + self.pairs
+        )
 
 
 STUDIES = {
     spec.name: spec
     for spec in (
-        StudySpec("asymmetry", "3", "Do SoLU and GeLU models hold the same information?", "pages/1_Activation_asymmetry.py"),
-        StudySpec("generalization", "4", "Where do models that generalize part from those that use a heuristic?", "pages/2_Generalization.py"),
+        StudySpec(
+            "asymmetry", "3", "Do SoLU and GeLU models hold the same information?", "pages/1_Activation_asymmetry.py"
+        ),
+        StudySpec(
+            "generalization",
+            "4",
+            "Where do models that generalize part from those that use a heuristic?",
+            "pages/2_Generalization.py",
+        ),
         StudySpec("scaling", "5", "How alike are models of one family across scale?", "pages/3_Scaling_families.py"),
     )
 }
 
-_STITCH = ("Adds two controls that the paper lacks: the same activation function with another seed.", "Adds the closed-form least-squares stitch.")
-_POPULATION = ("Adds a test that splits the models at random: the paper's intervals treat pairs that share models as independent.",)
+_STITCH = (
+    "Adds two controls that the paper lacks: the same activation function with another seed.",
+    "Adds the closed-form least-squares stitch.",
+)
+_POPULATION = (
+    "Adds a test that splits the models at random: the paper's intervals treat pairs that share models as independent.",
+)
 _SCALING = (
     "The printed centring lacks 1/n and the printed ratio a square root; both are put right.",
     "Adds the blocks found by an exact segmentation, as outlines, where a model has at least 6 layers.",

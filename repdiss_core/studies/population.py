@@ -25,7 +25,11 @@ class Origin:
     @classmethod
     def of(cls, entries: list[Entry], n_missing: int) -> Origin:
         """Of what was found and what was not."""
-        return cls(origin_of([entry.origin for entry in entries]), max((entry.stored_at for entry in entries), default=None), n_missing)
+        return cls(
+            origin_of([entry.origin for entry in entries]),
+            max((entry.stored_at for entry in entries), default=None),
+            n_missing,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +90,9 @@ class PopulationAccuracy:
         return self.own[None, :, None] - self.values
 
 
-def load_cka(store: ResultStore, pairs: Mapping[tuple[str, str], Comparison], n_chunks: int, reduction: str = "mean_of_ratios") -> PopulationCka:
+def load_cka(
+    store: ResultStore, pairs: Mapping[tuple[str, str], Comparison], n_chunks: int, reduction: str = "mean_of_ratios"
+) -> PopulationCka:
     """What is stored of these pairs, from at most `n_chunks` chunks each.
 
     Args:
@@ -112,7 +118,14 @@ def load_cka(store: ResultStore, pairs: Mapping[tuple[str, str], Comparison], n_
         i, j = models.index(f), models.index(g)
         values[i, j] = values[j, i] = cka
     missing = sum(pair not in found for pair in pairs) + sum(count < n_chunks for count in counts)
-    return PopulationCka(models, values, min(counts, default=0), max(rows, default=0), Origin.of(entries, missing), tuple(dict.fromkeys(notes)))
+    return PopulationCka(
+        models,
+        values,
+        min(counts, default=0),
+        max(rows, default=0),
+        Origin.of(entries, missing),
+        tuple(dict.fromkeys(notes)),
+    )
 
 
 def reduce_same_layers(batches: SameLayerHsic, n_chunks: int, reduction: str) -> np.ndarray:

@@ -65,7 +65,9 @@ def token_request_of(facts: CellFacts, batch: int) -> Comparison:
     Args:
         batch: counted from 0.
     """
-    comparison, _ = token_comparison((facts.f, facts.layer_f), (facts.g, facts.layer_g), view_of(facts.comparison, 1), facts.comparison.data, batch)
+    comparison, _ = token_comparison(
+        (facts.f, facts.layer_f), (facts.g, facts.layer_g), view_of(facts.comparison, 1), facts.comparison.data, batch
+    )
     return comparison
 
 
@@ -101,10 +103,10 @@ def text_html(table: TokenTable) -> str:
 def legend_html(table: TokenTable) -> str:
     """The shades with the cosines at which each begins."""
     steps = [1.0 - (1.0 - table.floor) * k / SHADES for k in range(SHADES + 1)]
-    cells = "".join(f'<span class="s{k}" title="{_number(steps[k + 1])} to {_number(steps[k])}"></span>' for k in range(SHADES))
-    return (
-        f'<div class="repdiss-legend"><span>alike, {_number(1.0)}</span>{cells}<span>{_number(table.floor)} or less, placed differently</span></div>'
+    cells = "".join(
+        f'<span class="s{k}" title="{_number(steps[k + 1])} to {_number(steps[k])}"></span>' for k in range(SHADES)
     )
+    return f'<div class="repdiss-legend"><span>alike, {_number(1.0)}</span>{cells}<span>{_number(table.floor)} or less, placed differently</span></div>'
 
 
 def list_html(table: TokenTable, n: int, least: bool) -> str:
@@ -113,14 +115,15 @@ def list_html(table: TokenTable, n: int, least: bool) -> str:
     for sequence, position in table.ranked(n, least):
         first = max(0, position - AROUND)
         before = "".join(_visible(table.text(sequence, p)) for p in range(first, position))
-        after = "".join(_visible(table.text(sequence, p)) for p in range(position + 1, min(table.ids.shape[1], position + 1 + AROUND)))
+        after = "".join(
+            _visible(table.text(sequence, p))
+            for p in range(position + 1, min(table.ids.shape[1], position + 1 + AROUND))
+        )
         kind = f"s{shade(float(table.cosine[sequence, position]), table.floor)}"
         token = f'<span class="t {kind}">{_visible(table.text(sequence, position))}</span>'
         share = table.contribution[sequence, position] / table.hsic1 if table.hsic1 else float("nan")
-        numbers = (
-            f"<td>{_number(float(table.cosine[sequence, position]))}</td><td>{100 * share:.2f} %</td><td>{sequence + 1}:{position + 1}</td>".replace(
-                "-", "\u2212"
-            )
+        numbers = f"<td>{_number(float(table.cosine[sequence, position]))}</td><td>{100 * share:.2f} %</td><td>{sequence + 1}:{position + 1}</td>".replace(
+            "-", "\u2212"
         )
         rows.append(f"<tr><td><small>{before}</small>{token}<small>{after}</small></td>{numbers}</tr>")
     head = "<tr><th>token in its text</th><th>cosine</th><th>share of HSIC₁</th><th>sequence:token</th></tr>"
@@ -132,7 +135,9 @@ def _span(table: TokenTable, sequence: int, position: int) -> str:
     words = _visible(table.text(sequence, position))
     if not np.isfinite(cosine):
         return f'<span class="t none" title="no value">{words}</span>'
-    title = f"cosine {_number(cosine)}, token {position + 1} of sequence {sequence + 1}, id {table.ids[sequence, position]}"
+    title = (
+        f"cosine {_number(cosine)}, token {position + 1} of sequence {sequence + 1}, id {table.ids[sequence, position]}"
+    )
     broken = "<br>" if table.text(sequence, position).endswith("\n") else ""
     return f'<span class="t s{shade(cosine, table.floor)}" title="{title}">{words}</span>{broken}<wbr>'
 

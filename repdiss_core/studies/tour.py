@@ -81,7 +81,10 @@ def _of(study: str, card: str, ours: bool = False, models: int = 0, scope: int =
 
 def _last_layers(facts: Facts) -> str:
     params = asymmetry.Params(depth=3)
-    views = [load_matrix(facts.store, panel, params.cka.reduction, params.cka.n_batches) for panel in asymmetry.cka_panels(params)]
+    views = [
+        load_matrix(facts.store, panel, params.cka.reduction, params.cka.n_batches)
+        for panel in asymmetry.cka_panels(params)
+    ]
     if any(view.matrix is None for view in views):
         return "The maps are not computed yet."
     between, own = views[-1].matrix, [view.matrix.values[0, -1] for view in views[:-1]]

@@ -40,7 +40,12 @@ TABLE_CSS = """
 .repdiss-does-not-hold { background: var(--st-orange-background-color); color: var(--st-orange-text-color); }
 .repdiss-ours { background: var(--st-blue-background-color); color: var(--st-blue-text-color); }
 """
-_mounted = component("repdiss_findings", css=TABLE_CSS, js=Path(__file__).with_name("findings_table.js").read_text("utf-8"), isolate_styles=False)
+_mounted = component(
+    "repdiss_findings",
+    css=TABLE_CSS,
+    js=Path(__file__).with_name("findings_table.js").read_text("utf-8"),
+    isolate_styles=False,
+)
 
 
 def stored_findings(study: str) -> Judged:
@@ -57,12 +62,18 @@ def study_findings(study: StudySpec) -> None:
     """One study: how its claims came out, and the table."""
     found, problems, waiting = stored_findings(study.name)
     st.header(f"Section {study.section}: {study.question}", anchor=study.name)
-    told = [f":{VERDICTS[verdict][0]}-badge[{VERDICTS[verdict][1]} {verdict}: {n}]" for verdict, n in tally(found).items() if n]
+    told = [
+        f":{VERDICTS[verdict][0]}-badge[{VERDICTS[verdict][1]} {verdict}: {n}]"
+        for verdict, n in tally(found).items()
+        if n
+    ]
     st.markdown(f"Verdicts on the paper’s claims: {' '.join(told)}")
     for problem in problems:
         st.info(as_text(problem), icon=":material/info:")
     if waiting:
-        st.caption(as_text(f"No verdict yet, since nothing of them has been computed on this machine: {', '.join(waiting)}."))
+        st.caption(
+            as_text(f"No verdict yet, since nothing of them has been computed on this machine: {', '.join(waiting)}.")
+        )
     if not found:
         return
     for models in dict.fromkeys(row.models for finding in found for row in finding.rows if row.models.note):

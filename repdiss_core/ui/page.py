@@ -66,7 +66,9 @@ def begin_page(path: str, title: str, lead: str = "", figures: bool = False, tur
         turn: whether the arrow keys turn pages in presenting mode; a page that turns its own steps gives them its title too.
     """
     a_page_runs()
-    st.set_page_config(page_title=f"{PAGES[path]} · RepDiss", page_icon=str(ICON), layout="wide", initial_sidebar_state="collapsed")
+    st.set_page_config(
+        page_title=f"{PAGES[path]} · RepDiss", page_icon=str(ICON), layout="wide", initial_sidebar_state="collapsed"
+    )
     _stop_without_cache()
     st.html(STYLE + (f"<style>{PRESENTING_CSS}</style>" if presenting() else ""))
     remembered = st.session_state.setdefault(REMEMBERED, {})
@@ -100,7 +102,9 @@ def _navigation(current: str, remembered: dict[str, dict[str, str]]) -> None:
     with st.container(horizontal=True, key="navigation", vertical_alignment="center", gap="small"):
         for path, label in PAGES.items():
             name = "**RepDiss**" if path == "app.py" else label
-            st.page_link(path, label=name, query_params=remembered.get(path) if path != current else None, width="content")
+            st.page_link(
+                path, label=name, query_params=remembered.get(path) if path != current else None, width="content"
+            )
 
 
 @st.cache_data(show_spinner=False)
@@ -112,7 +116,10 @@ def end_page() -> None:
     """What every page ends with: what went wrong is told, the figure that a link means is scrolled to, and the server gets the figure pages ready."""
     _show_problems(result_store())
     if "at" in st.query_params:
-        st.html(f"<script>{SCROLL % json.dumps(st.query_params['at'][:40]).replace('<', '')}</script>", unsafe_allow_javascript=True)
+        st.html(
+            f"<script>{SCROLL % json.dumps(st.query_params['at'][:40]).replace('<', '')}</script>",
+            unsafe_allow_javascript=True,
+        )
     prepare(current_look().name)
 
 
@@ -123,6 +130,9 @@ def _show_problems(store: ResultStore) -> None:
             st.info(as_text(sentence), icon=":material/info:")
     distinct = list(dict.fromkeys(store.problems))
     if distinct:
-        with st.expander(f"{len(distinct)} cached {'result was' if len(distinct) == 1 else 'results were'} skipped", icon=":material/warning:"):
+        with st.expander(
+            f"{len(distinct)} cached {'result was' if len(distinct) == 1 else 'results were'} skipped",
+            icon=":material/warning:",
+        ):
             for problem in distinct[-20:]:
                 st.markdown(as_text(problem))

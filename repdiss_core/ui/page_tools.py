@@ -16,23 +16,34 @@ from repdiss_core.ui.parts.shared import page_address, result_store
 from repdiss_core.ui.parts.term_help import show_terms
 from repdiss_core.ui.parts.text import as_text
 
-FIGURE_PAGES = ("pages/1_Activation_asymmetry.py", "pages/2_Generalization.py", "pages/3_Scaling_families.py", "pages/4_Compare_models.py")
+FIGURE_PAGES = (
+    "pages/1_Activation_asymmetry.py",
+    "pages/2_Generalization.py",
+    "pages/3_Scaling_families.py",
+    "pages/4_Compare_models.py",
+)
 TABLE_PAGES = ("app.py", "pages/5_Findings.py")
 
 
 @st.fragment
 def page_tools(path: str) -> None:
     """Draw the line."""
-    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="page-tools", gap="small"):
+    with st.container(
+        horizontal=True, horizontal_alignment="right", vertical_alignment="center", key="page-tools", gap="small"
+    ):
         copy_button("Copy link", key="copy-page")
         if path in FIGURE_PAGES:
             _add_button(path)
         if path in FIGURE_PAGES + TABLE_PAGES:
-            saving = st.popover("Save page", icon=":material/save:", type="tertiary", key="save-page", on_change="rerun")
+            saving = st.popover(
+                "Save page", icon=":material/save:", type="tertiary", key="save-page", on_change="rerun"
+            )
             if saving.open:
                 with saving:
                     _save(path)
-        with st.popover("Terms", icon=":material/menu_book:", type="tertiary", key="terms", on_change="rerun", width="content") as popover:
+        with st.popover(
+            "Terms", icon=":material/menu_book:", type="tertiary", key="terms", on_change="rerun", width="content"
+        ) as popover:
             if popover.open:
                 show_terms(TERMS, "latex")
         if st.button(
@@ -65,16 +76,22 @@ def _save(path: str) -> None:
     except UserError as error:
         st.info(as_text(error), icon=":material/info:")
         return
-    told = (
-        f"All {len(shown.cards)} figures with their hover, the claims and what they rest on, in one file of about 2 MB that opens without a network."
-    )
+    told = f"All {len(shown.cards)} figures with their hover, the claims and what they rest on, in one file of about 2 MB that opens without a network."
     _offer(told, path, lambda: page_file(shown.question, shown.said(), page_sections(view, shown, server), foot()))
 
 
 def _offer(told: str, path: str, make: Callable[[], str]) -> None:
     st.caption(told)
     name = page_address(path).strip("/").lower().replace("_", "-") or "map"
-    st.download_button("Page as one file (HTML)", make, f"repdiss-{name}.html", "text/html", key="save-page-file", on_click="ignore", width="stretch")
+    st.download_button(
+        "Page as one file (HTML)",
+        make,
+        f"repdiss-{name}.html",
+        "text/html",
+        key="save-page-file",
+        on_click="ignore",
+        width="stretch",
+    )
 
 
 def _tables(path: str) -> str:

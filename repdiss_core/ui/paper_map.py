@@ -63,7 +63,11 @@ def map_sections(store: ResultStore) -> list[Section]:
         specs = [spec for spec in FIGURES.values() if spec.study == study.name]
         tiles = [_tile(store, spec, computing, stored_version()) for spec in specs]
         rows = tuple((spec.label, spec.title, tile.state, tile.words) for spec, tile in zip(specs, tiles, strict=True))
-        sections.append(Section(f"Section {study.section}: {study.question}", table=Table(("figure", "title", "state", "shows"), rows)))
+        sections.append(
+            Section(
+                f"Section {study.section}: {study.question}", table=Table(("figure", "title", "state", "shows"), rows)
+            )
+        )
     return sections
 
 
@@ -125,7 +129,9 @@ def _picture(store: ResultStore, spec: FigureSpec, parts: tuple[FigurePart, ...]
     """The stored values in small; an empty frame where there are none."""
     if spec.kind in ("heatmaps", "grid"):
         n_batches = bundled_preset().cka_batches
-        return heatmaps_svg([load_matrix(store, panel, "mean_of_ratios", n_batches).matrix for panel in parts[0].panels])
+        return heatmaps_svg(
+            [load_matrix(store, panel, "mean_of_ratios", n_batches).matrix for panel in parts[0].panels]
+        )
     if spec.kind == "curves":
         views = [[load_curve(store, curve).curve for curve in part.curves] for part in parts]
         return lines_svg([[curve_line(c) for c in panel if c is not None] for panel in views])
@@ -135,5 +141,12 @@ def _picture(store: ResultStore, spec: FigureSpec, parts: tuple[FigurePart, ...]
     layers = sorted({c.layer for c in learning})
     styles = {id(c): {"role": c.role, "kind_f": c.kind_f, "kind_g": c.kind_g} for c in learning}
     return lines_svg(
-        [[(c.step, running_mean(c.train_loss, c.step.size // 8 | 1), styles[id(c)]) for c in learning if c.layer == layer] for layer in layers]
+        [
+            [
+                (c.step, running_mean(c.train_loss, c.step.size // 8 | 1), styles[id(c)])
+                for c in learning
+                if c.layer == layer
+            ]
+            for layer in layers
+        ]
     )

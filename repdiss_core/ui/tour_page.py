@@ -57,7 +57,9 @@ def _read_link() -> None:
     word = st.query_params.get(MINE)
     if word and own_tour.STATE not in st.session_state:
         try:
-            st.session_state[own_tour.STATE] = own_tour.unpacked(word, {path: label for path, label in PAGES.items() if has_figures(path)})
+            st.session_state[own_tour.STATE] = own_tour.unpacked(
+                word, {path: label for path, label in PAGES.items() if has_figures(path)}
+            )
         except UserError as error:
             st.error(as_text(error), icon=":material/error:")
 
@@ -72,7 +74,15 @@ def _stepping(which: str) -> None:
         return
     at = _at(len(steps))
     with st.container(horizontal=True, key="stepping", vertical_alignment="center", gap="small"):
-        st.button("Back", key="step back", icon=":material/arrow_back:", shortcut="Left", on_click=_go, args=(at - 1,), disabled=at == 0)
+        st.button(
+            "Back",
+            key="step back",
+            icon=":material/arrow_back:",
+            shortcut="Left",
+            on_click=_go,
+            args=(at - 1,),
+            disabled=at == 0,
+        )
         st.button(
             "Next",
             key="step on",
@@ -86,7 +96,14 @@ def _stepping(which: str) -> None:
         st.caption(f"Step {at + 1} of {len(steps)} · {as_text(steps[at].place)}", width="content")
         if not presenting():
             st.space("stretch")
-            with st.popover("Save tour", icon=":material/save:", type="tertiary", key="save-tour", on_change="rerun", width="content") as popover:
+            with st.popover(
+                "Save tour",
+                icon=":material/save:",
+                type="tertiary",
+                key="save-tour",
+                on_change="rerun",
+                width="content",
+            ) as popover:
                 if popover.open:
                     _save(which, steps)
     _show(steps[at])
@@ -116,7 +133,12 @@ def _show(step: Shown) -> None:
     for number, card in enumerate(cards):
         _figure(card, number)
     query = {**dict(step.view.query), **({"at": step.view.card} if step.view.card else {}), **carried()}
-    st.page_link(step.view.path, label=f"Open this view on {PAGES[step.view.path]}", icon=":material/arrow_forward:", query_params=query)
+    st.page_link(
+        step.view.path,
+        label=f"Open this view on {PAGES[step.view.path]}",
+        icon=":material/arrow_forward:",
+        query_params=query,
+    )
 
 
 def _figure(card: Card, number: int) -> None:
@@ -128,7 +150,12 @@ def _figure(card: Card, number: int) -> None:
         except UserError as error:
             st.info(as_text(error), icon=":material/info:")
             return
-        chart(drawn.spec, key=f"chart-tour-{number}", alt=f"{card.title}. {drawn.caption.text}", config=chart_config(f"repdiss-{card.card_id}"))
+        chart(
+            drawn.spec,
+            key=f"chart-tour-{number}",
+            alt=f"{card.title}. {drawn.caption.text}",
+            config=chart_config(f"repdiss-{card.card_id}"),
+        )
         st.caption(as_text(" · ".join(drawn.caption.phrases)))
 
 
@@ -139,7 +166,9 @@ def _paper_steps() -> list[Shown]:
 
 def _paper_step(step: Step, facts: Facts) -> Shown:
     place = f"section {STUDIES[step.study].section}"
-    return Shown(place, step.title, step.lead, lambda: step.tell(facts), "", View.of(step.page, dict(step.query), step.card))
+    return Shown(
+        place, step.title, step.lead, lambda: step.tell(facts), "", View.of(step.page, dict(step.query), step.card)
+    )
 
 
 def _own_steps() -> list[Shown]:
@@ -167,7 +196,13 @@ def _edit() -> None:
         view = View(stop.path, stop.query, stop.card)
         with st.container(horizontal=True, key=f"stop-{at}", vertical_alignment="bottom", gap="small"):
             name = f"{at + 1}. {_title(view)} ({PAGES[stop.path]})"
-            note = st.text_input(name, stop.note, key=_note_key(at, stop), max_chars=own_tour.MOST_CHARACTERS, placeholder="A sentence to go with it")
+            note = st.text_input(
+                name,
+                stop.note,
+                key=_note_key(at, stop),
+                max_chars=own_tour.MOST_CHARACTERS,
+                placeholder="A sentence to go with it",
+            )
             if note != stop.note:
                 own_tour.write_note(at, note)
                 _write_link(own_tour.stops())
@@ -176,7 +211,15 @@ def _edit() -> None:
                 ("Later", "arrow_downward", own_tour.move, (at, 1), at == len(kept) - 1),
                 ("Remove", "delete", own_tour.remove, (at,), False),
             ):
-                st.button(label, key=f"{label}-{at}", icon=f":material/{icon}:", type="tertiary", on_click=action, args=arguments, disabled=off)
+                st.button(
+                    label,
+                    key=f"{label}-{at}",
+                    icon=f":material/{icon}:",
+                    type="tertiary",
+                    on_click=action,
+                    args=arguments,
+                    disabled=off,
+                )
     if kept:
         copy_button(
             "Copy a link to this tour",
@@ -205,7 +248,10 @@ def _save(which: str, steps: Sequence[Shown]) -> None:
     st.download_button(
         "Tour as one file (HTML)",
         lambda: tour_file(
-            QUESTION if which == TOURS[0] else "A tour of representation dissimilarity", "", [_section(*one, server) for one in ready], foot()
+            QUESTION if which == TOURS[0] else "A tour of representation dissimilarity",
+            "",
+            [_section(*one, server) for one in ready],
+            foot(),
         ),
         "repdiss-tour.html",
         "text/html",

@@ -95,7 +95,9 @@ def cards_of(view: View) -> tuple[Card, ...]:
         return found
     chosen = tuple(card for card in found if card.card_id == view.card)
     if not chosen:
-        raise UserError(f"{PAGES[view.path]} has no figure “{view.card[:40]}” at these choices. It has: {', '.join(card.title for card in found)}.")
+        raise UserError(
+            f"{PAGES[view.path]} has no figure “{view.card[:40]}” at these choices. It has: {', '.join(card.title for card in found)}."
+        )
     return chosen
 
 
@@ -107,12 +109,21 @@ def server_address() -> str:
 
 def page_sections(view: View, shown: Content, server: str) -> list[Section]:
     """The page as sections of an exported file: each figure with caption and citation, then the claims."""
-    sections = [figure_section(card, "", "", server and server + View(view.path, view.query, card.card_id).address) for card in shown.cards]
+    sections = [
+        figure_section(card, "", "", server and server + View(view.path, view.query, card.card_id).address)
+        for card in shown.cards
+    ]
     claims = shown.claims()
     if claims:
-        rows = tuple((claim.sentence, models, claim.scope, claim.verdict, claim.found, claim.rests_on) for models, claim in claims)
+        rows = tuple(
+            (claim.sentence, models, claim.scope, claim.verdict, claim.found, claim.rests_on)
+            for models, claim in claims
+        )
         sections.append(
-            Section("What becomes of the paper’s claims", table=Table(("claim", "models", "speaks for", "verdict", "found", "rests on"), rows))
+            Section(
+                "What becomes of the paper’s claims",
+                table=Table(("claim", "models", "speaks for", "verdict", "found", "rests on"), rows),
+            )
         )
     return sections
 
@@ -145,7 +156,9 @@ def _asymmetry() -> Content:
     )
 
     def claims() -> tuple[tuple[str, Claim], ...]:
-        return tuple((f"{params.depth}-layer models", claim) for params in choice.params for claim in stored_claims(params))
+        return tuple(
+            (f"{params.depth}-layer models", claim) for params in choice.params for claim in stored_claims(params)
+        )
 
     return Content(asymmetry_cards.QUESTION, cards, lambda: claims()[0][1].found, claims)
 
@@ -160,12 +173,20 @@ def _generalization() -> Content:
         return tuple((params.population, claim) for claim in generalization_claims(generalization_cards.loaded(params)))
 
     cards = (*generalization_cards.cards(params, quantity), *pair)
-    return Content(generalization_cards.QUESTION, cards, lambda: generalization_headline(generalization_cards.loaded(params)), claims)
+    return Content(
+        generalization_cards.QUESTION,
+        cards,
+        lambda: generalization_headline(generalization_cards.loaded(params)),
+        claims,
+    )
 
 
 def _scaling() -> Content:
     choice = scaling_cards.pick()
-    cards = [scaling_cards.overview_card(choice.params, switch("Show", scaling_cards.VIEWS, "whole")), scaling_cards.pair_card(choice)]
+    cards = [
+        scaling_cards.overview_card(choice.params, switch("Show", scaling_cards.VIEWS, "whole")),
+        scaling_cards.pair_card(choice),
+    ]
     for name in ("fig3", "fig9", "fig10"):
         with suppress(UserError):  # a shape of that figure has no member yet; the page says so
             cards.append(scaling_cards.figure_card_of(name, choice.params, choice.relative, choice.style))
@@ -174,7 +195,9 @@ def _scaling() -> Content:
     def claims() -> tuple[tuple[str, Claim], ...]:
         return tuple((choice.params.family, claim) for claim in scaling_claims(scaling_cards.loaded(choice.params)))
 
-    return Content(scaling_cards.QUESTION, tuple(cards), lambda: scaling_headline(scaling_cards.loaded(choice.params)), claims)
+    return Content(
+        scaling_cards.QUESTION, tuple(cards), lambda: scaling_headline(scaling_cards.loaded(choice.params)), claims
+    )
 
 
 def _pair() -> Content:

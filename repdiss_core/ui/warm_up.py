@@ -31,7 +31,10 @@ def load_components() -> None:
 
 def warm_up() -> None:
     """Have the browser load it when it has nothing else to do; at another page's end."""
-    st.html(f"<script>(window.requestIdleCallback || setTimeout)(() => {{{_loads()}}})</script>", unsafe_allow_javascript=True)
+    st.html(
+        f"<script>(window.requestIdleCallback || setTimeout)(() => {{{_loads()}}})</script>",
+        unsafe_allow_javascript=True,
+    )
 
 
 def whole_pandas() -> None:

@@ -26,7 +26,9 @@ PLANTED = [((0, 4, 11), 12), ((0, 3), 6), ((0, 2, 7), 8), ((0, 8, 23), 24), ((0,
 
 
 @pytest.mark.parametrize("starts, n", PLANTED)
-@pytest.mark.parametrize("look", [{}, {"band": 0.02, "noise": 0.02}, {"within": 0.8, "between": 0.5, "band": 0.01, "noise": 0.03}])
+@pytest.mark.parametrize(
+    "look", [{}, {"band": 0.02, "noise": 0.02}, {"within": 0.8, "between": 0.5, "band": 0.01, "noise": 0.03}]
+)
 def test_planted_blocks_are_found(starts, n, look):
     found = segment(planted(starts, n, **look))
     assert found.found and found.starts == starts

@@ -63,7 +63,9 @@ def test_scores_equal_scikit_learns():
     for _ in range(5):
         one, other = rng.integers(0, 3, 14), rng.integers(0, 2, 14)
         assert c.adjusted_rand_index(one, other) == pytest.approx(metrics.adjusted_rand_score(one, other))
-        assert c.silhouette(distance, one) == pytest.approx(metrics.silhouette_score(distance, one, metric="precomputed"))
+        assert c.silhouette(distance, one) == pytest.approx(
+            metrics.silhouette_score(distance, one, metric="precomputed")
+        )
 
 
 def test_scores_at_their_edges():

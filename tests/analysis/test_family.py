@@ -16,7 +16,9 @@ SHAPES = tuple("aabcccdddef")
 SIZE = np.array([5.6, 5.6, 5.9, 6.1, 6.1, 6.1, 6.1, 6.1, 6.1, 6.4, 6.7])  # c and d are twins of one size
 
 
-def family(odd: str | None = None, effect: float = -0.1, seed: int = 0, noise: float = 0.004, slope: float = -0.1) -> np.ndarray:
+def family(
+    odd: str | None = None, effect: float = -0.1, seed: int = 0, noise: float = 0.004, slope: float = -0.1
+) -> np.ndarray:
     """(M, M) similarities that fall with the difference of sizes; every model has its own deviation, `odd` also `effect`."""
     rng = np.random.default_rng(seed)
     own = rng.normal(size=len(SIZE)) * noise
@@ -82,7 +84,9 @@ def test_the_yardstick_is_the_spread_between_seeds():
     assert report.seed_sd == pytest.approx(math.sqrt((0.0002 + 2 * 0.0004) / 5))
     by_shape = {d.shape: d for d in report.departures}
     assert by_shape["a"].n_seeds == 2 and by_shape["a"].effect == pytest.approx(0, abs=1e-9)
-    assert by_shape["a"].seed_error == pytest.approx(report.seed_sd / math.sqrt(2)) and by_shape["b"].seed_error == pytest.approx(report.seed_sd)
+    assert by_shape["a"].seed_error == pytest.approx(report.seed_sd / math.sqrt(2)) and by_shape[
+        "b"
+    ].seed_error == pytest.approx(report.seed_sd)
 
 
 def test_families_without_ground_are_refused():

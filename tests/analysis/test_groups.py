@@ -39,7 +39,12 @@ def test_190_pairs_at_the_papers_k():
     values = unordered_pair_values(np.zeros((20, 20, 6)), groups.is_top)
     assert {kind: len(v) for kind, v in values.items()} == {"top_top": 45, "bottom_bottom": 45, "top_bottom": 100}
     ordered = pair_values(np.zeros((20, 20, 6)), groups.is_top)
-    assert {kind: len(v) for kind, v in ordered.items()} == {"top_top": 90, "bottom_bottom": 90, "top_bottom": 100, "bottom_top": 100}
+    assert {kind: len(v) for kind, v in ordered.items()} == {
+        "top_top": 90,
+        "bottom_bottom": 90,
+        "top_bottom": 100,
+        "bottom_top": 100,
+    }
 
 
 def test_groups_are_the_best_and_the_worst_and_ties_go_by_name():
@@ -49,14 +54,21 @@ def test_groups_are_the_best_and_the_worst_and_ties_go_by_name():
 
 @pytest.mark.parametrize("k", [0, 1, 13])
 def test_k_must_fit_the_population(k):
-    with pytest.raises(UserError, match=f"Two groups of {k} models cannot be taken from a population of 24: choose k from 2 to 12"):
+    with pytest.raises(
+        UserError, match=f"Two groups of {k} models cannot be taken from a population of 24: choose k from 2 to 12"
+    ):
         split_groups({str(i): float(i) for i in range(24)}, k)
 
 
 def test_pair_values_tell_bottom_from_top_model():
     matrix = np.arange(16.0).reshape(4, 4, 1)
     values = pair_values(matrix, np.array([True, True, False, False]))
-    assert values["top_bottom"].ravel().tolist() == [2, 3, 6, 7] and values["bottom_top"].ravel().tolist() == [8, 9, 12, 13]
+    assert values["top_bottom"].ravel().tolist() == [2, 3, 6, 7] and values["bottom_top"].ravel().tolist() == [
+        8,
+        9,
+        12,
+        13,
+    ]
     assert values["top_top"].ravel().tolist() == [1, 4] and values["bottom_bottom"].ravel().tolist() == [11, 14]
 
 
@@ -124,7 +136,12 @@ def test_large_groups_use_random_splits_of_a_seed():
     matrix = rng.normal(size=(20, 20, 2))
     is_top = np.arange(20) < 10
     first, again = (permutation_test(matrix, is_top) for _ in range(2))
-    assert not first.exact and first.n_splits == 10_001 and np.array_equal(first.p, again.p) and (first.p >= 1 / 10_001).all()
+    assert (
+        not first.exact
+        and first.n_splits == 10_001
+        and np.array_equal(first.p, again.p)
+        and (first.p >= 1 / 10_001).all()
+    )
 
 
 def test_missing_pairs_are_told():
@@ -136,5 +153,9 @@ def test_missing_pairs_are_told():
 
 def test_intervals_over_pairs():
     mean, (low, high) = over_pairs(np.array([[1.0], [2.0], [3.0]]))
-    assert mean[0] == 2 and high[0] - 2 == pytest.approx(4.302653 / np.sqrt(3), rel=1e-4) and low[0] == pytest.approx(4 - high[0])
+    assert (
+        mean[0] == 2
+        and high[0] - 2 == pytest.approx(4.302653 / np.sqrt(3), rel=1e-4)
+        and low[0] == pytest.approx(4 - high[0])
+    )
     assert np.isnan(over_pairs(np.array([[1.0]]))[1]).all()

@@ -14,7 +14,9 @@ F, G = ModelId("a", "1" * 64), ModelId("b", "2" * 64)
 
 
 def cka(**changes) -> Comparison:
-    return dataclasses.replace(Comparison("cka", F, G, DATA, settings=(("estimator", "unbiased"), ("flatten", "token"))), **changes)
+    return dataclasses.replace(
+        Comparison("cka", F, G, DATA, settings=(("estimator", "unbiased"), ("flatten", "token"))), **changes
+    )
 
 
 @pytest.mark.parametrize(

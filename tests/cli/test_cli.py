@@ -43,7 +43,11 @@ def test_compare_writes_values_errors_labels_and_provenance(tmp_path, capsys) ->
     assert {"versions", "threads", "key", "tokens"} <= form["provenance"].keys()
     table = tmp_path / "pair.csv"
     assert main(["compare", F, G, "--batches", "4", "--out", str(table)]) == 0
-    rows = list(csv.DictReader(io.StringIO("".join(line for line in table.read_text().splitlines(True) if not line.startswith("#")))))
+    rows = list(
+        csv.DictReader(
+            io.StringIO("".join(line for line in table.read_text().splitlines(True) if not line.startswith("#")))
+        )
+    )
     assert len(rows) == 9
     assert float(rows[0]["value"]) == form["values"][0][0]
 
@@ -63,7 +67,10 @@ def test_identity_stitching_of_a_model_into_itself_costs_nothing(capsys) -> None
 
 
 def test_stitching_of_chosen_layers(capsys) -> None:
-    assert main(["compare", F, G, "--measure", "stitching", "--stitch", "tiny", "--batches", "2", "--layers", "1:2,3:3"]) == 0
+    assert (
+        main(["compare", F, G, "--measure", "stitching", "--stitch", "tiny", "--batches", "2", "--layers", "1:2,3:3"])
+        == 0
+    )
     loss, penalty = json.loads(capsys.readouterr().out)
     assert (loss["row_labels"], loss["column_labels"]) == (["1", "3"], ["2", "3"])
     assert all(value > 0 for value in penalty["values"])
@@ -71,13 +78,32 @@ def test_stitching_of_chosen_layers(capsys) -> None:
 
 
 def test_run_and_figure_in_every_format(tmp_path, capsys) -> None:
-    assert main(["figure", "fig4", "--out", str(tmp_path / "no.json"), *TINY, "--estimator", "biased", "--resid-mean", "kept"]) == 2
+    assert (
+        main(
+            [
+                "figure",
+                "fig4",
+                "--out",
+                str(tmp_path / "no.json"),
+                *TINY,
+                "--estimator",
+                "biased",
+                "--resid-mean",
+                "kept",
+            ]
+        )
+        == 2
+    )
     assert "is not in the cache at these settings. Compute it first" in capsys.readouterr().err
     assert main(["run", "fig4", *TINY]) == 0
     for ending in ("json", "csv", "html"):
         assert main(["figure", "fig4", *TINY, "--out", str(tmp_path / f"fig4.{ending}")]) == 0
     form = json.loads((tmp_path / "fig4.json").read_text())
-    assert [panel["title"] for panel in form["panels"]] == ["Within GeLU", "Within SoLU", "Between: rows SoLU, columns GeLU"]
+    assert [panel["title"] for panel in form["panels"]] == [
+        "Within GeLU",
+        "Within SoLU",
+        "Between: rows SoLU, columns GeLU",
+    ]
     page = (tmp_path / "fig4.html").read_text()
     assert "Plotly.newPlot" in page and 'src="http' not in page
 
@@ -88,8 +114,14 @@ def test_run_and_figure_in_every_format(tmp_path, capsys) -> None:
         (["compare", "mini-gelu-3l-s9", G], "There is no model named 'mini-gelu-3l-s9'. Did you mean mini-gelu-3l-s"),
         (["compare", F, G, "--measure", "cosine"], "Invalid value for '--measure'"),
         (["compare", F, G, "--data", "docstring"], "There is no data set named 'docstring'. Did you mean docstrings"),
-        (["compare", F, G, "--measure", "stitching", "--layers", "4:1"], "has layers 0 .embedding. to 3; layer 4 was asked for"),
-        (["compare", F, G, "--measure", "stitching", "--layers", "x"], "'x' is not a pair. Write layer of f : layer of g"),
+        (
+            ["compare", F, G, "--measure", "stitching", "--layers", "4:1"],
+            "has layers 0 .embedding. to 3; layer 4 was asked for",
+        ),
+        (
+            ["compare", F, G, "--measure", "stitching", "--layers", "x"],
+            "'x' is not a pair. Write layer of f : layer of g",
+        ),
         (["compare", F, G, "--measure", "stitching", "--layers", "²:1"], "'²:1' is not a pair"),
         (["compare", F, G, "--measure", "stitching", "--stitch", "slow"], "There is no stitching preset named 'slow'"),
         (["compare", F, G, "--tokens-per-batch", "1000"], "is not a multiple of --tokens-per-sequence 128. Try 896"),
@@ -185,7 +217,9 @@ def test_a_family_is_computed_and_written(tmp_path, monkeypatch, capsys) -> None
     monkeypatch.setitem(FAMILIES, MINI, dataclasses.replace(FAMILIES[MINI], within=shapes))
     pretend(monkeypatch, tmp_path / "family", tuple(f"mini-neox-{shape}-s0" for shape in shapes), random_weights=True)
     assert main(["figure", "fig10", "--out", str(tmp_path / "no.json"), *TINY]) == 2
-    assert re.search(r"Fig 10 is not in the cache at these settings\. Compute it first: .*run fig10`", capsys.readouterr().err)
+    assert re.search(
+        r"Fig 10 is not in the cache at these settings\. Compute it first: .*run fig10`", capsys.readouterr().err
+    )
     assert main(["run", "fig10", *TINY]) == 0
     panels = figure_json(tmp_path, "fig10", *TINY)
     assert [panel["title"] for panel in panels] == [f"Within {shape}-s0" for shape in shapes]

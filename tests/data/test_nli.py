@@ -113,7 +113,11 @@ def test_padded_chunks_take_every_position_and_cls_chunks_the_first():
     padded = nli.open_nli("in_distribution/padded", 32, 32, 0).batch(1)
     assert padded.rows.all() and padded.rows.size == 1024 and not padded.mask.all()
     cls = nli.open_nli("in_distribution/cls", 256, 32, 0)
-    assert cls.n_batches == 3 and (cls.batch(2).tokens[cls.batch(2).rows] == nli.CLS).all() and cls.batch(0).rows.sum() == 256
+    assert (
+        cls.n_batches == 3
+        and (cls.batch(2).tokens[cls.batch(2).rows] == nli.CLS).all()
+        and cls.batch(0).rows.sum() == 256
+    )
 
 
 def test_whole_sequences_with_labels():

@@ -47,7 +47,11 @@ def barriers(page) -> list[str]:
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page).response["violations"]
-    return [f"{v['id']}: {v['help']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
+    return [
+        f"{v['id']}: {v['help']}: {v['nodes'][0]['html'][:200]}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
+    ]
 
 
 class Faults:
@@ -55,7 +59,10 @@ class Faults:
 
     def __init__(self, page) -> None:
         self.found: list[str] = []
-        page.on("console", lambda m: self.found.append(f"console: {m.text}") if m.type == "error" and "404" not in m.text else None)
+        page.on(
+            "console",
+            lambda m: self.found.append(f"console: {m.text}") if m.type == "error" and "404" not in m.text else None,
+        )
         page.on("pageerror", lambda e: self.found.append(f"page error: {e}"))
         page.on("response", self._response)
         page.on("requestfailed", lambda r: self.found.append(f"failed: {r.url}") if "127.0.0.1" not in r.url else None)
@@ -66,7 +73,9 @@ class Faults:
 
     def check(self, page) -> None:
         """Fail on any fault, and on an exception that Streamlit shows in the page."""
-        assert page.locator('[data-testid="stException"]').count() == 0, page.locator('[data-testid="stException"]').first.inner_text()
+        assert page.locator('[data-testid="stException"]').count() == 0, page.locator(
+            '[data-testid="stException"]'
+        ).first.inner_text()
         assert not self.found, "\n".join(self.found)
 
 

@@ -31,7 +31,10 @@ def choose(page, label: str, option: str) -> None:
     from playwright.sync_api import TimeoutError as TooLate
 
     settle(page)
-    box, wanted = page.get_by_role("combobox", name=re.compile(re.escape(label))).first, page.get_by_role("option", name=option, exact=True)
+    box, wanted = (
+        page.get_by_role("combobox", name=re.compile(re.escape(label))).first,
+        page.get_by_role("option", name=option, exact=True),
+    )
     for _ in range(8):
         box.click()
         try:
@@ -78,7 +81,9 @@ def test_every_page_in_light_and_dark(site, tab):
         )
         light_of = [sum(map(int, re.findall(r"\d+", color)[:3])) for color in (ground, ink)]
         assert (light_of[0] < light_of[1]) == dark
-        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name or 'home'} is wider than the window"
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+            f"{name or 'home'} is wider than the window"
+        )
         assert dark or barriers(tab) == []
 
 
@@ -97,8 +102,12 @@ def test_navigation_reaches_every_page_and_keeps_choices(site, tab):
 
 def test_a_cell_in_the_browser_equals_the_stored_result(shown, site_cache):
     for panel in range(3):
-        np.testing.assert_allclose(np.array(values(shown, "chart-fig4", panel), float), stored(site_cache, panel, depth=3), rtol=0, atol=1e-12)
-    np.testing.assert_allclose(np.array(values(shown, "chart-fig5", 2), float), stored(site_cache, 2, depth=4), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(
+            np.array(values(shown, "chart-fig4", panel), float), stored(site_cache, panel, depth=3), rtol=0, atol=1e-12
+        )
+    np.testing.assert_allclose(
+        np.array(values(shown, "chart-fig5", 2), float), stored(site_cache, 2, depth=4), rtol=0, atol=1e-12
+    )
 
 
 def test_hover_tells_layers_value_interval_and_batches(shown):
@@ -113,7 +122,9 @@ def test_the_cell_under_the_pointer_is_outlined_in_the_neighbouring_maps(shown):
     assert outlines.count() == 3
     for panel in range(3):
         box = outlines.nth(panel).bounding_box()
-        np.testing.assert_allclose([box[side] for side in ("x", "y", "width", "height")], cell_box(shown, "chart-fig4", panel, 2, 0, 3), atol=2)
+        np.testing.assert_allclose(
+            [box[side] for side in ("x", "y", "width", "height")], cell_box(shown, "chart-fig4", panel, 2, 0, 3), atol=2
+        )
     assert shown.locator(".st-key-chart-fig5 .repdiss-hovered").count() == 3
     shown.mouse.move(5, 5)
     outlines.first.wait_for(state="hidden")
@@ -216,7 +227,11 @@ def test_a_job_is_shared_by_two_tabs_cancelled_and_resumed(site, site_cache, tab
     for page in (tab, other):
         page.goto(link)
         settle(page)
-    card, tools, other_tools = tab.locator(".st-key-card-fig4"), tab.locator(".st-key-tools-fig4"), other.locator(".st-key-tools-fig4")
+    card, tools, other_tools = (
+        tab.locator(".st-key-card-fig4"),
+        tab.locator(".st-key-tools-fig4"),
+        other.locator(".st-key-tools-fig4"),
+    )
     card.get_by_text("not computed yet").first.wait_for()
     assert not (site_cache / "local" / "jobs").exists(), "opening a link started work"
     tools.get_by_role("button", name="Compute here").click()

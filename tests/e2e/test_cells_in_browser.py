@@ -38,7 +38,9 @@ def click(page) -> None:
 def facts_of(page) -> dict[str, str]:
     """The list of what a cell rests on, by its terms."""
     page.locator(".repdiss-facts").wait_for()
-    rows = page.locator(".repdiss-facts").evaluate("list => [...list.querySelectorAll('dt')].map(t => [t.innerText, t.nextElementSibling.innerText])")
+    rows = page.locator(".repdiss-facts").evaluate(
+        "list => [...list.querySelectorAll('dt')].map(t => [t.innerText, t.nextElementSibling.innerText])"
+    )
     return dict(rows)
 
 
@@ -68,7 +70,9 @@ def test_tokens_are_shaded_and_explained(site, site_cache, tab):
     comparison = token_request_of(cka_cell(store, PANEL, 0, 0, "mean_of_ratios", 100), 0)
     cosine = np.linspace(0.0, 1.0, 16).reshape(2, 8)
     store.put(
-        comparison.key, {"tokens": np.arange(40, 56).reshape(2, 8), "cosine": cosine, "contribution": cosine}, {"comparison": comparison.to_dict()}
+        comparison.key,
+        {"tokens": np.arange(40, 56).reshape(2, 8), "cosine": cosine, "contribution": cosine},
+        {"comparison": comparison.to_dict()},
     )
     tab.goto(f"{site}/Activation_asymmetry?depth=3+layers&cell-fig4=3.1.1&about-fig4=which+tokens+differ")
     settle(tab)

@@ -46,7 +46,9 @@ class Harness:
         return self.results
 
     def identity(self, wanted, f, g, n_eval=5):
-        run_identity_stitches(wanted, f, g, EVAL, n_eval, self.store, self.checkpoints, lambda *a: self.messages.append(a), self.stop)
+        run_identity_stitches(
+            wanted, f, g, EVAL, n_eval, self.store, self.checkpoints, lambda *a: self.messages.append(a), self.stop
+        )
         return self.results
 
 
@@ -55,4 +57,7 @@ def pairs_of(pairs, settings=SETTINGS, evaluation=EVAL, phi=PHI):
 
 
 def same(one, other) -> bool:
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in one.ARRAYS) and one.steps_done == other.steps_done
+    return (
+        all(np.array_equal(getattr(one, name), getattr(other, name)) for name in one.ARRAYS)
+        and one.steps_done == other.steps_done
+    )

@@ -27,7 +27,13 @@ def models():
 def pair(f: str, g: str, items: int = 60, scoring: str = "exact", split: str = "in_distribution") -> Comparison:
     data = nli.open_nli(split, 25, 32, 0).data_id
     return Comparison(
-        "stitched_accuracy", ModelId(f, f), ModelId(g, g), data, "cuts", resid_mean="kept", settings=(("items", items), ("scoring", scoring))
+        "stitched_accuracy",
+        ModelId(f, f),
+        ModelId(g, g),
+        data,
+        "cuts",
+        resid_mean="kept",
+        settings=(("items", items), ("scoring", scoring)),
     )
 
 
@@ -35,7 +41,13 @@ def measure(comparisons, models, stream=None, **arguments):
     kept: dict[tuple[str, str], dict[str, np.ndarray]] = {}
     first = comparisons[0].data
     stream = stream or nli.open_nli(first.split, 25, 32, 0)
-    run_accuracies(comparisons, lambda m: models[m.name], stream, lambda c, arrays, meta: kept.update({(c.f.name, c.g.name): arrays}), **arguments)
+    run_accuracies(
+        comparisons,
+        lambda m: models[m.name],
+        stream,
+        lambda c, arrays, meta: kept.update({(c.f.name, c.g.name): arrays}),
+        **arguments,
+    )
     return kept
 
 
@@ -72,7 +84,11 @@ def test_a_model_stitched_into_itself_is_itself_at_every_cut(models):
     arrays = measure([pair("b", "b")], models)["b", "b"]
     own = whole_forward(models["b"], nli.open_nli("in_distribution", 60, 32, 0).batch(0)).logits.argmax(-1).numpy()
     right = own == nli.encoded("in_distribution")[1][:60]
-    assert (arrays["correct"] == right).all() and np.array_equal(arrays["own_f"], right) and np.array_equal(arrays["own_g"], right)
+    assert (
+        (arrays["correct"] == right).all()
+        and np.array_equal(arrays["own_f"], right)
+        and np.array_equal(arrays["own_g"], right)
+    )
 
 
 def test_cut_0_with_shared_embeddings_is_g_alone_and_the_last_cut_with_a_shared_head_is_f_alone(models):
@@ -81,14 +97,18 @@ def test_cut_0_with_shared_embeddings_is_g_alone_and_the_last_cut_with_a_shared_
     g.network.bert.pooler.load_state_dict(f.network.bert.pooler.state_dict())
     g.network.classifier.load_state_dict(f.network.classifier.state_dict())
     arrays = measure([pair("f", "g")], {"f": f, "g": g})["f", "g"]
-    assert np.array_equal(arrays["correct"][0], arrays["own_g"]) and np.array_equal(arrays["correct"][-1], arrays["own_f"])
+    assert np.array_equal(arrays["correct"][0], arrays["own_g"]) and np.array_equal(
+        arrays["correct"][-1], arrays["own_f"]
+    )
 
 
 def test_the_bottom_model_runs_once_for_all_cuts_and_tops(models):
     for model in models.values():
         model.n_forwards = 0
     measure([pair("a", g) for g in "abc"], models)
-    assert models["a"].n_forwards == 1 + 1 and models["b"].n_forwards == 1  # once by itself, and "a" once more as the bottom
+    assert (
+        models["a"].n_forwards == 1 + 1 and models["b"].n_forwards == 1
+    )  # once by itself, and "a" once more as the bottom
 
 
 def test_alone_and_in_company_a_pair_gets_the_same_bytes(models):
@@ -130,7 +150,9 @@ def test_bad_input_is_told(models):
     with pytest.raises(UserError, match="a has 3 layers of width 16 and d 4 of width 16"):
         measure([pair("a", "d")], deep)
     two = {**models, "d": tiny_bert(0, name="d", labels=("entailment", "non-entailment"))}
-    with pytest.raises(UserError, match="a tells entailment, neutral, contradiction apart and d entailment, non-entailment"):
+    with pytest.raises(
+        UserError, match="a tells entailment, neutral, contradiction apart and d entailment, non-entailment"
+    ):
         measure([pair("a", "d")], two)
     turned = {**models, "d": tiny_bert(0, name="d", labels=LABELS[::-1])}
     with pytest.raises(UserError, match="same labels in another order"):

@@ -67,8 +67,12 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(gpus):
 
 
 def test_what_counts_as_out_of_memory():
-    assert device.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory")) and device.is_out_of_memory(MemoryError())
-    assert device.is_out_of_memory(RuntimeError("MPS backend out of memory (…)")) and not device.is_out_of_memory(RuntimeError("shape"))
+    assert device.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory")) and device.is_out_of_memory(
+        MemoryError()
+    )
+    assert device.is_out_of_memory(RuntimeError("MPS backend out of memory (…)")) and not device.is_out_of_memory(
+        RuntimeError("shape")
+    )
 
 
 def test_the_rate_is_measured_once_for_the_pages(monkeypatch):
@@ -130,7 +134,9 @@ def request(pairs, n_batches: int = 3) -> Request:
     return Request(tuple(cka_panel(f, g, CkaView(), data).comparison for f, g in pairs), n_batches)
 
 
-def computed(tmp_path, room: int, pairs=EVERY, budget: int = 2**27) -> tuple[dict[str, dict[str, np.ndarray]], list[str]]:
+def computed(
+    tmp_path, room: int, pairs=EVERY, budget: int = 2**27
+) -> tuple[dict[str, dict[str, np.ndarray]], list[str]]:
     told: list[str] = []
     store = ResultStore(tmp_path / f"room-{room}")
     engine = SmallMachine(store, ActivationCache(tmp_path / f"activations-{room}", budget), told.append)
@@ -143,10 +149,15 @@ def test_a_group_that_does_not_fit_is_computed_in_parts_with_the_same_bytes(tmp_
     whole, told = computed(tmp_path, 3)
     assert told == []
     parts, told = computed(tmp_path, 2)
-    assert any("3 models" in line and "do not fit into the memory of cpu together; half of the pairs" in line for line in told)
+    assert any(
+        "3 models" in line and "do not fit into the memory of cpu together; half of the pairs" in line for line in told
+    )
     assert parts.keys() == whole.keys()
     one, told = computed(tmp_path, 1, EVERY[1:2], 2**22)  # room on the disk for ten batches
-    assert any("one runs after the other, and the first one's features wait on the disk" in line for line in told) and len(one) == 1
+    assert (
+        any("one runs after the other, and the first one's features wait on the disk" in line for line in told)
+        and len(one) == 1
+    )
     for key, arrays in (*parts.items(), *one.items()):
         for name, array in arrays.items():
             np.testing.assert_array_equal(whole[key][name], array)
@@ -154,11 +165,15 @@ def test_a_group_that_does_not_fit_is_computed_in_parts_with_the_same_bytes(tmp_
 
 def test_a_disk_budget_too_small_for_one_after_the_other_is_told(tmp_path):
     with pytest.raises(
-        UserError, match=r"do not fit into memory together, and one batch of features takes .* set REPDISS_ACTIVATIONS_GB to at least"
+        UserError,
+        match=r"do not fit into memory together, and one batch of features takes .* set REPDISS_ACTIVATIONS_GB to at least",
     ):
         computed(tmp_path, 1, EVERY[1:2], 2**16)
 
 
 def test_a_model_that_fits_nowhere_is_told(tmp_path):
-    with pytest.raises(UserError, match=r"mini-gelu-3l-s0 does not fit into the memory of cpu even alone\. Use a larger one, or dtype bfloat16"):
+    with pytest.raises(
+        UserError,
+        match=r"mini-gelu-3l-s0 does not fit into the memory of cpu even alone\. Use a larger one, or dtype bfloat16",
+    ):
         computed(tmp_path, 0, EVERY[:1])

@@ -87,7 +87,13 @@ def test_models_all_against_all_cost_one_forward_each_a_batch(tmp_path) -> None:
 def test_values_equal_cka_matrix_of_the_features(tmp_path) -> None:
     bench = Bench(tmp_path)
     bench.run([pair("a", "b")], 6)
-    features = [[[h.reshape(-1, 6) for h in bench.load(ModelId(n, n * 64), "removed").residuals(Stream().batch(i))] for i in range(6)] for n in "ab"]
+    features = [
+        [
+            [h.reshape(-1, 6) for h in bench.load(ModelId(n, n * 64), "removed").residuals(Stream().batch(i))]
+            for i in range(6)
+        ]
+        for n in "ab"
+    ]
     for reduction in ("mean_of_ratios", "ratio_of_means"):
         ours = load_matrix(bench.store, MatrixPanel("", pair("a", "b"), False, "a", "b"), reduction, 6).matrix
         np.testing.assert_allclose(ours.values, cka_matrix(*features, reduction=reduction).values, rtol=1e-12)
@@ -186,7 +192,9 @@ def test_a_constant_layer_is_nan_with_a_reason(tmp_path) -> None:
 
 def test_too_few_sequences_for_the_sample_view(tmp_path) -> None:
     narrow = dataclasses.replace(DATA, sequences_per_batch=3)
-    comparison = dataclasses.replace(pair("a", "b"), data=narrow, settings=(("estimator", "unbiased"), ("flatten", "sample")))
+    comparison = dataclasses.replace(
+        pair("a", "b"), data=narrow, settings=(("estimator", "unbiased"), ("flatten", "sample"))
+    )
 
     class Narrow(Stream):
         def batch(self, i):
@@ -194,15 +202,19 @@ def test_too_few_sequences_for_the_sample_view(tmp_path) -> None:
 
     bench = Bench(tmp_path)
     with pytest.raises(UserError, match="3"):
-        FeaturePass(FeatureGroup(narrow, (comparison,)), 1, bench.store, bench.activations, bench.load, Narrow(), {}).run(
-            lambda *a: None, lambda: False
-        )
+        FeaturePass(
+            FeatureGroup(narrow, (comparison,)), 1, bench.store, bench.activations, bench.load, Narrow(), {}
+        ).run(lambda *a: None, lambda: False)
 
 
 def test_plan_groups_by_stream_and_puts_stitches_apart() -> None:
     other = dataclasses.replace(DATA, seed=1)
-    stitch = [Comparison("stitching", ModelId("a", "1"), ModelId("b", "2"), DATA, layer_pairs=f"{l}:{l}") for l in (2, 1)]
-    groups = plan(Request((pair("a", "b"), dataclasses.replace(pair("a", "b"), data=other), *stitch, pair("b", "c")), 2))
+    stitch = [
+        Comparison("stitching", ModelId("a", "1"), ModelId("b", "2"), DATA, layer_pairs=f"{l}:{l}") for l in (2, 1)
+    ]
+    groups = plan(
+        Request((pair("a", "b"), dataclasses.replace(pair("a", "b"), data=other), *stitch, pair("b", "c")), 2)
+    )
     assert [len(group.comparisons) for group in groups] == [2, 1, 2]
     assert [c.layer_pair for c in groups[-1].comparisons] == [(1, 1), (2, 2)]
 

@@ -75,9 +75,9 @@ class Bench:
 
     def run(self, comparisons, n_batches: int = 2) -> list[BatchHsic]:
         load = lambda model, resid_mean: self.models[model.name]  # noqa: E731
-        FeaturePass(FeatureGroup(DATA, tuple(comparisons)), n_batches, self.store, self.activations, load, Stream(), {}).run(
-            lambda *a: None, lambda: False
-        )
+        FeaturePass(
+            FeatureGroup(DATA, tuple(comparisons)), n_batches, self.store, self.activations, load, Stream(), {}
+        ).run(lambda *a: None, lambda: False)
         return [stored_hsic(self.store, c) for c in comparisons]
 
 
@@ -93,14 +93,19 @@ def test_rows_that_are_massive_in_either_model_are_dropped_for_both(bench) -> No
 
 
 def test_shared_massive_tokens_make_the_layer_look_alike_and_dropping_them_undoes_it(bench) -> None:
-    kept, dropped, unit = (reduce_hsic(one).values for one in bench.run([compared("a", "b", way) for way in ("kept", "dropped", "normalised")]))
+    kept, dropped, unit = (
+        reduce_hsic(one).values
+        for one in bench.run([compared("a", "b", way) for way in ("kept", "dropped", "normalised")])
+    )
     assert kept[1, 1] > 0.95
     assert abs(dropped[1, 1]) < 0.15 and abs(unit[1, 1]) < 0.15
     others = [[0, 0, 2, 2], [0, 2, 0, 2]]
     np.testing.assert_allclose(kept[*others], dropped[*others], atol=0.05)
 
 
-def test_dropping_from_models_without_massive_tokens_gives_the_same_bytes_and_prepares_nothing_anew(bench, monkeypatch) -> None:
+def test_dropping_from_models_without_massive_tokens_gives_the_same_bytes_and_prepares_nothing_anew(
+    bench, monkeypatch
+) -> None:
     from repdiss_core.measures import cka
 
     prepare, calls = cka.prepare, []

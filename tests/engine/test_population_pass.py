@@ -36,11 +36,15 @@ class Bench:
 
     def __init__(self, folder: Path, depths: dict[str, int] | None = None) -> None:
         self.store = ResultStore(folder / "local", folder / "packs")
-        self.models = {name: tiny_bert(seed, name=name, n_layers=(depths or {}).get(name, 3)) for seed, name in enumerate("abcd")}
+        self.models = {
+            name: tiny_bert(seed, name=name, n_layers=(depths or {}).get(name, 3)) for seed, name in enumerate("abcd")
+        }
 
     def run(self, comparisons: list[Comparison], n_batches: int, should_stop=lambda: False) -> None:
         group = PopulationGroup(STREAM.data_id, tuple(comparisons))
-        run_population(group, n_batches, self.store, lambda m, _: self.models[m.name], STREAM, {}, lambda *_: None, should_stop)
+        run_population(
+            group, n_batches, self.store, lambda m, _: self.models[m.name], STREAM, {}, lambda *_: None, should_stop
+        )
 
     @property
     def n_forwards(self) -> int:
@@ -130,10 +134,15 @@ def test_a_stopped_pass_keeps_its_chunks_and_goes_on(tmp_path) -> None:
 
 def test_bad_input_is_told_in_a_sentence(tmp_path) -> None:
     uneven = Bench(tmp_path / "uneven", {"b": 4})
-    with pytest.raises(UserError, match=r"equation \(2\) pairs layer l with layer l, but the models differ in depth \(a 3 and b 4 layers\)"):
+    with pytest.raises(
+        UserError,
+        match=r"equation \(2\) pairs layer l with layer l, but the models differ in depth \(a 3 and b 4 layers\)",
+    ):
         uneven.run([pair("a", "b")], 1)
     most = STREAM.n_batches
-    with pytest.raises(UserError, match=rf"holds {most} chunks of feature rows; {most + 1} were asked for. Ask for at most {most}"):
+    with pytest.raises(
+        UserError, match=rf"holds {most} chunks of feature rows; {most + 1} were asked for. Ask for at most {most}"
+    ):
         Bench(tmp_path / "many").run([pair("a", "b")], most + 1)
     with pytest.raises(UserError, match="has no features at 'attn_out'; choose mlp_out or resid_post"):
         Bench(tmp_path / "hook").run([pair("a", "b", "attn_out")], 1)

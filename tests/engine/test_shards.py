@@ -39,8 +39,16 @@ def maps(n_batches: int) -> Request:
 def test_shards_are_cut_at_fixed_places() -> None:
     (features,) = plan(maps(12))
     counts = dict.fromkeys((c.key for c in features.comparisons), 0) | {features.comparisons[0].key: 7}
-    assert [(len(s.comparisons), s.first, s.last) for s in shards_of(features, counts, 12)] == [(2, 0, 5), (3, 5, 10), (3, 10, 12)]
-    assert [(s.first, s.last) for s in shards_of(features, dict.fromkeys(counts, 0), 120, on_gpu=True)] == [(0, 50), (50, 100), (100, 120)]
+    assert [(len(s.comparisons), s.first, s.last) for s in shards_of(features, counts, 12)] == [
+        (2, 0, 5),
+        (3, 5, 10),
+        (3, 10, 12),
+    ]
+    assert [(s.first, s.last) for s in shards_of(features, dict.fromkeys(counts, 0), 120, on_gpu=True)] == [
+        (0, 50),
+        (50, 100),
+        (100, 120),
+    ]
 
 
 @pytest.fixture
@@ -67,7 +75,9 @@ def one_gpu(monkeypatch) -> list[str]:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda name: (40 * 2**30, 80 * 2**30))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda name: "a GPU")
-    monkeypatch.setattr("repdiss_core.models.load_model", lambda name, mean, dtype, device: loaded.append(device) or SimpleNamespace())
+    monkeypatch.setattr(
+        "repdiss_core.models.load_model", lambda name, mean, dtype, device: loaded.append(device) or SimpleNamespace()
+    )
     return loaded
 
 
@@ -82,16 +92,24 @@ def test_models_go_to_the_gpu_of_the_shard_and_to_no_other(one_gpu, model_of_the
 
 
 def test_a_gpu_that_torch_does_not_see_is_told() -> None:
-    with pytest.raises(UserError, match=r"Ray sets GPUs aside for each shard, but torch sees none .* leave out --gpus and REPDISS_RAY_GPUS"):
+    with pytest.raises(
+        UserError,
+        match=r"Ray sets GPUs aside for each shard, but torch sees none .* leave out --gpus and REPDISS_RAY_GPUS",
+    ):
         compute_shard(Shard(maps(1).comparisons, 0, 1).to_dict(), 1, on_gpu=True)
 
 
 def test_a_machine_learns_what_the_asking_one_knows_of_the_hub() -> None:
     hub.remember("model:org/here@main", {"commit": "a" * 40, "files": {}})
-    theirs = {"model:org/here@main": {"commit": "b" * 40, "files": {}}, "model:org/new@main": {"commit": "c" * 40, "files": {"x": 1}}}
+    theirs = {
+        "model:org/here@main": {"commit": "b" * 40, "files": {}},
+        "model:org/new@main": {"commit": "c" * 40, "files": {"x": 1}},
+    }
     found = compute_shard(Shard(maps(1).comparisons, 0, 1).to_dict(), 1, facts=theirs)
     assert len(found) == 3 and hub.recall("model:org/new@main") == theirs["model:org/new@main"]
-    assert hub.recall("model:org/here@main")["commit"] == "a" * 40, "what a machine knows stays: its weights are checked when they are loaded"
+    assert hub.recall("model:org/here@main")["commit"] == "a" * 40, (
+        "what a machine knows stays: its weights are checked when they are loaded"
+    )
 
 
 def test_models_of_another_study_make_room() -> None:

@@ -31,7 +31,9 @@ def test_different_tokenizers_are_refused(models, tmp_path):
         Harness(tmp_path).run(pairs_of([(1, 1)]), *models, tokenizers=("one", "two"))
     with pytest.raises(UserError, match=r"different tokenizers \(vocabularies of 17 and 19\)"):
         Harness(tmp_path).run(pairs_of([(1, 1)]), models[0], TinyModel(vocab_size=19))
-    Harness(tmp_path).run(pairs_of([(1, 1)]), models[0], TinyModel(vocab_size=19), tokenizers=("one", "one"))  # a padded vocabulary
+    Harness(tmp_path).run(
+        pairs_of([(1, 1)]), models[0], TinyModel(vocab_size=19), tokenizers=("one", "one")
+    )  # a padded vocabulary
 
 
 def test_different_widths_are_refused_where_phi_cannot_bridge_them(models, tmp_path):
@@ -39,7 +41,9 @@ def test_different_widths_are_refused_where_phi_cannot_bridge_them(models, tmp_p
     with pytest.raises(UserError, match="identity start needs residual streams of equal width.*16.*24"):
         Harness(tmp_path).run(pairs_of([(1, 1)], dataclasses.replace(SETTINGS, init="identity")), models[0], wide)
     with pytest.raises(UserError, match="Identity stitching needs residual streams of equal width"):
-        Harness(tmp_path).identity([identity_comparison(ModelId("f", ""), ModelId("g", ""), EVAL.data_id, 1, 1)], models[0], wide)
+        Harness(tmp_path).identity(
+            [identity_comparison(ModelId("f", ""), ModelId("g", ""), EVAL.data_id, 1, 1)], models[0], wide
+        )
 
 
 def test_training_and_evaluation_tokens_must_differ(models, tmp_path):

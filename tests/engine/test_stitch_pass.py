@@ -259,7 +259,9 @@ def test_a_stitch_equals_the_bridges_own_forward_with_the_hook_replaced(tmp_path
     sizes = {"d_model": 16, "n_layers": 3, "n_heads": 2, "d_head": 8, "d_mlp": 32, "n_ctx": 12, "d_vocab": VOCAB}
     kinds = {"normalization_type": "LN", "positional_embedding_type": "rotary", "rotary_dim": 4}
     f, g = (
-        HookedResidualModel(TransformerBridge.boot_native(TransformerBridgeConfig(**sizes, **kinds, act_fn=act, seed=1)), act)
+        HookedResidualModel(
+            TransformerBridge.boot_native(TransformerBridgeConfig(**sizes, **kinds, act_fn=act, seed=1)), act
+        )
         for act in ("gelu", "solu_ln")
     )
     wanted = [identity_comparison(ModelId("f", "a"), ModelId("g", "b"), EVAL.data_id, 1, 2)]

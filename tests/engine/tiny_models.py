@@ -17,7 +17,9 @@ VOCAB = 17
 class TinyModel(nn.Module):
     """L blocks of causal attention and an MLP; weights from a seed."""
 
-    def __init__(self, name: str = "tiny", n_layers: int = 3, d_model: int = 16, seed: int = 0, vocab_size: int = VOCAB) -> None:
+    def __init__(
+        self, name: str = "tiny", n_layers: int = 3, d_model: int = 16, seed: int = 0, vocab_size: int = VOCAB
+    ) -> None:
         super().__init__()
         self.name, self.n_layers, self.d_model, self.vocab_size = name, n_layers, d_model, vocab_size
         torch.manual_seed(seed)
@@ -69,9 +71,13 @@ def stream(split: str, n_batches: int, seed: int = 0, n_tokens: int = 12) -> Pac
     size = n_batches * 4 * n_tokens
     rng = np.random.default_rng([seed, len(split)])
     jumps = np.where(rng.random(size) < 0.2, rng.integers(0, VOCAB, size), 3)
-    return PackedStream(np.cumsum(jumps).astype(np.uint16) % VOCAB, DataId("cycle", split, f"content-{split}-{seed}", 4, n_tokens, seed))
+    return PackedStream(
+        np.cumsum(jumps).astype(np.uint16) % VOCAB, DataId("cycle", split, f"content-{split}-{seed}", 4, n_tokens, seed)
+    )
 
 
-def comparisons(pairs: list[tuple[int, int]], settings: StitchSettings, evaluation: DataId, phi: DataId) -> list[Comparison]:
+def comparisons(
+    pairs: list[tuple[int, int]], settings: StitchSettings, evaluation: DataId, phi: DataId
+) -> list[Comparison]:
     """Comparisons of two named models at these layer pairs."""
     return [stitch_comparison(ModelId("f", "a"), ModelId("g", "b"), evaluation, *pair, settings, phi) for pair in pairs]

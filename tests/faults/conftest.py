@@ -72,7 +72,10 @@ def undisturbed(forking, tmp_path_factory, shared_data):
 
     root = new_cache(tmp_path_factory.mktemp("undisturbed"), shared_data)
     request = small_request(cases(3, 6))
-    for target, arguments in ((int, ()), (compute, (str(root), request.to_dict()))):  # once the first has run, everything is imported
+    for target, arguments in (
+        (int, ()),
+        (compute, (str(root), request.to_dict())),
+    ):  # once the first has run, everything is imported
         began = time.monotonic()
         process = forking.Process(target=target, args=arguments)
         process.start()
@@ -96,7 +99,9 @@ def quick_start(monkeypatch):
 
 def find_this_folder(patch: pytest.MonkeyPatch) -> None:
     """Put it before what children look for modules in."""
-    patch.setenv("PYTHONPATH", os.pathsep.join([os.path.dirname(__file__), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    patch.setenv(
+        "PYTHONPATH", os.pathsep.join([os.path.dirname(__file__), *filter(None, [os.environ.get("PYTHONPATH")])])
+    )
 
 
 @pytest.fixture

@@ -53,7 +53,9 @@ def assert_same_bytes(found: dict[str, dict[str, np.ndarray]], wanted: dict[str,
     for key, arrays in wanted.items():
         assert found[key].keys() == arrays.keys()
         for name, array in arrays.items():
-            assert found[key][name].dtype == array.dtype and found[key][name].tobytes() == array.tobytes(), f"{key[:12]} {name} differs"
+            assert found[key][name].dtype == array.dtype and found[key][name].tobytes() == array.tobytes(), (
+                f"{key[:12]} {name} differs"
+            )
 
 
 def new_cache(root: Path, data: Path) -> Path:

@@ -38,14 +38,31 @@ def fuzzed(what: str):
     """
 
     def wrap(test):
-        quiet = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-        chosen = settings(max_examples=cases(*COUNTS[what]), deadline=None, derandomize=True, database=None, suppress_health_check=quiet)
+        quiet = [
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+            HealthCheck.filter_too_much,
+        ]
+        chosen = settings(
+            max_examples=cases(*COUNTS[what]),
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=quiet,
+        )
         chosen_test = chosen(test)
 
         @functools.wraps(chosen_test)
         def counted(*arguments, **named):
             chosen_test(*arguments, **named)
-            tally(f"fuzzed {what}", cases=cases(*COUNTS[what]), tracebacks=0, code_run=0, **dict.fromkeys(ALSO.get(what, ()), 0))
+            tally(
+                f"fuzzed {what}",
+                cases=cases(*COUNTS[what]),
+                tracebacks=0,
+                code_run=0,
+                **dict.fromkeys(ALSO.get(what, ()), 0),
+            )
 
         return counted
 

@@ -29,8 +29,32 @@ from repdiss_core.store.kept_files import write_facts
 
 LIMIT_S = 5.0
 MANY = small_request(stitches=3)
-COLUMNS = ("key", "raw", "store_time", "expire_time", "access_time", "access_count", "tag", "size", "mode", "filename", "value")
-JUNK = (None, -1, 2**62, 1e308, "", "text", b"\xff\xfe", "../../../etc/passwd", "aa/bb/" + "c" * 28 + ".val", b"\x80\x04\x95", "\x00")
+COLUMNS = (
+    "key",
+    "raw",
+    "store_time",
+    "expire_time",
+    "access_time",
+    "access_count",
+    "tag",
+    "size",
+    "mode",
+    "filename",
+    "value",
+)
+JUNK = (
+    None,
+    -1,
+    2**62,
+    1e308,
+    "",
+    "text",
+    b"\xff\xfe",
+    "../../../etc/passwd",
+    "aa/bb/" + "c" * 28 + ".val",
+    b"\x80\x04\x95",
+    "\x00",
+)
 STATEMENTS = ("DROP TABLE Cache", "DROP TABLE Settings", "DROP INDEX Cache_key_raw", "DELETE FROM Settings", "UPDATE Settings SET value = 'x'",
               "UPDATE Cache SET value = (SELECT value FROM Cache WHERE value IS NOT NULL ORDER BY rowid DESC LIMIT 1) WHERE value IS NOT NULL",
               "UPDATE Cache SET filename = (SELECT max(filename) FROM Cache) WHERE filename IS NOT NULL",
@@ -51,7 +75,9 @@ def filled(folder: Path) -> dict[str, dict[str, np.ndarray]]:
 def damage_bytes(path: Path, dice: random.Random) -> str:
     """One kind of damage to a file; returns its name."""
     data = bytearray(path.read_bytes())
-    kind = dice.choice(("flipped bit", "zeroed block", "random bytes", "cut short", "emptied", "appended", "removed", "repeated block"))
+    kind = dice.choice(
+        ("flipped bit", "zeroed block", "random bytes", "cut short", "emptied", "appended", "removed", "repeated block")
+    )
     at = dice.randrange(max(1, len(data)))
     size = min(len(data) - at, dice.choice((1, 16, 512, 4096)))
     if kind == "flipped bit" and data:
@@ -82,7 +108,10 @@ def damage_row(database: Path, dice: random.Random) -> str:
         rows = [row for (row,) in connection.execute("SELECT rowid FROM Cache")]
         row, other, column = *dice.sample(rows, 2), dice.choice(COLUMNS)
         if dice.random() < 0.3 and column not in ("key", "raw"):
-            connection.execute(f"UPDATE Cache SET {column} = (SELECT {column} FROM Cache WHERE rowid = ?) WHERE rowid = ?", (other, row))
+            connection.execute(
+                f"UPDATE Cache SET {column} = (SELECT {column} FROM Cache WHERE rowid = ?) WHERE rowid = ?",
+                (other, row),
+            )
             return f"{column} of another row"
         junk = dice.choice(JUNK)
         with contextlib.suppress(sqlite3.IntegrityError):
@@ -101,7 +130,9 @@ def test_damaged_results_are_never_a_wrong_number(tmp_path) -> None:
         shutil.copytree(tmp_path / "whole", folder)
         results = folder / "local" / "results"
         if dice.random() < 0.5:
-            kind = "file: " + damage_bytes(dice.choice([results / "cache.db", *sorted(results.glob("*/*/*.val"))]), dice)
+            kind = "file: " + damage_bytes(
+                dice.choice([results / "cache.db", *sorted(results.glob("*/*/*.val"))]), dice
+            )
         else:
             kind = "row: " + damage_row(results / "cache.db", dice)
         kinds[kind] += 1
@@ -110,7 +141,9 @@ def test_damaged_results_are_never_a_wrong_number(tmp_path) -> None:
         found = values(store, MANY)
         assert_same_bytes(found, {key: wanted[key] for key in found})
         if len(found) < len(wanted) and not store.problems:
-            assert not found or kind in ("row: key = junk", "row: raw = junk"), f"{kind}: results vanished without a word"
+            assert not found or kind in ("row: key = junk", "row: raw = junk"), (
+                f"{kind}: results vanished without a word"
+            )
             silent += 1
         for _ in range(2):  # what a computation would do; a database may turn out to be damaged on writing only
             for key in wanted.keys() - values(store, MANY).keys():
@@ -148,7 +181,9 @@ def test_entries_changed_about_are_told_apart(tmp_path) -> None:
     """A whole entry under another's key has a right checksum; it must not be taken for the other."""
     wanted = filled(tmp_path)
     first, second = sorted(wanted)[:2]
-    with contextlib.closing(sqlite3.connect(tmp_path / "local" / "results" / "cache.db", isolation_level=None)) as connection:
+    with contextlib.closing(
+        sqlite3.connect(tmp_path / "local" / "results" / "cache.db", isolation_level=None)
+    ) as connection:
         for old, new in ((first, "x"), (second, first), ("x", second)):
             connection.execute("UPDATE Cache SET key = ? WHERE key = ?", (new, old))
     store = ResultStore(tmp_path / "local", tmp_path / "packs")
@@ -180,7 +215,9 @@ def test_a_database_that_breaks_while_it_is_open_is_set_aside(tmp_path) -> None:
         store.put(key, wanted[key], {})
     assert "set aside as results.damaged-" in (other.problems + store.problems)[0]
     assert_same_bytes(values(other, MANY), wanted)
-    assert len(list((tmp_path / "local").glob("results.damaged-*"))) == 1, "a database that another process has mended was set aside too"
+    assert len(list((tmp_path / "local").glob("results.damaged-*"))) == 1, (
+        "a database that another process has mended was set aside too"
+    )
 
 
 @pytest.mark.parametrize("name", ["status.json", "request.json", "worker.json", "log.txt"])
@@ -210,7 +247,10 @@ def test_damaged_token_streams_and_facts_are_made_anew(tmp_path, monkeypatch) ->
     """What is kept beside results: tokens of the docstrings and of a text, revisions of the hub, the speed of a GPU."""
     monkeypatch.setenv("REPDISS_CACHE", str(tmp_path))
     row, device = np.arange(3000, dtype="<u2"), {"device": "a GPU", "flops": 1e14, "bytes": 8}
-    facts = {"model:org/name@main": {"commit": "c" * 40, "files": {"config.json": 3}}, "config:org/name": {"model_type": "gpt2"}}
+    facts = {
+        "model:org/name@main": {"commit": "c" * 40, "files": {"config.json": 3}},
+        "config:org/name": {"model_type": "gpt2"},
+    }
     monkeypatch.setattr(docstrings, "build", lambda *_: row)
     monkeypatch.setattr(packed_text, "_cut", lambda *_: row.astype("<u4"))
     dice, right, local, told = random.Random(11), docstrings.content_hash(row), tmp_path / "local", 0
@@ -227,7 +267,11 @@ def test_damaged_token_streams_and_facts_are_made_anew(tmp_path, monkeypatch) ->
         assert len(files) == 5
         for file in dice.sample(files, dice.randrange(1, 4)):
             spoil(file, dice)
-        fill_again = docstrings.content_id("train"), docstrings.tokens("train"), packed_text.tokens(None, None, "eval", "a" * 64)
+        fill_again = (
+            docstrings.content_id("train"),
+            docstrings.tokens("train"),
+            packed_text.tokens(None, None, "eval", "a" * 64),
+        )
         assert fill_again[0] == right and all(found.tolist() == row.tolist() for found in fill_again[1:])
         try:
             assert hub.everything() in (facts, {}), "all or nothing"
@@ -295,9 +339,13 @@ def test_damaged_results_are_computed_anew_by_the_engine(forking, new_root, undi
         local = Path(root) / "local"
         for turn in range(rounds + 1):
             if turn:
-                with contextlib.suppress(FileNotFoundError, sqlite3.Error):  # a database may be too damaged already to be damaged by rows
+                with contextlib.suppress(
+                    FileNotFoundError, sqlite3.Error
+                ):  # a database may be too damaged already to be damaged by rows
                     damage_row(local / "results" / "cache.db", dice)
-                    damage_bytes(dice.choice([*sorted(local.glob("checkpoints/*")), local / "results" / "cache.db"]), dice)
+                    damage_bytes(
+                        dice.choice([*sorted(local.glob("checkpoints/*")), local / "results" / "cache.db"]), dice
+                    )
             process = forking.Process(target=compute, args=(root, request.to_dict()))
             process.start()
             process.join()

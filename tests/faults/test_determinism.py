@@ -51,7 +51,12 @@ def test_threads_change_nothing_above_the_tolerance(forking, new_root, undisturb
             for a, b in pairs:
                 worst = max(worst, float(np.abs(a - b).max(initial=0.0)))
     assert 0.0 <= worst < TOLERANCE
-    tally("1, 2, 3, 4 and 8 threads", cases=4, largest_difference=f"{worst:.1e}", note="CKA, and losses in nats a token; bound 1e-6")
+    tally(
+        "1, 2, 3, 4 and 8 threads",
+        cases=4,
+        largest_difference=f"{worst:.1e}",
+        note="CKA, and losses in nats a token; bound 1e-6",
+    )
 
 
 def cka(arrays: dict[str, np.ndarray]) -> np.ndarray:

@@ -29,7 +29,12 @@ LIMIT_S = 60
 def small_disk(folder: Path, size: str):
     """A tmpfs of that size at a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True).returncode:
+    if (
+        os.geteuid()
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True
+        ).returncode
+    ):
         pytest.skip(NOT_ROOT)
     try:
         yield folder
@@ -89,9 +94,10 @@ def test_a_command_on_a_full_disk_and_after_room_was_made(tmp_path, new_root, le
         full = command(str(disk), "compare", F, G, "--batches", "4")
         assert "Traceback" not in full.stderr
         if full.returncode:
-            assert (full.returncode, full.stderr.splitlines()[-1].startswith("repdiss: The disk that holds the cache is full.")) == (2, True), (
-                full.stderr
-            )
+            assert (
+                full.returncode,
+                full.stderr.splitlines()[-1].startswith("repdiss: The disk that holds the cache is full."),
+            ) == (2, True), full.stderr
         filler.unlink()
         resumed = command(str(disk), "compare", F, G, "--batches", "4", REPDISS_ACTIVATIONS_GB="0.001")
         assert resumed.returncode == 0, resumed.stderr
@@ -110,10 +116,18 @@ def test_a_read_only_cache_is_read_and_refuses_in_a_sentence(tmp_path, new_root)
         again = command(str(disk), "compare", F, G, "--batches", "4")
         assert (again.returncode, again.stdout) == (0, first.stdout), again.stderr
         refused = command(str(disk), "compare", F, G, "--batches", "8")
-        assert refused.returncode == 2 and "cannot be written" in refused.stderr and "Traceback" not in refused.stderr, refused.stderr
+        assert (
+            refused.returncode == 2 and "cannot be written" in refused.stderr and "Traceback" not in refused.stderr
+        ), refused.stderr
         assert command(str(disk), "cache", "verify").returncode == 0
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-    tally("a read-only cache", cases=4, wrong=0, tracebacks=0, note="stored results are read; computing is refused in a sentence")
+    tally(
+        "a read-only cache",
+        cases=4,
+        wrong=0,
+        tracebacks=0,
+        note="stored results are read; computing is refused in a sentence",
+    )
 
 
 def test_a_read_only_disk_is_read_and_refuses_to_be_written(tmp_path) -> None:
@@ -140,7 +154,9 @@ def test_a_new_cache_that_cannot_be_made_shows_what_ships(tmp_path, monkeypatch,
             assert [error.message for error in shown.exception] == [] and not shown.error and shown.title, page
         assert main(["figure", "fig4", "--out", str(tmp_path / "fig4.json")]) == 0
         assert main(["compare", F, G, "--batches", "2"]) == 2
-        assert re.search("The disk that holds the cache cannot be written .Read-only file system.", capsys.readouterr().err)
+        assert re.search(
+            "The disk that holds the cache cannot be written .Read-only file system.", capsys.readouterr().err
+        )
     st.cache_resource.clear()
     tally("a new cache on a read-only disk", cases=10, tracebacks=0, note="the pages show what ships")
 
@@ -154,7 +170,12 @@ def test_a_cache_that_is_no_folder_is_a_sentence(tmp_path, monkeypatch, capsys, 
     make(tmp_path / "place")
     monkeypatch.setenv("REPDISS_CACHE", str(tmp_path / "place"))
     sentence = rf"The cache .*place/local cannot be opened \({reason}\). Give this user the right to read it, or set REPDISS_CACHE to another folder"
-    for arguments in (["cache", "info"], ["compare", F, G, "--batches", "2"], ["figure", "fig4", "--out", "x.json"], ["list", "models"]):
+    for arguments in (
+        ["cache", "info"],
+        ["compare", F, G, "--batches", "2"],
+        ["figure", "fig4", "--out", "x.json"],
+        ["list", "models"],
+    ):
         assert main(arguments) == 2
         assert re.search(sentence, capsys.readouterr().err)
     shown = opened("pages/7_Runs.py")
@@ -204,11 +225,18 @@ except UserError as error:
     (tmp_path / "closed").chmod(0o700)
     for folder in (tmp_path, *(parent for parent in tmp_path.parents if parent.name.startswith(("pytest-", "popen-")))):
         folder.chmod(folder.stat().st_mode | 0o055)
-    done = subprocess.run([sys.executable, "-c", script], env=os.environ | {"REPDISS_CACHE": str(tmp_path)}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"REPDISS_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
-    assert re.search(r"The cache .*closed/local cannot be opened \(Permission denied\). Give this user the right", said.pop())
-    assert len(said) == 3 and all("The disk that holds the cache cannot be written" in line and "/" not in line.split("What")[0] for line in said), (
-        done.stdout
+    assert re.search(
+        r"The cache .*closed/local cannot be opened \(Permission denied\). Give this user the right", said.pop()
     )
+    assert len(said) == 3 and all(
+        "The disk that holds the cache cannot be written" in line and "/" not in line.split("What")[0] for line in said
+    ), done.stdout
     tally("missing permissions", cases=5, wrong=0, tracebacks=0)

@@ -42,11 +42,22 @@ def entry_bytes(draw) -> bytes:
     if kind == "header":
         header = draw(JSON)
         if draw(some.booleans()):
-            header = {"__metadata__": draw(JSON | some.dictionaries(some.sampled_from(("meta", "sha256")), some.text(max_size=20))), "x": draw(JSON)}
+            header = {
+                "__metadata__": draw(
+                    JSON | some.dictionaries(some.sampled_from(("meta", "sha256")), some.text(max_size=20))
+                ),
+                "x": draw(JSON),
+            }
         text = json.dumps(header).encode("utf-8", "surrogatepass")
-        return draw(some.sampled_from((len(text), 0, 2**63, len(text) + 1))).to_bytes(8, "little") + text + draw(some.binary(max_size=64))
+        return (
+            draw(some.sampled_from((len(text), 0, 2**63, len(text) + 1))).to_bytes(8, "little")
+            + text
+            + draw(some.binary(max_size=64))
+        )
     data = bytearray(whole)
-    for at, value in draw(some.lists(some.tuples(some.integers(0, len(whole) - 1), some.integers(0, 255)), min_size=1, max_size=6)):
+    for at, value in draw(
+        some.lists(some.tuples(some.integers(0, len(whole) - 1), some.integers(0, 255)), min_size=1, max_size=6)
+    ):
         data[at] = value
     return bytes(data[: draw(some.integers(0, len(data)))] if draw(some.booleans()) else data)
 
@@ -63,14 +74,21 @@ def test_entries_of_any_bytes(data) -> None:
 
 @fuzzed("rows of the cache")
 @given(
-    mode=some.none() | some.integers(-9, 9) | some.text(max_size=3), filename=some.none() | TEXT, value=some.none() | entry_bytes() | JSON.map(str)
+    mode=some.none() | some.integers(-9, 9) | some.text(max_size=3),
+    filename=some.none() | TEXT,
+    value=some.none() | entry_bytes() | JSON.map(str),
 )
 def test_rows_of_any_content(own_cache, mode, filename, value) -> None:
     store = _store(own_cache)
     key = "a" * 64
-    with contextlib.closing(sqlite3.connect(own_cache / "local" / "results" / "cache.db", isolation_level=None)) as connection:
+    with contextlib.closing(
+        sqlite3.connect(own_cache / "local" / "results" / "cache.db", isolation_level=None)
+    ) as connection:
         connection.execute("PRAGMA synchronous = OFF")
-        texts = [part.encode("utf-8", "replace").decode() if isinstance(part, str) else part for part in (mode, filename, value)]
+        texts = [
+            part.encode("utf-8", "replace").decode() if isinstance(part, str) else part
+            for part in (mode, filename, value)
+        ]
         connection.execute("DELETE FROM Cache")
         connection.execute("INSERT INTO Cache (key, raw, mode, filename, value) VALUES (?, 1, ?, ?, ?)", (key, *texts))
     entry = store.get(key)
@@ -147,16 +165,22 @@ def folder_damage(draw) -> tuple[str, bytes, list[tuple[int, int]], int | None]:
     kind = draw(some.sampled_from(("sizes", "keys", "any JSON", "any bytes", "whole")))
     config = dict(CONFIGS[architecture])
     if kind == "sizes":
-        config |= draw(some.dictionaries(some.sampled_from(sorted(set(config) - {"model_type"})), SIZES, min_size=1, max_size=3))
+        config |= draw(
+            some.dictionaries(some.sampled_from(sorted(set(config) - {"model_type"})), SIZES, min_size=1, max_size=3)
+        )
     elif kind == "keys":
-        config |= draw(some.dictionaries(some.sampled_from(TRICKS) | some.text(max_size=8), JSON | SIZES, min_size=1, max_size=3))
+        config |= draw(
+            some.dictionaries(some.sampled_from(TRICKS) | some.text(max_size=8), JSON | SIZES, min_size=1, max_size=3)
+        )
     text = (
         draw(some.binary(max_size=60))
         if kind == "any bytes"
         else json.dumps(draw(JSON) if kind == "any JSON" else config).encode("utf-8", "surrogatepass")
     )
     changes = (
-        draw(some.lists(some.tuples(some.integers(0, 4000), some.integers(0, 255)), max_size=4)) if kind == "whole" or draw(some.booleans()) else []
+        draw(some.lists(some.tuples(some.integers(0, 4000), some.integers(0, 255)), max_size=4))
+        if kind == "whole" or draw(some.booleans())
+        else []
     )
     return architecture, text, changes, draw(some.none() | some.integers(0, 4000)) if changes else None
 
@@ -202,7 +226,9 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> dict[tuple[str, 
     for name, one in group.commands.items():
         if name == "bench":
             continue
-        found |= commands(one, (*path, name)) if isinstance(one, click.Group) else {(*path, name): one} if one.params else {}
+        found |= (
+            commands(one, (*path, name)) if isinstance(one, click.Group) else {(*path, name): one} if one.params else {}
+        )
     return found
 
 

@@ -36,8 +36,14 @@ SHAPE = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size"
 CONFIG = {"model_type": "gpt_neox", "rotary_pct": 0.5, "hidden_act": "gelu", "intermediate_size": 8} | dict(
     zip(SHAPE, (2, 8, 2, 20, 16), strict=True)
 )
-PINS = {"model:org/x@main": {"commit": COMMIT, "files": {"model.safetensors": 9}}, "config:org/x": CONFIG, "tokenizer:org/x": "b" * 64}
-SIZES = some.sampled_from([0, -1, 1, 3, 10**12, 2**64, 1.5, "8", None, True, [], {}, float("nan"), float("inf"), "9" * 5000])
+PINS = {
+    "model:org/x@main": {"commit": COMMIT, "files": {"model.safetensors": 9}},
+    "config:org/x": CONFIG,
+    "tokenizer:org/x": "b" * 64,
+}
+SIZES = some.sampled_from(
+    [0, -1, 1, 3, 10**12, 2**64, 1.5, "8", None, True, [], {}, float("nan"), float("inf"), "9" * 5000]
+)
 
 
 def whole() -> dict[str, tuple[dict[str, np.ndarray], dict]]:
@@ -48,19 +54,31 @@ def whole() -> dict[str, tuple[dict[str, np.ndarray], dict]]:
     token, _ = token_comparison((F, 1), (G, 1), CkaView(), data)
     depth, n, one = model_spec(a).n_layers, np.arange(1.0, 9.0), np.ones(2)
     shape = (data.sequences_per_batch, data.tokens_per_sequence)
-    hsic = {"cross": np.ones((2, 3, 3)), "self_f": np.ones((2, 3)), "self_g": np.ones((2, 3)), "n_tokens": np.array([9, 9])}
+    hsic = {
+        "cross": np.ones((2, 3, 3)),
+        "self_f": np.ones((2, 3)),
+        "self_g": np.ones((2, 3)),
+        "n_tokens": np.array([9, 9]),
+    }
     layers = {name: np.ones((2, depth)) for name in ("cross", "self_f", "self_g")} | {"n_tokens": np.array([9, 9])}
     losses = StitchResult(*stitch.layer_pair, n, n[:0], n, n, one, one, 3, 3)
     tokens = {"tokens": np.zeros(shape, np.int64), "cosine": np.ones(shape), "contribution": np.ones(shape)}
     found = (
         (cka_panel(F, G, CkaView(), data).comparison, hsic, {"notes": ["seen"]}),
         (cka_pairs(params, "in_distribution", (a, b))[min(a, b), max(a, b)], layers, {}),
-        (stitched_pairs(params, "lexical_overlap", (a, b))[a, b], {"correct": np.ones((depth + 1, 4)), "own_f": np.ones(4), "own_g": np.ones(4)}, {}),
+        (
+            stitched_pairs(params, "lexical_overlap", (a, b))[a, b],
+            {"correct": np.ones((depth + 1, 4)), "own_f": np.ones(4), "own_g": np.ones(4)},
+            {},
+        ),
         (stitch, *losses.to_arrays()),
         (token, tokens, {}),
     )
     made = {"threads": 1, "versions": {"torch": "2"}}
-    return {c.key: (arrays, {"provenance": made} | meta | {"comparison": c.to_dict(), "key": c.key, "stored_at": 1.0}) for c, arrays, meta in found}
+    return {
+        c.key: (arrays, {"provenance": made} | meta | {"comparison": c.to_dict(), "key": c.key, "stored_at": 1.0})
+        for c, arrays, meta in found
+    }
 
 
 WHOLE = whole()
@@ -79,11 +97,18 @@ def other_array(draw) -> np.ndarray:
 @some.composite
 def forged(draw) -> bytes:
     """A bundle in which a few things are other than they should be; mostly signed anew by one who knows how."""
-    arrays, metas = {key: dict(a) for key, (a, _) in WHOLE.items()}, {key: json.loads(json.dumps(m)) for key, (_, m) in WHOLE.items()}
+    arrays, metas = (
+        {key: dict(a) for key, (a, _) in WHOLE.items()},
+        {key: json.loads(json.dumps(m)) for key, (_, m) in WHOLE.items()},
+    )
     pins, stated, names = json.loads(json.dumps(PINS)), {"format": FORMAT}, {key: key for key in WHOLE}
     for _ in range(draw(some.integers(0, 3))):
         key = draw(some.sampled_from(sorted(WHOLE)))
-        what = draw(some.sampled_from(("array", "lost", "more", "meta", "comparison", "model", "name", "pin", "config", "format")))
+        what = draw(
+            some.sampled_from(
+                ("array", "lost", "more", "meta", "comparison", "model", "name", "pin", "config", "format")
+            )
+        )
         name = draw(some.sampled_from(sorted(WHOLE[key][0])))
         if what in ("array", "more"):
             arrays[key][name if what == "array" else draw(TEXT)] = draw(other_array())
@@ -92,7 +117,11 @@ def forged(draw) -> bytes:
         elif what == "meta":
             metas[key][draw(some.sampled_from(PLACES))] = draw(JSON | SIZES)
         elif what in ("comparison", "model") and isinstance(metas[key].get("comparison"), dict):
-            one = metas[key]["comparison"] if what == "comparison" else metas[key]["comparison"].get(draw(some.sampled_from(("f", "g", "data"))))
+            one = (
+                metas[key]["comparison"]
+                if what == "comparison"
+                else metas[key]["comparison"].get(draw(some.sampled_from(("f", "g", "data"))))
+            )
             if isinstance(one, dict):
                 one[draw(some.sampled_from(INNER if what == "comparison" else PARTS))] = draw(JSON | TEXT)
         elif what == "name":
@@ -103,7 +132,9 @@ def forged(draw) -> bytes:
             repo = draw(some.sampled_from(("org/x", "../..", "a")) | TEXT)
             pins[f"{kind}:{repo}@main"] = draw(JSON | some.just({"commit": COMMIT, "files": files}))
         elif what == "config":
-            pins["config:org/x"] = CONFIG | draw(some.dictionaries(some.sampled_from(sorted(CONFIG)), SIZES | JSON, max_size=3))
+            pins["config:org/x"] = CONFIG | draw(
+                some.dictionaries(some.sampled_from(sorted(CONFIG)), SIZES | JSON, max_size=3)
+            )
         else:
             stated["format"] = draw(TEXT)
     return _packed(draw, arrays, metas, pins, stated, names)
@@ -145,7 +176,9 @@ def any_bundle(draw) -> bytes:
     data = draw(forged())
     if kind == "damaged":
         changed = bytearray(data)
-        for at, value in draw(some.lists(some.tuples(some.integers(0, 10**6), some.integers(0, 255)), min_size=1, max_size=4)):
+        for at, value in draw(
+            some.lists(some.tuples(some.integers(0, 10**6), some.integers(0, 255)), min_size=1, max_size=4)
+        ):
             changed[at % len(changed)] = value
         data = bytes(changed[: draw(some.none() | some.integers(0, len(changed)))])
     return data
@@ -255,7 +288,10 @@ def test_what_a_page_could_not_read_is_refused_with_the_reason(place, key, array
     assert store.keys("imported") == []
 
 
-@pytest.mark.parametrize("change", [{"num_hidden_layers": 10**9}, {"num_attention_heads": 0}, {"vocab_size": -1}, {"hidden_size": float("inf")}])
+@pytest.mark.parametrize(
+    "change",
+    [{"num_hidden_layers": 10**9}, {"num_attention_heads": 0}, {"vocab_size": -1}, {"hidden_size": float("inf")}],
+)
 def test_a_configuration_that_would_stall_a_page_is_refused(place, change) -> None:
     store, path, _ = place
     path.write_bytes(signed(WHOLE, PINS | {"config:org/x": CONFIG | change}))
@@ -265,7 +301,13 @@ def test_a_configuration_that_would_stall_a_page_is_refused(place, change) -> No
 
 def signed(results, pins=PINS) -> bytes:
     """A bundle whose hashes are right, whatever it holds."""
-    return _packed(_Always(), *({k: v[i] for k, v in results.items()} for i in (0, 1)), pins, {"format": FORMAT}, {k: k for k in results})
+    return _packed(
+        _Always(),
+        *({k: v[i] for k, v in results.items()} for i in (0, 1)),
+        pins,
+        {"format": FORMAT},
+        {k: k for k in results},
+    )
 
 
 class _Always:

@@ -71,7 +71,9 @@ def encodable(text: str) -> str:
 @fuzzed("links (sets of 1 to 6 parameters)")
 @given(
     page=some.sampled_from(PAGES),
-    parameters=some.dictionaries(PARAMETERS | some.text(ENCODED, min_size=1, max_size=8), (TEXT | WORDS).map(encodable), min_size=1, max_size=6),
+    parameters=some.dictionaries(
+        PARAMETERS | some.text(ENCODED, min_size=1, max_size=8), (TEXT | WORDS).map(encodable), min_size=1, max_size=6
+    ),
 )
 def test_links_of_any_parameters(page, parameters, own_cache) -> None:
     test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
@@ -87,7 +89,15 @@ def test_links_of_any_parameters(page, parameters, own_cache) -> None:
 
 VALUES = NAMED_VALUES | TEXT
 QUERIES = some.dictionaries(PARAMETERS, VALUES.map(encodable), max_size=6).map(urlencode)
-LINKS = some.builds("{}{}?{}".format, some.sampled_from(("", "http://127.0.0.1:8501", "javascript:", "//[")), PAGES_OF_LINKS, QUERIES) | TEXT
+LINKS = (
+    some.builds(
+        "{}{}?{}".format,
+        some.sampled_from(("", "http://127.0.0.1:8501", "javascript:", "//[")),
+        PAGES_OF_LINKS,
+        QUERIES,
+    )
+    | TEXT
+)
 
 
 @fuzzed("pasted links")
@@ -106,11 +116,18 @@ def test_pasted_links_of_any_content(own_cache, one, other) -> None:
     assert not (own_cache / "local" / "jobs").exists()
 
 
-CHOICES = some.dictionaries(PARAMETERS, VALUES | LINKS | WORDS | some.builds("{}{}".format, some.sampled_from(("hub:", "path:")), TEXT), max_size=6)
+CHOICES = some.dictionaries(
+    PARAMETERS,
+    VALUES | LINKS | WORDS | some.builds("{}{}".format, some.sampled_from(("hub:", "path:")), TEXT),
+    max_size=6,
+)
 
 
 @fuzzed("choices in links")
-@given(some.sampled_from([page for page in PAGES if has_figures(page)]), CHOICES.map(lambda choices: {k: encodable(v) for k, v in choices.items()}))
+@given(
+    some.sampled_from([page for page in PAGES if has_figures(page)]),
+    CHOICES.map(lambda choices: {k: encodable(v) for k, v in choices.items()}),
+)
 def test_choices_of_any_content(own_cache, page, choices) -> None:
     """What a page makes of its address, up to the comparisons that it would compute; for a single figure the figure too."""
     began = time.process_time()
@@ -147,6 +164,8 @@ def test_own_tours_of_any_content(word) -> None:
     except UserError as error:
         assert str(error) == BAD_LINK
     else:
-        assert len(found) <= MOST_STOPS and all(stop.path in PAGES and len(stop.note) <= MOST_CHARACTERS for stop in found)
+        assert len(found) <= MOST_STOPS and all(
+            stop.path in PAGES and len(stop.note) <= MOST_CHARACTERS for stop in found
+        )
         assert unpacked(packed(found), dict.fromkeys(PAGES, "a page")) == found
     assert time.process_time() - began < LIMIT_S

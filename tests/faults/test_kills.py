@@ -43,7 +43,9 @@ def test_computations_killed_at_random_moments_end_as_if_undisturbed(forking, ne
             process.start()
             began = time.monotonic()
             if not killed(process, dice.uniform(0.02, life_s)):
-                if kept(store, request) and before == 0:  # from nothing to its end: moments lie within the life of one on this machine now
+                if (
+                    kept(store, request) and before == 0
+                ):  # from nothing to its end: moments lie within the life of one on this machine now
                     life_s = min(life_s, time.monotonic() - began)
                 break
             kills += 1
@@ -53,7 +55,14 @@ def test_computations_killed_at_random_moments_end_as_if_undisturbed(forking, ne
         assert store.problems == []
         assert_same_bytes(values(store, request), wanted)
         assert store.verify() == (len(wanted), [])
-    tally("kill -9 of a computation", kills=kills, runs=runs, lost=0, wrong=0, note=f"at random moments of the {life_s:.1f} s that it takes")
+    tally(
+        "kill -9 of a computation",
+        kills=kills,
+        runs=runs,
+        lost=0,
+        wrong=0,
+        note=f"at random moments of the {life_s:.1f} s that it takes",
+    )
 
 
 def ask(root: str, request: dict) -> None:

@@ -39,7 +39,12 @@ def asked(address: str, path: str, **headers: str) -> tuple[int, str]:
     return answer.status, "" if answer.status == 101 else answer.read(4000).decode(errors="replace")
 
 
-SOCKET = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13", "Sec_WebSocket_Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+SOCKET = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec_WebSocket_Version": "13",
+    "Sec_WebSocket_Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
 
 
 def test_the_server_listens_on_this_machine_alone_and_says_so() -> None:
@@ -56,13 +61,31 @@ def test_foreign_hosts_and_origins_are_refused(server) -> None:
     address, _ = server
     port = address.split(":")[1]
     assert asked(address, "/_stcore/health")[0] == 200
-    foreign_hosts = ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example", "0.0.0.0", "")
+    foreign_hosts = (
+        "evil.example",
+        f"evil.example:{port}",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "0.0.0.0",
+        "",
+    )
     for host in foreign_hosts:
         assert asked(address, "/_stcore/stream", Host=host, **SOCKET)[0] == 403, f"Host {host!r} got a WebSocket"
-        assert asked(address, "/_stcore/stream", Host=host, Origin=f"http://{host}", **SOCKET)[0] == 403, f"Host {host!r} got a WebSocket"
-    origins = ("http://evil.example", "https://evil.example", f"http://evil.example:{port}", "http://127.0.0.1.evil.example", "null", "file://")
+        assert asked(address, "/_stcore/stream", Host=host, Origin=f"http://{host}", **SOCKET)[0] == 403, (
+            f"Host {host!r} got a WebSocket"
+        )
+    origins = (
+        "http://evil.example",
+        "https://evil.example",
+        f"http://evil.example:{port}",
+        "http://127.0.0.1.evil.example",
+        "null",
+        "file://",
+    )
     for origin in origins:
-        assert asked(address, "/_stcore/stream", Host=address, Origin=origin, **SOCKET)[0] == 403, f"Origin {origin} got a WebSocket"
+        assert asked(address, "/_stcore/stream", Host=address, Origin=origin, **SOCKET)[0] == 403, (
+            f"Origin {origin} got a WebSocket"
+        )
     assert asked(address, "/_stcore/stream", Host=address, Origin=f"http://{address}", **SOCKET)[0] == 101
     # Without the WebSocket there are only the files of Streamlit's own front end, the same for everybody.
     for path in ("/", "/Runs", "/_stcore/health", "/_stcore/host-config"):
@@ -94,7 +117,9 @@ def test_names_and_links_are_shown_as_text(place, own_cache) -> None:
     test.run()
     result_store_clear()
     assert [error.message for error in test.exception] == []
-    shown = [element.value for kind in ("markdown", "caption", "error", "info", "warning") for element in test.get(kind)]
+    shown = [
+        element.value for kind in ("markdown", "caption", "error", "info", "warning") for element in test.get(kind)
+    ]
     planted = [text for text in shown if "planted" in text]
     assert planted, "the text that was planted is not shown at all"
     for text in planted:
@@ -148,4 +173,9 @@ def test_script_in_names_and_links_does_not_run(browser, server) -> None:
         assert told.count() == 0, (link, told.first.inner_text(), (root / "server.log").read_text()[-3000:])
     assert page.evaluate("[...document.scripts].every(s => !s.textContent.includes('planted'))")
     page.context.close()
-    tally("HTML and script in names, labels and links, in a browser", cases=len(links), ran=0, note=f"{F} and {G} shown beside them")
+    tally(
+        "HTML and script in names, labels and links, in a browser",
+        cases=len(links),
+        ran=0,
+        note=f"{F} and {G} shown beside them",
+    )

@@ -103,7 +103,10 @@ def population_request() -> Request:
     params = Params(population="constructed", items=64)
     models = models_of("constructed")[:3]
     token, _ = token_comparison((F, 1), (G, 3), CkaView(), data_id(preset("tiny"), "eval"))
-    pairs = (*cka_pairs(params, "in_distribution", models).values(), *stitched_pairs(params, "lexical_overlap", models).values())
+    pairs = (
+        *cka_pairs(params, "in_distribution", models).values(),
+        *stitched_pairs(params, "lexical_overlap", models).values(),
+    )
     return request_for((*pairs, token), 6)
 
 
@@ -150,7 +153,9 @@ def test_the_driver_killed_and_resumed(forking, new_root, longer, tmp_path) -> N
     process = started(forking, root, request.to_dict(), 2, str(notes))
     cluster = []
     first = request.comparisons[0].key
-    wait_for(lambda: first in stored(root, request) and len(stored(root, request)[first]["cross"]) >= 2 * BATCHES_PER_SHARD)
+    wait_for(
+        lambda: first in stored(root, request) and len(stored(root, request)[first]["cross"]) >= 2 * BATCHES_PER_SHARD
+    )
     cluster += psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
@@ -166,7 +171,12 @@ def test_the_driver_killed_and_resumed(forking, new_root, longer, tmp_path) -> N
     assert_same_bytes(stored(root, request), wanted)
     resumed = [line for line in notes.read_text().splitlines()[steps:] if "shard" in line]
     assert len(resumed) < 40 / BATCHES_PER_SHARD + 4, "the resumed run did all shards again"
-    tally("Ray: the driver killed and resumed", kills=1, differing_bytes=0, note=f"{len(kept[first]['cross'])} of 40 batches were kept")
+    tally(
+        "Ray: the driver killed and resumed",
+        kills=1,
+        differing_bytes=0,
+        note=f"{len(kept[first]['cross'])} of 40 batches were kept",
+    )
 
 
 def test_cancel_stops_and_keeps(new_root, monkeypatch) -> None:

@@ -27,7 +27,10 @@ TOKEN = "a-token-of-these-tests-alone-0123456789"
 @pytest.fixture(scope="module", autouse=True)
 def ray():
     """Ray; skips loudly where it is missing."""
-    return pytest.importorskip("ray", reason="RAY TESTS DID NOT RUN: Ray is not installed. `pip install -r requirements-cluster.txt` brings it.")
+    return pytest.importorskip(
+        "ray",
+        reason="RAY TESTS DID NOT RUN: Ray is not installed. `pip install -r requirements-cluster.txt` brings it.",
+    )
 
 
 def test_bad_settings_are_sentences(monkeypatch) -> None:
@@ -76,10 +79,15 @@ def test_an_address_where_nothing_answers_is_a_sentence_at_once() -> None:
         port = free.getsockname()[1]
     began = time.monotonic()
     for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
-        with pytest.raises(UserError, match=rf"No Ray cluster answers at {address} \(ConnectionRefusedError.*Start one with `ray start --head`"):
+        with pytest.raises(
+            UserError,
+            match=rf"No Ray cluster answers at {address} \(ConnectionRefusedError.*Start one with `ray start --head`",
+        ):
             connected(RaySetting(address=address))
     for address in ("here", "127.0.0.1:", ":6379", "127.0.0.1:٣"):
-        with pytest.raises(UserError, match=r"is no address of a Ray cluster\. Write auto, HOST:6379|No Ray cluster answers"):
+        with pytest.raises(
+            UserError, match=r"is no address of a Ray cluster\. Write auto, HOST:6379|No Ray cluster answers"
+        ):
             connected(RaySetting(address=address))
     assert time.monotonic() - began < 5
     tally("Ray: addresses where no cluster is", cases=6, tracebacks=0, slower_than_5_s=0)
@@ -88,10 +96,22 @@ def test_an_address_where_nothing_answers_is_a_sentence_at_once() -> None:
 def test_a_shard_with_a_gpu_that_torch_does_not_see_is_a_sentence(ray, new_root, monkeypatch) -> None:
     """The cluster says that it has one, so that Ray runs the shard; what runs on a real one is in tests/engine/test_shards.py."""
     monkeypatch.setenv("REPDISS_CACHE", new_root())
-    ray.init(address="local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
+    ray.init(
+        address="local",
+        num_cpus=1,
+        num_gpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        _node_ip_address="127.0.0.1",
+    )
     try:
-        with pytest.raises(UserError, match=r"Ray sets GPUs aside for each shard, but torch sees none on the machine of this one\. Install torch"):
-            RayEngine(ResultStore.open(), RaySetting(gpus=1)).run(small_request(stitches=0), lambda fraction, message: None)
+        with pytest.raises(
+            UserError,
+            match=r"Ray sets GPUs aside for each shard, but torch sees none on the machine of this one\. Install torch",
+        ):
+            RayEngine(ResultStore.open(), RaySetting(gpus=1)).run(
+                small_request(stitches=0), lambda fraction, message: None
+            )
     finally:
         ray.shutdown()
 
@@ -103,13 +123,34 @@ def cluster(monkeypatch):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder = tempfile.mkdtemp(prefix="r", dir="/tmp")  # its sockets' names are short
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--num-gpus=0"]
-    command += ["--node-ip-address=127.0.0.1", "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder}"]
+    command = [
+        sys.executable,
+        "-m",
+        "ray.scripts.scripts",
+        "start",
+        "--head",
+        "--block",
+        f"--port={port}",
+        "--num-cpus=2",
+        "--num-gpus=0",
+    ]
+    command += [
+        "--node-ip-address=127.0.0.1",
+        "--include-dashboard=false",
+        "--disable-usage-stats",
+        f"--temp-dir={folder}",
+    ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REPDISS_")}
-    for name, value in {"RAY_AUTH_TOKEN": TOKEN, "REPDISS_ENGINE": "ray", "REPDISS_RAY_ADDRESS": f"127.0.0.1:{port}"}.items():
+    for name, value in {
+        "RAY_AUTH_TOKEN": TOKEN,
+        "REPDISS_ENGINE": "ray",
+        "REPDISS_RAY_ADDRESS": f"127.0.0.1:{port}",
+    }.items():
         monkeypatch.setenv(name, value)
     with open(f"{folder}/log", "wb") as log:
-        head = subprocess.Popen(command, env=environment | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}, stdout=log, stderr=log)
+        head = subprocess.Popen(
+            command, env=environment | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}, stdout=log, stderr=log
+        )
     end = time.monotonic() + 60
     while "Ray runtime started" not in (said := Path(folder, "log").read_text()):
         assert time.monotonic() < end and head.poll() is None, said

@@ -22,7 +22,9 @@ def test_eight_processes_that_ask_for_one_key_compute_it_once(forking, new_root,
     request, rounds = small_request(stitches=0), cases(1, 10)
     for number in range(rounds):
         root, log = new_root(), tmp_path / f"log-{number}"
-        askers = [forking.Process(target=compute_counted, args=(root, request.to_dict(), str(log))) for _ in range(ASKERS)]
+        askers = [
+            forking.Process(target=compute_counted, args=(root, request.to_dict(), str(log))) for _ in range(ASKERS)
+        ]
         for asker in askers:
             asker.start()
         for asker in askers:
@@ -49,14 +51,22 @@ def test_caches_of_two_machines_copied_over_each_other(forking, new_root, undist
         process.join()
         store = ResultStore(root / "local", root / "none")
         store.put(
-            "f" * 64, {"x": values(store, half)[half.comparisons[-1].key]["self_f" if "self_f" in wanted[half.comparisons[-1].key] else "loss"]}, {}
+            "f" * 64,
+            {
+                "x": values(store, half)[half.comparisons[-1].key][
+                    "self_f" if "self_f" in wanted[half.comparisons[-1].key] else "loss"
+                ]
+            },
+            {},
         )
         open_stores.append(store)  # left open, so that the write-ahead log is copied too
     ours, theirs = roots if newer == "theirs" else reversed(roots)
     target = Path(new_root())
     for source in (ours, theirs):
         shutil.copytree(source / "local" / "results", target / "local" / "results", dirs_exist_ok=True)
-    (target / "local" / "results" / "cache.db-wal").write_bytes((ours / "local" / "results" / "cache.db-wal").read_bytes())
+    (target / "local" / "results" / "cache.db-wal").write_bytes(
+        (ours / "local" / "results" / "cache.db-wal").read_bytes()
+    )
     store = ResultStore(target / "local", target / "none")
     found = values(store, request)
     assert_same_bytes(found, {key: wanted[key] for key in found})
@@ -96,7 +106,9 @@ def test_a_clock_set_back_does_not_declare_a_live_worker_dead(forking) -> None:
 def test_a_clock_set_back_does_not_keep_a_dead_job_queued() -> None:
     job_id = job_with_worker(psutil.Process(), time.time() + 3600, 0.0, state="queued")
     assert jobs.status(job_id).state == "interrupted"
-    tally("clock set back or forward", cases=5, wrong=0, note="a live worker stays alive, a dead one is known to be dead")
+    tally(
+        "clock set back or forward", cases=5, wrong=0, note="a live worker stays alive, a dead one is known to be dead"
+    )
 
 
 def test_results_written_with_the_clock_set_back_replace_older_ones(tmp_path, monkeypatch) -> None:

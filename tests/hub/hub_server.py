@@ -100,7 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _repository(self, kind: str, name: str, files: bool = False) -> bool:
         if files and name in self.hub.gated:
-            self._json(401, {"error": "gated"}, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"})
+            self._json(
+                401, {"error": "gated"}, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"}
+            )
         elif (kind, name) not in self.hub.repositories:
             self._json(401, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
         else:
@@ -121,11 +123,26 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(404, {"error": "Revision Not Found"}, {"X-Error-Code": "RevisionNotFound"})
             return
         siblings = [{"rfilename": path, "size": len(data)} for path, data in sorted(files.items())]
-        self._json(200, {"id": name, "sha": commit_of(files), "siblings": siblings, "private": False, "downloads": 0, "likes": 0, "tags": []})
+        self._json(
+            200,
+            {
+                "id": name,
+                "sha": commit_of(files),
+                "siblings": siblings,
+                "private": False,
+                "downloads": 0,
+                "likes": 0,
+                "tags": [],
+            },
+        )
 
     def _resolve(self, path: str) -> None:
         repository, _, rest = path.lstrip("/").partition("/resolve/")
-        kind, name = ("dataset", repository.removeprefix("datasets/")) if repository.startswith("datasets/") else ("model", repository)
+        kind, name = (
+            ("dataset", repository.removeprefix("datasets/"))
+            if repository.startswith("datasets/")
+            else ("model", repository)
+        )
         revision, _, file = rest.partition("/")
         while revision.startswith("refs") and revision.count("/") < 2:  # refs/convert/parquet
             more, _, file = file.partition("/")
@@ -136,7 +153,9 @@ class _Handler(BaseHTTPRequestHandler):
         if files is None:
             self._json(404, {"error": "Revision Not Found"}, {"X-Error-Code": "RevisionNotFound"})
         elif file not in files:
-            self._json(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit_of(files)})
+            self._json(
+                404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit_of(files)}
+            )
         else:
             self._send_file(file, files[file], commit_of(files))
 

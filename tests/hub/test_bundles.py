@@ -38,7 +38,11 @@ def test_a_figure_that_was_computed_elsewhere_is_drawn_here(bundle, tmp_path, ca
     assert main(["figure", "fig4", "--out", str(drawn), *OPTIONS]) == 0, capsys.readouterr()
     assert [len(panel["values"]) for panel in json.loads(drawn.read_text())["panels"]] == [3, 3, 3]
     store = ResultStore.open()
-    assert len(store.keys("imported")) == 3 and store.keys("local") == [] and store.get(store.keys("imported")[0]).origin == "imported"
+    assert (
+        len(store.keys("imported")) == 3
+        and store.keys("local") == []
+        and store.get(store.keys("imported")[0]).origin == "imported"
+    )
     assert main(["cache", "verify"]) == 0
 
 
@@ -79,14 +83,23 @@ def rename(arrays, index, old, new):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda a, i, p, m: a.update({f"{first(i)}/cross": a[f"{first(i)}/cross"] + 1}), "does not have the hash that is stated; nothing was kept"),
+        (
+            lambda a, i, p, m: a.update({f"{first(i)}/cross": a[f"{first(i)}/cross"] + 1}),
+            "does not have the hash that is stated; nothing was kept",
+        ),
         (lambda a, i, p, m: i[first(i)]["meta"].update(notes=["forged"]), "does not have the hash that is stated"),
         (lambda a, i, p, m: i[first(i)].update(sha256="0" * 64), "does not have the hash that is stated"),
         (lambda a, i, p, m: rename(a, i, first(i), "../" * 10 + "etc/passwd"), "whose name is not one of ours"),
         (lambda a, i, p, m: rename(a, i, first(i), "f" * 64), "passes for another comparison than it holds"),
         (lambda a, i, p, m: a.update(stowaway=np.zeros(2)), "holds arrays that belong to no result"),
-        (lambda a, i, p, m: p.update({"model:org/x@main": {"commit": "a" * 40, "files": {"../../.bashrc": 1}}}), "in a form that is not ours"),
-        (lambda a, i, p, m: p.update({"model:org/x@main": {"commit": "main", "files": {}}}), "in a form that is not ours"),
+        (
+            lambda a, i, p, m: p.update({"model:org/x@main": {"commit": "a" * 40, "files": {"../../.bashrc": 1}}}),
+            "in a form that is not ours",
+        ),
+        (
+            lambda a, i, p, m: p.update({"model:org/x@main": {"commit": "main", "files": {}}}),
+            "in a form that is not ours",
+        ),
         (lambda a, i, p, m: p.update({"separator:org/x": "x" * 200}), "in a form that is not ours"),
         (lambda a, i, p, m: p.update({"something": 1}), "in a form that is not ours"),
         (lambda a, i, p, m: m.update(format="other"), "is not a bundle of RepDiss"),

@@ -53,7 +53,9 @@ def test_labels_come_out_in_our_order(paper, named, order):
     mask, tokens = torch.from_numpy(batch.mask.astype(np.int64)), torch.from_numpy(batch.tokens)
     types = torch.from_numpy((np.cumsum(batch.tokens == 3, axis=1) - (batch.tokens == 3) > 0).astype(np.int64))
     with torch.no_grad():
-        theirs = whole_network(tiny.bert(8, id2label=named))(input_ids=tokens, attention_mask=mask, token_type_ids=types).logits
+        theirs = whole_network(tiny.bert(8, id2label=named))(
+            input_ids=tokens, attention_mask=mask, token_type_ids=types
+        ).logits
         ours = model.head(model.blocks(model.embed(batch), 0, 12, batch), batch)
     assert model.labels == ("entailment", "neutral", "contradiction")
     torch.testing.assert_close(ours, theirs[:, list(order)], atol=1e-5, rtol=1e-4)
@@ -72,7 +74,9 @@ def test_pairs_are_encoded_as_bert_reads_them(paper):
 
 
 def test_hans_sets_hold_overlap_pairs_of_one_answer(paper):
-    apart, entailed = (open_stream("mnli-hans", name, 10, 512) for name in ("lexical_overlap", "lexical_overlap_entailed"))
+    apart, entailed = (
+        open_stream("mnli-hans", name, 10, 512) for name in ("lexical_overlap", "lexical_overlap_entailed")
+    )
     assert set(apart.batch(0).labels) == {1} and set(entailed.batch(0).labels) == {0}
     assert (apart.n_items, entailed.n_items) == (120, 60)  # of 240: those with another heuristic are left out
 
@@ -97,12 +101,16 @@ def test_the_group_is_the_papers_and_its_keys_are_known_once_pinned(paper):
 def test_figures_2_and_7_at_the_papers_names(paper, tmp_path, capsys, monkeypatch):
     from repdiss_core.models import paper_models
 
-    four = {name: value for name, value in paper_models.feather_accuracies("overlap").items() if int(name[-2:]) in GROUP}
+    four = {
+        name: value for name, value in paper_models.feather_accuracies("overlap").items() if int(name[-2:]) in GROUP
+    }
     monkeypatch.setattr(study, "PAPER_K", 2)
     monkeypatch.setattr(paper_models, "feather_accuracies", lambda column: four)
     assert main(["run", "fig2", "fig7", "--models", "paper", "--preset", "tiny"]) == 0, capsys.readouterr()
     out = tmp_path / "fig2.json"
-    assert main(["figure", "fig2", "--models", "paper", "--preset", "tiny", "--out", str(out)]) == 0, capsys.readouterr()
+    assert main(["figure", "fig2", "--models", "paper", "--preset", "tiny", "--out", str(out)]) == 0, (
+        capsys.readouterr()
+    )
     form = json.loads(out.read_text())
     assert "2 + 2 of the 100 BERTs" in form["captions"][0] and "tiny BERTs" not in json.dumps(form["captions"])
 
@@ -111,11 +119,19 @@ def test_figures_2_and_7_at_the_papers_names(paper, tmp_path, capsys, monkeypatc
     ("change", "sentence"),
     [
         (
-            lambda hub: hub.add("connectivity/feather_berts_8", {**tiny.bert(8), "config.json": b'{"model_type": "roberta"}'}),
+            lambda hub: hub.add(
+                "connectivity/feather_berts_8", {**tiny.bert(8), "config.json": b'{"model_type": "roberta"}'}
+            ),
             "feather-bert-08 is a roberta model",
         ),
-        (lambda hub: hub.add("connectivity/feather_berts_8", tiny.bert(8, id2label=("a", "b"))), "not those of a BERT classifier of three labels"),
-        (lambda hub: hub.add("connectivity/feather_berts_8", tiny.bert(8, n_layers=3)), "has 3 layers, its facts say 12"),
+        (
+            lambda hub: hub.add("connectivity/feather_berts_8", tiny.bert(8, id2label=("a", "b"))),
+            "not those of a BERT classifier of three labels",
+        ),
+        (
+            lambda hub: hub.add("connectivity/feather_berts_8", tiny.bert(8, n_layers=3)),
+            "has 3 layers, its facts say 12",
+        ),
     ],
 )
 def test_checkpoints_that_are_no_classifier_of_the_paper(paper, change, sentence):
@@ -128,7 +144,10 @@ def test_checkpoints_that_are_no_classifier_of_the_paper(paper, change, sentence
     ("files", "sentence"),
     [
         ({"readme": b""}, r"nyu-mll/glue has no parquet file of mnli/validation_matched; it has readme"),
-        ({"mnli/validation_matched-0.parquet": tiny.parquet({"premise": ["a"]})}, r"nyu-mll/glue .* has no column hypothesis, label; it has premise"),
+        (
+            {"mnli/validation_matched-0.parquet": tiny.parquet({"premise": ["a"]})},
+            r"nyu-mll/glue .* has no column hypothesis, label; it has premise",
+        ),
     ],
 )
 def test_sets_that_are_not_as_they_were(paper, files, sentence):

@@ -26,10 +26,14 @@ def test_stitches_and_maps_at_the_papers_names(whole, tmp_path, capsys, monkeypa
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     for figure in ("fig1", "fig3"):
         out = tmp_path / f"{figure}.json"
-        assert main(["figure", figure, "--models", "paper", "--preset", "tiny", "--out", str(out)]) == 0, capsys.readouterr()
+        assert main(["figure", figure, "--models", "paper", "--preset", "tiny", "--out", str(out)]) == 0, (
+            capsys.readouterr()
+        )
     assert len(whole.log) == n_requests
     form = json.loads((tmp_path / "fig3.json").read_text())
-    assert [len(panel["values"]) for panel in form["panels"]] == [16, 24, 32, 32] and "pythia-6.9b-deduped" in form["captions"][0]
+    assert [len(panel["values"]) for panel in form["panels"]] == [16, 24, 32, 32] and "pythia-6.9b-deduped" in form[
+        "captions"
+    ][0]
     assert "small models trained by us" not in form["captions"][0]
 
 
@@ -78,14 +82,18 @@ def test_two_models_are_compared_on_a_text_of_the_users_own(whole, tmp_path, cap
     book.write_text("\n\n".join(tiny.text(i, 80) for i in range(20)), encoding="utf-8")
     sizes = ["--tokens-per-sequence", "64", "--tokens-per-batch", "64", "--batches", "2"]
     for data in ("pile-10k", "hub:org/essays:body", f"path:{book}"):
-        assert main(["compare", "pythia-70m-deduped", "pythia-160m-deduped", "--data", data, *sizes]) == 0, capsys.readouterr()
+        assert main(["compare", "pythia-70m-deduped", "pythia-160m-deduped", "--data", data, *sizes]) == 0, (
+            capsys.readouterr()
+        )
         form = json.loads(capsys.readouterr().out)
         assert (len(form["values"]), len(form["values"][0])) == (6, 12) and data in json.dumps(form)
     assert main(["compare", "pythia-70m-deduped", "gelu-3l", "--data", "pile-10k", *sizes]) == 2
     assert "have different tokenizers" in capsys.readouterr().err
     assert main(["compare", "pythia-70m-deduped", "pythia-160m-deduped"]) == 2
     assert "docstrings holds tokens of the bundled tokenizer" in capsys.readouterr().err
-    assert main(["compare", "pythia-70m-deduped", "pythia-160m-deduped", "--data", "pile-10k", *sizes[:-1], "9999"]) == 2
+    assert (
+        main(["compare", "pythia-70m-deduped", "pythia-160m-deduped", "--data", "pile-10k", *sizes[:-1], "9999"]) == 2
+    )
     assert re.search(r"holds \d+ batches of 64 tokens; 9999 were asked for", capsys.readouterr().err)
 
 
@@ -95,7 +103,9 @@ def test_bench_scale_loads_what_is_published_unless_told_otherwise(whole, tmp_pa
     from repdiss_core.scripts.bench import scale
 
     known = model_spec("pythia-70m-deduped")
-    monkeypatch.setattr(scale, "_spec", lambda name: dataclasses.replace(known, d_model=tiny.D, n_heads=tiny.HEADS, vocab_size=320))
+    monkeypatch.setattr(
+        scale, "_spec", lambda name: dataclasses.replace(known, d_model=tiny.D, n_heads=tiny.HEADS, vocab_size=320)
+    )
     monkeypatch.setattr(scale, "VOCABULARY", 300)
     monkeypatch.setattr("repdiss_core.engine.device.matmul_rate", lambda device, dtype, size: 5e12)
     command = ["bench", "scale", "--models", "pythia-70m", "--batches", "1", "--device", "cpu"]
@@ -106,4 +116,7 @@ def test_bench_scale_loads_what_is_published_unless_told_otherwise(whole, tmp_pa
     with pytest.raises(SystemExit, match=r"^0$"):
         main([*command, "--json", str(out)])
     assert "weights: as published" in capsys.readouterr().out and json.loads(out.read_text())["random_init"] is False
-    assert any(re.fullmatch(r"/EleutherAI/pythia-70m-deduped/resolve/\w+/model\.safetensors", path) for path in whole.downloads())
+    assert any(
+        re.fullmatch(r"/EleutherAI/pythia-70m-deduped/resolve/\w+/model\.safetensors", path)
+        for path in whole.downloads()
+    )

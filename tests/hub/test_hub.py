@@ -49,7 +49,9 @@ def test_without_a_network_a_sentence_comes_within_five_seconds(hub, monkeypatch
     fetch(Repo("org/there"), ["a"])
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     begun = time.monotonic()
-    with pytest.raises(UserError, match=r"org/other is not on this machine and the hub .* does not answer.*fetched before: org/there\."):
+    with pytest.raises(
+        UserError, match=r"org/other is not on this machine and the hub .* does not answer.*fetched before: org/there\."
+    ):
         fetch(Repo("org/other"), ["a"])
     assert time.monotonic() - begun < 5
 
@@ -83,7 +85,9 @@ def test_refusals_are_told_in_a_sentence(hub, repo, sentence):
 def test_a_hub_that_is_out_of_order_is_told_with_its_answer(hub, status):
     hub.add("org/model", {"a": b"abc"})
     hub.failing = status
-    with pytest.raises(UserError, match=rf"The hub broke off while org/model was fetched \(it answered {status}\)\. .*try again"):
+    with pytest.raises(
+        UserError, match=rf"The hub broke off while org/model was fetched \(it answered {status}\)\. .*try again"
+    ):
         fetch(Repo("org/model"), ["a"])
     hub.failing = 0
     assert (fetch(Repo("org/model"), ["a"]) / "a").read_bytes() == b"abc"
@@ -156,7 +160,9 @@ def test_a_cancelled_download_goes_on_where_it_ended(hub):
 def test_wrong_bytes_are_thrown_away(hub):
     hub.add("org/model", {"weights.bin": BIG})
     hub.wrong_bytes.add("weights.bin")
-    with pytest.raises(UserError, match=r"What arrived of org/model: weights.bin is not what the hub announced .* thrown away"):
+    with pytest.raises(
+        UserError, match=r"What arrived of org/model: weights.bin is not what the hub announced .* thrown away"
+    ):
         fetch(Repo("org/model"), ["weights.bin"])
     hub.wrong_bytes.clear()
     assert (fetch(Repo("org/model"), ["weights.bin"]) / "weights.bin").read_bytes() == BIG
@@ -172,6 +178,8 @@ def test_no_room(hub, monkeypatch):
         fetch(Repo("org/model"), ["weights.bin"])
     monkeypatch.delenv("REPDISS_DOWNLOADS_GB")
     monkeypatch.setattr("repdiss_core.hub.download.RESERVE_BYTES", 2**60)
-    with pytest.raises(UserError, match=r"org/model needs 0\.00 GiB and .* has 0\.00 GiB free\. Make room, or set HF_HOME"):
+    with pytest.raises(
+        UserError, match=r"org/model needs 0\.00 GiB and .* has 0\.00 GiB free\. Make room, or set HF_HOME"
+    ):
         fetch(Repo("org/model"), ["weights.bin"])
     assert not hub.downloads()

@@ -78,7 +78,11 @@ def test_table_1_is_read_anew_from_a_model_that_was_loaded(hub):
     config = json.loads(hub.files("model", "EleutherAI/pythia-70m-deduped", "main")["config.json"])
     row, *others = pythia_rows()
     assert row.source == "config.json of pythia-70m-deduped" and {other.source for other in others} == {PUBLISHED}
-    assert (row.d_model, row.n_heads, row.n_layers) == (config["hidden_size"], config["num_attention_heads"], model.n_layers)
+    assert (row.d_model, row.n_heads, row.n_layers) == (
+        config["hidden_size"],
+        config["num_attention_heads"],
+        model.n_layers,
+    )
     assert row.d_head == row.d_model // row.n_heads and row.d_model != 512
     (client.snapshot(Repo("EleutherAI/pythia-70m-deduped")) / "config.json").write_text("{", "utf-8")
     row = pythia_rows()[0]
@@ -123,7 +127,9 @@ def test_removing_each_tokens_mean_is_centring_what_writes(hub):
     files = hub.files("model", "EleutherAI/pythia-70m-deduped", "main")
     tensors = {k: v.float() for k, v in load(files["model.safetensors"]).items()}
     for key in tensors:
-        if key.endswith(("attention.dense.weight", "dense_4h_to_h.weight", "attention.dense.bias", "dense_4h_to_h.bias")):
+        if key.endswith(
+            ("attention.dense.weight", "dense_4h_to_h.weight", "attention.dense.bias", "dense_4h_to_h.bias")
+        ):
             tensors[key] = tensors[key] - tensors[key].mean(0, keepdim=True)
         if key.endswith("embed_in.weight"):
             tensors[key] = tensors[key] - tensors[key].mean(1, keepdim=True)
@@ -134,7 +140,11 @@ def test_removing_each_tokens_mean_is_centring_what_writes(hub):
 
 def test_a_step_of_the_training_is_another_model(hub):
     tiny.fill_models(hub, ("70m",), ())
-    hub.add("EleutherAI/pythia-70m-deduped", {**tiny.neox(6, 9), "tokenizer.json": tiny.byte_tokenizer()}, revision="step1000")
+    hub.add(
+        "EleutherAI/pythia-70m-deduped",
+        {**tiny.neox(6, 9), "tokenizer.json": tiny.byte_tokenizer()},
+        revision="step1000",
+    )
     prepare_models(["pythia-70m-deduped", "pythia-70m-deduped@step1000"])
     last, step = model_spec("pythia-70m-deduped"), model_spec("pythia-70m-deduped@step1000")
     assert len({last.weights, step.weights}) == 2 and (step.state, step.tokens_seen) == ("intermediate", 2_097_152_000)
@@ -150,7 +160,9 @@ def test_a_models_identity_is_its_commit_and_the_same_for_page_and_worker(hub):
     assert model_spec("pythia-70m-deduped").weights == "unpinned:main"
     prepare_models(["pythia-70m-deduped"])
     pinned = model_spec("pythia-70m-deduped").weights
-    hub.add("EleutherAI/pythia-70m-deduped", {**tiny.neox(6, 77), "tokenizer.json": tiny.byte_tokenizer()})  # the branch moves on
+    hub.add(
+        "EleutherAI/pythia-70m-deduped", {**tiny.neox(6, 77), "tokenizer.json": tiny.byte_tokenizer()}
+    )  # the branch moves on
     load_model("pythia-70m-deduped")
     assert model_spec("pythia-70m-deduped").weights == pinned and len(pinned) == 40
     assert model_spec(f"pythia-70m-deduped@{pinned}").weights == pinned
@@ -159,7 +171,10 @@ def test_a_models_identity_is_its_commit_and_the_same_for_page_and_worker(hub):
 def test_any_model_of_the_hub_and_of_a_folder(hub, tmp_path):
     files = {**tiny.neox(5, 4), "tokenizer.json": tiny.byte_tokenizer()}
     hub.add("someone/own-model", files)
-    with pytest.raises(UserError, match=r"Nothing is known of hub:someone/own-model yet: run `python -m repdiss_core fetch hub:someone/own-model`"):
+    with pytest.raises(
+        UserError,
+        match=r"Nothing is known of hub:someone/own-model yet: run `python -m repdiss_core fetch hub:someone/own-model`",
+    ):
         model_spec("hub:someone/own-model")
     prepare_models(["hub:someone/own-model"])
     spec = model_spec("hub:someone/own-model")
@@ -187,12 +202,18 @@ def edited(change) -> dict[str, bytes]:
             lambda: edited(lambda t: t.pop("gpt_neox.layers.3.mlp.dense_h_to_4h.bias")),
             r"weights of pythia-70m-deduped lack: gpt_neox\.layers\.3\.mlp.* nothing was filled in",
         ),
-        (lambda: edited(lambda t: t.update(extra=torch.ones(2))), r"weights of pythia-70m-deduped have what the network has not: extra"),
+        (
+            lambda: edited(lambda t: t.update(extra=torch.ones(2))),
+            r"weights of pythia-70m-deduped have what the network has not: extra",
+        ),
         (
             lambda: {**tiny.neox(5, 3), "tokenizer.json": tiny.byte_tokenizer()},
             r"has 5 layers, its facts say 6: EleutherAI/pythia-70m-deduped holds another model",
         ),
-        (lambda: {**edited(lambda t: None), "model.safetensors": b"broken"}, r"pythia-70m-deduped in .* cannot be read \(model\.safetensors"),
+        (
+            lambda: {**edited(lambda t: None), "model.safetensors": b"broken"},
+            r"pythia-70m-deduped in .* cannot be read \(model\.safetensors",
+        ),
         (
             lambda: {"config.json": b'{"model_type": "llama"}', "model.safetensors": b"x", "tokenizer.json": b"{}"},
             "is a llama model; this loader reads GPT-NeoX",
@@ -219,8 +240,14 @@ def test_a_pickle_that_runs_code_is_never_opened(hub):
             return (print, ("boom",))
 
     files = {k: v for k, v in tiny.neox(6, 3).items() if k == "config.json"}
-    hub.add("EleutherAI/pythia-70m-deduped", {**files, "pytorch_model.bin": pickle.dumps(Bomb()), "tokenizer.json": tiny.byte_tokenizer()})
-    with pytest.raises(UserError, match=r"weights of pythia-70m-deduped \(pytorch_model\.bin\) hold more than tensors, which RepDiss never opens"):
+    hub.add(
+        "EleutherAI/pythia-70m-deduped",
+        {**files, "pytorch_model.bin": pickle.dumps(Bomb()), "tokenizer.json": tiny.byte_tokenizer()},
+    )
+    with pytest.raises(
+        UserError,
+        match=r"weights of pythia-70m-deduped \(pytorch_model\.bin\) hold more than tensors, which RepDiss never opens",
+    ):
         load_model("pythia-70m-deduped")
 
 
@@ -228,7 +255,10 @@ def test_a_pickle_that_runs_code_is_never_opened(hub):
     ("change", "sentence"),
     [
         (lambda t, c: t.pop("blocks.1.mlp.b_in"), r"weights of gelu-3l are not those of its configuration"),
-        (lambda t, c: t.update({"blocks.0.strange": torch.ones(1)}), r"weights of gelu-3l are not those of its configuration"),
+        (
+            lambda t, c: t.update({"blocks.0.strange": torch.ones(1)}),
+            r"weights of gelu-3l are not those of its configuration",
+        ),
         (lambda t, c: c.pop("n_heads"), r"configuration of gelu-3l lacks n_heads"),
         (lambda t, c: c.update(attn_only=True), r"gelu-3l has attention alone"),
     ],
@@ -239,7 +269,10 @@ def test_gelu_checkpoints_that_are_not_right(hub, change, sentence):
     config = json.loads(files["config.json"])
     tensors = tiny.nanda_tensors("gelu", 3, config["d_vocab"], seed=1)
     change(tensors, config)
-    hub.add("NeelNanda/GELU_3L512W_C4_Code", {"config.json": json.dumps(config).encode(), "model_final.pth": tiny.torch_bytes(tensors)})
+    hub.add(
+        "NeelNanda/GELU_3L512W_C4_Code",
+        {"config.json": json.dumps(config).encode(), "model_final.pth": tiny.torch_bytes(tensors)},
+    )
     with pytest.raises(UserError, match=sentence):
         load_model("gelu-3l")
 
@@ -281,8 +314,24 @@ def test_published_accuracies_give_the_papers_groups():
     """The ten best and the ten worst by accuracy on non-entailed lexical-overlap pairs, best and worst first."""
     accuracy = paper_models.feather_accuracies("overlap")
     ranked = [int(name[-2:]) for name in sorted(accuracy, key=lambda n: -accuracy[n])]
-    assert ranked[:10] == [99, 8, 37, 6, 95, 10, 39, 31, 67, 98] and ranked[:-11:-1] == [44, 73, 89, 48, 26, 70, 42, 15, 63, 25]
-    assert 0.83 < min(paper_models.feather_accuracies("mnli").values()) < max(paper_models.feather_accuracies("mnli").values()) < 0.86
+    assert ranked[:10] == [99, 8, 37, 6, 95, 10, 39, 31, 67, 98] and ranked[:-11:-1] == [
+        44,
+        73,
+        89,
+        48,
+        26,
+        70,
+        42,
+        15,
+        63,
+        25,
+    ]
+    assert (
+        0.83
+        < min(paper_models.feather_accuracies("mnli").values())
+        < max(paper_models.feather_accuracies("mnli").values())
+        < 0.86
+    )
 
 
 @pytest.mark.parametrize("scale", ["70m", "160m", "410m", "1b"])

@@ -47,7 +47,13 @@ def test_each_page_offers_the_papers_models_and_says_what_they_take(page, query)
 
 def test_facts_and_status_are_told_before_anything_is_fetched():
     told = words(opened(COMPARE, f="pythia-70m-deduped", g="pythia-6.9b-deduped"))
-    for fact in ("| layers | 6 | 32 |", "| d_model | 512 | 4096 |", "to download: about 166 MB", "to download: about 13.8 GB", "281.7 MB | 27.4 GB"):
+    for fact in (
+        "| layers | 6 | 32 |",
+        "| d_model | 512 | 4096 |",
+        "to download: about 166 MB",
+        "to download: about 13.8 GB",
+        "281.7 MB | 27.4 GB",
+    ):
         assert fact.replace("281.7 MB", "282 MB") in told
 
 
@@ -77,7 +83,9 @@ def test_without_a_network_the_click_is_answered_with_a_sentence(hub, monkeypatc
     assert "is not on this machine and the hub" in words(test) and jobs.list_jobs() == []
 
 
-@pytest.mark.parametrize("files", [lambda: {**tiny.neox(5, 4), "tokenizer.json": tiny.byte_tokenizer()}, lambda: tiny.decoder("llama", 5, 1)])
+@pytest.mark.parametrize(
+    "files", [lambda: {**tiny.neox(5, 4), "tokenizer.json": tiny.byte_tokenizer()}, lambda: tiny.decoder("llama", 5, 1)]
+)
 def test_a_typed_model_is_asked_for_on_a_click_and_then_compared(hub, files):
     tiny.fill_models(hub, ("70m",), ())
     hub.add("someone/own", files())

@@ -33,7 +33,9 @@ def test_a_set_holds_every_second_document_with_separators_between(texts, monkey
     stream = open_stream(bound(name, PYTHIA), "eval", 1, 64)
     cut = encoder(texts, PYTHIA)
     documents = [tiny.text(100 + i, 60 + 10 * (i % 30)) for i in range(60)]
-    expected = [token for document in documents[1::2] for token in [*cut.encode(document).ids, cut.token_to_id("<|endoftext|>")]]
+    expected = [
+        token for document in documents[1::2] for token in [*cut.encode(document).ids, cut.token_to_id("<|endoftext|>")]
+    ]
     rows = {tuple(expected[i : i + 64]) for i in range(0, len(expected) - 63, 64)}
     assert {tuple(stream.batch(i).tokens[0]) for i in range(stream.n_batches)} == rows
     other = open_stream(bound(name, PYTHIA), "phi", 1, 64)
@@ -57,7 +59,9 @@ def test_the_same_text_in_another_tokenizer_is_other_data(texts):
     for source in (PYTHIA, NANDA):
         prepare(bound("pile-10k", source))
     assert content_id(bound("pile-10k", PYTHIA), "eval") != content_id(bound("pile-10k", NANDA), "eval")
-    assert content_id(bound("pile-10k", "bundled"), "eval") not in (content_id(bound("pile-10k", s), "eval") for s in (PYTHIA, NANDA))
+    assert content_id(bound("pile-10k", "bundled"), "eval") not in (
+        content_id(bound("pile-10k", s), "eval") for s in (PYTHIA, NANDA)
+    )
 
 
 def test_the_identity_is_known_before_the_text_is_fetched_and_does_not_move(texts):
@@ -99,7 +103,8 @@ def test_texts_that_are_not_there(texts, name, sentence):
 def test_too_little_text_for_the_batches_that_are_asked_for(texts):
     stream = open_stream(bound("pile-10k", PYTHIA), "eval", 1, 64)
     with pytest.raises(
-        UserError, match=r"pile-10k by EleutherAI/pythia-70m-deduped/eval holds [\d,]+ tokens, enough for \d+ batches of 1 × 64; 1,000 were asked"
+        UserError,
+        match=r"pile-10k by EleutherAI/pythia-70m-deduped/eval holds [\d,]+ tokens, enough for \d+ batches of 1 × 64; 1,000 were asked",
     ):
         stream.require(1000)
     with pytest.raises(UserError, match=r"enough for 0 batches of 1 × 99999"):
@@ -108,16 +113,22 @@ def test_too_little_text_for_the_batches_that_are_asked_for(texts):
 
 def test_a_set_without_a_readable_file(texts):
     texts.add("org/pictures", {"a.png": b""}, "dataset")
-    with pytest.raises(UserError, match=r"org/pictures has no parquet or JSON lines files, and the hub has not converted it"):
+    with pytest.raises(
+        UserError, match=r"org/pictures has no parquet or JSON lines files, and the hub has not converted it"
+    ):
         open_stream(bound("hub:org/pictures", PYTHIA), "eval", 1, 64)
 
 
 def test_tokens_of_another_tokenizer_are_refused():
     with pytest.raises(
-        UserError, match=r"docstrings holds tokens of the bundled tokenizer, which models of EleutherAI/pythia-70m-deduped do not read\. Choose pile"
+        UserError,
+        match=r"docstrings holds tokens of the bundled tokenizer, which models of EleutherAI/pythia-70m-deduped do not read\. Choose pile",
     ):
         bound("docstrings", PYTHIA)
-    with pytest.raises(UserError, match=r"pile-10k is cut by the tokenizer of the models that read it; write which, as in 'pile-10k by org/name'"):
+    with pytest.raises(
+        UserError,
+        match=r"pile-10k is cut by the tokenizer of the models that read it; write which, as in 'pile-10k by org/name'",
+    ):
         content_id("pile-10k", "eval")
 
 
@@ -132,7 +143,9 @@ def test_damaged_tokens_are_cut_anew(texts):
 
 
 def test_a_tokenizer_without_a_separator_is_no_language_models(texts):
-    with pytest.raises(UserError, match=r"tokenizer of google-bert/bert-base-uncased has no token to put between documents"):
+    with pytest.raises(
+        UserError, match=r"tokenizer of google-bert/bert-base-uncased has no token to put between documents"
+    ):
         open_stream(bound("pile-10k", "google-bert/bert-base-uncased"), "eval", 1, 64)
 
 

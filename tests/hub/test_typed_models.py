@@ -45,15 +45,21 @@ def compared(capsys, *words) -> tuple[dict, str]:
 def test_folders_are_compared_and_stitched_by_the_command_line(tmp_path, book, capsys, kind):
     f, g = (put(tmp_path / f"model-{n}", tiny.decoder(kind, n, n)) for n in (2, 3))
     form, told = compared(capsys, f, g, "--measure", "cka", "--data", f"path:{book}", *SIZES)
-    assert (len(form["values"]), len(form["values"][0])) == (2, 3) and all(0 < v < 1 for row in form["values"] for v in row)
-    assert "of memory for the weights; everything is on this machine" in told  # before it starts, as for the paper's models
+    assert (len(form["values"]), len(form["values"][0])) == (2, 3) and all(
+        0 < v < 1 for row in form["values"] for v in row
+    )
+    assert (
+        "of memory for the weights; everything is on this machine" in told
+    )  # before it starts, as for the paper's models
     kept = ARCHITECTURES[kind].root_mean_square
     assert form["comparison"]["resid_mean"] == ("kept" if kept else "removed")
     assert ("Each token's mean over d_model is kept" in told) == kept
 
     form, _ = compared(capsys, f, f, "--measure", "identity_stitching", "--data", f"path:{book}", *SIZES)
     assert [curve["values"] for curve in form if curve["quantity"] == "penalty"] == [[0.0, 0.0]]
-    form, _ = compared(capsys, f, g, "--measure", "stitching", "--layers", "1:2", "--stitch", "tiny", "--data", f"path:{book}", *SIZES)
+    form, _ = compared(
+        capsys, f, g, "--measure", "stitching", "--layers", "1:2", "--stitch", "tiny", "--data", f"path:{book}", *SIZES
+    )
     assert all(len(curve["values"]) == 1 for curve in form)
 
 
@@ -64,7 +70,10 @@ def test_a_models_facts_are_told_before_its_weights_are_fetched(hub, capsys):
     told = capsys.readouterr().out
     spec = model_spec("hub:someone/qwen@v1")
     assert f"3 layers, d_model 16, 2 × 8 heads, {spec.n_parameters:,} parameters" in told and "to download" in told
-    assert spec.n_parameters == sum(v.numel() for v in load(files["model.safetensors"]).values()) and spec.architecture == "Qwen2"
+    assert (
+        spec.n_parameters == sum(v.numel() for v in load(files["model.safetensors"]).values())
+        and spec.architecture == "Qwen2"
+    )
     assert spec.download_bytes == len(files["model.safetensors"]) and spec.resid_means == ("kept",)
     assert not any(path.endswith(".safetensors") for path in hub.downloads())
     assert load_model("hub:someone/qwen@v1").n_layers == 3 and paper_models.status(spec) == "cached"
@@ -124,7 +133,9 @@ def test_folders_that_are_not_right(tmp_path, files, sentence):
 def test_repositories_and_folders_that_lack_a_file(hub, tmp_path, left_out):
     files = {name: data for name, data in tiny.decoder("gpt2", 2, 2).items() if name != left_out}
     hub.add("someone/part", files)
-    with pytest.raises(UserError, match="no weights" if left_out.startswith("model") else f"has no {re.escape(left_out)}"):
+    with pytest.raises(
+        UserError, match="no weights" if left_out.startswith("model") else f"has no {re.escape(left_out)}"
+    ):
         prepare_models(["hub:someone/part"])
     with pytest.raises(UserError, match=f"has no {re.escape(left_out)}; a model needs"):
         model_spec(put(tmp_path / "part", files))
@@ -134,7 +145,10 @@ def test_repositories_and_folders_that_lack_a_file(hub, tmp_path, left_out):
     ("name", "sentence"),
     [
         ("hub:someone/none", r"The hub has no model someone/none, or it is private: check the name"),
-        ("hub:EleutherAI/pythia-70m-dedup", r"has no model EleutherAI/pythia-70m-dedup, .* Did you mean hub:EleutherAI/pythia-70m-deduped or hub:"),
+        (
+            "hub:EleutherAI/pythia-70m-dedup",
+            r"has no model EleutherAI/pythia-70m-dedup, .* Did you mean hub:EleutherAI/pythia-70m-deduped or hub:",
+        ),
         ("hub:someone/gpt@v7", r"someone/gpt has no revision 'v7': leave it out for main"),
         ("hub:someone/closed", r"someone/closed is gated: accept its terms on http"),
         ("hub:not a name", "does not name a repository of the hub; write org/name"),
@@ -152,13 +166,28 @@ def test_a_tokenizer_is_the_same_however_its_file_was_written(tmp_path, book, ca
     """Merges as pairs or as text, other white space, a padding rule: GPT-2's sizes and what people save of them differ in these."""
     files = tiny.decoder("gpt2", 2, 2)
     form = json.loads(files["tokenizer.json"])
-    form["model"]["merges"] = [merge if isinstance(merge, str) else " ".join(merge) for merge in form["model"]["merges"]]
-    form["padding"] = {"strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "x"}
-    f, g = put(tmp_path / "f", files), put(tmp_path / "g", {**files, "tokenizer.json": json.dumps(form, indent=3).encode()})
+    form["model"]["merges"] = [
+        merge if isinstance(merge, str) else " ".join(merge) for merge in form["model"]["merges"]
+    ]
+    form["padding"] = {
+        "strategy": "BatchLongest",
+        "direction": "Right",
+        "pad_to_multiple_of": None,
+        "pad_id": 0,
+        "pad_type_id": 0,
+        "pad_token": "x",
+    }
+    f, g = (
+        put(tmp_path / "f", files),
+        put(tmp_path / "g", {**files, "tokenizer.json": json.dumps(form, indent=3).encode()}),
+    )
     assert model_spec(f).tokenizer == model_spec(g).tokenizer
     compared(capsys, f, g, "--data", f"path:{book}", *SIZES)
     form["model"]["merges"].pop()
-    assert model_spec(put(tmp_path / "other", {**files, "tokenizer.json": json.dumps(form).encode()})).tokenizer != model_spec(f).tokenizer
+    assert (
+        model_spec(put(tmp_path / "other", {**files, "tokenizer.json": json.dumps(form).encode()})).tokenizer
+        != model_spec(f).tokenizer
+    )
     for content in (b"not json", b"[1]", b'{"model": 3}'):
         with pytest.raises(UserError, match=r"tokenizer\.json of .* holds no tokenizer \(\w+\)\. Fetch it anew"):
             model_spec(put(tmp_path / f"broken-{len(content)}", {**files, "tokenizer.json": content}))
@@ -170,6 +199,8 @@ def test_text_with_another_separator_is_other_data(tmp_path, book):
     for name, separator in (("base", "<|endoftext|>"), ("instruct", "ka")):
         source = put(tmp_path / name, {**files, "tokenizer_config.json": json.dumps({"eos_token": separator}).encode()})
         stream = open_stream(bound(f"path:{book}", source), "eval", 1, 64)
-        rows.append((stream.data_id.content, {int(t) for i in range(stream.n_batches) for t in stream.batch(i).tokens[0]}))
+        rows.append(
+            (stream.data_id.content, {int(t) for i in range(stream.n_batches) for t in stream.batch(i).tokens[0]})
+        )
     (one, base), (other, instruct) = rows
     assert one != other and 0 in base and 0 not in instruct

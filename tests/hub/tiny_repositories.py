@@ -16,7 +16,11 @@ from safetensors.torch import save
 
 D, HEADS = 16, 2
 N_CTX = 2048
-WORDS = [a + b for a in ("ka", "lo", "mi", "nu", "pe", "ro", "su", "ti") for b in ("ba", "de", "fo", "gi", "hu", "ja", "ve", "wo")]
+WORDS = [
+    a + b
+    for a in ("ka", "lo", "mi", "nu", "pe", "ro", "su", "ti")
+    for b in ("ba", "de", "fo", "gi", "hu", "ja", "ve", "wo")
+]
 PYTHIAS = {"70m": 6, "160m": 12, "410m": 24, "1b": 16, "1.4b": 24, "2.8b": 32, "6.9b": 32}
 
 
@@ -33,7 +37,10 @@ def byte_tokenizer(specials: tuple[str, ...] = ("<|endoftext|>",)) -> bytes:
     found = Tokenizer(models.BPE())
     found.pre_tokenizer, found.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=320, special_tokens=list(specials), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=320,
+        special_tokens=list(specials),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     found.train_from_iterator([text(i) for i in range(20)], trainer)
     return found.to_str().encode()
@@ -71,15 +78,22 @@ def neox(n_layers: int, seed: int, form: str = "safetensors", vocab_size: int = 
     config = neox_config(n_layers, vocab_size)
     torch.manual_seed(seed)
     network = GPTNeoXForCausalLM(GPTNeoXConfig(**{**config, "initializer_range": 0.3})).half()
-    tensors = {k.replace("lm_head", "embed_out"): v.contiguous() for k, v in network.state_dict().items()}  # as Pythia's files have it
-    tensors["gpt_neox.layers.0.attention.bias"] = torch.ones(1, 1, 8, 8, dtype=torch.bool)  # a buffer that old checkpoints carry
+    tensors = {
+        k.replace("lm_head", "embed_out"): v.contiguous() for k, v in network.state_dict().items()
+    }  # as Pythia's files have it
+    tensors["gpt_neox.layers.0.attention.bias"] = torch.ones(
+        1, 1, 8, 8, dtype=torch.bool
+    )  # a buffer that old checkpoints carry
     files = {"config.json": json.dumps(config).encode()}
     if form == "bin":
         return files | {"pytorch_model.bin": torch_bytes(tensors)}
     if form == "sharded":
         names = sorted(tensors)
         parts = (names[::2], names[1::2])
-        return files | {f"model-{i + 1:05d}-of-00002.safetensors": save({n: tensors[n] for n in part}) for i, part in enumerate(parts)}
+        return files | {
+            f"model-{i + 1:05d}-of-00002.safetensors": save({n: tensors[n] for n in part})
+            for i, part in enumerate(parts)
+        }
     return files | {"model.safetensors": save(tensors)}
 
 
@@ -91,7 +105,13 @@ def decoder(kind: str, n_layers: int, seed: int, **changes: int) -> Files:
     from repdiss_core.models.architectures import ARCHITECTURES
 
     known = ARCHITECTURES[kind]
-    sizes = {"vocab_size": 320, "hidden_size": D, "num_hidden_layers": n_layers, "num_attention_heads": HEADS, "max_position_embeddings": 128}
+    sizes = {
+        "vocab_size": 320,
+        "hidden_size": D,
+        "num_hidden_layers": n_layers,
+        "num_attention_heads": HEADS,
+        "max_position_embeddings": 128,
+    }
     torch.manual_seed(seed)
     config = getattr(transformers, known.config)(**{**sizes, "initializer_range": 0.3, "pad_token_id": 0, **changes})
     with tempfile.TemporaryDirectory() as folder:
@@ -106,7 +126,9 @@ def starting_tokenizer() -> bytes:
     from tokenizers import Tokenizer, processors
 
     found = Tokenizer.from_str(byte_tokenizer().decode())
-    found.post_processor = processors.TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)])
+    found.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+    )
     return found.to_str().encode()
 
 
@@ -142,8 +164,17 @@ def nanda_tensors(kind: str, n_layers: int, vocab_size: int, seed: int) -> dict[
         at = f"blocks.{l}."
         for name in ("Q", "K", "V"):
             found |= {f"{at}attn.W_{name}": normal(HEADS, D, d_head), f"{at}attn.b_{name}": normal(HEADS, d_head)}
-        found |= {f"{at}attn.W_O": normal(HEADS, d_head, D), f"{at}attn.b_O": normal(D), f"{at}attn.mask": torch.ones(8, 8).tril().bool()}
-        found |= {f"{at}mlp.W_in": normal(D, 4 * D), f"{at}mlp.b_in": normal(4 * D), f"{at}mlp.W_out": normal(4 * D, D), f"{at}mlp.b_out": normal(D)}
+        found |= {
+            f"{at}attn.W_O": normal(HEADS, d_head, D),
+            f"{at}attn.b_O": normal(D),
+            f"{at}attn.mask": torch.ones(8, 8).tril().bool(),
+        }
+        found |= {
+            f"{at}mlp.W_in": normal(D, 4 * D),
+            f"{at}mlp.b_in": normal(4 * D),
+            f"{at}mlp.W_out": normal(4 * D, D),
+            f"{at}mlp.b_out": normal(D),
+        }
         norms = {"ln1": D, "ln2": D} | ({"mlp.ln": 4 * D} if kind == "solu" else {})
         for name, width in norms.items():
             found |= {f"{at}{name}.w": 1 + normal(width), f"{at}{name}.b": normal(width)}
@@ -161,7 +192,9 @@ def bert(seed: int, n_layers: int = 12, id2label: tuple[str, ...] = ("LABEL_0", 
     }  # fmt: skip
     torch.manual_seed(seed)
     network = BertForSequenceClassification(BertConfig(**{**config, "initializer_range": 0.3}))
-    tensors = {k: v.contiguous() for k, v in network.state_dict().items()} | {"bert.embeddings.position_ids": torch.arange(512)[None]}
+    tensors = {k: v.contiguous() for k, v in network.state_dict().items()} | {
+        "bert.embeddings.position_ids": torch.arange(512)[None]
+    }
     return {"config.json": json.dumps(config).encode(), "pytorch_model.bin": torch_bytes(tensors)}
 
 
@@ -183,7 +216,10 @@ def zstd_lines(texts: list[str]) -> bytes:
 
 
 def fill_models(
-    hub: LoopbackHub, pythias: tuple[str, ...] = ("70m", "160m"), nandas: tuple[str, ...] = ("gelu-3l", "solu-3l"), feathers: tuple[int, ...] = ()
+    hub: LoopbackHub,
+    pythias: tuple[str, ...] = ("70m", "160m"),
+    nandas: tuple[str, ...] = ("gelu-3l", "solu-3l"),
+    feathers: tuple[int, ...] = (),
 ) -> None:
     """Put models and their tokenizers on a hub."""
     plain, digits = byte_tokenizer(), byte_tokenizer(("<|EOS|>", "<|BOS|>", "<|PAD|>"))
@@ -197,7 +233,9 @@ def fill_models(
         repo = f"NeelNanda/{'GELU' if kind == 'gelu' else 'SoLU'}_{n_layers}L512W_C4_Code"
         tensors = nanda_tensors(kind, n_layers, vocabulary(digits), seed=n_layers + len(kind) + ord(kind[0]))
         config = json.dumps(nanda_config(kind, n_layers, vocabulary(digits))).encode()
-        hub.add(repo, {"config.json": config, "model_final.pth": torch_bytes(tensors), "model_init.pth": b"not this one"})
+        hub.add(
+            repo, {"config.json": config, "model_final.pth": torch_bytes(tensors), "model_init.pth": b"not this one"}
+        )
     for run in feathers:
         hub.add(f"connectivity/feather_berts_{run}", bert(run))
 
@@ -206,7 +244,9 @@ def fill_texts(hub: LoopbackHub, n_documents: int = 60) -> None:
     """The Pile's public parts, and a set of another column."""
     texts = [text(100 + i, 60 + 10 * (i % 30)) for i in range(n_documents)]
     hub.add(
-        "NeelNanda/pile-10k", {"README.md": b"", "data/train-00000-of-00001.parquet": parquet({"text": texts, "meta": [""] * n_documents})}, "dataset"
+        "NeelNanda/pile-10k",
+        {"README.md": b"", "data/train-00000-of-00001.parquet": parquet({"text": texts, "meta": [""] * n_documents})},
+        "dataset",
     )
     hub.add("mit-han-lab/pile-val-backup", {"val.jsonl.zst": zstd_lines(texts)}, "dataset")
     hub.add("org/essays", {"script.py": b"print()"}, "dataset")
@@ -224,9 +264,17 @@ def fill_pairs(hub: LoopbackHub, n: int = 240) -> None:
     labels = [i % 3 for i in range(n)]
     hub.add(
         "nyu-mll/glue",
-        {"mnli/validation_matched-00000-of-00001.parquet": parquet({**pairs(n, 1), "label": labels, "idx": list(range(n))})},
+        {
+            "mnli/validation_matched-00000-of-00001.parquet": parquet(
+                {**pairs(n, 1), "label": labels, "idx": list(range(n))}
+            )
+        },
         "dataset",
     )
-    hans = {**pairs(n, 2), "label": [i % 2 for i in range(n)], "heuristic": ["lexical_overlap" if i % 4 else "constituent" for i in range(n)]}
+    hans = {
+        **pairs(n, 2),
+        "label": [i % 2 for i in range(n)],
+        "heuristic": ["lexical_overlap" if i % 4 else "constituent" for i in range(n)],
+    }
     hub.add("jhu-cogsci/hans", {"hans.py": b"raise SystemExit"}, "dataset")
     hub.add("jhu-cogsci/hans", {"plain_text/validation/0000.parquet": parquet(hans)}, "dataset", "refs/convert/parquet")

@@ -34,6 +34,8 @@ def u_statistic(x: np.ndarray, y: np.ndarray, sequences: list[int] | None = None
 def v_statistic(x: np.ndarray, y: np.ndarray) -> Fraction:
     """tr(K H L H) / (n − 1)² with H = I − 11ᵀ/n: the biased estimator."""
     n = len(x)
-    centred = [[[Fraction(int(v)) - Fraction(int(z[:, k].sum()), n) for k, v in enumerate(row)] for row in z] for z in (x, y)]
+    centred = [
+        [[Fraction(int(v)) - Fraction(int(z[:, k].sum()), n) for k, v in enumerate(row)] for row in z] for z in (x, y)
+    ]
     K, L = ([[sum(a * b for a, b in zip(s, t)) for t in rows] for s in rows] for rows in centred)
     return sum(K[i][j] * L[i][j] for i in range(n) for j in range(n)) / Fraction((n - 1) ** 2)

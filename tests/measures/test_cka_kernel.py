@@ -40,7 +40,9 @@ def test_error_against_float64(name, dtype):
 
 
 @pytest.mark.parametrize("n, d", [(64, 96), (257, 40), (520, 33), (700, 16)])
-@pytest.mark.parametrize("name", ["correlated", "one token ×1000", "three tokens ×1000", "one dimension's mean at 1000 σ"])
+@pytest.mark.parametrize(
+    "name", ["correlated", "one token ×1000", "three tokens ×1000", "one dimension's mean at 1000 σ"]
+)
 def test_error_at_sizes_that_do_not_fill_tiles(name, n, d):
     f, g = build(name, n, d, seed=1)
     np.testing.assert_allclose(cka(tensors(f), tensors(g)), reference_cka(f, g), atol=TARGET, rtol=0)
@@ -71,7 +73,10 @@ def test_packed_triangle_holds_every_pair_once():
 @pytest.mark.parametrize("n", [100, 300])
 def test_a_pair_has_the_same_bytes_alone_and_in_a_group(n):
     rng = np.random.default_rng(0)
-    models = [tensors([rng.normal(size=(n, d)) for _ in range(layers)], torch.float32) for layers, d in ((3, 24), (4, 16), (2, 40))]
+    models = [
+        tensors([rng.normal(size=(n, d)) for _ in range(layers)], torch.float32)
+        for layers, d in ((3, 24), (4, 16), (2, 40))
+    ]
     alone = hsic_cross(prepare(models[0]), prepare(models[1]))
     group = [prepare(model) for model in models]
     for other in group[::-1]:

@@ -15,7 +15,9 @@ from repdiss_core.measures import cka_matrix, hsic1
 from repdiss_core.measures import matrix as module
 
 
-def features(n_batches: int = 4, n: int = 60, layers: tuple[int, ...] = (8, 5), seed: int = 0) -> list[list[np.ndarray]]:
+def features(
+    n_batches: int = 4, n: int = 60, layers: tuple[int, ...] = (8, 5), seed: int = 0
+) -> list[list[np.ndarray]]:
     rng = np.random.default_rng(seed)
     return [[rng.normal(size=(n, d)) for d in layers] for _ in range(n_batches)]
 
@@ -37,7 +39,11 @@ def test_every_cell_is_the_ratio_of_hsic1_values(reduction):
     np.testing.assert_allclose(result.values, expected, rtol=1e-9, atol=1e-12)
     assert (result.values < 0).any(), "negative values are kept"
     assert result.n_batches == 4 and result.row_labels == ("1", "2") and result.column_labels == ("1", "2", "3")
-    assert (result.interval[0] < result.values).all() and (result.values < result.interval[1]).all() and (result.standard_error > 0).all()
+    assert (
+        (result.interval[0] < result.values).all()
+        and (result.values < result.interval[1]).all()
+        and (result.standard_error > 0).all()
+    )
 
 
 def test_tensors_and_arrays_give_the_same_bytes():
@@ -51,7 +57,9 @@ def test_sequence_ids_may_differ_from_batch_to_batch():
     f, g = features(2), features(2, seed=1)
     ids = [np.repeat(np.arange(6), 10), np.arange(60) // 12]
     both = cka_matrix(f, g, "sequence_aware", sequence_ids=ids).values
-    each = [cka_matrix(f[i : i + 1], g[i : i + 1], "sequence_aware", sequence_ids=ids[i : i + 1]).values for i in range(2)]
+    each = [
+        cka_matrix(f[i : i + 1], g[i : i + 1], "sequence_aware", sequence_ids=ids[i : i + 1]).values for i in range(2)
+    ]
     np.testing.assert_allclose(both, np.mean(each, axis=0), rtol=1e-12)
     assert np.abs(both - cka_matrix(f, g).values).max() > 1e-4
 

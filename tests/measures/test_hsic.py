@@ -65,7 +65,10 @@ def test_sequence_aware_is_the_mean_over_four_distinct_sequences(sequences):
     rng = np.random.default_rng(len(sequences) + sequences[0])
     f = [integer_features(rng, len(sequences), 3), integer_features(rng, len(sequences), 2)]
     g = [integer_features(rng, len(sequences), 4)]
-    pf, pg = (prepare([torch.tensor(x, dtype=torch.float32) for x in layers], "sequence_aware", sequences) for layers in (f, g))
+    pf, pg = (
+        prepare([torch.tensor(x, dtype=torch.float32) for x in layers], "sequence_aware", sequences)
+        for layers in (f, g)
+    )
     expected = [[float(u_statistic(x, y, sequences)) for y in g] for x in f]
     np.testing.assert_allclose(hsic_cross(pf, pg), expected, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(pf.self_hsic, [float(u_statistic(x, x, sequences)) for x in f], rtol=1e-10, atol=1e-10)
@@ -86,7 +89,10 @@ def test_sequence_aware_removes_what_sequences_share():
     rng = np.random.default_rng(0)
     ids, plain, aware = np.repeat(np.arange(16), 32), [], []
     for _ in range(12):
-        f, g = (prepare_both(np.sqrt(0.7) * rng.normal(size=(16, 8))[ids] + np.sqrt(0.3) * rng.normal(size=(512, 8)), ids) for _ in range(2))
+        f, g = (
+            prepare_both(np.sqrt(0.7) * rng.normal(size=(16, 8))[ids] + np.sqrt(0.3) * rng.normal(size=(512, 8)), ids)
+            for _ in range(2)
+        )
         plain.append(hsic_cross(f[0], g[0]).item() / np.sqrt(f[0].self_hsic * g[0].self_hsic).item())
         aware.append(hsic_cross(f[1], g[1]).item() / np.sqrt(f[1].self_hsic * g[1].self_hsic).item())
     assert np.mean(plain) > 0.15

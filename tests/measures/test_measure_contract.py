@@ -21,7 +21,11 @@ CHANGES = {
 
 
 def cases():
-    return [pytest.param(spec, estimator, id=f"{spec.name}-{estimator}") for spec in FEATURE_MEASURES for estimator in spec.estimators]
+    return [
+        pytest.param(spec, estimator, id=f"{spec.name}-{estimator}")
+        for spec in FEATURE_MEASURES
+        for estimator in spec.estimators
+    ]
 
 
 def models() -> tuple[list, list]:

@@ -23,7 +23,9 @@ def plain_value(b: BatchHsic, kept: list[int], reduction: str, row: int, column:
     """One cell, with numbers instead of arrays."""
     if reduction == "mean_of_ratios":
         return sum(b.cross[i, row, column] / (b.self_f[i, row] * b.self_g[i, column]) ** 0.5 for i in kept) / len(kept)
-    cross, self_f, self_g = (sum(a[i] for i in kept) for a in (b.cross[:, row, column], b.self_f[:, row], b.self_g[:, column]))
+    cross, self_f, self_g = (
+        sum(a[i] for i in kept) for a in (b.cross[:, row, column], b.self_f[:, row], b.self_g[:, column])
+    )
     return cross / (self_f * self_g) ** 0.5
 
 
@@ -44,7 +46,11 @@ def test_values_errors_and_intervals_against_a_plain_loop(reduction, n_batches):
         assert result.standard_error[row, column] == pytest.approx(error, rel=1e-9)
         assert (low, high) == pytest.approx((value - quantile * error, value + quantile * error), abs=1e-8)
     assert (result.values < 0).any(), "negative values are kept"
-    assert result.n_batches == n_batches and result.provenance == {"reduction": reduction, "confidence": 0.95} and result.notes == ()
+    assert (
+        result.n_batches == n_batches
+        and result.provenance == {"reduction": reduction, "confidence": 0.95}
+        and result.notes == ()
+    )
 
 
 def test_the_two_reductions_differ():
@@ -75,7 +81,11 @@ def test_a_layer_without_a_value_is_nan_with_a_note():
     assert np.isfinite(reduce_hsic(b, "ratio_of_means").values).all()
     b.self_g[:, 0] = 0.0
     ratio = reduce_hsic(b, "ratio_of_means")
-    assert np.isnan(ratio.values[:, 0]).all() and np.isnan(ratio.interval[:, :, 0]).all() and np.isfinite(ratio.values[:, 1]).all()
+    assert (
+        np.isnan(ratio.values[:, 0]).all()
+        and np.isnan(ratio.interval[:, :, 0]).all()
+        and np.isfinite(ratio.values[:, 1]).all()
+    )
     assert ratio.notes == ("layer 1 of g has no CKA: its HSIC with itself is not positive there",)
 
 

@@ -13,7 +13,13 @@ from repdiss_core.base.comparison import Comparison, DataId, ModelId
 from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import TokenBatch
 from repdiss_core.measures import stitching
-from repdiss_core.measures.stitch_settings import StitchSettings, identity_comparison, phi_data_of, settings_of, stitch_comparison
+from repdiss_core.measures.stitch_settings import (
+    StitchSettings,
+    identity_comparison,
+    phi_data_of,
+    settings_of,
+    stitch_comparison,
+)
 from repdiss_core.measures.stitching import AffineFit, StitchingLayer, closed_form_phi, head_gradient, sequence_losses
 
 PAPER = StitchSettings()
@@ -91,7 +97,9 @@ def test_the_gradient_behind_the_head_is_autograds(mask, at_once, monkeypatch):
     loss, gradient = head_gradient(model, h, batch)
     assert loss == pytest.approx(wanted.item(), abs=1e-6)
     torch.testing.assert_close(gradient, leaf.grad, atol=1e-7, rtol=1e-5)
-    by_sequence = F.cross_entropy(model.head(h, batch)[:, :-1].transpose(1, 2), tokens, reduction="none").sum(1) / (tokens >= 0).sum(1)
+    by_sequence = F.cross_entropy(model.head(h, batch)[:, :-1].transpose(1, 2), tokens, reduction="none").sum(1) / (
+        tokens >= 0
+    ).sum(1)
     torch.testing.assert_close(sequence_losses(model, h, batch).float(), by_sequence)
 
 
@@ -108,16 +116,25 @@ def test_settings_survive_the_comparison():
     back = Comparison.from_dict(comparison.to_dict())
     assert settings_of(back) == settings and phi_data_of(back) == PHI and back.layer_pair == (1, 2)
     assert back.key == comparison.key != stitch_comparison(F_ID, G_ID, EVAL, 1, 2, PAPER, PHI).key
-    assert stitch_comparison(F_ID, G_ID, EVAL, 1, 2, StitchSettings(lr=1), PHI).key == stitch_comparison(F_ID, G_ID, EVAL, 1, 2, PAPER, PHI).key
+    assert (
+        stitch_comparison(F_ID, G_ID, EVAL, 1, 2, StitchSettings(lr=1), PHI).key
+        == stitch_comparison(F_ID, G_ID, EVAL, 1, 2, PAPER, PHI).key
+    )
 
 
 def test_every_setting_and_every_training_token_changes_the_key():
     base = stitch_comparison(F_ID, G_ID, EVAL, 1, 1, PAPER, PHI)
     others = {"init": "least_squares", "steps": 9999, "warmup_steps": 3, "lr": 0.3, "momentum": 0.5, "nesterov": False,
               "weight_decay": 0.0, "clip": 2.0, "fit_batches": 5}  # fmt: skip
-    keys = {stitch_comparison(F_ID, G_ID, EVAL, 1, 1, dataclasses.replace(PAPER, **{n: v}), PHI).key for n, v in others.items()}
+    keys = {
+        stitch_comparison(F_ID, G_ID, EVAL, 1, 1, dataclasses.replace(PAPER, **{n: v}), PHI).key
+        for n, v in others.items()
+    }
     phis = {"split": "x", "content": "x", "sequences_per_batch": 1, "tokens_per_sequence": 9, "seed": 7}
-    keys |= {stitch_comparison(F_ID, G_ID, EVAL, 1, 1, PAPER, dataclasses.replace(PHI, **{n: v})).key for n, v in phis.items()}
+    keys |= {
+        stitch_comparison(F_ID, G_ID, EVAL, 1, 1, PAPER, dataclasses.replace(PHI, **{n: v})).key
+        for n, v in phis.items()
+    }
     assert len(keys | {base.key}) == len(others) + len(phis) + 1
     assert identity_comparison(F_ID, G_ID, EVAL, 1, 1).measure == "identity_stitching"
 

@@ -15,7 +15,9 @@ from repdiss_core.models.bert import BertResidualModel, token_types
 LABELS = ("entailment", "neutral", "contradiction")
 
 
-def tiny_bert(seed: int = 0, n_layers: int = 3, d_model: int = 16, name: str = "tiny", labels: tuple[str, ...] = LABELS, **more) -> BertResidualModel:
+def tiny_bert(
+    seed: int = 0, n_layers: int = 3, d_model: int = 16, name: str = "tiny", labels: tuple[str, ...] = LABELS, **more
+) -> BertResidualModel:
     config = BertConfig(
         vocab_size=len(nli.vocabulary()), hidden_size=d_model, num_hidden_layers=n_layers, num_attention_heads=4, intermediate_size=32,
         max_position_embeddings=32, num_labels=len(labels), hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.3, **more,
@@ -59,7 +61,9 @@ def test_resid_post_is_the_hidden_state_of_each_layer():
     hidden = whole_forward(model, batch).hidden_states
     for ours, theirs in zip(model.features(batch, "resid_post"), hidden[1:], strict=True):
         assert torch.allclose(ours, theirs, atol=1e-6)
-    assert all(torch.equal(a, b) for a, b in zip(model.residuals(batch), model.features(batch, "resid_post"), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.residuals(batch), model.features(batch, "resid_post"), strict=True)
+    )
 
 
 def test_mlp_out_is_what_the_output_norm_adds_to_the_attention_output():
@@ -67,12 +71,16 @@ def test_mlp_out_is_what_the_output_norm_adds_to_the_attention_output():
     model, batch = tiny_bert(), padded_batch()
     attended: list[torch.Tensor] = []
     layers = model.network.bert.encoder.layer
-    handles = [layer.attention.output.register_forward_hook(lambda _m, _i, out: attended.append(out)) for layer in layers]
+    handles = [
+        layer.attention.output.register_forward_hook(lambda _m, _i, out: attended.append(out)) for layer in layers
+    ]
     hidden = whole_forward(model, batch).hidden_states
     for handle in handles:
         handle.remove()
     for number, mlp_out in enumerate(model.features(batch, "mlp_out")):
-        assert torch.allclose(layers[number].output.LayerNorm(mlp_out + attended[number]), hidden[number + 1], atol=1e-6)
+        assert torch.allclose(
+            layers[number].output.LayerNorm(mlp_out + attended[number]), hidden[number + 1], atol=1e-6
+        )
         assert not torch.allclose(mlp_out, hidden[number + 1], atol=1e-2)
     assert not layers[0].output.dense._forward_hooks
 

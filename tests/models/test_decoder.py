@@ -30,7 +30,12 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8,
 }
-GEMMA2 = {"num_key_value_heads": 2, "head_dim": 16, "hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 16}
+GEMMA2 = {
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "query_pre_attn_scalar": 16,
+}
 # (architecture, what its config.json says beside SIZES)
 KINDS = {
     "gpt_neox": ("gpt_neox", {"rotary_pct": 0.5, "hidden_act": "gelu"}),
@@ -63,7 +68,9 @@ def saved(kind: str, folder) -> transformers.PreTrainedModel:
     architecture, said = KINDS[kind]
     known = ARCHITECTURES[architecture]
     torch.manual_seed(0)
-    network = getattr(transformers, known.network)(getattr(transformers, known.config)(**{**SIZES, **said}, pad_token_id=0)).eval()
+    network = getattr(transformers, known.network)(
+        getattr(transformers, known.config)(**{**SIZES, **said}, pad_token_id=0)
+    ).eval()
     with torch.no_grad():  # biases and norms away from their 0 and 1, so that a forgotten one shows
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape))
@@ -87,7 +94,12 @@ def test_a_model_is_what_transformers_makes_of_its_folder(kind, tmp_path):
     """Residual streams, logits, number of parameters, causality; nothing is left of torch's meta device."""
     network, given = saved(kind, tmp_path), batch()
     model = loaded(tmp_path, kind)
-    assert isinstance(model, ResidualModel) and (model.n_layers, model.d_model, model.vocab_size, model.n_ctx) == (L, D, V, 16)
+    assert isinstance(model, ResidualModel) and (model.n_layers, model.d_model, model.vocab_size, model.n_ctx) == (
+        L,
+        D,
+        V,
+        16,
+    )
     with torch.no_grad():
         whole = network(torch.from_numpy(given.tokens), output_hidden_states=True)
         logits = cut_logits(model, given)
@@ -98,7 +110,11 @@ def test_a_model_is_what_transformers_makes_of_its_folder(kind, tmp_path):
     torch.testing.assert_close(model._norm(residuals[-1]), whole.hidden_states[-1], atol=2e-5, rtol=1e-4)
 
     config = json.loads((tmp_path / "config.json").read_text())
-    assert n_parameters(config, shape_of(kind, config)) == sum(p.numel() for p in model.network.parameters()) == network.num_parameters()
+    assert (
+        n_parameters(config, shape_of(kind, config))
+        == sum(p.numel() for p in model.network.parameters())
+        == network.num_parameters()
+    )
     assert not any(tensor.is_meta for tensor in (*model.network.buffers(), *model.network.parameters()))
 
     changed = given.tokens.copy()
@@ -155,7 +171,9 @@ def test_a_stitch_runs_the_upper_blocks_as_the_whole_model_does(kind, tmp_path):
     h = torch.randn(3, T, D, requires_grad=True)
     logits = model.head(model.blocks(h, 2, L, given), given)
     block = getattr(getattr(network, network.base_model_prefix), ARCHITECTURES[KINDS[kind][0]].blocks)[1]
-    handle = block.register_forward_hook(lambda _module, _inputs, output: (h, *output[1:]) if isinstance(output, tuple) else h)
+    handle = block.register_forward_hook(
+        lambda _module, _inputs, output: (h, *output[1:]) if isinstance(output, tuple) else h
+    )
     whole = network(torch.from_numpy(given.tokens)).logits
     handle.remove()
     torch.testing.assert_close(logits, whole, atol=2e-5, rtol=1e-4)
@@ -179,7 +197,10 @@ def test_published_files_differ_from_what_transformers_writes(kind, tmp_path):
     save_file({**tensors, "lm_head.weight": network.lm_head.weight.detach() + 1}, tmp_path / "model.safetensors")
     with pytest.raises(UserError, match="ties its unembedding to its embedding, but its weights hold two"):
         load_folder(tmp_path, "p", "kept")
-    save_file({key: value for key, value in tensors.items() if "norm" not in key and "ln_f" not in key}, tmp_path / "model.safetensors")
+    save_file(
+        {key: value for key, value in tensors.items() if "norm" not in key and "ln_f" not in key},
+        tmp_path / "model.safetensors",
+    )
     with pytest.raises(UserError, match=r"weights of p lack: .* nothing was filled in"):
         load_folder(tmp_path, "p", "kept")
 
@@ -191,7 +212,10 @@ def test_pickled_weights_and_half_precision(tmp_path):
     with torch.no_grad():
         whole = network(torch.from_numpy(given.tokens)).logits
         ours = cut_logits(model, given)
-    assert ours.dtype == torch.bfloat16 and torch.nn.functional.cosine_similarity(ours.float().flatten(), whole.flatten(), dim=0) > 0.99
+    assert (
+        ours.dtype == torch.bfloat16
+        and torch.nn.functional.cosine_similarity(ours.float().flatten(), whole.flatten(), dim=0) > 0.99
+    )
 
 
 def test_the_mean_of_a_network_with_root_mean_square_norms_is_kept(tmp_path):
@@ -200,10 +224,15 @@ def test_the_mean_of_a_network_with_root_mean_square_norms_is_kept(tmp_path):
         saved(kind, tmp_path / kind)
         model, given = loaded(tmp_path / kind, kind), batch()
         h = model.embed(given)
-        moved = (model.head(model.blocks(h + 1.0, 0, L, given), given) - model.head(model.blocks(h, 0, L, given), given)).abs().max()
+        moved = (
+            (model.head(model.blocks(h + 1.0, 0, L, given), given) - model.head(model.blocks(h, 0, L, given), given))
+            .abs()
+            .max()
+        )
         assert (moved > 0.1) == seen
     with pytest.raises(
-        UserError, match=r'p divides by the root mean square, so that each token\'s mean over d_model matters to it: use resid_mean "kept"'
+        UserError,
+        match=r'p divides by the root mean square, so that each token\'s mean over d_model matters to it: use resid_mean "kept"',
     ):
         load_folder(tmp_path / "llama", "p")
     removed = next(load_folder(tmp_path / "gpt2", "p").residuals(batch()))
@@ -248,10 +277,21 @@ def test_configurations_that_are_refused(config, sentence):
 
 
 def test_only_what_shapes_the_network_is_read_from_a_configuration():
-    tricks = {"num_labels": 2**40, "auto_map": {"AutoModel": "planted.Model"}, "attn_implementation": "someone/kernel", "add_cross_attention": True}
+    tricks = {
+        "num_labels": 2**40,
+        "auto_map": {"AutoModel": "planted.Model"},
+        "attn_implementation": "someone/kernel",
+        "add_cross_attention": True,
+    }
     for kind in ("llama", "gpt2", "qwen2"):
         config = checked_config("p", form(kind, **tricks))
-        assert not hasattr(config, "auto_map") and config.num_labels == 2 and config._attn_implementation != "someone/kernel"
+        assert (
+            not hasattr(config, "auto_map")
+            and config.num_labels == 2
+            and config._attn_implementation != "someone/kernel"
+        )
         assert not getattr(config, "add_cross_attention", False)
-    both = checked_config("p", {**form("gpt2"), "n_layer": 3, "num_hidden_layers": ["a lie"]})  # of two names the architecture's own is read
+    both = checked_config(
+        "p", {**form("gpt2"), "n_layer": 3, "num_hidden_layers": ["a lie"]}
+    )  # of two names the architecture's own is read
     assert both.num_hidden_layers == 3

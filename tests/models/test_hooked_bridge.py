@@ -106,7 +106,9 @@ def test_padding_does_not_reach_the_other_tokens(bridge: TransformerBridge, batc
     other = batch.tokens.copy()
     other[:, :4] = 7
     model = HookedResidualModel(bridge, "toy", "kept")
-    for one, two in zip(model.residuals(TokenBatch(batch.tokens, mask)), model.residuals(TokenBatch(other, mask)), strict=True):
+    for one, two in zip(
+        model.residuals(TokenBatch(batch.tokens, mask)), model.residuals(TokenBatch(other, mask)), strict=True
+    ):
         torch.testing.assert_close(one[:, 4:], two[:, 4:])
 
 
@@ -125,7 +127,9 @@ def test_bad_input(batch: TokenBatch):
         model.blocks(h, 2, 4, batch)
     with pytest.raises(UserError, match="at most 16 tokens; the sequences have 20"):
         model.embed(TokenBatch(np.zeros((1, 20), dtype=np.int64)))
-    with pytest.raises(UserError, match=r"token ids 0 to 49; the batch has 0 to 50\. Its tokens come from another tokenizer"):
+    with pytest.raises(
+        UserError, match=r"token ids 0 to 49; the batch has 0 to 50\. Its tokens come from another tokenizer"
+    ):
         model.embed(TokenBatch(np.array([[0, 50]])))
     with pytest.raises(UserError, match="resid_mean is 'centred'; it is"):
         HookedResidualModel(bridge, "toy", resid_mean="centred")
@@ -133,7 +137,9 @@ def test_bad_input(batch: TokenBatch):
 
 def test_loading_is_strict():
     one, two = _bridge(act_fn="gelu"), _bridge(act_fn="gelu", seed=6)
-    tensors = {n.replace("_original_component.", ""): p.detach().clone() for n, p in one.original_model.named_parameters()}
+    tensors = {
+        n.replace("_original_component.", ""): p.detach().clone() for n, p in one.original_model.named_parameters()
+    }
     load_native(two, tensors)
     tokens = torch.arange(10)[None]
     torch.testing.assert_close(one.eval()(tokens), two.eval()(tokens))

@@ -30,7 +30,9 @@ def test_specs_agree_with_the_names():
         assert spec.n_layers == int(depth[0]) and spec.activation == {"gelu": "gelu", "solu": "solu_ln"}[kind]
         assert spec.n_heads * spec.d_head == spec.d_model == 128
         assert len(spec.weights) == len(spec.tokenizer) == 64
-    assert len({spec.seed for spec in MODELS.values()}) == len({spec.weights for spec in MODELS.values()}) == len(MODELS)
+    assert (
+        len({spec.seed for spec in MODELS.values()}) == len({spec.weights for spec in MODELS.values()}) == len(MODELS)
+    )
 
 
 @pytest.mark.parametrize("name", ["mini-gelu-3l-s0", "mini-solu-4l-s1"])
@@ -45,7 +47,11 @@ def test_a_bundled_model_predicts_the_held_out_text(name: str):
         tokens = torch.from_numpy(batch.tokens)
         logits = model.head(model.blocks(model.embed(batch), 0, model.n_layers, batch), batch)
         torch.testing.assert_close(logits, model.bridge(tokens), atol=1e-4, rtol=0)
-        losses.append(torch.nn.functional.cross_entropy(logits[:, :-1].reshape(-1, model.vocab_size), tokens[:, 1:].reshape(-1)).item())
+        losses.append(
+            torch.nn.functional.cross_entropy(
+                logits[:, :-1].reshape(-1, model.vocab_size), tokens[:, 1:].reshape(-1)
+            ).item()
+        )
     assert abs(sum(losses) / len(losses) - spec.validation_loss) < 0.25
     assert sum(losses) / len(losses) < bundled.facts()["data"]["docstrings"]["baselines"]["bigram"]
     assert sum(p.numel() for p in model._network.parameters()) == spec.n_parameters
@@ -59,7 +65,9 @@ def test_damaged_or_missing_weights(tmp_path, monkeypatch):
         load_bundled(spec)
     path = tmp_path / f"{spec.name}.safetensors"
     path.write_bytes(whole[:-2] + b"\0\1")
-    with pytest.raises(UserError, match=r"mini-gelu-3l-s0 are damaged: .* has the hash \w{12}, the facts file says \w{12}\. Restore it"):
+    with pytest.raises(
+        UserError, match=r"mini-gelu-3l-s0 are damaged: .* has the hash \w{12}, the facts file says \w{12}\. Restore it"
+    ):
         load_bundled(spec)
     path.write_bytes(whole[:1000])
     with pytest.raises(UserError, match="cannot be read"):

@@ -49,7 +49,9 @@ def cut_logits(model: DecoderResidualModel, batch: TokenBatch) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("changes", [{}, {"use_parallel_residual": False}, {"num_attention_heads": 2, "rotary_pct": 1.0}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"use_parallel_residual": False}, {"num_attention_heads": 2, "rotary_pct": 1.0}]
+)
 def test_cut_model_equals_the_whole_one(attention, changes):
     model, batch = tiny_neox(attn_implementation=attention, **changes), random_batch()
     assert isinstance(model, ResidualModel)
@@ -105,7 +107,9 @@ def identity_penalties(f: DecoderResidualModel, g: DecoderResidualModel, tmp_pat
     rows = np.random.default_rng(1).integers(0, 50, 12 * 8 * 3).astype(np.uint16)
     stream = PackedStream(rows, DataId("toy", "eval", "e", 2, 12, 1))
     comparisons = [
-        identity_comparison(ModelId(f.name, "1"), ModelId(g.name, "2"), stream.data_id, l, l, resid_mean="kept", measure_version="1")
+        identity_comparison(
+            ModelId(f.name, "1"), ModelId(g.name, "2"), stream.data_id, l, l, resid_mean="kept", measure_version="1"
+        )
         for l in range(4)
     ]
     found = {}
@@ -119,7 +123,9 @@ def identity_penalties(f: DecoderResidualModel, g: DecoderResidualModel, tmp_pat
 def test_stitched_into_itself_a_model_loses_nothing(tmp_path):
     model = tiny_neox()
     assert identity_penalties(model, model, tmp_path) == [0.0] * 4
-    with pytest.raises(UserError, match="needs residual streams of equal width, but tiny has d_model 32 and wide has 64"):
+    with pytest.raises(
+        UserError, match="needs residual streams of equal width, but tiny has d_model 32 and wide has 64"
+    ):
         identity_penalties(model, tiny_neox(name="wide", hidden_size=64), tmp_path)
 
 
@@ -135,7 +141,9 @@ def test_bad_batches_are_told():
         DecoderResidualModel(model.network, "tiny", "halved")
 
 
-@pytest.mark.parametrize("key", ["hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "intermediate_size"])
+@pytest.mark.parametrize(
+    "key", ["hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "intermediate_size"]
+)
 def test_a_missing_config_key_is_told(key):
     with pytest.raises(UserError, match=f"configuration of p lacks {key}"):
         checked_config("p", {k: v for k, v in CONFIG.items() if k != key})
@@ -156,9 +164,14 @@ def test_weights_are_read_strictly(tmp_path):
     model, batch = tiny_neox(), random_batch()
     tensors = {k: v.clone() for k, v in model.network.named_parameters()}
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    buffers = {"gpt_neox.layers.0.attention.masked_bias": torch.tensor(-1e9), "gpt_neox.layers.0.attention.rotary_emb.inv_freq": torch.ones(1)}
+    buffers = {
+        "gpt_neox.layers.0.attention.masked_bias": torch.tensor(-1e9),
+        "gpt_neox.layers.0.attention.rotary_emb.inv_freq": torch.ones(1),
+    }
     save_file({**tensors, **buffers}, tmp_path / "model.safetensors")
-    torch.testing.assert_close(cut_logits(load_folder(tmp_path, "p", "kept"), batch), cut_logits(model, batch), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        cut_logits(load_folder(tmp_path, "p", "kept"), batch), cut_logits(model, batch), atol=1e-6, rtol=0
+    )
 
     config = checked_config("p", CONFIG)
     lost = {k: v for k, v in tensors.items() if "layers.1" not in k}
@@ -193,7 +206,12 @@ def test_a_strange_configuration_is_refused_before_it_takes_memory(changes, sent
 
 
 def test_only_what_shapes_the_network_is_read_from_a_configuration():
-    tricks = {"num_labels": 2**40, "auto_map": {"AutoModel": "planted.Model"}, "attn_implementation": "someone/kernel", "torch_dtype": "float16"}
+    tricks = {
+        "num_labels": 2**40,
+        "auto_map": {"AutoModel": "planted.Model"},
+        "attn_implementation": "someone/kernel",
+        "torch_dtype": "float16",
+    }
     config = checked_config("p", {**CONFIG, **tricks, "layer_norm_eps": 0.5})
     assert config.layer_norm_eps == 0.5 and not hasattr(config, "auto_map") and config.num_labels == 2
     assert config._attn_implementation != "someone/kernel"
@@ -210,7 +228,10 @@ def test_a_member_predicts_the_held_out_text(name):
     from repdiss_core.data import open_stream
 
     model, spec = load_model(name), model_spec(name)
-    assert (model.n_layers, model.d_model) == (spec.n_layers, spec.d_model) and spec.n_heads * spec.d_head == spec.d_model
+    assert (model.n_layers, model.d_model) == (
+        spec.n_layers,
+        spec.d_model,
+    ) and spec.n_heads * spec.d_head == spec.d_model
     assert sum(p.numel() for p in model.network.parameters()) == spec.n_parameters
     assert spec.state == ("final" if name in MODELS else "intermediate") and checkpoint_of(name) in MODELS
     stream, losses = open_stream("docstrings", "eval", 8, 128, seed=0), []

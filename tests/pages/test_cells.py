@@ -125,7 +125,11 @@ def test_another_estimator_is_started_as_a_job_and_shown_once_it_is_stored(monke
 def test_stored_tokens_are_shown_with_their_shades():
     facts = cka_cell(ResultStore.open(), between(), 0, 1, "mean_of_ratios", 100)
     comparison = token_request_of(facts, 1)
-    arrays = {"tokens": np.full((2, 3), 40), "cosine": np.linspace(0.1, 1.0, 6).reshape(2, 3), "contribution": np.full((2, 3), 0.5)}
+    arrays = {
+        "tokens": np.full((2, 3), 40),
+        "cosine": np.linspace(0.1, 1.0, 6).reshape(2, 3),
+        "contribution": np.full((2, 3), 0.5),
+    }
     ResultStore.open().put(comparison.key, arrays, {"comparison": comparison.to_dict()})
     said = prose(opened(COMPARE, cell__pair="3.1.2", about__pair=TOKENS, batch__pair="2"))
     assert said.count('class="t s') == 6 + 12
@@ -170,7 +174,9 @@ def test_a_pasted_link_is_the_other_result_and_only_what_differs_is_listed():
 def test_the_look_of_maps_is_in_the_link():
     for depth in asymmetry.DEPTHS:
         fill(ResultStore.open(), [p.comparison for p in asymmetry.cka_panels(asymmetry.Params(depth=depth))])
-    layout = specs(opened(ASYMMETRY, depth="3 layers", range="range of the values", numbers="hidden", axes="relative depth"))[1]
+    layout = specs(
+        opened(ASYMMETRY, depth="3 layers", range="range of the values", numbers="hidden", axes="relative depth")
+    )[1]
     assert layout["layout"]["coloraxis"]["cmin"] > 0.2
     assert layout["layout"]["xaxis"]["range"] == [0, 1]
     assert not any(trace.get("mode") == "text" for trace in layout["data"])

@@ -39,7 +39,11 @@ opened = partial(shown.opened, PAGE)
 
 def curve(spec: dict, name: str, axis: str) -> list[float]:
     """The joined points of a named curve in one panel."""
-    (found,) = (t["y"] for t in spec["data"] if t.get("name", "").startswith(name) and t["xaxis"] == axis and t["mode"] == "lines+markers")
+    (found,) = (
+        t["y"]
+        for t in spec["data"]
+        if t.get("name", "").startswith(name) and t["xaxis"] == axis and t["mode"] == "lines+markers"
+    )
     return found
 
 
@@ -78,7 +82,9 @@ def test_the_page_and_the_command_line_give_the_same_numbers(tmp_path, populatio
     for axis, name in (("x", inside), ("x2", overlap)):
         assert curve(shown[1], "generalizing – heuristic", axis) == panel(fig2, "top_bottom", name, "cka")["values"]
     fig8 = figure_json(tmp_path, "fig8", "--population", population)
-    points = [t["y"] for t in shown[2]["data"] if t["type"] == "scatter" and "generalizing – heuristic" in t["hovertemplate"]]
+    points = [
+        t["y"] for t in shown[2]["data"] if t["type"] == "scatter" and "generalizing – heuristic" in t["hovertemplate"]
+    ]
     assert points == [panel(fig8, "top_bottom", name, "cka_distance")["values"] for name in (inside, overlap)]
 
 

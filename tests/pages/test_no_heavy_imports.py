@@ -23,11 +23,15 @@ print(json.dumps(told))
 
 
 def test_no_page_loads_a_deep_learning_library():
-    done = subprocess.run([sys.executable, "-c", SCRIPT, *PAGES], cwd=ROOT, capture_output=True, text=True, timeout=180, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *PAGES], cwd=ROOT, capture_output=True, text=True, timeout=180, check=True
+    )
     told = json.loads(done.stdout.splitlines()[-1])
     assert list(told) == PAGES
     for page, found in told.items():
         assert found["faults"] == []
         heavy = [name for name in HEAVY if name in found["loaded"]]
-        assert heavy == [], f"{page} (or one before it) imports {heavy}; import them inside loaders, engine or worker functions instead"
+        assert heavy == [], (
+            f"{page} (or one before it) imports {heavy}; import them inside loaders, engine or worker functions instead"
+        )
         assert "repdiss_core" in found["loaded"]

@@ -27,12 +27,23 @@ def fill_asymmetry() -> None:
     for depth in asymmetry.DEPTHS:
         params = asymmetry.Params(depth=depth)
         fill(ResultStore.open(), [p.comparison for p in asymmetry.cka_panels(params)])
-        fill(ResultStore.open(), [c for curve in asymmetry.paper_curves(params) + asymmetry.control_curves(params) for c in curve.comparisons])
+        fill(
+            ResultStore.open(),
+            [
+                c
+                for curve in asymmetry.paper_curves(params) + asymmetry.control_curves(params)
+                for c in curve.comparisons
+            ],
+        )
 
 
 def words(test: AppTest) -> str:
     """All prose of the page."""
-    return "\n".join(element.value for kind in ("markdown", "caption", "title", "header", "subheader", "error", "info") for element in test.get(kind))
+    return "\n".join(
+        element.value
+        for kind in ("markdown", "caption", "title", "header", "subheader", "error", "info")
+        for element in test.get(kind)
+    )
 
 
 @pytest.mark.parametrize("filled", [False, True])
@@ -80,8 +91,12 @@ def test_a_chosen_cell_is_told_marked_and_let_go():
     from repdiss_core.ui.parts.chosen_cell import take
 
     test = opened(ASYMMETRY, **{"cell-fig4": "3.2.1"})
-    wanted = load_matrix(ResultStore.open(), asymmetry.cka_panels(asymmetry.Params())[2], "mean_of_ratios", 100).matrix.values
-    assert f"Layer 2 of mini-solu-3l-s0 × layer 1 of mini-gelu-3l-s0: CKA {wanted[1, 0]:.3f}" in words(test).replace("\\", "")
+    wanted = load_matrix(
+        ResultStore.open(), asymmetry.cka_panels(asymmetry.Params())[2], "mean_of_ratios", 100
+    ).matrix.values
+    assert f"Layer 2 of mini-solu-3l-s0 × layer 1 of mini-gelu-3l-s0: CKA {wanted[1, 0]:.3f}" in words(test).replace(
+        "\\", ""
+    )
     assert json.loads(charts(test)[1].proto.json)["chosen"] == [3, 1, 0]
     test.button(key="close-fig4").click().run()
     assert "Layer 2 of" not in words(test)
@@ -160,7 +175,9 @@ def test_compare_says_what_was_found_in_a_sentence(measure, said):
 def test_compare_offers_every_model_and_measure():
     test = opened(COMPARE)
     assert test.selectbox(key="f").options == [*MODELS, *language_models()]
-    assert len(test.selectbox(key="measure").options) == len([m for m in ("cka", "stitching", "identity_stitching") if m in MEASURES])
+    assert len(test.selectbox(key="measure").options) == len(
+        [m for m in ("cka", "stitching", "identity_stitching") if m in MEASURES]
+    )
 
 
 def test_a_model_compared_with_itself_is_one_map():
@@ -211,7 +228,12 @@ def test_a_button_asks_for_the_request_of_its_card(monkeypatch):
     test.button(key="compute-fig4").click().run()
     ((request, title, fresh),) = asked
     assert {c.measure for c in request.comparisons} == {"cka"}
-    assert (len(request.comparisons), request.n_batches, title, fresh) == (3, 100, "CKA of 3-layer models: mini-gelu-3l-s0, mini-solu-3l-s0", False)
+    assert (len(request.comparisons), request.n_batches, title, fresh) == (
+        3,
+        100,
+        "CKA of 3-layer models: mini-gelu-3l-s0, mini-solu-3l-s0",
+        False,
+    )
 
 
 def test_a_refused_start_is_a_sentence_and_the_figures_stay(monkeypatch):

@@ -134,7 +134,9 @@ def test_the_mark_in_table_1_is_the_analysis_and_not_the_name() -> None:
 def test_relative_axes_another_pair_and_all_layers_are_in_the_link() -> None:
     stored = filled()
     name = f"mini-neox-{TWIN}-s1"
-    shown = by_card(opened(axes="relative depth", f=study.short_name(name), g=study.short_name(name), whole="all layers"))
+    shown = by_card(
+        opened(axes="relative depth", f=study.short_name(name), g=study.short_name(name), whole="all layers")
+    )
     assert shown["fig3"]["layout"]["xaxis"]["range"] == [0, 1]
     (own,) = (t for t in shown["pair"]["data"] if t.get("name") == "values")
     np.testing.assert_allclose(array(own["z"]), stored.maps.map(name, name).mean, atol=1e-9)
@@ -146,7 +148,11 @@ def test_relative_axes_another_pair_and_all_layers_are_in_the_link() -> None:
 
 def test_massive_tokens_are_told_where_both_treatments_are_stored() -> None:
     filled()
-    keep(ResultStore.open(), planted(n_batches=100, params=with_massive(Params(), "dropped"), within=0.5), dropped_token=11)
+    keep(
+        ResultStore.open(),
+        planted(n_batches=100, params=with_massive(Params(), "dropped"), within=0.5),
+        dropped_token=11,
+    )
     said = words(opened())
     assert "12 of 12 members have massive tokens, up to 40 times the median" in said
     row = next(line for line in said.splitlines() if line.startswith(f"| {TWIN}-s0 "))

@@ -18,15 +18,28 @@ import plotly.graph_objects as go
 from repdiss_core.base.results import LayerCurve, LayerMatrix
 from repdiss_core.plots.family_matrix import all_layers, overview
 from repdiss_core.plots.layer_curve import CurvePanel, Reference, layer_curves
-from repdiss_core.plots.layer_heatmap import DIFFERENCE_SCALE, PENALTY_SCALE, HeatmapPanel, MapStyle, heatmap_grid, heatmap_row
+from repdiss_core.plots.layer_heatmap import (
+    DIFFERENCE_SCALE,
+    PENALTY_SCALE,
+    HeatmapPanel,
+    MapStyle,
+    heatmap_grid,
+    heatmap_row,
+)
 from repdiss_core.plots.learning_curve import LearningPanel, TrainingTrace, learning_curves
 from repdiss_core.plots.series import Series, SeriesPanel, ramp, series_panels
 from repdiss_core.plots.theme import LOOKS, PAGE_CSS, Look
 from repdiss_core.plots.value_strip import value_strip
 
 PAPER_CURVES = (("SoLU → GeLU", "solu", "gelu", "stitch"), ("GeLU → SoLU", "gelu", "solu", "stitch"))
-IDENTICAL = (("GeLU → GeLU, same model", "gelu", "gelu", "identical"), ("SoLU → SoLU, same model", "solu", "solu", "identical"))
-CONTROLS = (("GeLU → GeLU, other seed", "gelu", "gelu", "control"), ("SoLU → SoLU, other seed", "solu", "solu", "control"))
+IDENTICAL = (
+    ("GeLU → GeLU, same model", "gelu", "gelu", "identical"),
+    ("SoLU → SoLU, same model", "solu", "solu", "identical"),
+)
+CONTROLS = (
+    ("GeLU → GeLU, other seed", "gelu", "gelu", "control"),
+    ("SoLU → SoLU, other seed", "solu", "solu", "control"),
+)
 
 
 def matrix(rows: int, columns: int, seed: int = 0, low: float = 0.3) -> LayerMatrix:
@@ -52,14 +65,24 @@ def curve(name: str, f: str, g: str, role: str, n_layers: int, level: float, mis
     layer = np.arange(1, n_layers + 1 - missing)
     values = level - 0.05 * np.linspace(0, 2, n_layers)[: layer.size]
     interval = np.stack([values - 0.018, values + 0.018])
-    return LayerCurve(name, layer, values, np.full(values.shape, 0.009), interval, {"role": role, "kind_f": f, "kind_g": g})
+    return LayerCurve(
+        name, layer, values, np.full(values.shape, 0.009), interval, {"role": role, "kind_f": f, "kind_g": g}
+    )
 
 
 def curve_panel(n_layers: int, missing: int = 0) -> CurvePanel:
     """Four curves, two controls, two reference lines."""
     levels = (3.72, 3.66, 3.36, 3.34, 3.70, 3.63)
-    curves = tuple(curve(*spec, n_layers, level, missing) for spec, level in zip(PAPER_CURVES + IDENTICAL + CONTROLS, levels, strict=True))
-    return CurvePanel(f"{n_layers}-layer models", n_layers, curves, (Reference("GeLU alone", 3.322, "gelu"), Reference("SoLU alone", 3.335, "solu")))
+    curves = tuple(
+        curve(*spec, n_layers, level, missing)
+        for spec, level in zip(PAPER_CURVES + IDENTICAL + CONTROLS, levels, strict=True)
+    )
+    return CurvePanel(
+        f"{n_layers}-layer models",
+        n_layers,
+        curves,
+        (Reference("GeLU alone", 3.322, "gelu"), Reference("SoLU alone", 3.335, "solu")),
+    )
 
 
 def learning_panels(n_layers: int) -> list[LearningPanel]:
@@ -69,7 +92,10 @@ def learning_panels(n_layers: int) -> list[LearningPanel]:
     for layer in range(1, n_layers + 1):
         traces = [
             TrainingTrace(
-                name, step, level + 2.5 * np.exp(-step / 150) + 0.03 * rng.standard_normal(step.size), {"role": role, "kind_f": f, "kind_g": g}
+                name,
+                step,
+                level + 2.5 * np.exp(-step / 150) + 0.03 * rng.standard_normal(step.size),
+                {"role": role, "kind_f": f, "kind_g": g},
             )
             for (name, f, g, role), level in zip(PAPER_CURVES + IDENTICAL, (3.75, 3.7, 3.4, 3.38), strict=True)
         ]
@@ -84,7 +110,16 @@ PYTHIA_DEPTHS = (6, 12, 24, 16, 24, 32, 32, 36)
 def block_map(n_layers: int, blocks: tuple[tuple[int, int], ...], relative: bool = False) -> HeatmapPanel:
     """A generated map within one model, with frames around its blocks."""
     title = f"Within {n_layers} layers, {'fraction of the depth' if relative else 'layers'}"
-    return HeatmapPanel(title, "mini-neox-a", "mini-neox-a", n_layers, n_layers, matrix(n_layers, n_layers, 3), outlines=blocks, relative=relative)
+    return HeatmapPanel(
+        title,
+        "mini-neox-a",
+        "mini-neox-a",
+        n_layers,
+        n_layers,
+        matrix(n_layers, n_layers, 3),
+        outlines=blocks,
+        relative=relative,
+    )
 
 
 def family(depths: tuple[int, ...], missing: int | None = None) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
@@ -112,8 +147,16 @@ def trend_panels(look: Look) -> list[SeriesPanel]:
     line = Series("", x[[0, -1]], y[[0, -1]], symbol="", dash="dot", faint=True)
     sizes = {5.5: "320k", 6.0: "1M", 6.5: "3.2M"}
     return [
-        SeriesPanel("By size: rises, rank correlation +0.90, p .083", "parameters", "CKA within a model", (*points, line), sizes),
-        SeriesPanel("By loss: undecided", "validation loss, nats a token", "CKA within a model", tuple(points), x_range=(6.8, 5.3)),
+        SeriesPanel(
+            "By size: rises, rank correlation +0.90, p .083", "parameters", "CKA within a model", (*points, line), sizes
+        ),
+        SeriesPanel(
+            "By loss: undecided",
+            "validation loss, nats a token",
+            "CKA within a model",
+            tuple(points),
+            x_range=(6.8, 5.3),
+        ),
     ]
 
 
@@ -130,14 +173,29 @@ def departure_panel(look: Look) -> SeriesPanel:
     )
     ticks = dict(zip(at.tolist(), SHAPES, strict=True))
     return SeriesPanel(
-        "Odd: 4l128-h8 (\u22120.110, 2.7 times the reach)", "shape: layers, d_model, head", "departure, CKA", series, ticks, (-0.5, 5.5), True
+        "Odd: 4l128-h8 (\u22120.110, 2.7 times the reach)",
+        "shape: layers, d_model, head",
+        "departure, CKA",
+        series,
+        ticks,
+        (-0.5, 5.5),
+        True,
     )
 
 
 def family_cases(look: Look) -> Iterator[tuple[str, go.Figure]]:
     """The figures of a family of models."""
-    rows = [[block_map(8, ((0, 3), (3, 7), (7, 8))), block_map(8, ((0, 3), (3, 7), (7, 8)), relative=True), block_map(4, ())]]
-    between = [HeatmapPanel(f"{a} × {b}", "mini-neox-a", "mini-neox-b", a, b, matrix(a, b), relative=True) for a, b in ((4, 8), (6, 4))]
+    rows = [
+        [
+            block_map(8, ((0, 3), (3, 7), (7, 8))),
+            block_map(8, ((0, 3), (3, 7), (7, 8)), relative=True),
+            block_map(4, ()),
+        ]
+    ]
+    between = [
+        HeatmapPanel(f"{a} × {b}", "mini-neox-a", "mini-neox-b", a, b, matrix(a, b), relative=True)
+        for a, b in ((4, 8), (6, 4))
+    ]
     yield (
         "two rows, outlines, fractions of the depth",
         heatmap_grid([*rows, [*between, HeatmapPanel("nothing", "f", "g", 4, 6, relative=True)]], look, height=310),
@@ -145,32 +203,59 @@ def family_cases(look: Look) -> Iterator[tuple[str, go.Figure]]:
     yield "four in a row", heatmap_grid([[block_map(n, ((0, 2), (2, n))) for n in (6, 8, 4, 2)]], look, height=310)
     names, values, means = family((2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 6, 8))
     yield "a family", overview(names, means, look)
-    yield "a family, one member missing", overview(names, family((2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 6, 8), missing=4)[2], look)
+    yield (
+        "a family, one member missing",
+        overview(names, family((2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 6, 8), missing=4)[2], look),
+    )
     yield "a family, nothing yet", overview(names, np.full_like(means, np.nan), look, state="computing")
-    yield "all layers", all_layers(names, (2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 6, 8), values, np.full_like(values, 0.01), look)
+    yield (
+        "all layers",
+        all_layers(names, (2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 6, 8), values, np.full_like(values, 0.01), look),
+    )
     names, values, _ = family(PYTHIA_DEPTHS)
     yield "all layers, eight deep members", all_layers(names, PYTHIA_DEPTHS, values, np.full_like(values, 0.01), look)
-    yield "all layers, nothing yet", all_layers(names[:3], PYTHIA_DEPTHS[:3], np.full((42, 42), np.nan), np.full((42, 42), np.nan), look)
+    yield (
+        "all layers, nothing yet",
+        all_layers(names[:3], PYTHIA_DEPTHS[:3], np.full((42, 42), np.nan), np.full((42, 42), np.nan), look),
+    )
     yield "trends", series_panels(trend_panels(look), look, 380)
     yield "departures", series_panels([departure_panel(look)], look, 380)
     yield (
         "no values",
-        series_panels([SeriesPanel("", "parameters", "CKA within a model", state="computing"), SeriesPanel("By loss", "loss", "CKA")], look, 380),
+        series_panels(
+            [
+                SeriesPanel("", "parameters", "CKA within a model", state="computing"),
+                SeriesPanel("By loss", "loss", "CKA"),
+            ],
+            look,
+            380,
+        ),
     )
 
 
 def cases(look: Look) -> Iterator[tuple[str, go.Figure]]:
     """(what it shows, figure) for every builder."""
     names = ("mini-solu-3l-s0", "mini-gelu-3l-s0")
-    small = [HeatmapPanel(t, *names, 3, 3, matrix(3, 3, s)) for s, t in enumerate(("within GeLU", "within SoLU", "between"))]
-    hard = changed(matrix(3, 3), {(0, 0): -0.031, (2, 1): np.nan}, notes=("Layer 3 of f is constant, so that CKA is not defined.",))
+    small = [
+        HeatmapPanel(t, *names, 3, 3, matrix(3, 3, s)) for s, t in enumerate(("within GeLU", "within SoLU", "between"))
+    ]
+    hard = changed(
+        matrix(3, 3), {(0, 0): -0.031, (2, 1): np.nan}, notes=("Layer 3 of f is constant, so that CKA is not defined.",)
+    )
     pending = np.zeros((3, 3), bool)
     pending[1:, :] = True
     filling = changed(matrix(3, 3), {(i, j): np.nan for i in (1, 2) for j in range(3)})
     yield "heatmaps, 3 layers", heatmap_row(small, look)
     yield (
         "negative, no value, one row",
-        heatmap_row([HeatmapPanel("negative and no value", *names, 3, 3, hard), HeatmapPanel("one row", *names, 1, 5, matrix(1, 5)), small[2]], look),
+        heatmap_row(
+            [
+                HeatmapPanel("negative and no value", *names, 3, 3, hard),
+                HeatmapPanel("one row", *names, 1, 5, matrix(1, 5)),
+                small[2],
+            ],
+            look,
+        ),
     )
     yield (
         "nothing yet, filling",
@@ -185,18 +270,35 @@ def cases(look: Look) -> Iterator[tuple[str, go.Figure]]:
     )
     yield (
         "deep",
-        heatmap_row([HeatmapPanel(f"{a} × {b}", "pythia-a", "pythia-b", a, b, matrix(a, b)) for a, b in ((16, 16), (32, 16), (36, 36))], look),
+        heatmap_row(
+            [
+                HeatmapPanel(f"{a} × {b}", "pythia-a", "pythia-b", a, b, matrix(a, b))
+                for a, b in ((16, 16), (32, 16), (36, 36))
+            ],
+            look,
+        ),
     )
     yield "penalty, one panel", heatmap_row([HeatmapPanel("penalty", *names, 4, 4, matrix(4, 4))], look, PENALTY_SCALE)
     a, b = matrix(3, 3, 4), matrix(3, 3, 5)
-    apart = replace(a, values=b.values - a.values, interval=np.stack([b.values - a.values - 0.02, b.values - a.values + 0.02]))
+    apart = replace(
+        a, values=b.values - a.values, interval=np.stack([b.values - a.values - 0.02, b.values - a.values + 0.02])
+    )
     difference = HeatmapPanel("B − A", *names, 3, 3, apart, scale=DIFFERENCE_SCALE)
-    yield "difference", heatmap_row([HeatmapPanel("A", *names, 3, 3, a), HeatmapPanel("B", *names, 3, 3, b), difference], look)
+    yield (
+        "difference",
+        heatmap_row([HeatmapPanel("A", *names, 3, 3, a), HeatmapPanel("B", *names, 3, 3, b), difference], look),
+    )
     yield "no numbers, range of the values", heatmap_grid([small], look, style=MapStyle(data_range=True, numbers=False))
     sample = np.random.default_rng(2).normal(0.6, 0.02, 100)
-    yield "values of the batches", value_strip(sample, (float(sample.mean()), 0.002, 0.596, 0.604), look, "CKA", "batch")
+    yield (
+        "values of the batches",
+        value_strip(sample, (float(sample.mean()), 0.002, 0.596, 0.604), look, "CKA", "batch"),
+    )
     yield "no values", value_strip(np.zeros(0), (np.nan,) * 4, look, "CKA", "batch")
-    yield "markup is text", heatmap_row([HeatmapPanel("<b>bold?</b>", "<i>row</i>", "<a href='x'>column</a>", 2, 2, matrix(2, 2))], look)
+    yield (
+        "markup is text",
+        heatmap_row([HeatmapPanel("<b>bold?</b>", "<i>row</i>", "<a href='x'>column</a>", 2, 2, matrix(2, 2))], look),
+    )
     yield "stitching loss", layer_curves([curve_panel(3), curve_panel(4)], look)
     yield "one panel, layers missing", layer_curves([curve_panel(4, missing=2)], look)
     yield "no curve yet; deep with bands", layer_curves([CurvePanel("3-layer models", 3), curve_panel(24)], look)
@@ -210,7 +312,9 @@ def page(look_names: tuple[str, ...] = ("page", "page_dark", "print", "presentin
     parts = []
     for name in look_names:
         look = LOOKS[name]
-        parts.append(f'<section id="{name}" style="background:{look.background};color:{look.text};padding:24px;width:1120px"><h1>{name}</h1>')
+        parts.append(
+            f'<section id="{name}" style="background:{look.background};color:{look.text};padding:24px;width:1120px"><h1>{name}</h1>'
+        )
         for title, figure in cases(look):
             parts.append(f"<h3>{title}</h3>" + figure.to_html(full_html=False, include_plotlyjs=not parts[1:]))
         parts.append("</section>")

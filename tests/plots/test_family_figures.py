@@ -54,7 +54,9 @@ def test_blocks_are_outlined_where_their_layers_are(relative, corners) -> None:
     figure = heatmap_grid([[block_map(4, ()), block_map(8, ((0, 3), (3, 8)), relative)]], LOOK)
     frames = [s for s in figure.layout.shapes if s.type == "rect" and s.line.width]
     assert {s.xref for s in frames} == {"x2"} and {s.yref for s in frames} == {"y2"}
-    assert [(s.x0, s.x1) for s in frames] == [(s.y0, s.y1) for s in frames] == [pair for pair in corners for _ in range(2)]
+    assert (
+        [(s.x0, s.x1) for s in frames] == [(s.y0, s.y1) for s in frames] == [pair for pair in corners for _ in range(2)]
+    )
     assert {s.line.color for s in frames} == {INK, "#FFFFFF"}
 
 
@@ -131,10 +133,15 @@ def test_the_overview_is_the_means_with_a_number_in_each_cell() -> None:
     figure = overview(names, means, LOOK)
     (trace,) = traces(figure, "family")
     np.testing.assert_array_equal(trace.z, means.astype(np.float32))
-    assert figure.layout.yaxis.range == (2.5, -0.5) and figure.layout.xaxis.range == (-0.5, 2.5), "the first is at the top left"
+    assert figure.layout.yaxis.range == (2.5, -0.5) and figure.layout.xaxis.range == (-0.5, 2.5), (
+        "the first is at the top left"
+    )
     assert list(figure.layout.xaxis.ticktext) == list(figure.layout.yaxis.ticktext) == list(names)
     (numbers,) = traces(figure, "numbers")
-    told = {(y, x): (text, color) for y, x, text, color in zip(numbers.y, numbers.x, numbers.text, numbers.textfont.color, strict=True)}
+    told = {
+        (y, x): (text, color)
+        for y, x, text, color in zip(numbers.y, numbers.x, numbers.text, numbers.textfont.color, strict=True)
+    }
     assert told[0, 2] == ("\u22120.04", "#FFFFFF") and told[0, 0] == (f"{means[0, 0]:.2f}", INK)
     assert list(trace.customdata[0][2]) == [names[0], names[2]] and "mean CKA" in trace.hovertemplate
     assert not ground(figure)
@@ -159,7 +166,12 @@ def test_all_layers_of_eight_deep_members_are_182_by_182_small_numbers() -> None
     assert trace.z.shape == trace.customdata.shape == (182, 182)
     assert trace.z.dtype == trace.customdata.dtype == np.float32
     np.testing.assert_allclose(trace.z, values, atol=1e-6)
-    assert len(set(trace.x)) == 182 and trace.x[0] == "6l-s0, layer 1" and trace.x[6] == "12l-s1, layer 1" and trace.y[181] == "36l-s7, layer 36"
+    assert (
+        len(set(trace.x)) == 182
+        and trace.x[0] == "6l-s0, layer 1"
+        and trace.x[6] == "12l-s1, layer 1"
+        and trace.y[181] == "36l-s7, layer 36"
+    )
     assert list(figure.layout.xaxis.ticktext) == list(names) and figure.layout.xaxis.tickvals[0] == 2.5
     assert figure.layout.yaxis.range == (181.5, -0.5)
     lines = [s.x0 for s in figure.layout.shapes if s.x0 == s.x1]
@@ -172,7 +184,9 @@ def test_all_layers_of_eight_deep_members_are_182_by_182_small_numbers() -> None
 def test_a_family_without_maps_keeps_axes_and_bar_and_says_its_state(draw) -> None:
     names, values, means = family(SMALL)
     full, empty = (
-        overview(names, m, LOOK, state="computing") if draw == "overview" else all_layers(names, SMALL, v, v, LOOK, state="computing")
+        overview(names, m, LOOK, state="computing")
+        if draw == "overview"
+        else all_layers(names, SMALL, v, v, LOOK, state="computing")
         for m, v in ((means, values), (np.full_like(means, np.nan), np.full_like(values, np.nan)))
     )
     assert [a.text for a in empty.layout.annotations] == ["computing"] and not full.layout.annotations

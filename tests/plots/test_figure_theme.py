@@ -27,7 +27,10 @@ def test_activation_functions_are_written_as_in_the_paper_but_model_names_stay()
     assert theme.model_text("<gelu>") == "&lt;GeLU&gt;"
 
 
-@pytest.mark.parametrize(("n", "unit", "words"), [(1, "batch", "1 batch"), (100, "batch", "100 batches"), (25600, "token", "25\u2009600 tokens")])
+@pytest.mark.parametrize(
+    ("n", "unit", "words"),
+    [(1, "batch", "1 batch"), (100, "batch", "100 batches"), (25600, "token", "25\u2009600 tokens")],
+)
 def test_counts_have_thin_separators_and_a_plural(n, unit, words):
     assert theme.count(n, unit) == words
 

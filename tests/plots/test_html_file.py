@@ -39,7 +39,12 @@ class Seen(HTMLParser):
 
 
 def figure(name: str = "plain"):
-    return assemble([{"type": "scatter", "x": [1, 2], "y": [0.123456789, 0.5], "name": name, "text": [name, name]}], {}, LOOKS["print"], 300)
+    return assemble(
+        [{"type": "scatter", "x": [1, 2], "y": [0.123456789, 0.5], "name": name, "text": [name, name]}],
+        {},
+        LOOKS["print"],
+        300,
+    )
 
 
 @pytest.mark.parametrize("make", [page_file, tour_file])
@@ -56,7 +61,10 @@ def test_what_a_person_typed_is_text_wherever_it_stands(make) -> None:
 def test_nothing_is_fetched_and_the_policy_forbids_it() -> None:
     seen = Seen(page_file("t", "", [Section("s", figures=((figure(), "c"),))], ()))
     assert not [
-        value for _, attrs in seen.tags for name, value in attrs.items() if name in ("src", "srcset") or (name == "href" and value != "data:,")
+        value
+        for _, attrs in seen.tags
+        for name, value in attrs.items()
+        if name in ("src", "srcset") or (name == "href" and value != "data:,")
     ]
     (policy,) = [attrs["content"] for tag, attrs in seen.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
     assert policy.startswith("default-src 'none'") and "http" not in policy
@@ -79,11 +87,18 @@ def test_a_table_keeps_every_cell() -> None:
 
 def test_a_citation_names_title_basis_key_and_address() -> None:
     line = exports.citation("CKA of 3-layer models", "two models · 100 batches.", "a" * 64, "http://127.0.0.1/x#fig4")
-    assert line == f"RepDiss: CKA of 3-layer models. two models · 100 batches. result {'a' * 12}. http://127.0.0.1/x#fig4."
+    assert (
+        line == f"RepDiss: CKA of 3-layer models. two models · 100 batches. result {'a' * 12}. http://127.0.0.1/x#fig4."
+    )
     assert exports.citation("t", "", "b" * 64) == f"RepDiss: t. result {'b' * 12}."
 
 
 def test_the_steps_of_a_tour_follow_the_arrow_keys() -> None:
     page = tour_file("t", "", [Section("one"), Section("two")], ())
     (keys,) = re.findall(r"const by=(\{.*?\})\[e\.key\]", page)
-    assert json.loads(re.sub(r"(\w+):", r'"\1":', keys)) == {"ArrowRight": 1, "PageDown": 1, "ArrowLeft": -1, "PageUp": -1}
+    assert json.loads(re.sub(r"(\w+):", r'"\1":', keys)) == {
+        "ArrowRight": 1,
+        "PageDown": 1,
+        "ArrowLeft": -1,
+        "PageUp": -1,
+    }

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from gallery import changed, matrix
 
-from repdiss_core.plots.layer_heatmap import CKA_SCALE, DIFFERENCE_SCALE, PENALTY_SCALE, HeatmapPanel, MapStyle, heatmap_grid, heatmap_row
+from repdiss_core.plots.layer_heatmap import (
+    CKA_SCALE,
+    DIFFERENCE_SCALE,
+    PENALTY_SCALE,
+    HeatmapPanel,
+    MapStyle,
+    heatmap_grid,
+    heatmap_row,
+)
 from repdiss_core.plots.theme import INK, LOOKS, NEGATIVE_COLOR
 
 LOOK = LOOKS["page"]
@@ -90,7 +98,10 @@ def test_an_empty_map_keeps_its_size_and_says_its_state(m):
 
 def test_hover_tells_both_layers_then_value_and_interval_then_batches():
     (trace,) = traces(heatmap_row([panel(matrix(2, 2))], LOOK), "values")
-    order = [trace.hovertemplate.index(word) for word in ("model-f", "model-g", "CKA %{z", "standard error", "95 %", "100 batches")]
+    order = [
+        trace.hovertemplate.index(word)
+        for word in ("model-f", "model-g", "CKA %{z", "standard error", "95 %", "100 batches")
+    ]
     assert order == sorted(order)
     row, column, low, high, error = trace.customdata[1][0]
     assert (row, column) == ("2", "1")
@@ -107,11 +118,15 @@ def test_names_are_shown_as_text():
 
 def test_numbers_are_left_out_where_cells_are_small():
     assert any(t.type == "scatter" and t.mode == "text" for t in heatmap_row([panel(matrix(4, 4), 4, 4)], LOOK).data)
-    assert not any(t.type == "scatter" and t.mode == "text" for t in heatmap_row([panel(matrix(30, 30), 30, 30)], LOOK).data)
+    assert not any(
+        t.type == "scatter" and t.mode == "text" for t in heatmap_row([panel(matrix(30, 30), 30, 30)], LOOK).data
+    )
 
 
 def test_a_penalty_scale_spans_the_values_of_the_whole_row():
-    figure = heatmap_row([panel(changed(matrix(2, 2), {(0, 0): 2.5})), panel(changed(matrix(2, 2), {(0, 0): -0.2}))], LOOK, PENALTY_SCALE)
+    figure = heatmap_row(
+        [panel(changed(matrix(2, 2), {(0, 0): 2.5})), panel(changed(matrix(2, 2), {(0, 0): -0.2}))], LOOK, PENALTY_SCALE
+    )
     assert figure.layout.coloraxis.cmax == 2.5
     assert figure.layout.coloraxis.cmin == -0.2
     assert not traces(figure, "below scale")

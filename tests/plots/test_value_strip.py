@@ -33,7 +33,10 @@ def test_the_number_has_its_interval():
 
 
 def test_many_values_become_columns_that_count_them_all():
-    columns = trace(value_strip(np.random.default_rng(0).normal(size=MANY + 1), (0.0, 0.1, -0.2, 0.2), LOOK, "loss", "sequence"), "values")
+    columns = trace(
+        value_strip(np.random.default_rng(0).normal(size=MANY + 1), (0.0, 0.1, -0.2, 0.2), LOOK, "loss", "sequence"),
+        "values",
+    )
     assert columns.type == "bar"
     assert sum(columns.y) == MANY + 1
 

@@ -26,7 +26,10 @@ def test_two_pythias_take_their_bytes_and_their_operations():
     assert round(needs.download_bytes / 1e6) == 166 + 375
     assert needs.memory_bytes == 4 * (70_426_624 + 162_322_944)
     assert needs.flops == 24.0 * (6 * 512**2 + 12 * 768**2) * 1024 * 1000
-    assert estimates.needs_of(request("pythia-70m-deduped", "pythia-160m-deduped", dtype="bfloat16")).memory_bytes == needs.memory_bytes / 2
+    assert (
+        estimates.needs_of(request("pythia-70m-deduped", "pythia-160m-deduped", dtype="bfloat16")).memory_bytes
+        == needs.memory_bytes / 2
+    )
 
 
 def test_it_is_told_for_the_device_at_hand(monkeypatch):
@@ -46,14 +49,19 @@ def test_the_button_tells_the_time_for_models_that_ship_too(monkeypatch):
     asked = request("mini-gelu-3l-s0", "mini-solu-3l-s0", 100)
     seconds = 5 + 2 * 24 * 3 * 128**2 * 1024 * 100 / 2e10
     assert estimates.words(asked) == ""
-    assert estimates.time_words(asked) == f"About {seconds:.0f} seconds on this processor where nothing of it is stored yet."
+    assert (
+        estimates.time_words(asked)
+        == f"About {seconds:.0f} seconds on this processor where nothing of it is stored yet."
+    )
 
 
 def test_what_does_not_fit_at_once_is_told(monkeypatch):
     """With 1 GB of memory there, 931 MB of weights leave no room; a GPU's own memory counts where one was measured."""
     monkeypatch.setattr(estimates, "kept_device", lambda: {"device": "a GPU", "flops": 1e14, "bytes": 10**9})
     told = estimates.words(request("pythia-70m-deduped", "pythia-160m-deduped"))
-    assert told.endswith("With 1.0 GB of memory there, the models are not held together: pairs are computed in parts, which is slower.")
+    assert told.endswith(
+        "With 1.0 GB of memory there, the models are not held together: pairs are computed in parts, which is slower."
+    )
     monkeypatch.setattr(estimates, "kept_device", lambda: {"device": "a GPU", "flops": 1e14, "bytes": 2 * 10**9})
     assert estimates.words(request("pythia-70m-deduped", "pythia-160m-deduped")).endswith("to download first.")
 
@@ -92,6 +100,8 @@ def test_this_processors_rate_is_measured():
 def test_a_dry_run_says_what_a_figure_takes_and_computes_nothing(capsys):
     assert main(["run", "fig1", "fig3", "--preset", "paper", "--dry-run"]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert len(told) == 2 and re.search(r"24\.1 GB of memory for the weights; 24\.6 GB and the text to download first", told[1])
+    assert len(told) == 2 and re.search(
+        r"24\.1 GB of memory for the weights; 24\.6 GB and the text to download first", told[1]
+    )
     assert main(["run", "fig4", "--dry-run"]) == 0
     assert "Its models ship" in capsys.readouterr().out

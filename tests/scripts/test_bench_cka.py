@@ -35,7 +35,10 @@ def test_the_report_holds_every_contestant_and_feature_set(small, monkeypatch, t
     errors = report["error"]["n = 300, d = 24"]
     assert list(errors) == list(bench.FEATURE_SETS)
     assert all(row["repdiss"] <= 2e-6 for row in errors.values())
-    assert report["degenerate"]["constant layer"]["repdiss"] == "nan" and report["degenerate"]["3 tokens"]["repdiss"] == "UserError"
+    assert (
+        report["degenerate"]["constant layer"]["repdiss"] == "nan"
+        and report["degenerate"]["3 tokens"]["repdiss"] == "UserError"
+    )
     printed = capsys.readouterr().out
     assert "one token ×1000" in printed and "roofline share" in printed
 

@@ -24,7 +24,13 @@ from repdiss_core.scripts.train.segments import Corpus
 SHAPE = NeoxArchitecture(2, 16, d_head=8, n_ctx=16, vocab_size=17)
 TOY = FamilyMember("mini-neox-2l16-h8-s0", SHAPE, 7, "regular", (20,))
 RECIPE = NeoxRecipe(
-    steps=60, learning_rate=1e-2, sequences_per_batch=4, tokens_per_sequence=16, curve_steps=20, curve_sequences=64, checkpoint_seconds=0.0
+    steps=60,
+    learning_rate=1e-2,
+    sequences_per_batch=4,
+    tokens_per_sequence=16,
+    curve_steps=20,
+    curve_sequences=64,
+    checkpoint_seconds=0.0,
 )
 
 
@@ -65,7 +71,10 @@ def test_a_killed_training_resumes_to_the_same_weights(corpus, tmp_path):
         a, b = (dict(t.model_at(step)[0].named_parameters()) for t in (whole, resumed))
         assert all(torch.equal(a[name], b[name]) for name in a)
     assert curve[-1]["eval"] < math.log(17) - 0.5
-    assert sorted(p.name for p in (tmp_path / "killed").iterdir()) == ["step-000020.safetensors", "step-000060.safetensors"]
+    assert sorted(p.name for p in (tmp_path / "killed").iterdir()) == [
+        "step-000020.safetensors",
+        "step-000060.safetensors",
+    ]
 
 
 @pytest.mark.parametrize("shape", [NeoxArchitecture(2, 64), NeoxArchitecture(3, 32, d_head=8)])
@@ -99,7 +108,13 @@ def test_the_recipe_warms_up_and_falls_to_a_tenth():
 def test_no_two_members_share_a_seed_and_first_weights_follow_from_it():
     seeds = [m.seed for m in FAMILY_MEMBERS.values()]
     assert len(set(seeds)) == len(seeds) == 12
-    assert {(m.architecture.n_layers, m.architecture.d_model) for m in FAMILY_MEMBERS.values()} == {(2, 64), (3, 96), (4, 128), (6, 160), (8, 192)}
+    assert {(m.architecture.n_layers, m.architecture.d_model) for m in FAMILY_MEMBERS.values()} == {
+        (2, 64),
+        (3, 96),
+        (4, 128),
+        (6, 160),
+        (8, 192),
+    }
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
@@ -109,7 +124,10 @@ def test_no_two_members_share_a_seed_and_first_weights_follow_from_it():
 
 
 def test_the_whole_plan_fits_into_45_mb():
-    sizes = [sum(p.numel() for p in new_model(m.architecture, 0).parameters()) * 2 * (1 + len(m.shipped_steps)) for m in FAMILY_MEMBERS.values()]
+    sizes = [
+        sum(p.numel() for p in new_model(m.architecture, 0).parameters()) * 2 * (1 + len(m.shipped_steps))
+        for m in FAMILY_MEMBERS.values()
+    ]
     assert sum(sizes) < 44.8e6  # the rest is for the files' headers and the facts
 
 
@@ -122,8 +140,13 @@ def test_a_small_run_ships_weights_with_their_facts(tmp_path, monkeypatch):
     told = facts["models"][path.stem]
     assert told["weights"] == bundled.file_hash(path) and told["tokens_seen"] == 12 * 1024
     tensors = load_file(path)
-    assert {t.dtype for t in tensors.values()} == {torch.float16} and sum(t.numel() for t in tensors.values()) == told["n_parameters"]
-    assert told["loss_curve"][-1]["eval"] < math.log(2048) and abs(told["loss_curve"][-1]["eval"] - told["validation_loss"]) < 0.2
+    assert {t.dtype for t in tensors.values()} == {torch.float16} and sum(t.numel() for t in tensors.values()) == told[
+        "n_parameters"
+    ]
+    assert (
+        told["loss_curve"][-1]["eval"] < math.log(2048)
+        and abs(told["loss_curve"][-1]["eval"] - told["validation_loss"]) < 0.2
+    )
     assert facts["versions"]["torch"] and len(facts["data"]["content"]["train"]) == 64
     again = CliRunner().invoke(train.main, ["--small", "--into", str(tmp_path)])
     assert again.exit_code == 0 and again.output == ""

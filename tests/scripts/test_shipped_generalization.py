@@ -31,14 +31,18 @@ def test_what_the_study_asks_for_ships(population) -> None:
     missing = [c.key for c in comparisons(population) if c.key not in shipped]
     assert not missing, f"{len(missing)} results of {population} do not ship; run `make results`."
     for rows in study.ROWS:
-        wanted = {c.key for name in Params().sets for c in study.cka_pairs(Params(population, rows=rows), name).values()}
+        wanted = {
+            c.key for name in Params().sets for c in study.cka_pairs(Params(population, rows=rows), name).values()
+        }
         assert wanted <= shipped
 
 
 def test_nothing_of_section_4_ships_that_no_figure_asks_for() -> None:
     store = ResultStore.open()
     wanted = {c.key for population in POPULATIONS for c in comparisons(population)}
-    ours = {key for key in store.keys("shipped") if store.get_shipped(key).meta["comparison"]["data"]["name"] == study.DATA}
+    ours = {
+        key for key in store.keys("shipped") if store.get_shipped(key).meta["comparison"]["data"]["name"] == study.DATA
+    }
     assert ours == wanted, "weights, data or settings changed; run `make results`."
 
 
@@ -47,7 +51,9 @@ def test_nothing_of_section_4_ships_that_no_figure_asks_for() -> None:
 def test_cka_computed_anew_is_the_same(population, rows) -> None:
     params = Params(population, rows=rows)
     first, *_, last = study.models_of(population)
-    comparison = study.cka_pairs(params, params.overlap, (first, last))[(first, last) if first < last else (last, first)]
+    comparison = study.cka_pairs(params, params.overlap, (first, last))[
+        (first, last) if first < last else (last, first)
+    ]
     shipped, fresh = ResultStore.open().get_shipped(comparison.key).arrays, anew(comparison, 2)
     for name in ("cross", "self_f", "self_g"):
         np.testing.assert_allclose(fresh[name], shipped[name][:2], atol=2e-6 * np.abs(shipped[name]).max())

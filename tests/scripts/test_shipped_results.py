@@ -40,7 +40,9 @@ def test_every_figure_of_the_study_ships(figure_id) -> None:
     kinds = {"heatmaps": Params(), "curves": Params(), "learning": Params(stitch="reference")}
     for part in figure_parts(figure_id, kinds[FIGURES[figure_id].kind]):
         missing = [c.key for c in part.comparisons if store.get_shipped(c.key) is None]
-        assert not missing, f"{figure_id}: {len(missing)} of {len(part.comparisons)} results do not ship; run `make results`."
+        assert not missing, (
+            f"{figure_id}: {len(missing)} of {len(part.comparisons)} results do not ship; run `make results`."
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -49,7 +51,9 @@ def test_packs_hold_what_the_code_asks_for_and_nothing_else(kind) -> None:
     wanted = {c.key for c in comparisons(kind)}
     assert wanted <= set(store.keys("shipped"))
     every = {c.key for k in KINDS for c in comparisons(k)}
-    assert set(store.keys("shipped")) == every, "a shipped result belongs to no figure: weights, data or settings changed; run `make results`."
+    assert set(store.keys("shipped")) == every, (
+        "a shipped result belongs to no figure: weights, data or settings changed; run `make results`."
+    )
     assert not store.problems
 
 

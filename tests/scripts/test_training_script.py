@@ -25,7 +25,9 @@ RECIPE = Recipe(
     constant_tokens=80 * 64, decay_tokens=20 * 64, warmup_steps=5, sequences_per_batch=4, tokens_per_sequence=16,
     checkpoint_steps=10, curve_steps=10, curve_sequences=1000, final_sequences=None,
 )  # fmt: skip
-ARCHITECTURE = Architecture(1, "solu_ln", d_model=16, n_heads=2, d_head=8, d_mlp=32, rotary_dim=4, n_ctx=16, vocab_size=17)
+ARCHITECTURE = Architecture(
+    1, "solu_ln", d_model=16, n_heads=2, d_head=8, d_mlp=32, rotary_dim=4, n_ctx=16, vocab_size=17
+)
 TOY = BundledModel("mini-solu-1l-s0", ARCHITECTURE, 7)
 
 
@@ -101,7 +103,9 @@ def test_fast_logits_equal_the_native_models():
                 parameter.add_(0.1 * torch.randn_like(parameter))
         tokens = torch.randint(0, 17, (3, 16))
         torch.testing.assert_close(fast_logits(model, tokens), model(tokens), atol=1e-4, rtol=0)
-        direct = torch.nn.functional.cross_entropy(model(tokens)[:, :-1].reshape(-1, 17), tokens[:, 1:].reshape(-1)).item()
+        direct = torch.nn.functional.cross_entropy(
+            model(tokens)[:, :-1].reshape(-1, 17), tokens[:, 1:].reshape(-1)
+        ).item()
         assert mean_loss(model, tokens, batch=2, autocast=False) == pytest.approx(direct, abs=1e-5)
 
 
@@ -157,7 +161,9 @@ def test_bad_arguments_exit_with_two_and_a_sentence():
 @pytest.mark.slow
 def test_a_small_run_of_the_script():
     before = bundled.FACTS_FILE.read_bytes()
-    done = subprocess.run([sys.executable, "-m", "repdiss_core.scripts.train.gpt", "--small"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "repdiss_core.scripts.train.gpt", "--small"], capture_output=True, text=True, check=True
+    )
     assert "min left" in done.stdout and "3 layers: validation losses within" in done.stdout
     losses = [float(line.split(": ")[1].split()[0]) for line in done.stdout.splitlines() if "from step" in line]
     assert losses and all(loss < bundled.facts()["data"]["docstrings"]["baselines"]["unigram"] for loss in losses)

@@ -68,7 +68,9 @@ def test_a_flipped_bit_is_noticed_and_the_entry_dropped(store, size) -> None:
     assert store.keys("local") == []
 
 
-@pytest.mark.parametrize("junk", [b"", b"\x80\x04", b"\xff" * 40, pickle.dumps({"x": 1}), b"\x08" + b"\0" * 7 + b"{}      "])
+@pytest.mark.parametrize(
+    "junk", [b"", b"\x80\x04", b"\xff" * 40, pickle.dumps({"x": 1}), b"\x08" + b"\0" * 7 + b"{}      "]
+)
 def test_foreign_bytes_are_refused(junk) -> None:
     with pytest.raises(DamagedEntry, match="not an entry of RepDiss"):
         unpack(junk)
@@ -161,17 +163,25 @@ def test_a_lock_is_held_once(store) -> None:
         store.lock(KEY, timeout=0.05).acquire()
 
 
-@pytest.mark.parametrize("planted", ["CREATE TRIGGER planted AFTER INSERT ON Cache BEGIN DELETE FROM Cache; END", "CREATE VIEW planted AS SELECT 1"])
+@pytest.mark.parametrize(
+    "planted",
+    ["CREATE TRIGGER planted AFTER INSERT ON Cache BEGIN DELETE FROM Cache; END", "CREATE VIEW planted AS SELECT 1"],
+)
 def test_a_rule_that_is_not_the_cache_s_own_is_never_followed(tmp_path, planted):
     """A trigger would run with every write: the database is set aside, and what is right in it is kept."""
     store = ResultStore(tmp_path / "local", tmp_path / "packs")
     store.put(KEY, {"x": np.ones(3)}, {})
     store.close()
-    with contextlib.closing(sqlite3.connect(tmp_path / "local" / "results" / "cache.db", isolation_level=None)) as database:
+    with contextlib.closing(
+        sqlite3.connect(tmp_path / "local" / "results" / "cache.db", isolation_level=None)
+    ) as database:
         database.execute(planted)
     found = ResultStore(tmp_path / "local", tmp_path / "packs")
     assert found.get(KEY) is not None
-    assert "it holds 'planted', which is not the cache's own" in found.problems[0] and "1 results could be saved" in found.problems[0]
+    assert (
+        "it holds 'planted', which is not the cache's own" in found.problems[0]
+        and "1 results could be saved" in found.problems[0]
+    )
     found.put(OTHER, {"x": np.ones(1)}, {})
     assert found.keys("local") == [KEY, OTHER]
 
@@ -180,7 +190,9 @@ def test_settings_of_the_file_are_not_followed(tmp_path):
     store = ResultStore(tmp_path / "local", tmp_path / "packs")
     store.put(KEY, {"x": np.ones(3)}, {})
     store.close()
-    with contextlib.closing(sqlite3.connect(tmp_path / "local" / "results" / "cache.db", isolation_level=None)) as database:
+    with contextlib.closing(
+        sqlite3.connect(tmp_path / "local" / "results" / "cache.db", isolation_level=None)
+    ) as database:
         database.execute("UPDATE Settings SET value = 'x'")
     found = ResultStore(tmp_path / "local", tmp_path / "packs")
     found.put(OTHER, {"x": np.ones(100_000)}, {})

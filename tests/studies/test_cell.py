@@ -28,7 +28,9 @@ def test_a_cell_is_the_map_s(panel, reduction):
     store = ResultStore.open()
     matrix = load_matrix(store, panel, reduction, 50).matrix
     facts = cka_cell(store, panel, 2, 1, reduction, 50)
-    np.testing.assert_array_equal(facts.statistics, [matrix.values[2, 1], matrix.standard_error[2, 1], *matrix.interval[:, 2, 1]])
+    np.testing.assert_array_equal(
+        facts.statistics, [matrix.values[2, 1], matrix.standard_error[2, 1], *matrix.interval[:, 2, 1]]
+    )
     assert facts.sample.shape == (50,)
     assert facts.sample.mean() == pytest.approx(facts.statistics[0], abs=1e-3)
     assert facts.sample.std(ddof=1) / np.sqrt(50) == pytest.approx(facts.statistics[1], rel=1e-9)

@@ -30,7 +30,12 @@ def fill(store: ResultStore, params: asymmetry.Params, penalty, seeds_too: bool 
     for spec in curves:
         jitter = rng.normal(0, 0.002)
         for c in spec.comparisons:
-            loss = own + penalty(spec.kind_f, spec.kind_g, c.f == c.g, c.layer_pair[0]) + jitter + rng.normal(0, 0.01, SEQUENCES)
+            loss = (
+                own
+                + penalty(spec.kind_f, spec.kind_g, c.f == c.g, c.layer_pair[0])
+                + jitter
+                + rng.normal(0, 0.01, SEQUENCES)
+            )
             empty = np.zeros(0)
             arrays, meta = StitchResult(*c.layer_pair, loss, empty, own, own, empty, empty, 300, 300).to_arrays()
             store.put(c.key, arrays, meta)
@@ -53,7 +58,13 @@ def test_paper_like_results_hold_in_both_scopes(store) -> None:
 
 def test_a_reversal_at_one_layer_does_not_hold(store) -> None:
     params = asymmetry.Params()
-    fill(store, params, lambda f, g, same, layer: paper_like(f, g, same, layer) - (0.3 if layer == 2 and (f, g) == ("solu", "gelu") else 0))
+    fill(
+        store,
+        params,
+        lambda f, g, same, layer: (
+            paper_like(f, g, same, layer) - (0.3 if layer == 2 and (f, g) == ("solu", "gelu") else 0)
+        ),
+    )
     first = claims.asymmetry_claims(store, params)[0]
     assert first.verdict == "does not hold"
     assert "Reversed at layer 2" in first.found
@@ -81,7 +92,9 @@ def test_missing_results_are_not_a_verdict(store) -> None:
     found = claims.asymmetry_claims(store, params)
     assert found[0].verdict == "holds"
     assert found[1].verdict == "not computed"
-    assert {c.verdict for c in claims.asymmetry_claims(ResultStore(store.directory / "x", store.directory), params)} == {"not computed"}
+    assert {
+        c.verdict for c in claims.asymmetry_claims(ResultStore(store.directory / "x", store.directory), params)
+    } == {"not computed"}
 
 
 def test_a_single_loud_layer_does_not_make_every_layer_hold() -> None:
@@ -122,7 +135,11 @@ def test_too_few_samples() -> None:
 
 @pytest.mark.parametrize(
     ("choice", "message"),
-    [({"depth": 5}, "Choose 3 or 4"), ({"seed_gelu": 7}, "no 3-layer gelu model with seed 7"), ({"seed_solu": -1}, "Seeds that ship")],
+    [
+        ({"depth": 5}, "Choose 3 or 4"),
+        ({"seed_gelu": 7}, "no 3-layer gelu model with seed 7"),
+        ({"seed_solu": -1}, "Seeds that ship"),
+    ],
 )
 def test_impossible_choices_are_sentences(choice, message) -> None:
     with pytest.raises(UserError, match=message):

@@ -18,7 +18,9 @@ HERE = Origin("local", 0.0, 0)
 LATE_CKA, LEVEL, CLUSTERS, LATE_PENALTY, DIRECTION = 1, 2, 3, 0, 7
 
 
-def population(cka_gap=(0.0,) * LAYERS, cost=(0.0,) * (LAYERS + 1), level=0.0, direction=0.0, noise=0.004, seed=0) -> Loaded:
+def population(
+    cka_gap=(0.0,) * LAYERS, cost=(0.0,) * (LAYERS + 1), level=0.0, direction=0.0, noise=0.004, seed=0
+) -> Loaded:
     """Twelve models in two groups of six.
 
     Args:
@@ -96,7 +98,10 @@ def test_a_null_is_said_plainly_with_the_difference_that_is_excluded() -> None:
 def test_a_finding_names_its_layer_and_size() -> None:
     claim = generalization_claims(population(cka_gap=late(0.2, LAYERS)))[LATE_CKA]
     assert claim.found.startswith("The groups part at block 6 of 6: +0.200 of CKA [")
-    assert "12 models, 66 pairs, 7 chunks of 1024 feature rows; permutation of models, 924 all splits, p corrected for 6 layers" in claim.rests_on
+    assert (
+        "12 models, 66 pairs, 7 chunks of 1024 feature rows; permutation of models, 924 all splits, p corrected for 6 layers"
+        in claim.rests_on
+    )
 
 
 def test_an_empty_cache_gives_no_verdict(tmp_path) -> None:

@@ -72,7 +72,12 @@ def test_every_verdict_is_reached(which, shown, wanted) -> None:
 
 
 @pytest.mark.parametrize(
-    ("starts", "wanted"), [({DEEP[1]: (0, 2, 7), DEEP[0]: (0, 4)}, HOLDS), ({DEEP[1]: (0, 5), DEEP[0]: (0, 3)}, FAILS), ({DEEP[0]: (0, 3)}, FAILS)]
+    ("starts", "wanted"),
+    [
+        ({DEEP[1]: (0, 2, 7), DEEP[0]: (0, 4)}, HOLDS),
+        ({DEEP[1]: (0, 5), DEEP[0]: (0, 3)}, FAILS),
+        ({DEEP[0]: (0, 3)}, FAILS),
+    ],
 )
 def test_a_first_block_is_compared_with_the_twins_where_both_are_deep_enough(monkeypatch, starts, wanted) -> None:
     expect(monkeypatch, DEEP[1], DEEP[0])
@@ -140,5 +145,8 @@ def test_the_planted_odd_member_is_named_with_its_size_in_claim_headline_and_tab
     assert headline(loaded).startswith(f"Odd: {SUSPECT}, whose mean CKA with the others is −0.1")
     marks = suspect_marked(loaded)
     assert list(marks) == [SUSPECT] and marks[SUSPECT].startswith("departs by ")
-    assert "12 members" in scaling_claims(loaded)[ODD].rests_on and "corrected for 6 shapes" in scaling_claims(loaded)[ODD].rests_on
+    assert (
+        "12 members" in scaling_claims(loaded)[ODD].rests_on
+        and "corrected for 6 shapes" in scaling_claims(loaded)[ODD].rests_on
+    )
     assert headline(planted()).startswith(f"No shape is odd: {SUSPECT}, whose mean CKA")

@@ -42,7 +42,9 @@ def test_the_paired_interval_is_that_of_the_batches_differences():
     assert is_paired(a, b)
     np.testing.assert_allclose(found.values, b.matrix.values - a.matrix.values)
     mean, error, low, high = mean_interval(b.sample[:, 1, 2] - a.sample[:, 1, 2])
-    np.testing.assert_allclose([found.values[1, 2], found.standard_error[1, 2], *found.interval[:, 1, 2]], [mean, error, low, high], rtol=1e-9)
+    np.testing.assert_allclose(
+        [found.values[1, 2], found.standard_error[1, 2], *found.interval[:, 1, 2]], [mean, error, low, high], rtol=1e-9
+    )
     assert error < np.hypot(a.matrix.standard_error[1, 2], b.matrix.standard_error[1, 2]), "shared noise goes out"
 
 
@@ -75,7 +77,9 @@ def test_the_figure_has_both_scales_and_the_forms_all_three_maps():
     assert [t.coloraxis for t in drawn.figure.data if t.name == "values"] == ["coloraxis", "coloraxis", "coloraxis2"]
     assert [form["title"] for form in drawn.forms] == ["A", "B", "B − A"]
     assert drawn.forms[2]["paired"] is True
-    assert np.array(drawn.forms[2]["values"])[0, 0] == pytest.approx(drawn.forms[1]["values"][0][0] - drawn.forms[0]["values"][0][0])
+    assert np.array(drawn.forms[2]["values"])[0, 0] == pytest.approx(
+        drawn.forms[1]["values"][0][0] - drawn.forms[0]["values"][0][0]
+    )
     assert "95 % t interval of the difference over the same batches in both" in drawn.caption.text
     assert (drawn.complete, drawn.origin) == (True, "shipped")
 

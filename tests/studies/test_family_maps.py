@@ -41,7 +41,9 @@ def test_every_map_comes_back_whichever_way_its_pair_is_stored(store) -> None:
     assert {p.swapped for p in study.all_panels(PARAMS)} == {False, True}
     for pair, found in maps.pairs.items():
         np.testing.assert_allclose(found.values, made.maps.pairs[pair].values, atol=1e-12)
-    assert np.diff(maps.map(step, MEMBERS[1]).mean.mean(axis=1))[0] > 0.05, "the checkpoint's first layer is the odd row"
+    assert np.diff(maps.map(step, MEMBERS[1]).mean.mean(axis=1))[0] > 0.05, (
+        "the checkpoint's first layer is the odd row"
+    )
     assert maps.complete and maps.n_batches == BATCHES and maps.origin.name == "local"
     first, last = maps.members[0], maps.members[-1]
     np.testing.assert_array_equal(maps.map(last, first).mean, maps.map(first, last).mean.T)
@@ -86,7 +88,13 @@ def test_what_dropping_massive_tokens_changes_is_told_member_by_member(store) ->
     rows = massive_rows(kept, without, unit)
     assert [row.name for row in rows] == list(kept.maps.members)
     odd = next(row for row in rows if SUSPECT in row.name)
-    assert (odd.dropped, odd.rows, odd.peak, odd.layer, odd.tokens) == (2 * BATCHES, 1024 * BATCHES, 40.0, 2, {11: BATCHES})
+    assert (odd.dropped, odd.rows, odd.peak, odd.layer, odd.tokens) == (
+        2 * BATCHES,
+        1024 * BATCHES,
+        40.0,
+        2,
+        {11: BATCHES},
+    )
     assert odd.change == pytest.approx(0.1) and math.isnan(odd.change_normalised)
     assert odd.blocks == (None, None, None), "four layers are too few to tell"
     assert massive_rows(kept, unit, unit) == []

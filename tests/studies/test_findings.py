@@ -25,7 +25,11 @@ def shipped() -> tuple[Finding, ...]:
 
 def test_every_claim_stands_once_with_the_verdict_that_the_claims_give(shipped) -> None:
     assert len({f.sentence for f in shipped}) == len(shipped)
-    told = {(row.models.label, row.claim.sentence, row.claim.scope): row.claim.verdict for finding in shipped for row in finding.rows}
+    told = {
+        (row.models.label, row.claim.sentence, row.claim.scope): row.claim.verdict
+        for finding in shipped
+        for row in finding.rows
+    }
     for depth in asymmetry.DEPTHS:
         for claim in asymmetry_claims(ResultStore.open(), asymmetry.Params(depth=depth)):
             assert told.pop((f"{depth}-layer models", claim.sentence, claim.scope)) == claim.verdict
@@ -45,14 +49,18 @@ def test_an_effect_is_one_of_the_numbers_that_the_claim_tells(shipped) -> None:
 def test_the_effect_of_a_claim_at_every_layer_is_the_one_that_decides(shipped) -> None:
     for row in (row for finding in shipped for row in finding.rows if row.claim.effect):
         effect = row.claim.effect
-        assert {HOLDS: effect.low > 0, FAILS: effect.high < 0, UNDECIDED: effect.low <= 0 <= effect.high}[row.claim.verdict]
+        assert {HOLDS: effect.low > 0, FAILS: effect.high < 0, UNDECIDED: effect.low <= 0 <= effect.high}[
+            row.claim.verdict
+        ]
 
 
 def test_an_empty_cache_judges_nothing(tmp_path) -> None:
     store = ResultStore(tmp_path / "local", tmp_path / "packs")
     for study in ("asymmetry", "scaling"):
         found, problems, waiting = findings(store, study)
-        assert problems == () and any("the paper" in label for label in waiting), "the paper's own models are named, if nothing of them is here"
+        assert problems == () and any("the paper" in label for label in waiting), (
+            "the paper's own models are named, if nothing of them is here"
+        )
         assert found
         assert {row.claim.verdict for f in found for row in f.rows} <= {MISSING, UNDECIDED}
         assert not any(row.claim.effect for f in found for row in f.rows)
@@ -84,7 +92,11 @@ def test_an_effect_without_interval_shows_none() -> None:
 def test_every_set_of_models_opens_by_its_choices_and_has_the_claims_figures(study) -> None:
     for models in model_sets(study):
         cards = {card.card_id for card in cards_of(View.of(models.page, models.choices))}
-        wanted = {"asymmetry": {"fig1"}, "generalization": {"stitching", "cka", "distances"}, "scaling": {"early", "odd", "trend", "heads"}}
+        wanted = {
+            "asymmetry": {"fig1"},
+            "generalization": {"stitching", "cka", "distances"},
+            "scaling": {"early", "odd", "trend", "heads"},
+        }
         assert wanted[study] <= cards
 
 
@@ -106,13 +118,17 @@ def test_a_step_without_results_says_so(tmp_path) -> None:
     store = ResultStore(tmp_path / "local", tmp_path / "packs")
     facts = tour.Facts(store, lambda study: findings(store, study)[0])
     for step in (s for s in tour.STEPS if s.study != "generalization"):
-        assert re.search(r"not (yet )?(computed|trained|here)|Not computed|undecided|members", step.tell(facts)), step.title
+        assert re.search(r"not (yet )?(computed|trained|here)|Not computed|undecided|members", step.tell(facts)), (
+            step.title
+        )
 
 
 @pytest.mark.parametrize("term", TERMS, ids=lambda term: term.name)
 def test_a_term_has_a_source_and_a_formula_whose_braces_close(term) -> None:
     assert term.source and term.means.endswith(".")
-    assert term.formula.count("{") == term.formula.count("}") and term.formula.count(r"\left") == term.formula.count(r"\right")
+    assert term.formula.count("{") == term.formula.count("}") and term.formula.count(r"\left") == term.formula.count(
+        r"\right"
+    )
 
 
 def test_terms_are_found_where_they_are_used() -> None:

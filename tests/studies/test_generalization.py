@@ -52,7 +52,13 @@ def test_the_constructed_groups_are_told_apart_by_the_ranking_set() -> None:
 
 
 def test_every_choice_of_features_is_another_comparison() -> None:
-    choices = [Params(), Params(rows="padded"), Params(rows="cls"), Params(hook="resid_post"), Params(estimator="biased")]
+    choices = [
+        Params(),
+        Params(rows="padded"),
+        Params(rows="cls"),
+        Params(hook="resid_post"),
+        Params(estimator="biased"),
+    ]
     keys = {next(iter(study.cka_pairs(p, "lexical_overlap").values())).key for p in choices}
     assert len(keys) == len(choices)
 
@@ -93,5 +99,7 @@ def test_groups_that_do_not_fit_are_refused(population, k, most) -> None:
 def test_models_of_different_depth_have_no_distance() -> None:
     short = next(iter(study.models_of("natural")))
     assert model_spec(short).n_layers == 6
-    with pytest.raises(UserError, match=r"equation \(2\) pairs layer l with layer l, but mini-gelu-3l-s0 has 3 and .* has 6 layers"):
+    with pytest.raises(
+        UserError, match=r"equation \(2\) pairs layer l with layer l, but mini-gelu-3l-s0 has 3 and .* has 6 layers"
+    ):
         study.cka_pairs(Params(), "in_distribution", (short, "mini-gelu-3l-s0"))

@@ -39,14 +39,20 @@ def family(monkeypatch, tmp_path) -> None:
 
 
 def shapes(figure_id: str) -> list[list[tuple[str, str]]]:
-    return [[(study.shape_of(p.row_name), study.shape_of(p.column_name)) for p in row] for row in study.figure_panels(Params(), figure_id)]
+    return [
+        [(study.shape_of(p.row_name), study.shape_of(p.column_name)) for p in row]
+        for row in study.figure_panels(Params(), figure_id)
+    ]
 
 
 def test_figures_are_the_papers_maps_with_our_shapes_in_their_places() -> None:
     spec = Params().spec
     assert shapes("fig3") == [[(shape, LARGEST) for shape in (TWIN, SUSPECT, "6l160-h32", LARGEST)]]
     assert shapes("fig10") == [[(shape, shape) for shape in ("2l64-h32", "3l96-h32", TWIN, "6l160-h32")]]
-    assert shapes("fig9") == [[(shape, shape) for shape in spec.all_pairs], list(itertools.combinations(spec.all_pairs, 2))]
+    assert shapes("fig9") == [
+        [(shape, shape) for shape in spec.all_pairs],
+        list(itertools.combinations(spec.all_pairs, 2)),
+    ]
     assert len(spec.all_pairs) == 3
     for figure_id in ("fig3", "fig9", "fig10"):
         assert [part.panels for part in figure_parts(figure_id)] == list(study.figure_panels(Params(), figure_id))
@@ -57,7 +63,14 @@ def test_members_go_from_small_to_large_and_seeds_of_a_shape_stand_together() ->
     assert set(names) == set(FAMILY_MEMBERS) and len(names) == 12
     sizes = [model_spec(name).n_parameters for name in names]
     assert sizes == sorted(sizes) and study.shape_of(names[-1]) == LARGEST
-    assert [shape for shape, _ in itertools.groupby(map(study.shape_of, names))] == ["2l64-h32", "3l96-h32", TWIN, SUSPECT, "6l160-h32", LARGEST]
+    assert [shape for shape, _ in itertools.groupby(map(study.shape_of, names))] == [
+        "2l64-h32",
+        "3l96-h32",
+        TWIN,
+        SUSPECT,
+        "6l160-h32",
+        LARGEST,
+    ]
     assert study.seeds_of(study.MINI, SUSPECT) == tuple(f"mini-neox-{SUSPECT}-s{seed}" for seed in range(3))
     assert study.first_of(study.MINI, TWIN) == f"mini-neox-{TWIN}-s0"
 
@@ -71,7 +84,9 @@ def test_the_whole_family_is_every_pair_once_and_the_checkpoints_beside() -> Non
     assert set(checkpoints) == {(step, other) for step in steps for other in (step, step.rpartition("-")[0], largest)}
     keys = {p.comparison.key for p in panels}
     assert len(keys) == len(panels) == 78 + 12
-    assert {p.comparison.key for f in ("fig3", "fig9", "fig10") for row in study.figure_panels(Params(), f) for p in row} <= keys
+    assert {
+        p.comparison.key for f in ("fig3", "fig9", "fig10") for row in study.figure_panels(Params(), f) for p in row
+    } <= keys
 
 
 def test_rows_are_the_first_model_whichever_way_the_pair_is_stored() -> None:
@@ -90,7 +105,9 @@ def test_every_treatment_of_massive_tokens_is_another_comparison_and_the_reducti
 
 
 def test_the_command_line_asks_for_what_the_cards_ask_for() -> None:
-    page = request_for((c for f in ("fig3", "fig10") for part in figure_parts(f, Params()) for c in part.comparisons), 100)
+    page = request_for(
+        (c for f in ("fig3", "fig10") for part in figure_parts(f, Params()) for c in part.comparisons), 100
+    )
     assert family_request(("fig3", "fig10", "table1"), Params()).key == page.key
     assert family_request(("table1",), Params()) is None
 
@@ -98,11 +115,16 @@ def test_the_command_line_asks_for_what_the_cards_ask_for() -> None:
 def test_families_that_cannot_be_compared_are_refused(monkeypatch, tmp_path) -> None:
     with pytest.raises(UserError, match=r"There is no family named 'mini-neo'\. Did you mean mini-neox"):
         Params("mini-neo")
-    with pytest.raises(UserError, match=r"The family mini-neox has no trained member of shape 4l128-h16\. Train it: `python -m"):
+    with pytest.raises(
+        UserError, match=r"The family mini-neox has no trained member of shape 4l128-h16\. Train it: `python -m"
+    ):
         study.seeds_of(study.MINI, "4l128-h16")
     spec = model_spec(study.members(study.MINI)[0])
     other = dataclasses.replace(spec, name="a-stranger", tokenizer="u" * 64)
-    with pytest.raises(UserError, match=f"{spec.name} and a-stranger have different tokenizers, so the same text gives them different tokens"):
+    with pytest.raises(
+        UserError,
+        match=f"{spec.name} and a-stranger have different tokenizers, so the same text gives them different tokens",
+    ):
         study.checked_members(study.MINI, [spec, other])
     for count, told in ((1, "1 model here"), (0, "0 models here")):
         pretend(monkeypatch, tmp_path / f"few{count}", tuple(FAMILY_MEMBERS)[:count])
@@ -119,7 +141,9 @@ def test_a_member_that_was_trained_after_the_start_is_known_at_once(monkeypatch,
 
 
 def test_table_1_is_the_print() -> None:
-    assert {row.name: (row.n_layers, row.d_model, row.n_heads, row.d_head, row.rotary_dim) for row in pythia_rows()} == PRINTED
+    assert {
+        row.name: (row.n_layers, row.d_model, row.n_heads, row.d_head, row.rotary_dim) for row in pythia_rows()
+    } == PRINTED
 
 
 def test_a_configuration_is_read_as_the_library_writes_it() -> None:

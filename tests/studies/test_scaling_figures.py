@@ -16,7 +16,13 @@ from repdiss_core.studies.scaling.question import Params, shape_of
 from repdiss_core.studies.scaling.stored import early_late, load, odd_report, twins, within
 
 LOOK = LOOKS["page"]
-COMPOSED = (trends.compose_trends, trends.compose_early_late, trends.compose_odd, training.compose_twins, training.compose_training)
+COMPOSED = (
+    trends.compose_trends,
+    trends.compose_early_late,
+    trends.compose_odd,
+    training.compose_twins,
+    training.compose_training,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +47,9 @@ def test_trends_draw_every_member_and_fit_the_regular_shapes_alone() -> None:
     assert drawn.forms[0]["values"] == pytest.approx(found[0].tolist())
     assert drawn.forms[0]["row_labels"] == [name.removeprefix("mini-neox-") for name in loaded.maps.members]
     size, loss = (a.text for a in drawn.figure.layout.annotations)
-    assert size.startswith("By size: rises, rank correlation +1.00, p .0") and loss.startswith("By loss: falls, rank correlation −")
+    assert size.startswith("By size: rises, rank correlation +1.00, p .0") and loss.startswith(
+        "By loss: falls, rank correlation −"
+    )
     assert drawn.complete and drawn.origin == "local"
 
 
@@ -50,7 +58,9 @@ def test_early_and_late_are_drawn_for_the_regular_shapes_and_exported_for_each_p
     drawn = trends.compose_early_late(loaded, LOOK, "")
     early, late = early_late(loaded)
     (first,), (last,) = named(drawn, "first third of the layers"), named(drawn, "last third")
-    assert list(first.y) == pytest.approx(np.nanmean(early, axis=1)) and list(last.y) == pytest.approx(np.nanmean(late, axis=1))
+    assert list(first.y) == pytest.approx(np.nanmean(early, axis=1)) and list(last.y) == pytest.approx(
+        np.nanmean(late, axis=1)
+    )
     assert SUSPECT not in drawn.figure.layout.xaxis.ticktext and len(drawn.figure.layout.xaxis.ticktext) == 5
     assert len(drawn.forms[0]["values"]) == 10 and drawn.forms[0]["values"][0] == pytest.approx(early[0, 1])
     assert drawn.figure.layout.annotations[0].text.startswith("Early minus late: 0.")
@@ -74,11 +84,15 @@ def test_the_twins_stand_by_loss_layer_by_layer_with_the_other_seeds_at_their_en
     drawn, found = training.compose_twins(loaded, LOOK, ""), twins(loaded)
     assert [a.text for a in drawn.figure.layout.annotations] == [f"layer {l}" for l in range(1, 5)]
     line = named(drawn, TWIN)[1]
-    assert list(line.x) == [loss for loss, _ in found.twin_path.values()] and list(line.y) == [values[1] for _, values in found.twin_path.values()]
+    assert list(line.x) == [loss for loss, _ in found.twin_path.values()] and list(line.y) == [
+        values[1] for _, values in found.twin_path.values()
+    ]
     assert drawn.figure.layout.xaxis.range[0] > drawn.figure.layout.xaxis.range[1], "the loss falls to the right"
     seeds = [t for t in drawn.figure.data if not t.name and t.xaxis == "x2" and t.marker.symbol == "diamond"]
     assert [list(t.y) for t in seeds] == [found.odd[1:, 1].tolist()]
-    assert [form["values"] for form in drawn.forms] == [[d.mean for d in differences] for differences in (found.equal_tokens, found.equal_loss)]
+    assert [form["values"] for form in drawn.forms] == [
+        [d.mean for d in differences] for differences in (found.equal_tokens, found.equal_loss)
+    ]
 
 
 def test_training_is_a_panel_a_training_that_ends_at_one() -> None:
@@ -88,7 +102,9 @@ def test_training_is_a_panel_a_training_that_ends_at_one() -> None:
     first = named(drawn, "layer 3")[0]
     steps = list(family_checkpoints(f"mini-neox-{TWIN}-s0"))
     assert list(first.x) == [model_spec(name).tokens_seen / 1e6 for name in (*steps, f"mini-neox-{TWIN}-s0")]
-    assert list(first.y) == pytest.approx([*(loaded.maps.map(step, f"mini-neox-{TWIN}-s0").mean[2, 2] for step in steps), 1.0])
+    assert list(first.y) == pytest.approx(
+        [*(loaded.maps.map(step, f"mini-neox-{TWIN}-s0").mean[2, 2] for step in steps), 1.0]
+    )
 
 
 def test_blocks_are_outlined_on_a_members_own_map_alone(tmp_path) -> None:
@@ -96,9 +112,9 @@ def test_blocks_are_outlined_on_a_members_own_map_alone(tmp_path) -> None:
     deep, shallow = loaded.maps.members[-1], loaded.maps.members[0]
     assert maps.outlined(loaded, deep) == ((0, 3), (3, 7), (7, 8)) and maps.outlined(loaded, shallow) == ()
     store = ResultStore(tmp_path / "local", tmp_path / "packs")
-    assert not any(s.line.width for s in maps.compose_pair(store, loaded, deep, shallow, LOOK, False, "").figure.layout.shapes), (
-        "nothing on an empty map"
-    )
+    assert not any(
+        s.line.width for s in maps.compose_pair(store, loaded, deep, shallow, LOOK, False, "").figure.layout.shapes
+    ), "nothing on an empty map"
 
 
 @pytest.mark.parametrize("compose", [*COMPOSED, maps.compose_overview, maps.compose_all_layers])
@@ -111,9 +127,16 @@ def test_without_results_a_figure_says_its_state_and_exports_no_number(compose, 
 
 
 def test_an_open_question_of_a_complete_family_is_told_in_its_panel(monkeypatch, tmp_path) -> None:
-    pretend(monkeypatch, tmp_path / "small", tuple(f"mini-neox-{shape}-s0" for shape in ("2l64-h32", "3l96-h32", "4l128-h32")))
+    pretend(
+        monkeypatch,
+        tmp_path / "small",
+        tuple(f"mini-neox-{shape}-s0" for shape in ("2l64-h32", "3l96-h32", "4l128-h32")),
+    )
     loaded = planted()
     assert {shape_of(name) for name in loaded.maps.members} == {"2l64-h32", "3l96-h32", TWIN}
-    said = [" ".join(a.text for a in compose(loaded, LOOK, "not computed yet").figure.layout.annotations) for compose in COMPOSED]
+    said = [
+        " ".join(a.text for a in compose(loaded, LOOK, "not computed yet").figure.layout.annotations)
+        for compose in COMPOSED
+    ]
     assert "at least 5 different shapes; this family has 3" in said[2]
     assert "no trained member of shape 4l128-h8" in said[3]

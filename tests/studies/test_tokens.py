@@ -11,14 +11,29 @@ from repdiss_core.data.token_text import token_texts
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry import question as asymmetry
 from repdiss_core.studies.cell import cka_cell
-from repdiss_core.studies.tokens import SHADES, TokenTable, legend_html, list_html, shade, text_html, token_request_of, token_table
+from repdiss_core.studies.tokens import (
+    SHADES,
+    TokenTable,
+    legend_html,
+    list_html,
+    shade,
+    text_html,
+    token_request_of,
+    token_table,
+)
 
 COSINE = np.array([[0.9, 0.31, np.nan, -0.2], [1.0, 0.5, 0.6, 0.7]])
 TEXTS = [["<b>", " x", "\n", "&"], ["a", "b", "c", "d"]]
 
 
 def table(**fields) -> TokenTable:
-    known = {"ids": np.arange(8).reshape(2, 4), "texts": TEXTS, "untold": "", "cosine": COSINE, "contribution": np.full((2, 4), 0.5)}
+    known = {
+        "ids": np.arange(8).reshape(2, 4),
+        "texts": TEXTS,
+        "untold": "",
+        "cosine": COSINE,
+        "contribution": np.full((2, 4), 0.5),
+    }
     return TokenTable(**known | fields)
 
 
@@ -79,7 +94,11 @@ def test_a_stored_alignment_is_read_and_a_missing_one_is_none():
     comparison = token_request_of(facts, 3)
     assert (comparison.measure, comparison.layer_pairs, comparison.setting("batch")) == ("token_alignment", "2:1", 3)
     assert token_table(store, comparison) is None
-    arrays = {"tokens": np.arange(6).reshape(2, 3), "cosine": np.full((2, 3), 0.5), "contribution": np.full((2, 3), 0.25)}
+    arrays = {
+        "tokens": np.arange(6).reshape(2, 3),
+        "cosine": np.full((2, 3), 0.5),
+        "contribution": np.full((2, 3), 0.25),
+    }
     store.put(comparison.key, arrays, {"comparison": comparison.to_dict()})
     found = token_table(store, comparison)
     assert found.hsic1 == 1.5

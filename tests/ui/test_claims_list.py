@@ -17,7 +17,14 @@ def test_every_layer_of_a_found_sentence_becomes_a_number_with_its_interval():
 
 
 def test_a_claim_without_numbers_leaves_its_cells_empty():
-    found = Claim("s", "these models", "holds", "True at every layer: difference in nats a token, layer 1: +0.100 [+0.050, +0.150].", "", "fig1")
+    found = Claim(
+        "s",
+        "these models",
+        "holds",
+        "True at every layer: difference in nats a token, layer 1: +0.100 [+0.050, +0.150].",
+        "",
+        "fig1",
+    )
     absent = Claim("s", "the activation function", "undecided", "Too few seeds.", "", "fig1")
     head, _, first, second = _table([found, absent]).splitlines()
     assert head.endswith("| layer 1 |")

@@ -46,7 +46,9 @@ def test_a_link_that_is_no_tour_is_told_in_a_sentence(bad) -> None:
 
 
 def test_what_a_link_holds_is_cut_to_size() -> None:
-    (stop,) = unpacked(word([{"path": STOP.path, "query": [["k" * 99, "v" * 999]], "card": "c" * 99, "note": "n" * 999}]), PAGES)
+    (stop,) = unpacked(
+        word([{"path": STOP.path, "query": [["k" * 99, "v" * 999]], "card": "c" * 99, "note": "n" * 999}]), PAGES
+    )
     assert [len(part) for part in (*stop.query[0], stop.card, stop.note)] == [40, 200, 40, own_tour.MOST_CHARACTERS]
 
 

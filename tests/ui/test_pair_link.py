@@ -16,7 +16,12 @@ def test_a_link_becomes_its_choice():
     found = choice_of(LINK)
     assert (found.f, found.g) == ("mini-gelu-4l-s1", "mini-gelu-3l-s0".replace("gelu", "solu"))
     view = found.view
-    assert (view.estimator, view.n_batches, view.resid_mean, view.reduction) == ("sequence_aware", 50, "kept", "ratio_of_means")
+    assert (view.estimator, view.n_batches, view.resid_mean, view.reduction) == (
+        "sequence_aware",
+        50,
+        "kept",
+        "ratio_of_means",
+    )
     assert choice_of("?" + LINK.split("?")[1]) == found
     stitched = choice_of("Compare_models?measure=identity+stitching&show=penalty")
     assert (stitched.measure, stitched.quantity) == ("identity_stitching", "penalty")
@@ -25,9 +30,15 @@ def test_a_link_becomes_its_choice():
 @pytest.mark.parametrize(
     ("link", "sentence"),
     [
-        ("http://127.0.0.1:8501/Scaling_families?f=x", "This link leads to another page. Paste a link of the page Compare models"),
+        (
+            "http://127.0.0.1:8501/Scaling_families?f=x",
+            "This link leads to another page. Paste a link of the page Compare models",
+        ),
         ("//[broken", "This is no link. Paste a link of the page Compare models"),
-        ("Compare_models?f=mini-gelu-9l", "The link asks for f “mini-gelu-9l”, which this page does not offer. It offers mini-"),
+        (
+            "Compare_models?f=mini-gelu-9l",
+            "The link asks for f “mini-gelu-9l”, which this page does not offer. It offers mini-",
+        ),
         ("Compare_models?batches=3", "asks for batches “3”, which this page does not offer. It offers 10, 20, 50"),
     ],
 )

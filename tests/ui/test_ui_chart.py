@@ -28,7 +28,9 @@ def page() -> None:
     from repdiss_core.ui.parts.chart import chart
 
     figure = go.Figure(go.Heatmap(z=[[1.0, 2.0]]), layout={"height": 222})
-    chart(spec_of(figure), key="one", alt="<b>a map</b>", config={"displaylogo": False}, link="layers", chosen=(1, 0, 1))
+    chart(
+        spec_of(figure), key="one", alt="<b>a map</b>", config={"displaylogo": False}, link="layers", chosen=(1, 0, 1)
+    )
 
 
 def test_a_message_of_a_click_is_read():
@@ -36,7 +38,9 @@ def test_a_message_of_a_click_is_read():
     assert Click.read({**CELL, "row": None, "value": None}) == Click(4, 2, None, 3, None, ("1", "4"))
 
 
-@pytest.mark.parametrize("told", [None, "x", [], {}, {**CELL, "row": "first"}, {**CELL, "labels": 3}, {**CELL, "curve": None}])
+@pytest.mark.parametrize(
+    "told", [None, "x", [], {}, {**CELL, "row": "first"}, {**CELL, "labels": 3}, {**CELL, "curve": None}]
+)
 def test_what_is_no_click_is_dropped(told):
     assert Click.read(told) is None
 
@@ -47,7 +51,13 @@ def test_the_browser_gets_figure_height_alternative_text_and_link():
     data = json.loads(element.proto.json)
     assert not test.exception
     assert specs(test)[0]["data"][0]["z"] == [[1.0, 2.0]]
-    assert (data["height"], data["alt"], data["link"], data["chosen"], data["clickable"]) == (222, "<b>a map</b>", "layers", [1, 0, 1], False)
+    assert (data["height"], data["alt"], data["link"], data["chosen"], data["clickable"]) == (
+        222,
+        "<b>a map</b>",
+        "layers",
+        [1, 0, 1],
+        False,
+    )
 
 
 def test_the_drawing_library_ships_with_its_licence():
@@ -61,7 +71,11 @@ def test_the_drawing_library_ships_with_its_licence():
         (FORM, 0, "Layer 1 of a × layer 1 of b: CKA 0.713 [0.700, 0.720] over 100 batches"),
         ({**FORM, "n_batches": 1}, 1, "Layer 1 of a × layer 2 of b: CKA \u22120.020 over 1 batch"),
         (FORM, 2, "Layer 1 of a × layer 3 of b: no value"),
-        ({**FORM, "quantity": "penalty", "n_sequences": 800} | {"n_batches": None}, 0, "penalty 0.713 [0.700, 0.720] over 800 sequences"),
+        (
+            {**FORM, "quantity": "penalty", "n_sequences": 800} | {"n_batches": None},
+            0,
+            "penalty 0.713 [0.700, 0.720] over 800 sequences",
+        ),
     ],
 )
 def test_the_line_on_a_cell(form, column, words):

@@ -5,7 +5,9 @@ import pytest
 from repdiss_core.ui.parts import text
 
 
-@pytest.mark.parametrize("typed", ["<script>alert(1)</script>", "**bold**", "[a](http://x)", ":material/home:", "$x$", "# head"])
+@pytest.mark.parametrize(
+    "typed", ["<script>alert(1)</script>", "**bold**", "[a](http://x)", ":material/home:", "$x$", "# head"]
+)
 def test_what_a_user_typed_loses_its_markup(typed):
     escaped = text.as_text(typed)
     assert escaped.replace("\\", "") == typed
@@ -13,12 +15,16 @@ def test_what_a_user_typed_loses_its_markup(typed):
         assert f"{mark}" not in escaped.replace(f"\\{mark}", "")
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(3, "just now"), (720, "12 min ago"), (10800, "3 h ago"), (4 * 86400, "4 days ago")])
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(3, "just now"), (720, "12 min ago"), (10800, "3 h ago"), (4 * 86400, "4 days ago")]
+)
 def test_ages(seconds, words):
     assert text.age(1000.0, 1000.0 + seconds) == words
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(2, "a few seconds"), (41, "about 40 s"), (180, "about 3 min"), (7200, "about 2.0 h")])
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(2, "a few seconds"), (41, "about 40 s"), (180, "about 3 min"), (7200, "about 2.0 h")]
+)
 def test_durations(seconds, words):
     assert text.duration(seconds) == words
 

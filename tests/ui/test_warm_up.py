@@ -30,12 +30,20 @@ go.Figure(go.Heatmap(z=np.eye(3)))
 
 def drawn_meanwhile(wait: str) -> subprocess.CompletedProcess:
     """A figure drawn in a process of its own while another thread loads pandas."""
-    return subprocess.run([sys.executable, "-c", SCRIPT.replace("{wait}", wait)], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT.replace("{wait}", wait)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 @pytest.mark.slow
 def test_half_a_pandas_is_still_a_fault() -> None:
-    assert "no attribute 'Series'" in drawn_meanwhile("").stderr, "Plotly no longer fails with half a pandas; `whole_pandas` can go"
+    assert "no attribute 'Series'" in drawn_meanwhile("").stderr, (
+        "Plotly no longer fails with half a pandas; `whole_pandas` can go"
+    )
 
 
 def test_a_figure_waits_for_a_pandas_that_another_thread_is_loading() -> None:

@@ -75,7 +75,16 @@ def members(population: str) -> tuple[Member, ...]:
     found = []
     for prefix, n_models, counter_examples, data_seed in POPULATIONS[population].groups:
         for i in range(n_models):
-            found.append(Member(f"{prefix}{i:02d}", population, counter_examples, data_seed, 1000 + data_seed * 100 + i, 2000 + data_seed * 100 + i))
+            found.append(
+                Member(
+                    f"{prefix}{i:02d}",
+                    population,
+                    counter_examples,
+                    data_seed,
+                    1000 + data_seed * 100 + i,
+                    2000 + data_seed * 100 + i,
+                )
+            )
     return tuple(found)
 
 

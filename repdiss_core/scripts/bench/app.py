@@ -21,8 +21,27 @@ from repdiss_core.scripts.bench.browser import FLAGS, chromium, dashboard, settl
 FIRST, SWITCH, REDRAW = "first page interactive, from `streamlit run`", "page switch", "figure redrawn after a choice"
 CLICK = "a clicked cell explained"
 DEEP = "first page by a link to Activation asymmetry (no target)"
-ONCE = ("Runs", "Compare models", "RepDiss", "Activation asymmetry", "Generalization", "Scaling families", "Findings", "Tour")
-LINKS = (*ONCE, "Compare models", "Findings", "RepDiss", "Generalization", "Scaling families", "Tour", "Activation asymmetry", "Runs")
+ONCE = (
+    "Runs",
+    "Compare models",
+    "RepDiss",
+    "Activation asymmetry",
+    "Generalization",
+    "Scaling families",
+    "Findings",
+    "Tour",
+)
+LINKS = (
+    *ONCE,
+    "Compare models",
+    "Findings",
+    "RepDiss",
+    "Generalization",
+    "Scaling families",
+    "Tour",
+    "Activation asymmetry",
+    "Runs",
+)
 TO_PAGE = {label: f"  … of it, to {'Home' if label == 'RepDiss' else label}" for label in dict.fromkeys(LINKS)}
 TARGETS = {
     FIRST: (4.0, 5.0), SWITCH: (0.5, None), **dict.fromkeys(TO_PAGE.values(), (0.5, None)),
@@ -52,7 +71,11 @@ class Waits:
     @property
     def p95(self) -> float:
         """The slowest of 20 rounds, interpolated where there are fewer."""
-        return statistics.quantiles(self.seconds, n=20, method="inclusive")[-1] if len(self.seconds) > 1 else self.seconds[0]
+        return (
+            statistics.quantiles(self.seconds, n=20, method="inclusive")[-1]
+            if len(self.seconds) > 1
+            else self.seconds[0]
+        )
 
     @property
     def met(self) -> bool:
@@ -68,7 +91,9 @@ def run(rounds: int, json_path: str | None = None) -> int:
         UserError: Chromium or Playwright is missing.
     """
     measured = measure(rounds)
-    print(f"{rounds} rounds, each with a fresh server and an empty browser cache; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    print(
+        f"{rounds} rounds, each with a fresh server and an empty browser cache; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    )
     print(f"{'':58} {'median':>8} {'p95':>8}   target")
     for waits in measured:
         target = " / ".join(f"{t:g} s" for t in (waits.target_median, waits.target_p95) if t is not None)
@@ -88,7 +113,9 @@ def measure(rounds: int) -> list[Waits]:
         raise UserError("`bench app` needs Playwright: `pip install -r requirements-dev.txt`.") from None
     path = chromium()
     if path is None:
-        raise UserError("`bench app` needs Chromium, and none is on the PATH. Install it, for instance with `apt-get install chromium`.")
+        raise UserError(
+            "`bench app` needs Chromium, and none is on the PATH. Install it, for instance with `apt-get install chromium`."
+        )
     found: dict[str, list[float]] = defaultdict(list)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
@@ -142,7 +169,11 @@ def _switch(tab: Any, label: str) -> None:
     """Click a link of the navigation and wait until its page has settled under its own title."""
     before = tab.locator("h1").inner_text()
     tab.locator(".st-key-navigation").get_by_role("link", name=label, exact=True).click()
-    tab.wait_for_function("before => { const h = document.querySelector('h1'); return h && h.innerText !== before }", arg=before, polling="raf")
+    tab.wait_for_function(
+        "before => { const h = document.querySelector('h1'); return h && h.innerText !== before }",
+        arg=before,
+        polling="raf",
+    )
     settle(tab)
 
 

@@ -57,7 +57,9 @@ def flops_needed(n_layers_f: int, n_layers_g: int, n: int, d: int) -> float:
     """Operations that no exact method by Gram matrices can save: upper triangles, and their products for every pair
     and each self."""
     triangle = n * (n + 1) / 2
-    return 2 * d * triangle * (n_layers_f + n_layers_g) + 2 * triangle * (n_layers_f * n_layers_g + n_layers_f + n_layers_g)
+    return 2 * d * triangle * (n_layers_f + n_layers_g) + 2 * triangle * (
+        n_layers_f * n_layers_g + n_layers_f + n_layers_g
+    )
 
 
 def _setting(threads: int, rounds: int) -> dict[str, Any]:
@@ -114,7 +116,9 @@ def _speed(peers: dict[str, Cka], rounds: int) -> dict[str, Any]:
     return {
         "time": {name: _time_row(values, seconds[HEADLINE], needed / rate) for name, values in seconds.items()},
         "mm_gflops": _spread(rate[:, 1] / 1e9),
-        "extra_memory_mb": {name: _extra_memory(function, f, g) for name, function in _contestants(peers).items() if name not in SLOW},
+        "extra_memory_mb": {
+            name: _extra_memory(function, f, g) for name, function in _contestants(peers).items() if name not in SLOW
+        },
     }
 
 
@@ -192,8 +196,12 @@ def _degenerate(peers: dict[str, Cka]) -> dict[str, dict[str, str]]:
 def _print(report: dict[str, Any]) -> None:
     setting = report["setting"]
     products = ", ".join(f"{name} {ms:.2f} ms" for name, ms in setting["product_ms"].items())
-    print(f"{setting['task']}; {setting['threads']} thread(s), {setting['rounds']} interleaved rounds, torch {setting['torch']}")
-    print(f"product for tiles: {setting['product']} ({products} a tile); torch.mm {_shown(report['mm_gflops'], '.0f')} GFLOP/s of CPU time\n")
+    print(
+        f"{setting['task']}; {setting['threads']} thread(s), {setting['rounds']} interleaved rounds, torch {setting['torch']}"
+    )
+    print(
+        f"product for tiles: {setting['product']} ({products} a tile); torch.mm {_shown(report['mm_gflops'], '.0f')} GFLOP/s of CPU time\n"
+    )
     columns = ("wall ms", "CPU ms", "wall ratio", "CPU ratio", "roofline share", "extra MB")
     print(f"{'':20}" + "".join(f"{c:>24}" for c in columns))
     for name, row in report["time"].items():
@@ -218,7 +226,10 @@ def _print_table(rows: dict[str, dict[str, float | str]]) -> None:
     names = list(next(iter(rows.values())))
     print(f"  {'':34}" + "".join(f"{name:>18}" for name in names))
     for label, row in rows.items():
-        print(f"  {label:34}" + "".join(f"{row[n] if isinstance(row[n], str) else format(row[n], '.1e'):>18}" for n in names))
+        print(
+            f"  {label:34}"
+            + "".join(f"{row[n] if isinstance(row[n], str) else format(row[n], '.1e'):>18}" for n in names)
+        )
     print()
 
 

@@ -12,7 +12,9 @@ def bench() -> None:
     """Measure speed and accuracy, side by side in one run."""
 
 
-_JSON = click.option("--json", "json_path", type=click.Path(dir_okay=False), default=None, help="Write the figures to this file too.")
+_JSON = click.option(
+    "--json", "json_path", type=click.Path(dir_okay=False), default=None, help="Write the figures to this file too."
+)
 
 
 @bench.command()
@@ -55,13 +57,27 @@ def family(json_path: str | None) -> None:
 
 
 @bench.command()
-@click.option("--models", default="pythia-70m,pythia-160m", show_default=True, help="Names of Pythia's sizes, with commas between.")
-@click.option("--random-init", is_flag=True, help="Random weights of the same shapes take the same time: nothing is downloaded.")
+@click.option(
+    "--models",
+    default="pythia-70m,pythia-160m",
+    show_default=True,
+    help="Names of Pythia's sizes, with commas between.",
+)
+@click.option(
+    "--random-init", is_flag=True, help="Random weights of the same shapes take the same time: nothing is downloaded."
+)
 @click.option("--batches", type=click.IntRange(min=1), default=3, show_default=True)
-@click.option("--dtype", type=click.Choice(("float32", "bfloat16")), default=None, help="Default: bfloat16 on a GPU, float32 on the processor.")
+@click.option(
+    "--dtype",
+    type=click.Choice(("float32", "bfloat16")),
+    default=None,
+    help="Default: bfloat16 on a GPU, float32 on the processor.",
+)
 @click.option("--device", default=None, help="Default: the first GPU, or the processor.")
 @_JSON
-def scale(models: str, random_init: bool, batches: int, dtype: str | None, device: str | None, json_path: str | None) -> None:
+def scale(
+    models: str, random_init: bool, batches: int, dtype: str | None, device: str | None, json_path: str | None
+) -> None:
     """CKA of all pairs at the paper's sizes: forward time, CKA time, share of the device's matrix-product rate, memory."""
     from repdiss_core.engine.device import devices
     from repdiss_core.engine.run import use_all_cores
@@ -85,7 +101,9 @@ def app(rounds: int, json_path: str | None) -> None:
 
 @bench.command()
 @click.option("--seconds", type=click.FloatRange(min=1), default=300, show_default=True)
-@click.option("--sessions", type=click.IntRange(min=0), default=18, show_default=True, help="Readers without a browser.")
+@click.option(
+    "--sessions", type=click.IntRange(min=0), default=18, show_default=True, help="Readers without a browser."
+)
 @click.option("--browsers", type=click.IntRange(min=0), default=2, show_default=True)
 @_JSON
 def load(seconds: float, sessions: int, browsers: int, json_path: str | None) -> None:

@@ -34,7 +34,10 @@ def run(batches: int, json_path: str | None) -> int:
                 f"{row['ratio']:.1%} (range {row['lowest']:.1%}–{row['highest']:.1%} over {batches} batches)"
             )
     growth = _growth(SHAPES["pythia-70m"], batches)
-    print("models → seconds a batch (forwards and Grams | products over pairs): " + ", ".join(f"{m} → {a:.2f} | {b:.3f}" for m, a, b in growth))
+    print(
+        "models → seconds a batch (forwards and Grams | products over pairs): "
+        + ", ".join(f"{m} → {a:.2f} | {b:.3f}" for m, a, b in growth)
+    )
     if json_path:
         form = {"machine": platform.machine(), "torch": torch.__version__, "rows": rows, "growth": growth}
         Path(json_path).write_text(json.dumps(form, indent=1) + "\n", encoding="utf-8")
@@ -113,7 +116,10 @@ def _residuals(model: Any, tokens: Any) -> list[Any]:
     import torch
 
     found: list[Any] = []
-    hooks = [layer.register_forward_hook(lambda module, args, out: found.append(out[0] if isinstance(out, tuple) else out)) for layer in model.layers]
+    hooks = [
+        layer.register_forward_hook(lambda module, args, out: found.append(out[0] if isinstance(out, tuple) else out))
+        for layer in model.layers
+    ]
     with torch.inference_mode():
         model(tokens, use_cache=False)
     for hook in hooks:

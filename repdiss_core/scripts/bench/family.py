@@ -52,7 +52,10 @@ def run(json_path: str | None) -> int:
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.machine()}")
     for what, value, met, target in rows:
         print(f"{what:88} {value:>8}   target {target} {'met' if met else 'MISSED'}")
-    print("peak memory of a pass over the family: " + ", ".join(f"{n} batches {mib:.0f} MiB" for n, mib in found["memory"].items()))
+    print(
+        "peak memory of a pass over the family: "
+        + ", ".join(f"{n} batches {mib:.0f} MiB" for n, mib in found["memory"].items())
+    )
     if json_path:
         Path(json_path).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return int(not all(met for _, _, met, _ in rows))
@@ -113,7 +116,13 @@ def _pass_seconds(models: list[Any], n_batches: int) -> float:
         store, stream = ResultStore.open(), _stream(data)
         begun = time.perf_counter()
         FeaturePass(
-            FeatureGroup(data, comparisons), n_batches, store, ActivationCache(budget_bytes=0), lambda model, mean: ids[model], stream, {}
+            FeatureGroup(data, comparisons),
+            n_batches,
+            store,
+            ActivationCache(budget_bytes=0),
+            lambda model, mean: ids[model],
+            stream,
+            {},
         ).run(lambda fraction, message: None, lambda: False)
         return time.perf_counter() - begun
 
@@ -128,7 +137,11 @@ def _memory() -> dict[int, float]:
     """{batches: peak MiB} of a process that measures so many batches of four members."""
     found = {}
     for n_batches in (2, 10):
-        command = [sys.executable, "-c", f"from repdiss_core.scripts.bench.family import peak_memory; print(peak_memory({n_batches}))"]
+        command = [
+            sys.executable,
+            "-c",
+            f"from repdiss_core.scripts.bench.family import peak_memory; print(peak_memory({n_batches}))",
+        ]
         found[n_batches] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
     return found
 
@@ -173,4 +186,6 @@ def _big_figure(seed: int) -> Any:
     rng = np.random.default_rng(seed)
     n = sum(PYTHIA_LAYERS)
     values = rng.random((n, n))
-    return all_layers([f"model {i}" for i in range(len(PYTHIA_LAYERS))], PYTHIA_LAYERS, values, np.full((n, n), 0.01), LOOKS["page"])
+    return all_layers(
+        [f"model {i}" for i in range(len(PYTHIA_LAYERS))], PYTHIA_LAYERS, values, np.full((n, n), 0.01), LOOKS["page"]
+    )

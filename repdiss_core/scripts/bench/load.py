@@ -21,13 +21,19 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.scripts.bench.browser import FLAGS, SETTLED, chromium, dashboard
 
 PAGE = "Activation_asymmetry"
-TURNED = ("Over batches", "Steps in the learning curves", "Depth")  # choices whose figures ship, so that nothing has to be computed
+TURNED = (
+    "Over batches",
+    "Steps in the learning curves",
+    "Depth",
+)  # choices whose figures ship, so that nothing has to be computed
 THINKING_S = (2.0, 6.0)  # between two choices of one reader
 LIMIT_S = 60.0
 SESSIONS, BROWSERS = "WebSocket sessions", "browsers"
 Choose = Callable[[], Awaitable[None]]
 CHOOSE = "word => [...document.querySelectorAll('button, [role=radio]')].find(b => b.innerText.trim() === word).click()"
-SHOWS = "word => document.querySelector('.st-key-chart-fig1 .js-plotly-plot')?.layout?.yaxis?.title?.text?.startsWith(word)"
+SHOWS = (
+    "word => document.querySelector('.st-key-chart-fig1 .js-plotly-plot')?.layout?.yaxis?.title?.text?.startsWith(word)"
+)
 
 
 @dataclass
@@ -44,7 +50,12 @@ class Load:
             kind: {"redraws": len(seconds), "median_s": round(statistics.median(seconds), 3), "p95_s": round(percentile(seconds, 0.95), 3)}
             for kind, seconds in self.redraws.items() if seconds
         }  # fmt: skip
-        return {"readers": shown, "errors": self.errors[:20], "n_errors": len(self.errors), "memory_mib": self._growth()}
+        return {
+            "readers": shown,
+            "errors": self.errors[:20],
+            "n_errors": len(self.errors),
+            "memory_mib": self._growth(),
+        }
 
     def _growth(self) -> dict[str, float]:
         """Resident memory at the middle and the end of the run, its highest, and the growth a minute over the second half."""
@@ -73,7 +84,9 @@ def run(seconds: float, sessions: int, browsers: int, json_path: str | None = No
         f"{browsers} browsers and {sessions} WebSocket sessions for {seconds:.0f} s on {PAGE}, "
         f"{THINKING_S[0]:g} to {THINKING_S[1]:g} s between the choices of each;"
     )
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n{'':22} {'redraws':>8} {'median, s':>10} {'p95, s':>8}")
+    print(
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n{'':22} {'redraws':>8} {'median, s':>10} {'p95, s':>8}"
+    )
     for kind, row in found["readers"].items():
         print(f"{kind:22} {row['redraws']:>8} {row['median_s']:>10.2f} {row['p95_s']:>8.2f}")
     print(f"errors: {found['n_errors']}" + "".join(f"\n  {line}" for line in found["errors"]))
@@ -104,7 +117,10 @@ async def _read_all(load: Load, address: str, seconds: float, sessions: int, bro
         readers = [await _open_session(load, opened, address, random.Random(number)) for number in range(sessions)]
         readers += await _open_browsers(load, opened, address, browsers) if browsers else []
         began = time.monotonic()
-        turning = (_turn_over(kind, load, began + seconds, random.Random(at), choose) for at, (kind, choose) in enumerate(readers))
+        turning = (
+            _turn_over(kind, load, began + seconds, random.Random(at), choose)
+            for at, (kind, choose) in enumerate(readers)
+        )
         await asyncio.gather(_watch(load, _server(), began, began + seconds), *turning)
 
 
@@ -133,7 +149,9 @@ async def _turn_over(kind: str, load: Load, end: float, dice: random.Random, cho
         load.errors.append(f"{kind}: {type(error).__name__}: {error}")
 
 
-async def _open_session(load: Load, opened: contextlib.AsyncExitStack, address: str, dice: random.Random) -> tuple[str, Choose]:
+async def _open_session(
+    load: Load, opened: contextlib.AsyncExitStack, address: str, dice: random.Random
+) -> tuple[str, Choose]:
     """A reader without a browser: Streamlit's own protocol, the same script runs and the same figures sent."""
     from websockets.asyncio.client import connect
 
@@ -186,14 +204,20 @@ class _Session:
             self.offered[element.selectbox.label] = (element.selectbox.id, list(element.selectbox.options))
 
 
-async def _open_browsers(load: Load, opened: contextlib.AsyncExitStack, address: str, n: int) -> list[tuple[str, Choose]]:
+async def _open_browsers(
+    load: Load, opened: contextlib.AsyncExitStack, address: str, n: int
+) -> list[tuple[str, Choose]]:
     """Readers with a browser, who turn Figure 1 from losses to penalties and back."""
     try:
         from playwright.async_api import async_playwright
     except ImportError:
-        raise UserError("`bench load` with browsers needs Playwright: `pip install -r requirements-dev.txt`, or --browsers 0.") from None
+        raise UserError(
+            "`bench load` with browsers needs Playwright: `pip install -r requirements-dev.txt`, or --browsers 0."
+        ) from None
     if chromium() is None:
-        raise UserError("`bench load` with browsers needs Chromium, and none is on the PATH. Install it, or use --browsers 0.")
+        raise UserError(
+            "`bench load` with browsers needs Chromium, and none is on the PATH. Install it, or use --browsers 0."
+        )
     playwright = await opened.enter_async_context(async_playwright())
     running = await playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
     opened.push_async_callback(running.close)

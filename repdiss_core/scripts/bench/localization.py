@@ -45,7 +45,9 @@ def run(json_path: str | None) -> int:
         growth = [_pass_seconds(params, study, models[:size]) for size in SIZES]
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.machine()}")
     for row in rows:
-        print(f"{row['what']:72} {row['seconds']:6.1f} s   target {row['target']:g} s {'met' if row['seconds'] <= row['target'] else 'MISSED'}")
+        print(
+            f"{row['what']:72} {row['seconds']:6.1f} s   target {row['target']:g} s {'met' if row['seconds'] <= row['target'] else 'MISSED'}"
+        )
     print(
         "CKA, one chunk: models → forward passes and Grams | products of pairs, s: "
         + ", ".join(f"{g['models']} → {g['linear']:.2f} | {g['pairs']:.3f}" for g in growth)
@@ -78,5 +80,8 @@ def _pass_seconds(params: Any, study: Any, models: tuple[str, ...]) -> dict[str,
         middle = time.perf_counter()
         for f, g in combinations(prepared, 2):
             hsic_same_layers(f, g)
-        best = {"linear": min(best["linear"], middle - begun), "pairs": min(best["pairs"], time.perf_counter() - middle)}
+        best = {
+            "linear": min(best["linear"], middle - begun),
+            "pairs": min(best["pairs"], time.perf_counter() - middle),
+        }
     return {"models": len(models), **best}

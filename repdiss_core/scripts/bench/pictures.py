@@ -49,7 +49,9 @@ def small(png: bytes) -> bytes:
     from PIL import Image
 
     image = Image.open(io.BytesIO(png)).convert("RGB")
-    image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS).quantize(COLORS, dither=Image.Dither.NONE)
+    image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS).quantize(
+        COLORS, dither=Image.Dither.NONE
+    )
     out = io.BytesIO()
     image.save(out, "PNG", optimize=True)
     return out.getvalue()
@@ -78,7 +80,11 @@ def main() -> None:
     if path is None:
         raise UserError("There is no Chromium on the PATH; install it (`apt-get install chromium`) and try again.")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as cache, sync_playwright() as playwright, dashboard(REPDISS_CACHE=cache) as address:
+    with (
+        tempfile.TemporaryDirectory() as cache,
+        sync_playwright() as playwright,
+        dashboard(REPDISS_CACHE=cache) as address,
+    ):
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         for picture in PICTURES:
             file = FOLDER / f"{picture.name}.png"

@@ -65,10 +65,15 @@ def _in_a_process(batches: int, workers: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "local").mkdir()
         (Path(folder) / "local" / "data").symlink_to(data.resolve())
-        environment = os.environ | {"REPDISS_CACHE": folder, "REPDISS_ACTIVATIONS_GB": "0"}  # shards keep no activations either
+        environment = os.environ | {
+            "REPDISS_CACHE": folder,
+            "REPDISS_ACTIVATIONS_GB": "0",
+        }  # shards keep no activations either
         command = [sys.executable, "-m", __name__, str(batches), str(workers)]
         began = time.perf_counter()
-        ended = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        ended = subprocess.run(
+            command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
         seconds = time.perf_counter() - began
     if ended.returncode:
         raise UserError(f"A run with {workers} Ray workers failed: {' '.join(ended.stderr.split())[-300:]}")

@@ -52,7 +52,14 @@ class _Timed:
         yield from layers
 
 
-def run(names: tuple[str, ...], batches: int, dtype: str, device: str | None, json_path: str | None, random_init: bool = True) -> int:
+def run(
+    names: tuple[str, ...],
+    batches: int,
+    dtype: str,
+    device: str | None,
+    json_path: str | None,
+    random_init: bool = True,
+) -> int:
     """Print forward time, CKA time, the share of the measured matrix-product rate, and peak memory. Returns 0.
 
     Args:
@@ -68,8 +75,13 @@ def run(names: tuple[str, ...], batches: int, dtype: str, device: str | None, js
         _check_room(spec, dtype, where)
     rate = matmul_rate(where, getattr(torch, dtype), 4096 if where != "cpu" else 2048)
     threads = f", {torch.get_num_threads()} threads" if where == "cpu" else ""
-    print(f"{name_of(where)}{threads}, {dtype}: matrix products at {rate / 1e12:.2f} TFLOP/s; a batch is 1 × {N_TOKENS} tokens")
-    made = [_random(spec, dtype, where, seed) if random_init else _published(spec, dtype, where) for seed, spec in enumerate(specs)]
+    print(
+        f"{name_of(where)}{threads}, {dtype}: matrix products at {rate / 1e12:.2f} TFLOP/s; a batch is 1 × {N_TOKENS} tokens"
+    )
+    made = [
+        _random(spec, dtype, where, seed) if random_init else _published(spec, dtype, where)
+        for seed, spec in enumerate(specs)
+    ]
     print("weights: " + ("random, of the published shapes" if random_init else "as published"))
     models = [_Timed(model, forward_flops(spec)) for model, spec in zip(made, specs, strict=True)]
     total = _engine_pass(models, batches, where)
@@ -77,13 +89,25 @@ def run(names: tuple[str, ...], batches: int, dtype: str, device: str | None, js
     for spec, model in zip(specs, models, strict=True):
         forward = float(np.median(model.seconds[1:] or model.seconds))
         rows.append({"model": spec.name, "forward_s": forward, "share_of_rate": model.flops / forward / rate})
-        print(f"  {spec.name:<22} {spec.n_layers:>3} layers  forward {forward:8.3f} s a batch  {rows[-1]['share_of_rate']:6.1%} of the rate")
+        print(
+            f"  {spec.name:<22} {spec.n_layers:>3} layers  forward {forward:8.3f} s a batch  {rows[-1]['share_of_rate']:6.1%} of the rate"
+        )
     forward = sum(sum(m.seconds) for m in models) / batches
     rest, peak, n_pairs = total / batches - forward, _peak_bytes(where), len(models) * (len(models) + 1) // 2
-    print(f"all {n_pairs} pairs: forward passes {forward:.3f} s, CKA and storing {rest:.3f} s a batch ({rest / forward:.1%})")
-    print(f"peak memory {peak / 1e9:.1f} GB; {PAPER_BATCHES} batches at this pace: {(forward + rest) * PAPER_BATCHES / 60:,.1f} minutes")
+    print(
+        f"all {n_pairs} pairs: forward passes {forward:.3f} s, CKA and storing {rest:.3f} s a batch ({rest / forward:.1%})"
+    )
+    print(
+        f"peak memory {peak / 1e9:.1f} GB; {PAPER_BATCHES} batches at this pace: {(forward + rest) * PAPER_BATCHES / 60:,.1f} minutes"
+    )
     if json_path:
-        whole = {"device": name_of(where), "dtype": dtype, "random_init": random_init, "torch": torch.__version__, "matmul_flops": rate}
+        whole = {
+            "device": name_of(where),
+            "dtype": dtype,
+            "random_init": random_init,
+            "torch": torch.__version__,
+            "matmul_flops": rate,
+        }
         whole |= {"batches": batches, "forward_s": forward, "cka_s": rest, "peak_bytes": peak, "models": rows}
         Path(json_path).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     return 0
@@ -101,7 +125,9 @@ def _spec(name: str) -> ModelSpec:
 
     spec = model_spec(f"{name}-deduped" if name in PYTHIA_CONFIGS else name)
     if spec.family != "pythia":
-        raise UserError(f"bench scale builds Pythia's architectures; {name} is none of them. Name some of pythia-70m … pythia-12b.")
+        raise UserError(
+            f"bench scale builds Pythia's architectures; {name} is none of them. Name some of pythia-70m … pythia-12b."
+        )
     return spec
 
 
@@ -142,7 +168,10 @@ def _random(spec: ModelSpec, dtype: str, device: str, seed: int) -> Any:
         shapes = {name: p.shape for name, p in GPTNeoXForCausalLM(config).named_parameters()}
     draw = torch.Generator(device).manual_seed(seed)
     kind = getattr(torch, dtype)
-    tensors = {name: torch.empty(shape, dtype=kind, device=device).normal_(0.0, 0.02, generator=draw) for name, shape in shapes.items()}
+    tensors = {
+        name: torch.empty(shape, dtype=kind, device=device).normal_(0.0, 0.02, generator=draw)
+        for name, shape in shapes.items()
+    }
     return DecoderResidualModel(network_of(spec.name, config, tensors, kind, device), spec.name)
 
 
@@ -156,7 +185,9 @@ def _engine_pass(models: list[_Timed], batches: int, device: str) -> float:
     from repdiss_core.store.cache import ResultStore
 
     data = DataId("random tokens", "eval", "random", 1, N_TOKENS)
-    stream = PackedStream(np.random.default_rng(0).integers(0, VOCABULARY, N_TOKENS * (batches + 1)).astype(np.uint32), data)
+    stream = PackedStream(
+        np.random.default_rng(0).integers(0, VOCABULARY, N_TOKENS * (batches + 1)).astype(np.uint32), data
+    )
     known = {ModelId(model.name, "random"): model for model in models}
     comparisons = tuple(cka_comparison(f, g, data)[0] for f, g in combinations_with_replacement(sorted(known), 2))
     activations = ActivationCache(budget_bytes=0)
@@ -167,7 +198,9 @@ def _engine_pass(models: list[_Timed], batches: int, device: str) -> float:
                 model.seconds.clear()
             begun = time.perf_counter()
             group, store = FeatureGroup(data, comparisons), ResultStore(Path(folder))
-            FeaturePass(group, n_batches, store, activations, lambda m, mean: known[m], stream, {}).run(_say, lambda: False)
+            FeaturePass(group, n_batches, store, activations, lambda m, mean: known[m], stream, {}).run(
+                _say, lambda: False
+            )
     return time.perf_counter() - begun
 
 

@@ -24,7 +24,12 @@ def main() -> None:
     for depth in DEPTHS:
         params = Params(depth=depth)
         lines += [f"## Stitching, {depth} layers, quick setting, mean over seeds", "", *_quick(store, params), ""]
-        lines += [f"## Stitching, {depth} layers, reference setting, seeds 0", "", *_reference(store, Params(depth=depth, stitch="reference")), ""]
+        lines += [
+            f"## Stitching, {depth} layers, reference setting, seeds 0",
+            "",
+            *_reference(store, Params(depth=depth, stitch="reference")),
+            "",
+        ]
         lines += [f"## Claims of section 3, {depth} layers", "", *_claims(store, params), ""]
         lines += [f"## CKA, {depth} layers, seeds 0", "", *_cka(store, params), ""]
     lines += tables(store) + report_scaling.tables(store)
@@ -35,7 +40,11 @@ def _models() -> list[str]:
     facts = bundled.facts()
     baselines = facts["data"]["docstrings"].get("baselines", {})
     rows = ["| model | parameters | tokens seen | validation loss, nats a token |", "|---|---:|---:|---:|"]
-    rows += [f"| {s.name} | {s.n_parameters:,} | {s.tokens_seen:,} | {s.validation_loss:.3f} |" for s in MODELS.values() if s.family == "mini"]
+    rows += [
+        f"| {s.name} | {s.n_parameters:,} | {s.tokens_seen:,} | {s.validation_loss:.3f} |"
+        for s in MODELS.values()
+        if s.family == "mini"
+    ]
     rows += [f"| {name} baseline | | | {value:.3f} |" for name, value in baselines.items() if isinstance(value, float)]
     return rows
 
@@ -46,25 +55,43 @@ def _quick(store: ResultStore, params: Params) -> list[str]:
     for spec in all_curves(params):
         results = [load_stitch(store, c)[0] for c in spec.comparisons]
         if all(r is not None and r.complete for r in results):
-            label = f"{spec.kind_f} → {spec.kind_g}" + {"identical": ", itself", "control": ", other seed"}.get(spec.role, "")
-            groups.setdefault(label, []).append(np.array([[r.penalty.mean(), (r.loss_closed_form - r.loss_g).mean()] for r in results]))
-    rows = [f"| direction | pairs | {' | '.join(f'layer {l}' for l in range(1, params.depth + 1))} |", "|---|---:|" + "---:|" * params.depth]
+            label = f"{spec.kind_f} → {spec.kind_g}" + {"identical": ", itself", "control": ", other seed"}.get(
+                spec.role, ""
+            )
+            groups.setdefault(label, []).append(
+                np.array([[r.penalty.mean(), (r.loss_closed_form - r.loss_g).mean()] for r in results])
+            )
+    rows = [
+        f"| direction | pairs | {' | '.join(f'layer {l}' for l in range(1, params.depth + 1))} |",
+        "|---|---:|" + "---:|" * params.depth,
+    ]
     for label, found in sorted(groups.items()):
         table = np.array(found)
         spread = table[:, :, 0].std(axis=0, ddof=1) if len(found) > 1 else np.full(params.depth, np.nan)
-        rows.append(f"| {label} | {len(found)} | " + " | ".join(f"{m:.3f} ± {s:.3f}" for m, s in zip(table[:, :, 0].mean(axis=0), spread)) + " |")
+        rows.append(
+            f"| {label} | {len(found)} | "
+            + " | ".join(f"{m:.3f} ± {s:.3f}" for m, s in zip(table[:, :, 0].mean(axis=0), spread))
+            + " |"
+        )
         rows.append("| … closed form | | " + " | ".join(f"{m:.3f}" for m in table[:, :, 1].mean(axis=0)) + " |")
     return rows
 
 
 def _reference(store: ResultStore, params: Params) -> list[str]:
-    rows = [f"| stitch | {' | '.join(f'layer {l}' for l in range(1, params.depth + 1))} |", "|---|" + "---:|" * params.depth]
+    rows = [
+        f"| stitch | {' | '.join(f'layer {l}' for l in range(1, params.depth + 1))} |",
+        "|---|" + "---:|" * params.depth,
+    ]
     for spec in paper_curves(params) + control_curves(params):
         cells = []
         for comparison in spec.comparisons:
             result, _ = load_stitch(store, comparison)
             done = result is not None and result.complete
-            cells.append(f"{result.penalty.mean():.3f} ± {result.penalty.std(ddof=1) / result.penalty.size**0.5:.3f}" if done else "—")
+            cells.append(
+                f"{result.penalty.mean():.3f} ± {result.penalty.std(ddof=1) / result.penalty.size**0.5:.3f}"
+                if done
+                else "—"
+            )
         rows.append(f"| {spec.name} | {' | '.join(cells)} |")
     return rows
 
@@ -72,7 +99,9 @@ def _reference(store: ResultStore, params: Params) -> list[str]:
 def _claims(store: ResultStore, params: Params) -> list[str]:
     rows = ["| claim | about | verdict | found |", "|---|---|---|---|"]
     for claim in asymmetry_claims(store, params):
-        rows.append(f"| {claim.sentence}{' (our question)' if claim.ours else ''} | {claim.scope} | **{claim.verdict}** | {claim.found} |")
+        rows.append(
+            f"| {claim.sentence}{' (our question)' if claim.ours else ''} | {claim.scope} | **{claim.verdict}** | {claim.found} |"
+        )
     return rows
 
 

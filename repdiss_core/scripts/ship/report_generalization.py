@@ -23,10 +23,18 @@ def tables(store: ResultStore) -> list[str]:
         loaded = load(store, Params(population))
         lines += [f"## Generalization, {spec.label}", "", spec.note, "", *_accuracies(loaded), ""]
         lines += ["### CKA within minus between the groups, by block", "", *_cka(loaded), ""]
-        lines += ["### Accuracy lost by identity stitching, between minus within the groups, by cut", "", *_stitching(loaded), ""]
+        lines += [
+            "### Accuracy lost by identity stitching, between minus within the groups, by cut",
+            "",
+            *_stitching(loaded),
+            "",
+        ]
         lines += ["### Distances and clusters", "", *_clusters(loaded), ""]
         lines += ["### Claims of section 4", "", "| claim | verdict | found |", "|---|---|---|"]
-        lines += [f"| {c.sentence}{' (our question)' if c.ours else ''} | **{c.verdict}** | {c.found} |" for c in generalization_claims(loaded)]
+        lines += [
+            f"| {c.sentence}{' (our question)' if c.ours else ''} | **{c.verdict}** | {c.found} |"
+            for c in generalization_claims(loaded)
+        ]
         lines.append("")
     readings = Params(), Params(rows="padded"), Params(rows="cls"), Params(hook="resid_post")
     lines += ["## Generalization, how features are read: CKA gap at the last block, natural population", ""]
@@ -40,8 +48,14 @@ def _accuracies(loaded: Loaded) -> list[str]:
         found = study.accuracies(loaded.params.population, name)
         values = np.array(list(found.values()))
         groups = [np.mean([found[m] for m in group]) for group in (loaded.groups.top, loaded.groups.bottom)]
-        rows.append(f"| {study.SET_LABELS[name]} | {values.mean():.3f} ({values.min():.3f}–{values.max():.3f}) | {groups[0]:.3f} | {groups[1]:.3f} |")
-    return [f"{loaded.groups.k} + {loaded.groups.k} of {len(values)} models, {loaded.groups.n_pairs} pairs; ranked on the ranking set.", "", *rows]
+        rows.append(
+            f"| {study.SET_LABELS[name]} | {values.mean():.3f} ({values.min():.3f}–{values.max():.3f}) | {groups[0]:.3f} | {groups[1]:.3f} |"
+        )
+    return [
+        f"{loaded.groups.k} + {loaded.groups.k} of {len(values)} models, {loaded.groups.n_pairs} pairs; ranked on the ranking set.",
+        "",
+        *rows,
+    ]
 
 
 def _by_layer(loaded: Loaded, values: dict[str, np.ndarray | None], sign: float, head: list[str]) -> list[str]:
@@ -50,7 +64,10 @@ def _by_layer(loaded: Loaded, values: dict[str, np.ndarray | None], sign: float,
         if found is None:
             rows.append(f"| {SHORT_SETS[name]} | " + " | ".join("—" for _ in head) + " |")
             continue
-        test, interval = permutation_test(sign * found, loaded.groups.is_top), jackknife(sign * found, loaded.groups.is_top)
+        test, interval = (
+            permutation_test(sign * found, loaded.groups.is_top),
+            jackknife(sign * found, loaded.groups.is_top),
+        )
         rows.append(f"| {SHORT_SETS[name]} | " + " | ".join(_cell(test, interval, i) for i in range(len(head))) + " |")
     return rows
 

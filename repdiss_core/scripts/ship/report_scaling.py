@@ -33,7 +33,8 @@ def tables(store: ResultStore) -> list[str]:
 def _claims(found: Loaded) -> list[str]:
     rows = ["| claim | verdict | found | rests on |", "|---|---|---|---|"]
     return rows + [
-        f"| {c.sentence}{' (our question)' if c.ours else ''} | **{c.verdict}** | {c.found} | {c.rests_on} |" for c in scaling_claims(found)
+        f"| {c.sentence}{' (our question)' if c.ours else ''} | **{c.verdict}** | {c.found} | {c.rests_on} |"
+        for c in scaling_claims(found)
     ]
 
 
@@ -53,7 +54,10 @@ def _members(found: Loaded) -> list[str]:
 def _means(found: Loaded) -> list[str]:
     names = [short_name(name) for name in found.maps.members]
     rows = [f"| | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
-    return rows + [f"| {name} | {' | '.join(f'{v:.2f}' for v in row)} |" for name, row in zip(names, found.maps.means(), strict=True)]
+    return rows + [
+        f"| {name} | {' | '.join(f'{v:.2f}' for v in row)} |"
+        for name, row in zip(names, found.maps.means(), strict=True)
+    ]
 
 
 def _odd(found: Loaded) -> list[str]:
@@ -62,7 +66,10 @@ def _odd(found: Loaded) -> list[str]:
         return [report]
     rows = ["| shape | seeds | departure, CKA | reach | odd |", "|---|---:|---:|---:|---|"]
     named = {d.shape for d in report.odd}
-    rows += [f"| {d.shape} | {d.n_seeds} | {d.effect:+.3f} | {d.reach:.3f} | {'yes' if d.shape in named else 'no'} |" for d in report.departures]
+    rows += [
+        f"| {d.shape} | {d.n_seeds} | {d.effect:+.3f} | {d.reach:.3f} | {'yes' if d.shape in named else 'no'} |"
+        for d in report.departures
+    ]
     alone = [f"* {d.shape} without the other odd shapes: {d.effect:+.3f}, reach {d.reach:.3f}" for d in report.odd]
     return [
         f"Standard deviation of a departure between seeds: {report.seed_sd:.3f} ({report.seed_freedom} degrees of freedom).",
@@ -81,7 +88,9 @@ def _twins(found: Loaded) -> list[str]:
     rows = [f"| | {' | '.join(f'layer {l + 1}' for l in layers)} |", "|---|" + "---:|" * len(layers)]
     suspect, twin = found.params.spec.suspect or ("", "")
     for label, values in ((suspect, twins.odd), (twin, twins.twin)):
-        rows.append(f"| {label}, {len(values)} seeds | {' | '.join(f'{v.mean():.3f} ({v.min():.3f}–{v.max():.3f})' for v in values.T)} |")
+        rows.append(
+            f"| {label}, {len(values)} seeds | {' | '.join(f'{v.mean():.3f} ({v.min():.3f}–{v.max():.3f})' for v in values.T)} |"
+        )
     for label, differences in (
         ("difference at equal tokens", twins.equal_tokens),
         ("corrected for all layers", twins.joint),
@@ -90,7 +99,9 @@ def _twins(found: Loaded) -> list[str]:
         if isinstance(differences, str):
             rows.append(f"| {label} | {' | '.join([differences] + [''] * (len(layers) - 1))} |")
         else:
-            rows.append(f"| {label} | {' | '.join(f'{d.mean:+.3f} [{d.interval[0]:+.3f}, {d.interval[1]:+.3f}]' for d in differences)} |")
+            rows.append(
+                f"| {label} | {' | '.join(f'{d.mean:+.3f} [{d.interval[0]:+.3f}, {d.interval[1]:+.3f}]' for d in differences)} |"
+            )
     paths = [
         f"* {short_name(name)}: loss {loss:.3f}, best match {', '.join(f'{v:.3f}' for v in values)}"
         for path in (twins.odd_path, twins.twin_path)
@@ -109,8 +120,14 @@ def _blocks(found: Loaded) -> list[str]:
         told = ", ".join(f"{a + 1}–{b}" for a, b in part.blocks) or "none"
         cut = ", ".join(str(start) for start in part.candidate[1:])
         support = ", ".join(f"{s:.2f}" for s in one.support)
-        more = f"; boundaries found in this share of batches alone: {support}" if part.found else f"; best segmentation would cut after layer {cut}"
-        lines.append(f"* {short_name(name)}: blocks {told}; contrast {part.contrast:.3f} [{one.contrast[0]:.3f}, {one.contrast[1]:.3f}]{more}")
+        more = (
+            f"; boundaries found in this share of batches alone: {support}"
+            if part.found
+            else f"; best segmentation would cut after layer {cut}"
+        )
+        lines.append(
+            f"* {short_name(name)}: blocks {told}; contrast {part.contrast:.3f} [{one.contrast[0]:.3f}, {one.contrast[1]:.3f}]{more}"
+        )
     shallow = [short_name(n) for n in found.maps.members if model_spec(n).n_layers < 6]
     return [*lines, f"* too shallow to ask: {', '.join(shallow)}"]
 
@@ -127,6 +144,8 @@ def _massive(kept: Loaded, dropped: Loaded, normalised: Loaded) -> list[str]:
     changes = [changed_cells(kept, other) for other in (dropped, normalised)]
     told = "; ".join(
         f"{what}: {'not computed' if np.isnan(c) else f'{c:.3f}'}"
-        for what, c in zip((f"without tokens longer than {MULTIPLE:g} times the median", "with rows of length 1"), changes, strict=True)
+        for what, c in zip(
+            (f"without tokens longer than {MULTIPLE:g} times the median", "with rows of length 1"), changes, strict=True
+        )
     )
     return [*rows, "", f"Largest change of any cell of any map of the family: {told}."]

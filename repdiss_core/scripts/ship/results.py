@@ -54,7 +54,9 @@ def groups(kind: str) -> dict[str, tuple[list[Comparison], int]]:
         return _family_groups()
     found: dict[str, tuple[list[Comparison], int]] = {}
     for c in _asymmetry(kind):
-        found.setdefault("all" if kind == "cka" else f"{c.f.name}-{c.g.name}", ([], preset("bundled").cka_batches))[0].append(c)
+        found.setdefault("all" if kind == "cka" else f"{c.f.name}-{c.g.name}", ([], preset("bundled").cka_batches))[
+            0
+        ].append(c)
     return found
 
 
@@ -76,7 +78,9 @@ def _family_groups() -> dict[str, tuple[list[Comparison], int]]:
     for massive in CHOICES:
         params = scaling.Params(cka=CkaView(massive=massive))
         pairs = scaling.family_pairs(scaling.members(scaling.MINI))
-        panels = scaling.all_panels(params) if massive == "kept" else [scaling.pair_panel(params, f, g) for f, g in pairs]
+        panels = (
+            scaling.all_panels(params) if massive == "kept" else [scaling.pair_panel(params, f, g) for f, g in pairs]
+        )
         found[massive] = ([panel.comparison for panel in panels], params.preset.cka_batches)
     return found
 
@@ -95,7 +99,14 @@ def _asymmetry(kind: str) -> list[Comparison]:
 
 
 @click.command()
-@click.option("--only", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS, help="Compute these kinds alone (default all).")
+@click.option(
+    "--only",
+    "kinds",
+    type=click.Choice(KINDS),
+    multiple=True,
+    default=KINDS,
+    help="Compute these kinds alone (default all).",
+)
 @click.option("--worker", is_flag=True, hidden=True, help="Be one of the processes.")
 @click.option("--processes", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default="one a core")
 @click.option("--pack/--no-pack", default=True, show_default=True)
@@ -105,7 +116,10 @@ def main(kinds: tuple[str, ...], worker: bool, processes: int, pack: bool) -> No
         _work(kinds)
         return
     only = [word for kind in kinds for word in ("--only", kind)]
-    running = [subprocess.Popen([sys.executable, "-m", "repdiss_core.scripts.ship.results", "--worker", *only]) for _ in range(processes)]
+    running = [
+        subprocess.Popen([sys.executable, "-m", "repdiss_core.scripts.ship.results", "--worker", *only])
+        for _ in range(processes)
+    ]
     if any([process.wait() for process in running]):
         raise SystemExit("A process failed; see above. Run the command again: what was finished is kept.")
     if pack:
@@ -127,7 +141,9 @@ def _work(kinds: tuple[str, ...]) -> None:
             begun = time.monotonic()
             try:
                 with store.lock(f"shipping-{kind}-{name}", timeout=0):
-                    Engine(store, ActivationCache(budget_bytes=0), print).run(Request(tuple(members), n_batches), lambda *progress: None)
+                    Engine(store, ActivationCache(budget_bytes=0), print).run(
+                        Request(tuple(members), n_batches), lambda *progress: None
+                    )
             except filelock.Timeout:
                 continue
             print(f"{kind} {name}: {time.monotonic() - begun:.0f} s", flush=True)
@@ -146,7 +162,9 @@ def _pack(kind: str) -> None:
             arrays = {k: a.astype("float32") if k in SINGLE_PRECISION else a for k, a in entry.arrays.items()}
             entries.append(Entry(entry.key, arrays, entry.meta, "shipped", entry.stored_at))
     if missing:
-        raise SystemExit(f"{missing} results of kind {kind} are not complete; the pack was not written. Run the command again.")
+        raise SystemExit(
+            f"{missing} results of kind {kind} are not complete; the pack was not written. Run the command again."
+        )
     study = "generalization" if kind in POPULATIONS else "scaling" if kind == scaling.MINI else "asymmetry"
     path = bundled_root() / f"{study}-{kind}.safetensors"
     write_pack(path, entries)

@@ -39,7 +39,9 @@ def export(training: Training, start: int, command: str, gap: float | None, stat
     save_file(tensors, temporary, {"format": "pt"})
     temporary.chmod(0o644)
     temporary.replace(path)
-    update_facts({"models": {name: _facts(training, start, path, sum(t.numel() for t in tensors.values()), command, gap, state)}})
+    update_facts(
+        {"models": {name: _facts(training, start, path, sum(t.numel() for t in tensors.values()), command, gap, state)}}
+    )
     update_facts(
         {
             "versions": {
@@ -50,7 +52,9 @@ def export(training: Training, start: int, command: str, gap: float | None, stat
     )
 
 
-def _facts(training: Training, start: int, path: Path, n_parameters: int, command: str, gap: float | None, state: str) -> dict[str, Any]:
+def _facts(
+    training: Training, start: int, path: Path, n_parameters: int, command: str, gap: float | None, state: str
+) -> dict[str, Any]:
     model, recipe = training.model, training.recipe
     segment = training.folder / f"decay-{start:06d}"
     final = json.loads((segment / "final.json").read_text())

@@ -92,9 +92,15 @@ def _common_facts(recipe: NeoxRecipe) -> dict[str, Any]:
     known = bundled.facts()
     return {
         "recipe": dataclasses.asdict(recipe),
-        "data": {"name": docstrings.NAME, "content": {split: docstrings.content_id(split) for split in ("train", "eval")}},
+        "data": {
+            "name": docstrings.NAME,
+            "content": {split: docstrings.content_id(split) for split in ("train", "eval")},
+        },
         "tokenizer": {"sha256": known["tokenizer"]["sha256"]},
-        "versions": {**{n: version(n) for n in ("torch", "transformers", "numpy")}, "python": platform.python_version()},
+        "versions": {
+            **{n: version(n) for n in ("torch", "transformers", "numpy")},
+            "python": platform.python_version(),
+        },
     }
 
 
@@ -108,7 +114,9 @@ def _chosen(models: str, small: bool) -> list[FamilyMember]:
 
 @click.command()
 @click.option("--models", default="", help="Names, separated by commas; all by default, in order of use.")
-@click.option("--into", type=click.Path(path_type=Path), help="Write weights and facts here instead of into the package.")
+@click.option(
+    "--into", type=click.Path(path_type=Path), help="Write weights and facts here instead of into the package."
+)
 @click.option("--small", is_flag=True, help="A run of seconds, for tests; needs --into.")
 def main(models: str, into: Path | None, small: bool) -> None:
     """Train the bundled GPT-NeoX family; stopped or killed, the same command resumes."""

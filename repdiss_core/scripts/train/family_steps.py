@@ -22,7 +22,9 @@ from repdiss_core.scripts.train.segments import Corpus, Order, Report, new_optim
 @torch.no_grad()
 def mean_loss(model: GPTNeoXForCausalLM, sequences: Tensor, batch: int = 16) -> float:
     """Mean cross-entropy over (n, t) sequences, each counted alike, in nats a token; in float32."""
-    total = sum(next_token_loss(fast_logits(model, chunk), chunk).item() * len(chunk) for chunk in sequences.split(batch))
+    total = sum(
+        next_token_loss(fast_logits(model, chunk), chunk).item() * len(chunk) for chunk in sequences.split(batch)
+    )
     return total / len(sequences)
 
 
@@ -43,10 +45,17 @@ class MemberTraining:
         optimizer = new_optimizer(model, recipe)
         last = checkpoints.latest(self.folder)
         progress = checkpoints.load(last, model, optimizer) if last else Progress()
-        order, validation = Order(self.corpus, recipe, member.seed), self.corpus.validation(recipe, recipe.curve_sequences)
+        order, validation = (
+            Order(self.corpus, recipe, member.seed),
+            self.corpus.validation(recipe, recipe.curve_sequences),
+        )
         began, before, first, saved, recent = time.monotonic(), progress.seconds, progress.step, time.monotonic(), []
         while progress.step < recipe.steps:
-            recent.append(self._step(model, optimizer, order.tokens(progress.step), recipe.rate(member.architecture, progress.step)))
+            recent.append(
+                self._step(
+                    model, optimizer, order.tokens(progress.step), recipe.rate(member.architecture, progress.step)
+                )
+            )
             progress.step += 1
             progress.seconds = before + time.monotonic() - began
             shipped = progress.step in member.shipped_steps or progress.step == recipe.steps
@@ -58,7 +67,13 @@ class MemberTraining:
                 saved = time.monotonic()
                 self._prune()
             rate = (progress.step - first) * recipe.tokens_per_step / max(time.monotonic() - began, 1e-9)
-            self.report(member.name, progress.step, recipe.steps, progress.curve[-1]["eval"] if progress.curve else float("nan"), rate)
+            self.report(
+                member.name,
+                progress.step,
+                recipe.steps,
+                progress.curve[-1]["eval"] if progress.curve else float("nan"),
+                rate,
+            )
         return progress
 
     def model_at(self, step: int) -> tuple[GPTNeoXForCausalLM, Progress]:

@@ -109,9 +109,14 @@ def main(models: str, tokens: int | None, small: bool) -> None:
         command += f" --tokens {tokens}" if tokens else ""
         for depth in sorted({BUNDLED_MODELS[n].architecture.n_layers for n in names}):
             chosen = [BUNDLED_MODELS[n] for n in names if BUNDLED_MODELS[n].architecture.n_layers == depth]
-            trainings = [Training(m, recipe, corpus, Path(root / m.name), Bar(recipe.curve_steps, recipe.tokens_per_step)) for m in chosen]
+            trainings = [
+                Training(m, recipe, corpus, Path(root / m.name), Bar(recipe.curve_steps, recipe.tokens_per_step))
+                for m in chosen
+            ]
             losses = train_depth(trainings, not small, command)
-            click.echo(f"{depth} layers: validation losses within {gap_of(list(losses.values())):.4f} nats of each other")
+            click.echo(
+                f"{depth} layers: validation losses within {gap_of(list(losses.values())):.4f} nats of each other"
+            )
     except UserError as error:
         raise click.UsageError(str(error)) from error
 

@@ -28,7 +28,9 @@ from repdiss_core.data import nli
 from repdiss_core.models.tiny_bert import classifier, read_classifier, save
 from repdiss_core.scripts.train.nli_steps import FineTuning, PreTraining, Recipe, accuracies, fine_tune, pre_train
 
-SMALL = Recipe(PreTraining(steps=20, replacing_steps=20, deep_steps=10, n_pairs=2000, checkpoint_steps=10), FineTuning(n_items=640))
+SMALL = Recipe(
+    PreTraining(steps=20, replacing_steps=20, deep_steps=10, n_pairs=2000, checkpoint_steps=10), FineTuning(n_items=640)
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class Places:
         return self.weights / weights_file(name).name
 
 
-def train_all(chosen: list[Member], recipe: Recipe, places: Places, command: str, share: tuple[int, int] = (0, 1)) -> None:
+def train_all(
+    chosen: list[Member], recipe: Recipe, places: Places, command: str, share: tuple[int, int] = (0, 1)
+) -> None:
     """Pre-train if needed, then fine-tune every classifier that has no file yet; share (i, n) is every n-th from the i-th."""
     encoder = pre_train(recipe.pre_training, places.work, click.echo)
     started = time.monotonic()
@@ -81,7 +85,10 @@ def _common_facts(recipe: Recipe, command: str) -> dict[str, Any]:
         "vocab_size": len(nli.vocabulary()),
         "n_parameters": sum(p.numel() for p in classifier_shape().parameters()),
         "command": command,
-        "versions": {**{name: version(name) for name in ("torch", "transformers", "numpy")}, "python": platform.python_version()},
+        "versions": {
+            **{name: version(name) for name in ("torch", "transformers", "numpy")},
+            "python": platform.python_version(),
+        },
     }
 
 
@@ -109,15 +116,24 @@ def record(path: Path, news: dict[str, Any]) -> None:
 @click.command()
 @click.option("--population", "names", multiple=True, help="natural or constructed; both by default.")
 @click.option("--limit", type=click.IntRange(min=1), help="Train only the first classifiers of each population.")
-@click.option("--into", type=click.Path(path_type=Path), help="Write weights and facts here instead of into the package.")
-@click.option("--share", default="0/1", show_default=True, help="i/n: be one of n processes that share the fine-tunings (after pre-training).")
+@click.option(
+    "--into", type=click.Path(path_type=Path), help="Write weights and facts here instead of into the package."
+)
+@click.option(
+    "--share",
+    default="0/1",
+    show_default=True,
+    help="i/n: be one of n processes that share the fine-tunings (after pre-training).",
+)
 @click.option("--small", is_flag=True, help="A run of seconds, for tests; needs --into.")
 def main(names: tuple[str, ...], limit: int | None, share: str, into: Path | None, small: bool) -> None:
     """Train the bundled NLI classifiers; stopped or killed, the same command resumes."""
     torch.set_num_threads(1)
     try:
         if small and into is None:
-            raise UserError("A small run would overwrite the classifiers that ship; say with --into where it may write.")
+            raise UserError(
+                "A small run would overwrite the classifiers that ship; say with --into where it may write."
+            )
         chosen = [member for name in names or POPULATIONS for member in members(name)[:limit]]
         if into is None:
             places = Places(bundled.cache_folder("training-nli"), facts_module.WEIGHTS_FOLDER, facts_module.FACTS_FILE)

@@ -76,7 +76,9 @@ def corpus(recipe: PreTraining, related_share: float = 0.5) -> np.ndarray:
     for _ in range(recipe.n_pairs):
         first = draw_premise(rng)
         related = rng.random() < related_share
-        second = state(first.facts[rng.integers(len(first.facts))], rng) if related else state(draw_premise(rng).main, rng)
+        second = (
+            state(first.facts[rng.integers(len(first.facts))], rng) if related else state(draw_premise(rng).main, rng)
+        )
         items.append(Item(first.words, second, 0, "text"))
     tokens = nli.encode(items)[0]
     return tokens[np.argsort((tokens != nli.PAD).sum(axis=1), kind="stable")]
@@ -108,10 +110,17 @@ def pre_train(recipe: PreTraining, folder: Path, report: Callable[[str], None]) 
 
 
 def _pre_training_step(
-    model: PreTrainingModel, optimizer: torch.optim.Optimizer, recipe: PreTraining, step: int, tokens: np.ndarray, replacing: bool
+    model: PreTrainingModel,
+    optimizer: torch.optim.Optimizer,
+    recipe: PreTraining,
+    step: int,
+    tokens: np.ndarray,
+    replacing: bool,
 ) -> float:
     rng = np.random.default_rng([recipe.seed, step])  # by step, so that a resumed run sees the same batches
-    start = rng.integers(0, max(1, len(tokens) - recipe.window))  # neighbours have like lengths: less padding to compute
+    start = rng.integers(
+        0, max(1, len(tokens) - recipe.window)
+    )  # neighbours have like lengths: less padding to compute
     batch = trimmed(tokens[start + rng.integers(0, min(recipe.window, len(tokens)), recipe.batch)])
     if replacing:
         shown, chosen, replaced = _replaced(batch, recipe, rng)
@@ -135,7 +144,9 @@ def _pre_training_step(
     return _descend(model, optimizer, loss)
 
 
-def _replaced(tokens: np.ndarray, recipe: PreTraining, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _replaced(
+    tokens: np.ndarray, recipe: PreTraining, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(tokens as shown; which words must be restored; 1 at replaced, 0 at right and −100 at all other places)."""
     from repdiss_core.models.bert import token_types
 
@@ -184,7 +195,9 @@ def accuracies(model: nn.Module) -> dict[str, float]:
     for name in nli.SETS:
         tokens, labels = nli.encoded(name)
         with torch.no_grad():
-            predicted = np.concatenate([model(**inputs(part)).logits.argmax(-1).numpy() for part in np.array_split(tokens, 8)])
+            predicted = np.concatenate(
+                [model(**inputs(part)).logits.argmax(-1).numpy() for part in np.array_split(tokens, 8)]
+            )
         overlap = name in ("lexical_overlap", "lexical_overlap_rank")
         right = predicted != LABELS.index("entailment") if overlap else predicted == labels
         found[name] = float(right.mean())
@@ -225,7 +238,9 @@ def _named(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 def _checkpoint(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
     tensors = {f"weight.{name}": p for name, p in _named(model)}
     for name, parameter in _named(model):
-        tensors |= {f"{key}.{name}": torch.as_tensor(value) for key, value in optimizer.state.get(parameter, {}).items()}
+        tensors |= {
+            f"{key}.{name}": torch.as_tensor(value) for key, value in optimizer.state.get(parameter, {}).items()
+        }
     save(file, tensors, {"step": json.dumps(step)})
 
 
@@ -238,5 +253,7 @@ def _resume(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> i
             for name, parameter in _named(model):
                 parameter.copy_(stored.get_tensor(f"weight.{name}"))
                 if f"step.{name}" in stored.keys():  # absent where a parameter has had no gradient yet
-                    optimizer.state[parameter] = {key: stored.get_tensor(f"{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
+                    optimizer.state[parameter] = {
+                        key: stored.get_tensor(f"{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")
+                    }
         return int(json.loads(stored.metadata()["step"]))

@@ -43,7 +43,9 @@ def unigram_bigram(train: np.ndarray, held_out: np.ndarray, vocabulary: int) -> 
     """
     unigram = np.bincount(train, minlength=vocabulary) + 1.0
     unigram /= unigram.sum()
-    pairs = np.bincount(train[:-1].astype(np.int64) * vocabulary + train[1:], minlength=vocabulary**2).reshape(vocabulary, vocabulary)
+    pairs = np.bincount(train[:-1].astype(np.int64) * vocabulary + train[1:], minlength=vocabulary**2).reshape(
+        vocabulary, vocabulary
+    )
     before = pairs.sum(axis=1)
     previous, following = held_out[:-1], held_out[1:]
     c = before[previous]

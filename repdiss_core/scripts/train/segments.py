@@ -106,7 +106,9 @@ class Training:
     def final_model(self, start: int) -> nn.Module:
         """The model at the end of a decay."""
         model = new_model(self.model.architecture, self.model.seed)
-        checkpoints.load(checkpoints.path_of(self.folder / f"decay-{start:06d}", start + self.recipe.decay_steps), model)
+        checkpoints.load(
+            checkpoints.path_of(self.folder / f"decay-{start:06d}", start + self.recipe.decay_steps), model
+        )
         return model
 
     def _run(self, segment: str, start: int | None, end: int) -> Progress:
@@ -118,7 +120,9 @@ class Training:
         validation = self.corpus.validation(self.recipe, self.recipe.curve_sequences)
         began, before, first, recent = time.monotonic(), progress.seconds, progress.step, []
         while progress.step < end:
-            recent.append(self._step(model, optimizer, order.tokens(progress.step), self.recipe.rate(progress.step, start)))
+            recent.append(
+                self._step(model, optimizer, order.tokens(progress.step), self.recipe.rate(progress.step, start))
+            )
             progress.step += 1
             elapsed = time.monotonic() - began
             progress.seconds = before + elapsed

@@ -30,12 +30,26 @@ class _Contrast:
 
 # "gelu*" is another seed than "gelu".
 CONTRASTS = (
-    _Contrast("Feeding SoLU into GeLU costs more than feeding GeLU into SoLU, at every layer.", ("solu", "gelu"), ("gelu", "solu")),
+    _Contrast(
+        "Feeding SoLU into GeLU costs more than feeding GeLU into SoLU, at every layer.",
+        ("solu", "gelu"),
+        ("gelu", "solu"),
+    ),
     _Contrast("SoLU into GeLU costs more than GeLU into itself, at every layer.", ("solu", "gelu"), ("gelu", "gelu")),
     _Contrast("GeLU into SoLU costs more than GeLU into itself, at every layer.", ("gelu", "solu"), ("gelu", "gelu")),
     _Contrast("GeLU into itself costs more than SoLU into itself, at every layer.", ("gelu", "gelu"), ("solu", "solu")),
-    _Contrast("SoLU into GeLU costs more than another GeLU model into it, at every layer.", ("solu", "gelu"), ("gelu*", "gelu"), True),
-    _Contrast("GeLU into SoLU costs more than another SoLU model into it, at every layer.", ("gelu", "solu"), ("solu*", "solu"), True),
+    _Contrast(
+        "SoLU into GeLU costs more than another GeLU model into it, at every layer.",
+        ("solu", "gelu"),
+        ("gelu*", "gelu"),
+        True,
+    ),
+    _Contrast(
+        "GeLU into SoLU costs more than another SoLU model into it, at every layer.",
+        ("gelu", "solu"),
+        ("solu*", "solu"),
+        True,
+    ),
 )
 
 
@@ -67,7 +81,9 @@ def _for_these_models(store: ResultStore, params: asymmetry.Params, contrast: _C
     chosen = {"gelu": params.seed_gelu, "solu": params.seed_solu}
     more, less = (_penalties(store, params, side, chosen) for side in (contrast.more, contrast.less))
     if more is None or less is None:
-        return Claim(contrast.sentence, "these models", MISSING, "Not computed at this setting.", "", "fig1", contrast.ours)
+        return Claim(
+            contrast.sentence, "these models", MISSING, "Not computed at this setting.", "", "fig1", contrast.ours
+        )
     differences = over_samples(more - less)
     rests = f"{params.gelu} and {params.solu}; {differences.n} evaluation sequences, paired; 95 % t intervals joint over {len(more)} layers"
     return Claim(
@@ -90,7 +106,15 @@ def _for_the_activation(store: ResultStore, params: asymmetry.Params, contrast: 
         return Claim(contrast.sentence, scope, UNDECIDED, found, "", "fig1", contrast.ours)
     table = [[_cell(store, params, contrast, g, s) for s in n_solu] for g in n_gelu]
     if any(cell is None for row in table for cell in row):
-        return Claim(contrast.sentence, scope, MISSING, "Not every pair of seeds is computed at this setting.", "", "fig1", contrast.ours)
+        return Claim(
+            contrast.sentence,
+            scope,
+            MISSING,
+            "Not every pair of seeds is computed at this setting.",
+            "",
+            "fig1",
+            contrast.ours,
+        )
     differences = over_crossed_seeds(np.array(table))
     assert differences is not None
     n_pairs = len(n_gelu) * len(n_solu)
@@ -111,17 +135,25 @@ def _deciding(differences: Differences) -> Effect:
     """The layer that a claim "at every layer" hangs on: one where it is reversed, else the one whose interval reaches lowest."""
     layer = int(np.argmin(differences.upper if judge(differences) == FAILS else differences.lower))
     return Effect(
-        float(differences.mean[layer]), float(differences.lower[layer]), float(differences.upper[layer]), "nats a token", f"layer {layer + 1}"
+        float(differences.mean[layer]),
+        float(differences.lower[layer]),
+        float(differences.upper[layer]),
+        "nats a token",
+        f"layer {layer + 1}",
     )
 
 
 def _cell(store: ResultStore, params: asymmetry.Params, contrast: _Contrast, gelu: int, solu: int) -> np.ndarray | None:
     """(L,) mean difference for one pair of seeds."""
-    more, less = (_penalties(store, params, side, {"gelu": gelu, "solu": solu}) for side in (contrast.more, contrast.less))
+    more, less = (
+        _penalties(store, params, side, {"gelu": gelu, "solu": solu}) for side in (contrast.more, contrast.less)
+    )
     return None if more is None or less is None else (more - less).mean(axis=1)
 
 
-def _penalties(store: ResultStore, params: asymmetry.Params, side: tuple[str, str], chosen: dict[str, int]) -> np.ndarray | None:
+def _penalties(
+    store: ResultStore, params: asymmetry.Params, side: tuple[str, str], chosen: dict[str, int]
+) -> np.ndarray | None:
     """(L, n_sequences) penalties of a stitch f → g; where f is "another seed", the mean over all other seeds."""
     kind_f, kind_g = side
     if not kind_f.endswith("*"):
@@ -129,7 +161,10 @@ def _penalties(store: ResultStore, params: asymmetry.Params, side: tuple[str, st
         return _curve_penalties(store, spec)
     activation = kind_f[:-1]
     others = [s for s in asymmetry.seeds(activation, params.depth, params.preset.models) if s != chosen[activation]]
-    found = [_curve_penalties(store, asymmetry.curve_between(params, (activation, s), (kind_g, chosen[kind_g]))) for s in others]
+    found = [
+        _curve_penalties(store, asymmetry.curve_between(params, (activation, s), (kind_g, chosen[kind_g])))
+        for s in others
+    ]
     return None if not found or any(p is None for p in found) else np.mean(np.array(found), axis=0)
 
 
@@ -147,7 +182,9 @@ def _sentence(differences: Differences, scope: str) -> str:
     }
     numbers = "; ".join(
         f"layer {i}: {m:+.3f} [{lo:+.3f}, {hi:+.3f}]"
-        for i, (m, lo, hi) in enumerate(zip(differences.mean, differences.lower, differences.upper, strict=True), start=1)
+        for i, (m, lo, hi) in enumerate(
+            zip(differences.mean, differences.lower, differences.upper, strict=True), start=1
+        )
     )
     return f"{verdict[judge(differences)]()}: difference in nats a token, {numbers}."
 

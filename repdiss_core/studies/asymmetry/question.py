@@ -12,7 +12,11 @@ from repdiss_core.studies.panels import CurveSpec, MatrixPanel
 from repdiss_core.studies.presets import Preset
 
 DEPTHS = (3, 4)
-SETTINGS = {"bundled": "ours, on docstrings", "paper-quick": "the paper’s, quick look", "paper": "the paper’s, its settings"}
+SETTINGS = {
+    "bundled": "ours, on docstrings",
+    "paper-quick": "the paper’s, quick look",
+    "paper": "the paper’s, its settings",
+}
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,15 @@ class Params:
 
     def __post_init__(self) -> None:
         if self.depth not in DEPTHS:
-            raise UserError(f"The paper compares 3- and 4-layer models; depth {self.depth} was asked for. Choose 3 or 4.")
+            raise UserError(
+                f"The paper compares 3- and 4-layer models; depth {self.depth} was asked for. Choose 3 or 4."
+            )
         for activation, seed in (("gelu", self.seed_gelu), ("solu", self.seed_solu)):
             if seed not in seeds(activation, self.depth, self.preset.models):
                 known = ", ".join(map(str, seeds(activation, self.depth, self.preset.models)))
-                raise UserError(f"There is no {self.depth}-layer {activation} model with seed {seed}. Seeds that ship: {known}.")
+                raise UserError(
+                    f"There is no {self.depth}-layer {activation} model with seed {seed}. Seeds that ship: {known}."
+                )
 
     @property
     def gelu(self) -> str:

@@ -109,9 +109,7 @@ def sentence(evidence: Evidence, shown: np.ndarray, margin: float, unit: str) ->
         largest = f"; largest at {evidence.labels[best]}" if shown.sum() > 1 else ""
         return f"The groups part at {_places(evidence.labels, shown)}{largest}: {_effect(evidence, best, unit)}, p {p_words(p[best])}."
     bound = f" A difference of {margin:g} or more is excluded." if (evidence.interval[1][late] < margin).all() else ""
-    return (
-        f"No difference was found at any late layer: at most {_effect(evidence, best, unit)} ({evidence.labels[best]}), p {p_words(p[best])}.{bound}"
-    )
+    return f"No difference was found at any late layer: at most {_effect(evidence, best, unit)} ({evidence.labels[best]}), p {p_words(p[best])}.{bound}"
 
 
 def _told(evidence: Evidence, shown: np.ndarray) -> int:
@@ -123,7 +121,13 @@ def _told(evidence: Evidence, shown: np.ndarray) -> int:
 
 
 def _as_effect(evidence: Evidence, i: int, unit: str) -> Effect:
-    return Effect(float(evidence.test.effect[i]), float(evidence.interval[0, i]), float(evidence.interval[1, i]), unit, evidence.labels[i])
+    return Effect(
+        float(evidence.test.effect[i]),
+        float(evidence.interval[0, i]),
+        float(evidence.interval[1, i]),
+        unit,
+        evidence.labels[i],
+    )
 
 
 def _places(labels: tuple[str, ...], shown: np.ndarray) -> str:
@@ -147,7 +151,10 @@ def _late_penalty(loaded: Loaded, set_name: str, ours: bool) -> Claim:
     if penalty is None:
         return _missing(claim, "fig2" if not ours else "fig7", ours)
     cuts = penalty.shape[-1]
-    labels = tuple("the embeddings' cut" if c == 0 else "the head's cut" if c == cuts - 1 else f"cut {c} of {cuts - 1}" for c in range(cuts))
+    labels = tuple(
+        "the embeddings' cut" if c == 0 else "the head's cut" if c == cuts - 1 else f"cut {c} of {cuts - 1}"
+        for c in range(cuts)
+    )
     evidence = _evidence(-penalty, loaded.groups.is_top, np.linspace(0, 1, cuts), labels)
     verdict, shown = judge(evidence, MARGINS["accuracy"])
     rests = _rests(loaded, evidence, f"{loaded.params.items} pairs of sentences")
@@ -181,25 +188,27 @@ def _level(loaded: Loaded, set_name: str) -> Claim:
     some_opposite = bool(((evidence.test.p_adjusted < ALPHA) & (evidence.test.effect < 0))[late].any())
     verdict = HOLDS if shown[late].all() else FAILS if some_opposite else UNDECIDED
     last = int(np.flatnonzero(late)[np.argmin(evidence.test.effect[late])])
-    found = (
-        f"Smallest late difference at {evidence.labels[last]}: {_effect(evidence, last, 'of accuracy')}, p {p_words(evidence.test.p_adjusted[last])}."
-    )
+    found = f"Smallest late difference at {evidence.labels[last]}: {_effect(evidence, last, 'of accuracy')}, p {p_words(evidence.test.p_adjusted[last])}."
     return Claim(claim, "this population", verdict, found, _rests(loaded, evidence, f"{loaded.params.items} pairs of sentences"), "fig7",
                  effect=_as_effect(evidence, last, "accuracy"), card="stitching")  # fmt: skip
 
 
 def _direction(loaded: Loaded, set_name: str) -> Claim:
     penalty = loaded.group_penalty(set_name)
-    claim = (
-        "On lexical overlap, a generalizing model under a heuristic one answers better than a heuristic one under a generalizing one, at late cuts."
-    )
+    claim = "On lexical overlap, a generalizing model under a heuristic one answers better than a heuristic one under a generalizing one, at late cuts."
     if penalty is None:
         return _missing(claim, "fig7", True)
     evidence = _cut_evidence(loaded, set_name, "direction")
     late = evidence.depth > LATE
     significant = evidence.test.p_adjusted < ALPHA
     shown, opposite = significant & (evidence.test.effect > 0), significant & (evidence.test.effect < 0)
-    verdict = HOLDS if shown[late].all() else FAILS if opposite[late].any() or (evidence.interval[1][late] < MARGINS["accuracy"]).all() else UNDECIDED
+    verdict = (
+        HOLDS
+        if shown[late].all()
+        else FAILS
+        if opposite[late].any() or (evidence.interval[1][late] < MARGINS["accuracy"]).all()
+        else UNDECIDED
+    )
     turn = np.flatnonzero(np.diff(np.sign(evidence.test.effect)) > 0)
     crossing = f" The bottom model takes over between cuts {turn[0]} and {turn[0] + 1}." if len(turn) else ""
     most = int(np.flatnonzero(late)[np.argmax(np.abs(evidence.test.effect[late]))])
@@ -230,7 +239,9 @@ def judge_clusters(gap: PermutationTest, found: tuple[Clustering, ...]) -> str:
     return FAILS if all(c.agreement < CLUSTERED / 2 for c in found) else UNDECIDED
 
 
-def _evidence(matrix: np.ndarray, is_top: np.ndarray, depth: np.ndarray, labels: tuple[str, ...], statistic: str = "gap") -> Evidence:
+def _evidence(
+    matrix: np.ndarray, is_top: np.ndarray, depth: np.ndarray, labels: tuple[str, ...], statistic: str = "gap"
+) -> Evidence:
     return Evidence(permutation_test(matrix, is_top, statistic), jackknife(matrix, is_top, statistic), depth, labels)
 
 
@@ -253,7 +264,16 @@ def _on(set_name: str) -> str:
 
 def _missing(claim: str, figure: str, ours: bool) -> Claim:
     card = {"fig2": "stitching" if "stitching" in claim else "cka", "fig7": "stitching", "fig8": "distances"}[figure]
-    return Claim(claim, "this population", MISSING, "Not every pair of models is computed at this setting.", "", figure, ours, card=card)
+    return Claim(
+        claim,
+        "this population",
+        MISSING,
+        "Not every pair of models is computed at this setting.",
+        "",
+        figure,
+        ours,
+        card=card,
+    )
 
 
 def _rests(loaded: Loaded, evidence: Evidence, amount: str) -> str:

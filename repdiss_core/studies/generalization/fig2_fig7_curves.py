@@ -18,7 +18,11 @@ from repdiss_core.studies.population import Origin
 if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
 
-NAMES = {"top_top": "generalizing – generalizing", "bottom_bottom": "heuristic – heuristic", "top_bottom": "generalizing – heuristic"}
+NAMES = {
+    "top_top": "generalizing – generalizing",
+    "bottom_bottom": "heuristic – heuristic",
+    "top_bottom": "generalizing – heuristic",
+}
 STITCH_NAMES = {
     "top_top": "generalizing → generalizing",
     "bottom_bottom": "heuristic → heuristic",
@@ -35,12 +39,20 @@ def stitching_panel(loaded: Loaded, set_name: str, quantity: str, state: str) ->
     n_cuts = found.values.shape[-1]
     x = np.linspace(0, 1, n_cuts) if n_cuts else np.array([0.0, 1.0])
     labels = tuple(
-        "embeddings only" if c == 0 else "only the head exchanged" if c == n_cuts - 1 else f"after block {c} of {n_cuts - 1}" for c in range(len(x))
+        "embeddings only"
+        if c == 0
+        else "only the head exchanged"
+        if c == n_cuts - 1
+        else f"after block {c} of {n_cuts - 1}"
+        for c in range(len(x))
     )
     if not found.complete or not n_cuts:
         return DepthPanel(words.SHORT_SETS[set_name], x, labels, state=progress(state, found.origin, "ordered pairs"))
     values = found.values if quantity == "accuracy" else found.penalty
-    curves = tuple(GroupCurve(STITCH_NAMES[kind], kind, *over_pairs(v), len(v)) for kind, v in pair_values(values, loaded.groups.is_top).items())
+    curves = tuple(
+        GroupCurve(STITCH_NAMES[kind], kind, *over_pairs(v), len(v))
+        for kind, v in pair_values(values, loaded.groups.is_top).items()
+    )
     test = penalty_test(loaded, set_name)
     return DepthPanel(words.SHORT_SETS[set_name], x, labels, curves, True, None if test is None else test.p_adjusted)
 
@@ -56,12 +68,17 @@ def cka_panel(loaded: Loaded, set_name: str, state: str) -> Any:
     labels = tuple(f"block {layer} of {n_layers}" for layer in range(1, n_layers + 1))
     if values is None:
         return DepthPanel(words.SHORT_SETS[set_name], x, labels, state=progress(state, found.origin, "pairs"))
-    curves = tuple(GroupCurve(NAMES[kind], kind, *over_pairs(v), len(v)) for kind, v in unordered_pair_values(values, loaded.groups.is_top).items())
+    curves = tuple(
+        GroupCurve(NAMES[kind], kind, *over_pairs(v), len(v))
+        for kind, v in unordered_pair_values(values, loaded.groups.is_top).items()
+    )
     test = cka_test(loaded, set_name)
     return DepthPanel(words.SHORT_SETS[set_name], x, labels, curves, False, None if test is None else test.p_adjusted)
 
 
-def compose_stitching(loaded: Loaded, look: Look, sets: tuple[str, ...], quantity: str = "accuracy", state: str = "not computed yet") -> Drawn:
+def compose_stitching(
+    loaded: Loaded, look: Look, sets: tuple[str, ...], quantity: str = "accuracy", state: str = "not computed yet"
+) -> Drawn:
     """Accuracy (or its penalty against the top model's own) by cut, a panel a set."""
     from repdiss_core.plots.depth_fraction_curve import depth_curves
 
@@ -96,7 +113,12 @@ def compose_cka(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = 
         interval=words.interval_words(cka_test(loaded, sets[0])),
         departures=words.departures_words(loaded.params),
     )
-    return drawn(figure, caption, [loaded.cka[name].origin for name in sets], [form for name in sets for form in words.cka_forms(loaded, name)])
+    return drawn(
+        figure,
+        caption,
+        [loaded.cka[name].origin for name in sets],
+        [form for name in sets for form in words.cka_forms(loaded, name)],
+    )
 
 
 def drawn(figure: Any, caption: Caption, origins: list[Origin], forms: list[dict[str, Any]]) -> Drawn:
@@ -109,7 +131,9 @@ def progress(state: str, origin: Origin, what: str) -> str:
     return state if origin.name is None else f"{state}: {origin.n_missing} {what} still missing"
 
 
-def compose_pair_stitching(accuracy: dict[str, Any], f: str, g: str, look: Look, state: str = "not computed yet") -> Drawn:
+def compose_pair_stitching(
+    accuracy: dict[str, Any], f: str, g: str, look: Look, state: str = "not computed yet"
+) -> Drawn:
     """Two models stitched into each other, a panel a set, with each model's own accuracy at the ends of the curves.
 
     Args:
@@ -128,7 +152,16 @@ def compose_pair_stitching(accuracy: dict[str, Any], f: str, g: str, look: Look,
             blank = np.full((2, n_cuts), np.nan)
             curves.append(GroupCurve(f"{bottom} → {top}", kind, values, blank, 1))
             forms.append(_pair_form(f"{name}: {bottom} → {top}", bottom, top, values))
-        panels.append(DepthPanel(words.SHORT_SETS[name], x, labels, tuple(curves), True, state=progress(state, found.origin, "ordered pairs")))
+        panels.append(
+            DepthPanel(
+                words.SHORT_SETS[name],
+                x,
+                labels,
+                tuple(curves),
+                True,
+                state=progress(state, found.origin, "ordered pairs"),
+            )
+        )
     told = "; ".join(
         f"{words.SHORT_SETS[name].lower()}: {f} alone {found.own[found.models.index(f)]:.3f}, {g} alone {found.own[found.models.index(g)]:.3f}"
         for name, found in accuracy.items()
@@ -137,10 +170,17 @@ def compose_pair_stitching(accuracy: dict[str, Any], f: str, g: str, look: Look,
     n_items = max((found.n_items for found in accuracy.values()), default=0)
     amount = f"{n_items} pairs of sentences a set, one pair of models in both directions" if n_items else ""
     caption = Caption(
-        models=f"{f} and {g}", data=words.sets_words(tuple(accuracy)), amount=amount, estimator="identity stitching at every cut", interval=told
+        models=f"{f} and {g}",
+        data=words.sets_words(tuple(accuracy)),
+        amount=amount,
+        estimator="identity stitching at every cut",
+        interval=told,
     )
     return drawn(
-        depth_curves(panels, look, "fraction of layers in the bottom model", "accuracy", 340), caption, [a.origin for a in accuracy.values()], forms
+        depth_curves(panels, look, "fraction of layers in the bottom model", "accuracy", 340),
+        caption,
+        [a.origin for a in accuracy.values()],
+        forms,
     )
 
 
@@ -158,11 +198,23 @@ def compose_pair_cka(cka: dict[str, Any], f: str, g: str, look: Look, state: str
             curves = (GroupCurve("CKA of the two models", "pair_forth", values, np.full((2, n_layers), np.nan), 1),)
             forms.append(_pair_form(f"{name}: CKA", f, g, values))
         labels = tuple(f"block {layer}" for layer in range(1, n_layers + 1))
-        panels.append(DepthPanel(words.SHORT_SETS[name], x, labels, curves, state=progress(state, found.origin, "pairs")))
+        panels.append(
+            DepthPanel(words.SHORT_SETS[name], x, labels, curves, state=progress(state, found.origin, "pairs"))
+        )
     least = min(cka.values(), key=lambda found: found.n_chunks)
     amount = f"{least.n_chunks} chunks of {least.rows_per_chunk} rows, one pair of models" if least.n_chunks else ""
-    caption = Caption(models=f"{f} and {g}", data=words.sets_words(tuple(cka)), amount=amount, estimator="CKA of equal blocks, read as set above")
-    return drawn(depth_curves(panels, look, "depth, fraction of layers", "CKA", 300), caption, [c.origin for c in cka.values()], forms)
+    caption = Caption(
+        models=f"{f} and {g}",
+        data=words.sets_words(tuple(cka)),
+        amount=amount,
+        estimator="CKA of equal blocks, read as set above",
+    )
+    return drawn(
+        depth_curves(panels, look, "depth, fraction of layers", "CKA", 300),
+        caption,
+        [c.origin for c in cka.values()],
+        forms,
+    )
 
 
 def _pair_form(title: str, f: str, g: str, values: np.ndarray) -> dict[str, Any]:

@@ -86,7 +86,9 @@ def compose_distances(loaded: Loaded, look: Look, sets: tuple[str, ...], state: 
         panels.append(DistancePanel(words.SHORT_SETS[name], groups, progress(state, loaded.cka[name].origin, "pairs")))
         forms += distance_forms(loaded, name, kinds)
     tests = [(name, distance_test(loaded, name)) for name in sets]
-    told = "; ".join(f"{words.SHORT_SETS[n].lower()}: gap {t.effect[0]:+.3f}, p {t.p[0]:.3f}" for n, t in tests if t is not None)
+    told = "; ".join(
+        f"{words.SHORT_SETS[n].lower()}: gap {t.effect[0]:+.3f}, p {t.p[0]:.3f}" for n, t in tests if t is not None
+    )
     caption = Caption(
         models=words.models_words(loaded),
         data=words.sets_words(sets),
@@ -104,7 +106,9 @@ def distance_forms(loaded: Loaded, set_name: str, kinds: dict[str, np.ndarray]) 
     pairs = unordered_pair_values(_pair_numbers(loaded), loaded.groups.is_top)
     for kind, values in kinds.items():
         names = [[loaded.groups.models[int(i)] for i in pair] for pair in pairs[kind]]
-        form = words.curve_form(loaded, set_name, "distance", kind, [f for f, _ in names], values, None, np.full((2, len(values)), np.nan))
+        form = words.curve_form(
+            loaded, set_name, "distance", kind, [f for f, _ in names], values, None, np.full((2, len(values)), np.nan)
+        )
         forms.append(
             form
             | {
@@ -117,12 +121,29 @@ def distance_forms(loaded: Loaded, set_name: str, kinds: dict[str, np.ndarray]) 
         )
     test = distance_test(loaded, set_name)
     if test is not None:
-        form = words.curve_form(loaded, set_name, "distance", "within minus between", ["all"], test.effect, None, np.full((2, 1), np.nan))
+        form = words.curve_form(
+            loaded, set_name, "distance", "within minus between", ["all"], test.effect, None, np.full((2, 1), np.nan)
+        )
         found = [
-            {"method": c.method, "silhouette": c.silhouette, "adjusted_rand_index": c.agreement, "p": c.p, "sizes": list(c.sizes)}
+            {
+                "method": c.method,
+                "silhouette": c.silhouette,
+                "adjusted_rand_index": c.agreement,
+                "p": c.p,
+                "sizes": list(c.sizes),
+            }
             for c in clusterings(loaded, set_name)
         ]
-        forms.append(form | {"measure": "cka_distance", "p": test.p.tolist(), "n_splits": test.n_splits, "exact": test.exact, "clustering": found})
+        forms.append(
+            form
+            | {
+                "measure": "cka_distance",
+                "p": test.p.tolist(),
+                "n_splits": test.n_splits,
+                "exact": test.exact,
+                "clustering": found,
+            }
+        )
     return forms
 
 
@@ -161,7 +182,12 @@ def compose_map(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = 
         estimator=f"equation (2), {words.features_words(loaded.params)}; tree by average linkage; strip: accuracy on lexical overlap",
         departures=("The paper did not cluster its models (its Limitations); this map is ours.",),
     )
-    return drawn(distance_maps(panels, look), caption, [loaded.cka[name].origin for name in sets], [_matrix_form(loaded, name) for name in sets])
+    return drawn(
+        distance_maps(panels, look),
+        caption,
+        [loaded.cka[name].origin for name in sets],
+        [_matrix_form(loaded, name) for name in sets],
+    )
 
 
 def compose_points(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = "not computed yet") -> Drawn:
@@ -177,7 +203,14 @@ def compose_points(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str
         points, stress = clustering.metric_mds(distance)
         stresses.append(f"{words.SHORT_SETS[name].lower()} {stress:.2f}")
         panels.append(
-            PointPanel(words.SHORT_SETS[name], found.models, points, _accuracy(loaded, found.models), _groups(loaded, found.models), stress)
+            PointPanel(
+                words.SHORT_SETS[name],
+                found.models,
+                points,
+                _accuracy(loaded, found.models),
+                _groups(loaded, found.models),
+                stress,
+            )
         )
     caption = Caption(
         models=f"all {len(loaded.overlap_accuracy)} models of the population; circles: the {loaded.groups.k} generalizing, squares: the {loaded.groups.k} heuristic; small diamonds: between",
@@ -186,7 +219,12 @@ def compose_points(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str
         interval=f"stress (0: the plane holds all distances): {', '.join(stresses)}" if stresses else "",
         departures=("The paper has no such map.",),
     )
-    return drawn(model_points(panels, look), caption, [loaded.cka[name].origin for name in sets], [_matrix_form(loaded, name) for name in sets])
+    return drawn(
+        model_points(panels, look),
+        caption,
+        [loaded.cka[name].origin for name in sets],
+        [_matrix_form(loaded, name) for name in sets],
+    )
 
 
 def _matrix_form(loaded: Loaded, set_name: str) -> dict[str, Any]:
@@ -214,4 +252,6 @@ def _accuracy(loaded: Loaded, models: tuple[str, ...]) -> np.ndarray:
 
 
 def _groups(loaded: Loaded, models: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple("top" if name in loaded.groups.top else "bottom" if name in loaded.groups.bottom else "other" for name in models)
+    return tuple(
+        "top" if name in loaded.groups.top else "bottom" if name in loaded.groups.bottom else "other" for name in models
+    )

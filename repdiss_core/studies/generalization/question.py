@@ -141,11 +141,19 @@ def group_models(params: Params) -> tuple[str, ...]:
 def cka_data(params: Params, set_name: str) -> DataId:
     """The stream that features are taken from."""
     if params.population == FEATHER:
-        return DataId(ENTAILMENT, f"{set_name}/{params.rows}", content_id(ENTAILMENT, set_name), PAPER_SEQUENCES[params.rows], PAPER_LENGTH)
+        return DataId(
+            ENTAILMENT,
+            f"{set_name}/{params.rows}",
+            content_id(ENTAILMENT, set_name),
+            PAPER_SEQUENCES[params.rows],
+            PAPER_LENGTH,
+        )
     return DataId(DATA, f"{set_name}/{params.rows}", content_id(DATA, set_name), SEQUENCES[params.rows], LENGTH)
 
 
-def cka_pairs(params: Params, set_name: str, models: tuple[str, ...] | None = None) -> dict[tuple[str, str], Comparison]:
+def cka_pairs(
+    params: Params, set_name: str, models: tuple[str, ...] | None = None
+) -> dict[tuple[str, str], Comparison]:
     """{(f, g): comparison} of every unordered pair of the population (or of `models`): layer l of f with layer l of g alone.
 
     Raises:
@@ -154,10 +162,18 @@ def cka_pairs(params: Params, set_name: str, models: tuple[str, ...] | None = No
     names = models or (group_models(params) if params.population == FEATHER else models_of(params.population))
     check_depths(names)
     data = cka_data(params, set_name)
-    fields = {"layer_pairs": "same", "hook": params.hook, "resid_mean": "kept", "measure_version": MEASURES["cka"].version}
+    fields = {
+        "layer_pairs": "same",
+        "hook": params.hook,
+        "resid_mean": "kept",
+        "measure_version": MEASURES["cka"].version,
+    }
     ids = {name: ModelId(name, model_spec(name).weights) for name in names}
     settings = (("estimator", params.estimator),)
-    return {(f, g): cka_comparison(ids[f], ids[g], data, settings=settings, **fields)[0] for f, g in itertools.combinations(sorted(names), 2)}
+    return {
+        (f, g): cka_comparison(ids[f], ids[g], data, settings=settings, **fields)[0]
+        for f, g in itertools.combinations(sorted(names), 2)
+    }
 
 
 def stitched_pairs(params: Params, set_name: str, models: tuple[str, ...]) -> dict[tuple[str, str], Comparison]:
@@ -168,7 +184,16 @@ def stitched_pairs(params: Params, set_name: str, models: tuple[str, ...]) -> di
     ids = {name: ModelId(name, model_spec(name).weights) for name in models}
     version = MEASURES["stitched_accuracy"].version
     return {
-        (f, g): Comparison("stitched_accuracy", ids[f], ids[g], data, "cuts", resid_mean="kept", measure_version=version, settings=settings)
+        (f, g): Comparison(
+            "stitched_accuracy",
+            ids[f],
+            ids[g],
+            data,
+            "cuts",
+            resid_mean="kept",
+            measure_version=version,
+            settings=settings,
+        )
         for f, g in itertools.permutations(models, 2)
     }
 
@@ -183,4 +208,6 @@ def check_depths(names: tuple[str, ...]) -> None:
     depths = {model_spec(name).n_layers: name for name in names}
     if len(depths) > 1:
         told = " and ".join(f"{name} has {n}" for n, name in sorted(depths.items()))
-        raise UserError(f"The distance of equation (2) pairs layer l with layer l, but {told} layers. Choose models of one depth.")
+        raise UserError(
+            f"The distance of equation (2) pairs layer l with layer l, but {told} layers. Choose models of one depth."
+        )

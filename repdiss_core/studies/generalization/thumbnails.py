@@ -44,4 +44,9 @@ def _means(kinds: dict[str, np.ndarray]) -> list[Line]:
 
 
 def _style(kind: str) -> dict[str, str]:
-    return {"role": "stitch", "kind_f": "gelu", "kind_g": "solu" if kind == "bottom_top" else "gelu", "group": GROUPS[kind]}
+    return {
+        "role": "stitch",
+        "kind_f": "gelu",
+        "kind_g": "solu" if kind == "bottom_top" else "gelu",
+        "group": GROUPS[kind],
+    }

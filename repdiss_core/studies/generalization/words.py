@@ -6,12 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from repdiss_core.analysis.groups import PermutationTest, jackknife, over_pairs, pair_values, permutation_test, unordered_pair_values
+from repdiss_core.analysis.groups import (
+    PermutationTest,
+    jackknife,
+    over_pairs,
+    pair_values,
+    permutation_test,
+    unordered_pair_values,
+)
 from repdiss_core.studies.generalization import question as study
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.generalization.stored import Loaded
 
-SHORT_SETS = {"in_distribution": "In distribution", "lexical_overlap": "Lexical overlap", "lexical_overlap_rank": "Lexical overlap (ranking items)"}
+SHORT_SETS = {
+    "in_distribution": "In distribution",
+    "lexical_overlap": "Lexical overlap",
+    "lexical_overlap_rank": "Lexical overlap (ranking items)",
+}
 
 
 def cka_forms(loaded: Loaded, set_name: str) -> list[dict[str, Any]]:
@@ -30,7 +41,9 @@ def stitching_forms(loaded: Loaded, set_name: str, quantity: str) -> list[dict[s
         return [_nothing(f"stitched {quantity}", set_name)]
     values = found.values if quantity == "accuracy" else found.penalty
     cuts = [str(i) for i in range(values.shape[-1])]
-    return _forms(loaded, set_name, f"stitched {quantity}", cuts, pair_values(values, loaded.groups.is_top), found.penalty)
+    return _forms(
+        loaded, set_name, f"stitched {quantity}", cuts, pair_values(values, loaded.groups.is_top), found.penalty
+    )
 
 
 def _nothing(quantity: str, set_name: str) -> dict[str, Any]:
@@ -45,14 +58,41 @@ def _forms(
     for kind, values in by_kind.items():
         mean, interval = over_pairs(values)
         error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
-        forms.append(curve_form(loaded, set_name, quantity, kind, labels, mean, error, interval) | {"n_pairs": len(values)})
+        forms.append(
+            curve_form(loaded, set_name, quantity, kind, labels, mean, error, interval) | {"n_pairs": len(values)}
+        )
     test = permutation_test(tested, loaded.groups.is_top)
-    gap = curve_form(loaded, set_name, quantity, "within minus between", labels, test.effect, None, jackknife(tested, loaded.groups.is_top))
-    return [*forms, gap | {"p": test.p.tolist(), "p_adjusted": test.p_adjusted.tolist(), "n_splits": test.n_splits, "exact": test.exact}]
+    gap = curve_form(
+        loaded,
+        set_name,
+        quantity,
+        "within minus between",
+        labels,
+        test.effect,
+        None,
+        jackknife(tested, loaded.groups.is_top),
+    )
+    return [
+        *forms,
+        gap
+        | {
+            "p": test.p.tolist(),
+            "p_adjusted": test.p_adjusted.tolist(),
+            "n_splits": test.n_splits,
+            "exact": test.exact,
+        },
+    ]
 
 
 def curve_form(
-    loaded: Loaded, set_name: str, quantity: str, rows: str, labels: list[str], values: np.ndarray, error: np.ndarray | None, interval: np.ndarray
+    loaded: Loaded,
+    set_name: str,
+    quantity: str,
+    rows: str,
+    labels: list[str],
+    values: np.ndarray,
+    error: np.ndarray | None,
+    interval: np.ndarray,
 ) -> dict[str, Any]:
     """One row of numbers with its provenance."""
     return {
@@ -72,7 +112,14 @@ def curve_form(
 def provenance(loaded: Loaded) -> dict[str, Any]:
     """What the numbers rest on."""
     p, groups = loaded.params, loaded.groups
-    chosen = {"population": p.population, "k": p.k, "ranked_by": p.rank_by, "hook": p.hook, "rows": p.rows, "estimator": p.estimator}
+    chosen = {
+        "population": p.population,
+        "k": p.k,
+        "ranked_by": p.rank_by,
+        "hook": p.hook,
+        "rows": p.rows,
+        "estimator": p.estimator,
+    }
     return {
         **chosen,
         "items": p.items,
@@ -129,14 +176,14 @@ def interval_words(test: PermutationTest | None) -> str:
 
 
 def departures_words(params: Params) -> tuple[str, ...]:
-    ours = (
-        "The models are tiny BERTs trained on a template grammar; the paper's are 100 fine-tunings of bert-base on MNLI, measured on MNLI and HANS."
-    )
+    ours = "The models are tiny BERTs trained on a template grammar; the paper's are 100 fine-tunings of bert-base on MNLI, measured on MNLI and HANS."
     told = [] if params.population == study.FEATHER else [ours]
     if params.rows != "padded":
         told.append("Padding is left out of the features; the paper pads to 512 tokens and counts padding as rows.")
     if params.circular:
-        told.append("The models are ranked on the very pairs that they are measured on, which flatters the overlap panels.")
+        told.append(
+            "The models are ranked on the very pairs that they are measured on, which flatters the overlap panels."
+        )
     if params.hook != "mlp_out":
         told.append("Features are taken after the residual addition; the paper's before it.")
     return tuple(told)

@@ -57,7 +57,9 @@ class Measured:
     stored_at: float | None
 
 
-def measured_cka(store: ResultStore, panel: MatrixPanel, depths: tuple[int, int], reduction: str, n_batches: int) -> Measured:
+def measured_cka(
+    store: ResultStore, panel: MatrixPanel, depths: tuple[int, int], reduction: str, n_batches: int
+) -> Measured:
     """A CKA map with the values of its batches."""
     view = load_matrix(store, panel, reduction, n_batches)
     batches, _ = load_hsic(store, panel.comparison, n_batches)
@@ -84,7 +86,11 @@ def measured_cka(store: ResultStore, panel: MatrixPanel, depths: tuple[int, int]
 
 def is_paired(a: Measured, b: Measured) -> bool:
     """Whether both rest on the same batches or sequences, so that their noise is shared and goes out of the difference."""
-    return a.sample is not None and b.sample is not None and (a.unit, a.data, len(a.sample)) == (b.unit, b.data, len(b.sample))
+    return (
+        a.sample is not None
+        and b.sample is not None
+        and (a.unit, a.data, len(a.sample)) == (b.unit, b.data, len(b.sample))
+    )
 
 
 def difference(a: Measured, b: Measured) -> LayerMatrix | None:
@@ -96,7 +102,9 @@ def difference(a: Measured, b: Measured) -> LayerMatrix | None:
         UserError: different quantities, or maps of different shapes.
     """
     if a.quantity != b.quantity:
-        raise UserError(f"A shows {a.quantity} and B {b.quantity}, which cannot be subtracted. Choose the same measure for both.")
+        raise UserError(
+            f"A shows {a.quantity} and B {b.quantity}, which cannot be subtracted. Choose the same measure for both."
+        )
     if (a.depth_f, a.depth_g) != (b.depth_f, b.depth_g):
         raise UserError(
             f"A has {a.depth_f} × {a.depth_g} layers and B {b.depth_f} × {b.depth_g}, which cannot be subtracted cell by cell. "
@@ -111,26 +119,45 @@ def difference(a: Measured, b: Measured) -> LayerMatrix | None:
     else:
         error = np.sqrt(a.matrix.standard_error**2 + b.matrix.standard_error**2)
     half = t_quantile(0.975, n - 1) * error if n > 1 else np.full_like(error, np.nan)
-    return LayerMatrix(values, error, np.stack([values - half, values + half]), n, a.matrix.row_labels, a.matrix.column_labels)
+    return LayerMatrix(
+        values, error, np.stack([values - half, values + half]), n, a.matrix.row_labels, a.matrix.column_labels
+    )
 
 
-def compose_difference(a: Measured, b: Measured, look: Look, style: MapStyle, relative: bool, state: str = EMPTY, height: int = 370) -> Drawn:
+def compose_difference(
+    a: Measured, b: Measured, look: Look, style: MapStyle, relative: bool, state: str = EMPTY, height: int = 370
+) -> Drawn:
     """A, B and B − A in a row, the difference on a diverging scale centred on 0."""
-    from repdiss_core.plots.layer_heatmap import CKA_SCALE, DIFFERENCE_SCALE, LOSS_SCALE, PENALTY_SCALE, HeatmapPanel, heatmap_grid
+    from repdiss_core.plots.layer_heatmap import (
+        CKA_SCALE,
+        DIFFERENCE_SCALE,
+        LOSS_SCALE,
+        PENALTY_SCALE,
+        HeatmapPanel,
+        heatmap_grid,
+    )
 
     found = difference(a, b)
     scale = {"CKA": CKA_SCALE, "loss": LOSS_SCALE, "penalty": PENALTY_SCALE}[a.quantity]
     panels = [
-        HeatmapPanel(name, one.f, one.g, one.depth_f, one.depth_g, one.matrix, state=state, relative=relative) for name, one in (("A", a), ("B", b))
+        HeatmapPanel(name, one.f, one.g, one.depth_f, one.depth_g, one.matrix, state=state, relative=relative)
+        for name, one in (("A", a), ("B", b))
     ]
     rows, columns = _sides(a, b)
     own = replace(DIFFERENCE_SCALE, unit=a.unit)
-    panels.append(HeatmapPanel("B − A", rows, columns, a.depth_f, a.depth_g, found, state=state, relative=relative, scale=own))
+    panels.append(
+        HeatmapPanel("B − A", rows, columns, a.depth_f, a.depth_g, found, state=state, relative=relative, scale=own)
+    )
     forms = [{**a.form, "title": "A"}, {**b.form, "title": "B"}, difference_form(a, b, found)]
     times = [one.stored_at for one in (a, b) if one.stored_at]
     origin = origin_of([a.origin, b.origin])
     return Drawn(
-        heatmap_grid([panels], look, scale, height, style), _caption(a, b), a.complete and b.complete, origin, max(times, default=None), forms
+        heatmap_grid([panels], look, scale, height, style),
+        _caption(a, b),
+        a.complete and b.complete,
+        origin,
+        max(times, default=None),
+        forms,
     )
 
 
@@ -159,7 +186,10 @@ def difference_form(a: Measured, b: Measured, found: LayerMatrix | None) -> dict
         "interval": {"level": 0.95, "lower": plain(found.interval[0]), "upper": plain(found.interval[1])},
         "n_batches" if a.unit == "batch" else "n_sequences": found.n_batches,
         "paired": is_paired(a, b),
-        "provenance": {name: {k: one.form.get(k) for k in ("comparison", "reduction", "provenance")} for name, one in (("A", a), ("B", b))},
+        "provenance": {
+            name: {k: one.form.get(k) for k in ("comparison", "reduction", "provenance")}
+            for name, one in (("A", a), ("B", b))
+        },
     }
 
 
@@ -167,7 +197,9 @@ def _caption(a: Measured, b: Measured) -> Caption:
     units = "batches" if a.unit == "batch" else "sequences"
     data = list(dict.fromkeys(f"{one.data.name}, {one.data.split} split" for one in (a, b)))
     paired = (
-        f"95 % t interval of the difference over the same {units} in both" if is_paired(a, b) else "95 % interval of the difference, A and B unpaired"
+        f"95 % t interval of the difference over the same {units} in both"
+        if is_paired(a, b)
+        else "95 % interval of the difference, A and B unpaired"
     )
     most = max((len(one.sample) for one in (a, b) if one.sample is not None and one.unit == "batch"), default=0)
     return Caption(

@@ -36,7 +36,9 @@ def pair_panels(name_f: str, name_g: str, view: CkaView, setting: Preset) -> tup
     )
 
 
-def pair_curves(name_f: str, name_g: str, setting: Preset, stitch: str, measure: str = "stitching") -> tuple[CurveSpec, ...]:
+def pair_curves(
+    name_f: str, name_g: str, setting: Preset, stitch: str, measure: str = "stitching"
+) -> tuple[CurveSpec, ...]:
     """f into g and g into f after each layer that both have; one curve alone where f is g."""
     check_pair(name_f, name_g, setting.data)
     role = "identical" if name_f == name_g else "stitch"

@@ -16,7 +16,15 @@ from repdiss_core.analysis.twins import SeedDifference
 from repdiss_core.base.errors import UserError
 from repdiss_core.studies.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, Effect, with_minus
 from repdiss_core.studies.scaling.question import first_of, short_name
-from repdiss_core.studies.scaling.stored import KEPT, Loaded, blocks, early_late_summary, odd_report, twins, within_trend
+from repdiss_core.studies.scaling.stored import (
+    KEPT,
+    Loaded,
+    blocks,
+    early_late_summary,
+    odd_report,
+    twins,
+    within_trend,
+)
 
 SCOPE = "this family"
 SHARED = 0.5  # CKA from which early layers of two models count as shared
@@ -47,7 +55,9 @@ def headline(loaded: Loaded) -> str:
     return claim.found if claim.verdict != MISSING else "Not every pair of this family is computed at this setting yet."
 
 
-def _claim(sentence: str, verdict: str, found: str, rests: str, figure: str, ours: bool = False, effect: Effect | None = None) -> Claim:
+def _claim(
+    sentence: str, verdict: str, found: str, rests: str, figure: str, ours: bool = False, effect: Effect | None = None
+) -> Claim:
     return Claim(sentence, SCOPE, verdict, with_minus(found), rests, figure, ours, effect)
 
 
@@ -123,7 +133,11 @@ def _blocks_words(found: tuple[tuple[int, int], ...]) -> str:
 
 def _odd_one(loaded: Loaded) -> Claim:
     suspect = loaded.params.spec.suspect
-    sentence = "The member with the odd head dimension is the odd one out of the family." if suspect else "One member breaks the family's trend."
+    sentence = (
+        "The member with the odd head dimension is the odd one out of the family."
+        if suspect
+        else "One member breaks the family's trend."
+    )
     report = odd_report(loaded)
     if isinstance(report, str):
         return _missing(sentence, report, "fig3")
@@ -145,7 +159,11 @@ def _odd_one(loaded: Loaded) -> Claim:
         f"mean CKA of {len(loaded.specs)} members; each shape against the straight line of the others, seed sd {report.seed_sd:.3f} "
         f"({report.seed_freedom} degrees of freedom), 95 %, corrected for {len(report.departures)} shapes"
     )
-    effect = _effect(shown[0].effect, shown[0].effect + shown[0].reach * np.array([-1, 1]), shown[0].shape) if shown else None
+    effect = (
+        _effect(shown[0].effect, shown[0].effect + shown[0].reach * np.array([-1, 1]), shown[0].shape)
+        if shown
+        else None
+    )
     return _claim(sentence, verdict, told, rests, "fig3", effect=effect)
 
 
@@ -164,12 +182,18 @@ def _short_block(loaded: Loaded) -> Claim:
     if lengths[0] is None or lengths[1] is None:
         return _claim(sentence, FAILS, "One of the two has no blocks.", "", "fig9")
     verdict = HOLDS if lengths[0] < lengths[1] else FAILS
-    return _claim(sentence, verdict, f"First block: {lengths[0]} layers against {lengths[1]}.", "one member each", "fig9")
+    return _claim(
+        sentence, verdict, f"First block: {lengths[0]} layers against {lengths[1]}.", "one member each", "fig9"
+    )
 
 
 def _grows(loaded: Loaded, against: str) -> Claim:
     ours = against == "loss"
-    sentence = "Similarity within a model grows as its validation loss falls." if ours else "Similarity within a model grows with scale."
+    sentence = (
+        "Similarity within a model grows as its validation loss falls."
+        if ours
+        else "Similarity within a model grows with scale."
+    )
     line = within_trend(loaded, against)
     if isinstance(line, str):
         return _missing(sentence, line, "fig10", ours)
@@ -205,7 +229,9 @@ def _head_dimension(loaded: Loaded, at_loss: bool) -> Claim:
         if not at_loss
         else ""
     )
-    path = f", the twin's path from one training, its seed spread from {twin}" if at_loss else f" and {twin} of its twin"
+    path = (
+        f", the twin's path from one training, its seed spread from {twin}" if at_loss else f" and {twin} of its twin"
+    )
     rests = f"{odd} seeds of the suspect{path}; layer {PREDICTED_LAYER} was named by a pilot before; 95 % t intervals over seeds"
     return _claim(sentence, _sign_verdict(own), f"Suspect minus twin, best match: {told}{more}.", rests, "table1", True,
                   _effect(own.mean, own.interval, f"layer {PREDICTED_LAYER}"))  # fmt: skip
@@ -222,7 +248,10 @@ def suspect_marked(loaded: Loaded) -> dict[str, str]:
     report = odd_report(loaded)
     if isinstance(report, str):
         return {}
-    told = {d.shape: f"departs by {d.effect:+.3f} of mean CKA, {d.ratio:.1f} times the reach of seeds and prediction" for d in report.odd}
+    told = {
+        d.shape: f"departs by {d.effect:+.3f} of mean CKA, {d.ratio:.1f} times the reach of seeds and prediction"
+        for d in report.odd
+    }
     return {shape: with_minus(sentence) for shape, sentence in told.items()}
 
 

@@ -95,12 +95,19 @@ class FamilyMaps:
                 if one is not None:
                     place = slice(ends[i], ends[i + 1]), slice(ends[j], ends[j + 1])
                     values[place] = one.mean
-                    error[place] = one.values.std(axis=0, ddof=1) / np.sqrt(len(one.values)) if len(one.values) > 1 else np.nan
+                    error[place] = (
+                        one.values.std(axis=0, ddof=1) / np.sqrt(len(one.values)) if len(one.values) > 1 else np.nan
+                    )
         return values, error
 
 
 def load_family(
-    store: ResultStore, members: tuple[str, ...], depths: tuple[int, ...], panels: tuple[MatrixPanel, ...], n_batches: int, reduction: str
+    store: ResultStore,
+    members: tuple[str, ...],
+    depths: tuple[int, ...],
+    panels: tuple[MatrixPanel, ...],
+    n_batches: int,
+    reduction: str,
 ) -> FamilyMaps:
     """Everything that is stored of these panels, from at most `n_batches` batches each."""
     found: dict[tuple[str, str], PairMap] = {}
@@ -112,14 +119,28 @@ def load_family(
             continue
         batches = batches.first(n_batches)
         batches = batches.transposed() if panel.swapped else batches
-        peaks = (batches.massive["peak_f"].max(axis=0), batches.massive["peak_g"].max(axis=0)) if "peak_f" in batches.massive else None
+        peaks = (
+            (batches.massive["peak_f"].max(axis=0), batches.massive["peak_g"].max(axis=0))
+            if "peak_f" in batches.massive
+            else None
+        )
         rows = per_batch * batches.n_batches
         tokens = tuple(_counted(batches.massive.get(f"tokens_{side}")) for side in "fg")
-        found[panel.row_name, panel.column_name] = PairMap(pseudo_values(batches, reduction), peaks, rows - int(batches.n_tokens.sum()), rows, tokens)
+        found[panel.row_name, panel.column_name] = PairMap(
+            pseudo_values(batches, reduction), peaks, rows - int(batches.n_tokens.sum()), rows, tokens
+        )
         entries.append(entry)
         counts.append(batches.n_batches)
     missing = len(panels) - len(found) + sum(count < n_batches for count in counts)
-    return FamilyMaps(members, depths, found, min(counts) if len(found) == len(panels) else 0, len(panels), Origin.of(entries, missing), per_batch)
+    return FamilyMaps(
+        members,
+        depths,
+        found,
+        min(counts) if len(found) == len(panels) else 0,
+        len(panels),
+        Origin.of(entries, missing),
+        per_batch,
+    )
 
 
 def off_diagonal_mean(matrix: np.ndarray) -> float:

@@ -22,8 +22,15 @@ def compose_overview(loaded: Loaded, look: Look, state: str) -> Drawn:
 
     names = [short_name(name) for name in loaded.maps.members]
     means = loaded.maps.means()
-    caption = words.caption(loaded, f"{len(names)} members", "mean of the map of two models; within a model over pairs of different layers")
-    return drawn(loaded, overview(names, means, look, state=state), caption, [words.matrix_form(loaded, "mean CKA of two models", names, means)])
+    caption = words.caption(
+        loaded, f"{len(names)} members", "mean of the map of two models; within a model over pairs of different layers"
+    )
+    return drawn(
+        loaded,
+        overview(names, means, look, state=state),
+        caption,
+        [words.matrix_form(loaded, "mean CKA of two models", names, means)],
+    )
 
 
 def compose_all_layers(loaded: Loaded, look: Look, state: str) -> Drawn:
@@ -33,8 +40,15 @@ def compose_all_layers(loaded: Loaded, look: Look, state: str) -> Drawn:
     maps = loaded.maps
     values, error = maps.whole()
     names = [short_name(name) for name in maps.members]
-    layers = [f"{name}:{layer}" for name, depth in zip(names, maps.depths, strict=True) for layer in range(1, depth + 1)]
-    caption = words.caption(loaded, f"{len(names)} members", f"{len(layers)} layers, each against all", "standard errors over batches on hover")
+    layers = [
+        f"{name}:{layer}" for name, depth in zip(names, maps.depths, strict=True) for layer in range(1, depth + 1)
+    ]
+    caption = words.caption(
+        loaded,
+        f"{len(names)} members",
+        f"{len(layers)} layers, each against all",
+        "standard errors over batches on hover",
+    )
     return drawn(
         loaded,
         all_layers(names, maps.depths, values, error, look, state=state),
@@ -44,7 +58,15 @@ def compose_all_layers(loaded: Loaded, look: Look, state: str) -> Drawn:
 
 
 def compose_pair(
-    store: ResultStore, loaded: Loaded, f: str, g: str, look: Look, relative: bool, state: str, height: int = 400, style: MapStyle = USUAL_STYLE
+    store: ResultStore,
+    loaded: Loaded,
+    f: str,
+    g: str,
+    look: Look,
+    relative: bool,
+    state: str,
+    height: int = 400,
+    style: MapStyle = USUAL_STYLE,
 ) -> Drawn:
     """Within f, within g and between (rows f, columns g); one map alone where f is g."""
     params = loaded.params
@@ -67,12 +89,29 @@ def compose_figure(
 
 
 def _grid(
-    store: ResultStore, loaded: Loaded, parts: tuple[FigurePart, ...], look: Look, relative: bool, state: str, height: int, style: MapStyle
+    store: ResultStore,
+    loaded: Loaded,
+    parts: tuple[FigurePart, ...],
+    look: Look,
+    relative: bool,
+    state: str,
+    height: int,
+    style: MapStyle,
 ) -> Drawn:
     view = loaded.params.cka
     setting = loaded.params.preset
     return compose_grid(
-        store, parts, look, setting, view.reduction, view.n_batches, state, height, lambda name: outlined(loaded, name), relative, style
+        store,
+        parts,
+        look,
+        setting,
+        view.reduction,
+        view.n_batches,
+        state,
+        height,
+        lambda name: outlined(loaded, name),
+        relative,
+        style,
     )
 
 
@@ -90,5 +129,9 @@ def drawn(loaded: Loaded, figure: object, caption: object, forms: list[dict]) ->
 
 def changed_cells(kept: Loaded, other: Loaded) -> float:
     """The largest change of any cell of any map of two treatments of massive tokens; NaN where no map is in both."""
-    found = [np.abs(one.mean - other.maps.pairs[pair].mean).max() for pair, one in kept.maps.pairs.items() if pair in other.maps.pairs]
+    found = [
+        np.abs(one.mean - other.maps.pairs[pair].mean).max()
+        for pair, one in kept.maps.pairs.items()
+        if pair in other.maps.pairs
+    ]
     return float(max(found)) if found else float("nan")

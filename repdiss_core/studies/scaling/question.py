@@ -115,7 +115,9 @@ def checked_members(family: str, specs: Iterable[ModelSpec]) -> tuple[str, ...]:
     """The names, once it is sure that they can be compared with each other."""
     specs = list(specs)
     if len(specs) < 2:
-        raise UserError(f"The family {family} has {len(specs)} model{'' if len(specs) == 1 else 's'} here; at least 2 are needed to compare any.")
+        raise UserError(
+            f"The family {family} has {len(specs)} model{'' if len(specs) == 1 else 's'} here; at least 2 are needed to compare any."
+        )
     first = specs[0]
     other = next((s for s in specs if s.tokenizer != first.tokenizer), None)
     if other is not None:
@@ -139,7 +141,9 @@ def seeds_of(family: str, shape: str) -> tuple[str, ...]:
     """
     found = tuple(name for name in members(family) if shape_of(name) == shape)
     if not found:
-        raise UserError(f"The family {family} has no trained member of shape {shape}. Train it: `python -m repdiss_core.scripts.train.family`.")
+        raise UserError(
+            f"The family {family} has no trained member of shape {shape}. Train it: `python -m repdiss_core.scripts.train.family`."
+        )
     return found
 
 
@@ -179,7 +183,9 @@ def checkpoint_pairs(family: str) -> tuple[tuple[str, str], ...]:
     if family != MINI:
         return ()
     largest = members(family)[-1]
-    return tuple((name, other) for name in family_checkpoints() for other in dict.fromkeys((name, checkpoint_of(name), largest)))
+    return tuple(
+        (name, other) for name in family_checkpoints() for other in dict.fromkeys((name, checkpoint_of(name), largest))
+    )
 
 
 def all_panels(params: Params) -> tuple[MatrixPanel, ...]:

@@ -66,7 +66,9 @@ def load(store: ResultStore, params: Params) -> Loaded:
     names = study.members(params.family)
     specs = tuple(model_spec(name) for name in names)
     view = params.cka
-    maps = load_family(store, names, tuple(s.n_layers for s in specs), study.all_panels(params), view.n_batches, view.reduction)
+    maps = load_family(
+        store, names, tuple(s.n_layers for s in specs), study.all_panels(params), view.n_batches, view.reduction
+    )
     return Loaded(params, maps, specs)
 
 
@@ -102,7 +104,10 @@ def within_trend(loaded: Loaded, against: str) -> Trend | str:
     x = loaded.size if against == "size" else loaded.loss
     shapes = loaded.regular
     try:
-        return trend([float(np.mean(x[loaded.of(s)])) for s in shapes], [float(np.mean(within(loaded)[0][loaded.of(s)])) for s in shapes])
+        return trend(
+            [float(np.mean(x[loaded.of(s)])) for s in shapes],
+            [float(np.mean(within(loaded)[0][loaded.of(s)])) for s in shapes],
+        )
     except UserError as error:
         return str(error)
 
@@ -116,9 +121,15 @@ def early_late(loaded: Loaded) -> tuple[np.ndarray, np.ndarray]:
         for j, q in enumerate(shapes):
             if p == q:
                 continue
-            found = [loaded.maps.map(loaded.maps.members[a], loaded.maps.members[b]) for a in loaded.of(p) for b in loaded.of(q)]
+            found = [
+                loaded.maps.map(loaded.maps.members[a], loaded.maps.members[b])
+                for a in loaded.of(p)
+                for b in loaded.of(q)
+            ]
             if all(one is not None for one in found):
-                early[i, j], late[i, j] = np.mean([early_and_late(one.mean) for one in found if one is not None], axis=0)
+                early[i, j], late[i, j] = np.mean(
+                    [early_and_late(one.mean) for one in found if one is not None], axis=0
+                )
     return early, late
 
 
@@ -175,19 +186,39 @@ def twins(loaded: Loaded) -> Twins | str:
         odd, twin = (np.stack([_best_match(loaded, name) for name in names]) for names in (odd_names, twin_names))
         odd_path, twin_path = _path(loaded, odd_names[0]), _path(loaded, twin_names[0])
         n_layers = odd.shape[1]
-        equal_tokens, joint = (tuple(seed_difference(odd[:, l], twin[:, l], level) for l in range(n_layers)) for level in (0.95, 1 - 0.05 / n_layers))
+        equal_tokens, joint = (
+            tuple(seed_difference(odd[:, l], twin[:, l], level) for l in range(n_layers))
+            for level in (0.95, 1 - 0.05 / n_layers)
+        )
     except UserError as error:
         return str(error)
-    odd_losses, twin_losses = (np.array([model_spec(name).validation_loss for name in names]) for names in (odd_names, twin_names))
+    odd_losses, twin_losses = (
+        np.array([model_spec(name).validation_loss for name in names]) for names in (odd_names, twin_names)
+    )
     tokens = {name: model_spec(name).tokens_seen for name in (*odd_path, *twin_path)}
-    return Twins(odd, twin, odd_losses, twin_losses, odd_path, twin_path, tokens, equal_tokens, joint, _at_loss(odd, odd_losses, twin, twin_path))
+    return Twins(
+        odd,
+        twin,
+        odd_losses,
+        twin_losses,
+        odd_path,
+        twin_path,
+        tokens,
+        equal_tokens,
+        joint,
+        _at_loss(odd, odd_losses, twin, twin_path),
+    )
 
 
-def _at_loss(odd: np.ndarray, losses: np.ndarray, twin: np.ndarray, path: dict[str, tuple[float, np.ndarray]]) -> tuple[SeedDifference, ...] | str:
+def _at_loss(
+    odd: np.ndarray, losses: np.ndarray, twin: np.ndarray, path: dict[str, tuple[float, np.ndarray]]
+) -> tuple[SeedDifference, ...] | str:
     try:
         return tuple(
             difference_at_loss(
-                [(loss, row[l]) for loss, row in zip(losses, odd, strict=True)], [(loss, row[l]) for loss, row in path.values()], twin[:, l]
+                [(loss, row[l]) for loss, row in zip(losses, odd, strict=True)],
+                [(loss, row[l]) for loss, row in path.values()],
+                twin[:, l],
             )
             for l in range(odd.shape[1])
         )
@@ -244,8 +275,22 @@ def massive_rows(kept: Loaded, dropped: Loaded, normalised: Loaded) -> list[Mass
         if without is None or without.peaks is None:
             continue
         peaks = without.peaks[0]
-        changes = [np.nan if whole is None or one is None else float(np.abs(one.mean - whole.mean).max()) for one in (without, unit)]
+        changes = [
+            np.nan if whole is None or one is None else float(np.abs(one.mean - whole.mean).max())
+            for one in (without, unit)
+        ]
         found = [blocks(loaded, name) for loaded in (kept, dropped, normalised)]
         starts = tuple(None if isinstance(one, str) else one.segmentation.starts for one in found)
-        rows.append(MassiveRow(name, without.dropped, without.rows, float(peaks.max()), int(peaks.argmax()) + 1, without.tokens[0], *changes, starts))
+        rows.append(
+            MassiveRow(
+                name,
+                without.dropped,
+                without.rows,
+                float(peaks.max()),
+                int(peaks.argmax()) + 1,
+                without.tokens[0],
+                *changes,
+                starts,
+            )
+        )
     return rows

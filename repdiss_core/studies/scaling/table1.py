@@ -40,9 +40,13 @@ def row_of_config(name: str, config: Mapping[str, Any]) -> HeadRow:
         UserError: a key is missing, or the heads do not share the width evenly.
     """
     rotary = config.get("rotary_pct", (config.get("rope_parameters") or {}).get("partial_rotary_factor"))
-    missing = [key for key in NEEDED if key not in config] + ([] if rotary is not None else ["rotary_pct (or rope_parameters.partial_rotary_factor)"])
+    missing = [key for key in NEEDED if key not in config] + (
+        [] if rotary is not None else ["rotary_pct (or rope_parameters.partial_rotary_factor)"]
+    )
     if missing:
-        raise UserError(f"The configuration of {name} lacks {', '.join(missing)}. Fetch its config.json anew or add what is missing.")
+        raise UserError(
+            f"The configuration of {name} lacks {', '.join(missing)}. Fetch its config.json anew or add what is missing."
+        )
     n_layers, d_model, n_heads = (int(config[key]) for key in NEEDED)
     if d_model % n_heads:
         raise UserError(
@@ -66,7 +70,13 @@ def _pythia_row(name: str, published: Mapping[str, Any]) -> HeadRow:
             continue
         try:
             row = row_of_config(name, json.loads((folder / "config.json").read_text("utf-8")))
-        except (OSError, ValueError, TypeError, AttributeError, ArithmeticError):  # told in full where the model is loaded
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+        ):  # told in full where the model is loaded
             unread = f"{UNREADABLE} {model}"
             continue
         return replace(row, source=f"config.json of {model}")
@@ -101,5 +111,8 @@ def as_form(title: str, rows: tuple[HeadRow, ...], marks: Mapping[str, str]) -> 
     return {
         "title": title,
         "columns": list(fields),
-        "rows": [{"name": r.name, **{f: getattr(r, f) for f in fields}, "source": r.source, "analysis": marks.get(r.shape)} for r in rows],
+        "rows": [
+            {"name": r.name, **{f: getattr(r, f) for f in fields}, "source": r.source, "analysis": marks.get(r.shape)}
+            for r in rows
+        ],
     }

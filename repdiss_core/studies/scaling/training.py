@@ -36,11 +36,16 @@ def compose_twins(loaded: Loaded, look: Look, state: str, height: int = 380) -> 
         ("The paper could not separate the head dimension from the model; this experiment is ours.",),
     )
     if isinstance(found, str):
-        panel = SeriesPanel("", "validation loss, nats a token", "best match, CKA", state=state if not loaded.maps.complete else found)
+        panel = SeriesPanel(
+            "", "validation loss, nats a token", "best match, CKA", state=state if not loaded.maps.complete else found
+        )
         return drawn(loaded, series_panels([panel], look, height), caption, [])
     suspect = loaded.params.spec.suspect
     assert suspect is not None
-    losses = [loss for loss, _ in (*found.odd_path.values(), *found.twin_path.values())] + [*found.odd_losses, *found.twin_losses]
+    losses = [loss for loss, _ in (*found.odd_path.values(), *found.twin_path.values())] + [
+        *found.odd_losses,
+        *found.twin_losses,
+    ]
     room = 0.08 * (max(losses) - min(losses))
     panels = [
         SeriesPanel(
@@ -63,7 +68,9 @@ def _twin_series(loaded: Loaded, found: Twins, suspect: tuple[str, str], layer: 
         color = odd_color(look) if shape == suspect[0] else member_color(loaded, shape, look)
         x = np.array([loss for loss, _ in path.values()])
         y = np.array([values[layer] for _, values in path.values()])
-        told = tuple(words.hover(name, f"loss {a:.3f}", f"best match {b:.3f}") for name, a, b in zip(path, x, y, strict=True))
+        told = tuple(
+            words.hover(name, f"loss {a:.3f}", f"best match {b:.3f}") for name, a, b in zip(path, x, y, strict=True)
+        )
         series.append(Series(shape, x, y, None, told, color, symbol, dash))
         told = tuple(
             words.hover(f"{shape}, seed {i}", f"loss {a:.3f}", f"best match {b:.3f}")
@@ -75,13 +82,22 @@ def _twin_series(loaded: Loaded, found: Twins, suspect: tuple[str, str], layer: 
 
 def _forms(loaded: Loaded, found: Twins) -> list[dict]:
     forms = []
-    for title, differences in (("suspect minus twin at equal tokens", found.equal_tokens), ("suspect minus twin at equal loss", found.equal_loss)):
+    for title, differences in (
+        ("suspect minus twin at equal tokens", found.equal_tokens),
+        ("suspect minus twin at equal loss", found.equal_loss),
+    ):
         if isinstance(differences, str):
             continue
         labels = [(f"layer {l + 1}", loaded.reference) for l in range(len(differences))]
         forms.append(
             words.form(
-                loaded, title, "layer", "largest member", labels, [d.mean for d in differences], np.stack([d.interval for d in differences], axis=1)
+                loaded,
+                title,
+                "layer",
+                "largest member",
+                labels,
+                [d.mean for d in differences],
+                np.stack([d.interval for d in differences], axis=1),
             )
         )
     return forms
@@ -96,9 +112,22 @@ def compose_training(loaded: Loaded, look: Look, state: str, height: int = 380) 
     for owner in owners:
         series, more = _training_series(loaded, owner)
         forms += more
-        panels.append(SeriesPanel(short_name(owner), "million tokens seen", "CKA with the end", tuple(series), zero_line=False, state=state))
+        panels.append(
+            SeriesPanel(
+                short_name(owner),
+                "million tokens seen",
+                "CKA with the end",
+                tuple(series),
+                zero_line=False,
+                state=state,
+            )
+        )
     if not panels:
-        panels = [SeriesPanel("", "million tokens seen", "CKA with the end", state="No checkpoints of this family are at hand.")]
+        panels = [
+            SeriesPanel(
+                "", "million tokens seen", "CKA with the end", state="No checkpoints of this family are at hand."
+            )
+        ]
     caption = words.caption(
         loaded,
         f"{len(family_checkpoints())} checkpoints of {len(owners)} trainings",
@@ -120,11 +149,36 @@ def _training_series(loaded: Loaded, owner: str) -> tuple[list[Series], list[dic
     tokens = np.array([model_spec(name).tokens_seen for name in (*names, owner)]) / 1e6
     series, forms = [], []
     for l in range(model_spec(owner).n_layers):
-        rows = np.array([mean_interval(one.values[:, l, l]) for one in maps if one is not None] + [(1.0, 0.0, 1.0, 1.0)]).T
+        rows = np.array(
+            [mean_interval(one.values[:, l, l]) for one in maps if one is not None] + [(1.0, 0.0, 1.0, 1.0)]
+        ).T
         told = tuple(
-            words.hover(f"layer {l + 1} after {t:.1f}M tokens", words.value_words(*row)) for t, row in zip(tokens, rows[[0, 2, 3]].T, strict=True)
+            words.hover(f"layer {l + 1} after {t:.1f}M tokens", words.value_words(*row))
+            for t, row in zip(tokens, rows[[0, 2, 3]].T, strict=True)
         )
-        series.append(Series(f"layer {l + 1}", tokens, rows[0], rows[2:], told, LAYER_COLORS[l % len(LAYER_COLORS)], "circle", "solid"))
+        series.append(
+            Series(
+                f"layer {l + 1}",
+                tokens,
+                rows[0],
+                rows[2:],
+                told,
+                LAYER_COLORS[l % len(LAYER_COLORS)],
+                "circle",
+                "solid",
+            )
+        )
         labels = [(f"{t:.3f}M tokens", f"layer {l + 1}") for t in tokens]
-        forms.append(words.form(loaded, f"{shape_of(owner)}, layer {l + 1}: CKA with its end", owner, owner, labels, rows[0], rows[2:], rows[1]))
+        forms.append(
+            words.form(
+                loaded,
+                f"{shape_of(owner)}, layer {l + 1}: CKA with its end",
+                owner,
+                owner,
+                labels,
+                rows[0],
+                rows[2:],
+                rows[1],
+            )
+        )
     return series, forms

@@ -43,7 +43,10 @@ def compose_trends(loaded: Loaded, look: Look, state: str, height: int = 380) ->
 
     found = within(loaded)
     panels = []
-    for against, title, x_title in (("size", "By size", "parameters"), ("loss", "By loss", "validation loss, nats a token")):
+    for against, title, x_title in (
+        ("size", "By size", "parameters"),
+        ("loss", "By loss", "validation loss, nats a token"),
+    ):
         x = loaded.size if against == "size" else loaded.loss
         if not np.isfinite(found[0]).any():
             panels.append(SeriesPanel(title, x_title, "CKA within a model", state=state))
@@ -61,7 +64,16 @@ def compose_trends(loaded: Loaded, look: Look, state: str, height: int = 380) ->
         )
     figure = series_panels(panels, look, height)
     labels = [(short_name(name), "itself") for name in loaded.maps.members]
-    form = words.form(loaded, "mean CKA of different layers of a model", loaded.params.family, "", labels, found[0], found[2:], found[1])
+    form = words.form(
+        loaded,
+        "mean CKA of different layers of a model",
+        loaded.params.family,
+        "",
+        labels,
+        found[0],
+        found[2:],
+        found[1],
+    )
     caption = words.caption(
         loaded,
         f"{len(loaded.specs)} members",
@@ -87,9 +99,16 @@ def _points(loaded: Loaded, x: np.ndarray, found: np.ndarray, look: Look) -> lis
     for shape in dict.fromkeys(loaded.shapes):
         rows = loaded.of(shape)
         odd = suspect is not None and shape == suspect[0]
-        told = tuple(words.hover(loaded.maps.members[i], f"CKA within {words.value_words(found[0, i], found[2, i], found[3, i])}") for i in rows)
+        told = tuple(
+            words.hover(
+                loaded.maps.members[i], f"CKA within {words.value_words(found[0, i], found[2, i], found[3, i])}"
+            )
+            for i in rows
+        )
         color = odd_color(look) if odd else member_color(loaded, shape, look)
-        shown.append(Series(shape, x[rows], found[0, rows], found[2:, rows], told, color, SYMBOLS["odd" if odd else "regular"]))
+        shown.append(
+            Series(shape, x[rows], found[0, rows], found[2:, rows], told, color, SYMBOLS["odd" if odd else "regular"])
+        )
     return shown
 
 
@@ -125,7 +144,11 @@ def compose_early_late(loaded: Loaded, look: Look, state: str, height: int = 380
     shapes = loaded.regular
     early, late = early_late(loaded)
     summary = early_late_summary(loaded)
-    title = f"Early minus late: {words.value_words(*_flat(summary['early minus late']))}" if not isinstance(summary, str) else ""
+    title = (
+        f"Early minus late: {words.value_words(*_flat(summary['early minus late']))}"
+        if not isinstance(summary, str)
+        else ""
+    )
     x = np.arange(len(shapes), dtype=float)
     series = []
     for name, values, symbol, dash, color in (
@@ -184,7 +207,9 @@ def compose_odd(loaded: Loaded, look: Look, state: str, height: int = 380) -> Dr
         ("The paper names its odd member by eye.",),
     )
     if isinstance(report, str):
-        panel = SeriesPanel("", "shape: layers, d_model, head", "departure, CKA", state=state if not loaded.maps.complete else report)
+        panel = SeriesPanel(
+            "", "shape: layers, d_model, head", "departure, CKA", state=state if not loaded.maps.complete else report
+        )
         return drawn(loaded, series_panels([panel], look, height), caption, [])
     named = {d.shape for d in report.odd}
     shown = {d.shape: d for d in report.departures} | {d.shape: d for d in report.odd}
@@ -197,7 +222,11 @@ def compose_odd(loaded: Loaded, look: Look, state: str, height: int = 380) -> Dr
         at = np.array([x[list(shown).index(d.shape)] for d in chosen])
         effect, reach = np.array([d.effect for d in chosen]), np.array([d.reach for d in chosen])
         told = tuple(
-            words.hover(d.shape, f"departure {d.effect:+.3f}, reach ±{d.reach:.3f}", f"{d.n_seeds} seed{'s' if d.n_seeds > 1 else ''}")
+            words.hover(
+                d.shape,
+                f"departure {d.effect:+.3f}, reach ±{d.reach:.3f}",
+                f"{d.n_seeds} seed{'s' if d.n_seeds > 1 else ''}",
+            )
             for d in chosen
         )
         color, symbol = (odd_color(look), "diamond") if kind == "odd" else (look.model_color("gelu"), "circle")
@@ -215,7 +244,13 @@ def compose_odd(loaded: Loaded, look: Look, state: str, height: int = 380) -> Dr
     labels = [(d.shape, "predicted") for d in shown.values()]
     effects, reaches = np.array([d.effect for d in shown.values()]), np.array([d.reach for d in shown.values()])
     form = words.form(
-        loaded, "departure from what the family predicts", "shape", "", labels, effects, np.stack([effects - reaches, effects + reaches])
+        loaded,
+        "departure from what the family predicts",
+        "shape",
+        "",
+        labels,
+        effects,
+        np.stack([effects - reaches, effects + reaches]),
     )
     return drawn(loaded, series_panels([panel], look, height), caption, [form])
 
@@ -233,5 +268,9 @@ def odd_words(loaded: Loaded) -> str:
 def _count(log10: float) -> str:
     """Parameters in words: "1M", "320k"."""
     n = 10**log10
-    scale, unit = next((scale, unit) for scale, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, "")) if n >= 0.995 * scale)
-    return f"{n / scale:.3g}{unit}" if n / scale < 10 else f"{round(n / scale, -1 if n / scale >= 100 else 0):.0f}{unit}"
+    scale, unit = next(
+        (scale, unit) for scale, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, "")) if n >= 0.995 * scale
+    )
+    return (
+        f"{n / scale:.3g}{unit}" if n / scale < 10 else f"{round(n / scale, -1 if n / scale >= 100 else 0):.0f}{unit}"
+    )

@@ -12,7 +12,9 @@ from repdiss_core.studies.drawn import amount, how_cka
 from repdiss_core.studies.scaling.stored import Loaded
 
 
-def caption(loaded: Loaded, models: str, measured: str, interval: str = "", departures: tuple[str, ...] = ()) -> Caption:
+def caption(
+    loaded: Loaded, models: str, measured: str, interval: str = "", departures: tuple[str, ...] = ()
+) -> Caption:
     """What a figure of the whole family rests on.
 
     Args:
@@ -22,7 +24,8 @@ def caption(loaded: Loaded, models: str, measured: str, interval: str = "", depa
     params = loaded.params
     data = _first(loaded).data
     return Caption(
-        models=f"{models} of {params.family}" + (" (small models trained by us)" if params.preset.models == "bundled" else ""),
+        models=f"{models} of {params.family}"
+        + (" (small models trained by us)" if params.preset.models == "bundled" else ""),
         data=f"{data.name}, {data.split} split",
         amount=amount(loaded.maps.n_batches, data.sequences_per_batch, data.tokens_per_sequence),
         estimator=f"{measured}; {how_cka(_first(loaded), params.cka.reduction)}",
@@ -32,7 +35,14 @@ def caption(loaded: Loaded, models: str, measured: str, interval: str = "", depa
 
 
 def form(
-    loaded: Loaded, title: str, rows: str, columns: str, labels: Sequence[tuple[str, str]], values: Any, interval: Any = None, error: Any = None
+    loaded: Loaded,
+    title: str,
+    rows: str,
+    columns: str,
+    labels: Sequence[tuple[str, str]],
+    values: Any,
+    interval: Any = None,
+    error: Any = None,
 ) -> dict[str, Any]:
     """A row of numbers as plain JSON types, with its provenance; (row label, column label) for each."""
     blank = np.full(len(labels), np.nan)
@@ -51,7 +61,9 @@ def form(
     }
 
 
-def matrix_form(loaded: Loaded, title: str, names: Sequence[str], values: np.ndarray, error: np.ndarray | None = None) -> dict[str, Any]:
+def matrix_form(
+    loaded: Loaded, title: str, names: Sequence[str], values: np.ndarray, error: np.ndarray | None = None
+) -> dict[str, Any]:
     """A square of numbers as plain JSON types."""
     blank = [[None] * len(names) for _ in names]
     return {

@@ -53,9 +53,13 @@ class Choice:
 def pick() -> Choice:
     """The row of controls."""
     with controls():
-        models, depth, gelu, solu, quantity, settings = st.columns([1.6, 1.3, 0.85, 0.85, 1.27, 2.05], vertical_alignment="bottom")
+        models, depth, gelu, solu, quantity, settings = st.columns(
+            [1.6, 1.3, 0.85, 0.85, 1.27, 2.05], vertical_alignment="bottom"
+        )
         with models:
-            setting = PRESETS[choose("Models and data", list(asymmetry.SETTINGS), "models", names=asymmetry.SETTINGS.__getitem__)]
+            setting = PRESETS[
+                choose("Models and data", list(asymmetry.SETTINGS), "models", names=asymmetry.SETTINGS.__getitem__)
+            ]
         with depth:
             depths = DEPTHS[choose("Depth", list(DEPTHS), "depth")]
         with gelu:
@@ -74,7 +78,11 @@ def pick() -> Choice:
 def first_cards() -> list[Card]:
     """What the page shows before anything is chosen."""
     choice = Choice(tuple(Params(depth=depth) for depth in asymmetry.DEPTHS), "loss")
-    return [stitching_card(choice), *map(cka_card, choice.params), *(learning_card(params, choice.log_steps) for params in choice.params)]
+    return [
+        stitching_card(choice),
+        *map(cka_card, choice.params),
+        *(learning_card(params, choice.log_steps) for params in choice.params),
+    ]
 
 
 @lru_cache(maxsize=64)
@@ -86,7 +94,9 @@ def stitching_card(choice: Choice) -> Card:
         f"Stitching {choice.quantity} by layer",
         "Fig 1",
         request_for((c for part in parts for c in part.comparisons), choice.params[0].cka.n_batches),
-        lambda store, look, state: compose_curves(store, parts, look, choice.params[0].preset, choice.quantity, state, CURVE_HEIGHT),
+        lambda store, look, state: compose_curves(
+            store, parts, look, choice.params[0].preset, choice.quantity, state, CURVE_HEIGHT
+        ),
         HOW_STITCHING_READS,
         figure_spec("fig1").departures,
         choice,
@@ -104,7 +114,16 @@ def cka_card(params: Params, style: MapStyle = USUAL_STYLE, relative: bool = Fal
         figure_spec(figure_id).label,
         request_for(part.comparisons, params.cka.n_batches),
         lambda store, look, state: compose_heatmaps(
-            store, part, look, params.preset, params.cka.reduction, params.cka.n_batches, state, HEATMAP_HEIGHT, relative, style
+            store,
+            part,
+            look,
+            params.preset,
+            params.cka.reduction,
+            params.cka.n_batches,
+            state,
+            HEATMAP_HEIGHT,
+            relative,
+            style,
         ),
         HOW_CKA_READS,
         figure_spec(figure_id).departures,
@@ -122,7 +141,9 @@ def learning_card(params: Params, log_steps: bool) -> Card:
         f"Learning curves, {params.depth}-layer models",
         "Fig 6",
         request_for(part.comparisons, params.cka.n_batches),
-        lambda store, look, state: compose_learning(store, part, look, params.preset, log_steps, state, LEARNING_HEIGHT),
+        lambda store, look, state: compose_learning(
+            store, part, look, params.preset, log_steps, state, LEARNING_HEIGHT
+        ),
         HOW_LEARNING_READS,
         shows=(params, log_steps),
     )

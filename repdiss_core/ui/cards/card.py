@@ -55,6 +55,8 @@ class Card:
     @property
     def job_title(self) -> str:
         """What the runs page calls that job: the card's title and the models."""
-        names = sorted({name for c in self.request.comparisons for name in (c.f.name, c.g.name)} - set(self.title.split()))
+        names = sorted(
+            {name for c in self.request.comparisons for name in (c.f.name, c.g.name)} - set(self.title.split())
+        )
         told = ", ".join(names) if len(names) <= 4 else f"{len(names)} models"
         return f"{self.title}: {told}" if names else self.title

@@ -37,7 +37,14 @@ def export_panel(card: Card, drawn: Drawn) -> None:
     cited = exports.citation(card.title, " · ".join(drawn.caption.phrases), card.job_id, here)
     with st.container(horizontal=True, gap="small"):
         for label, kind in (("Picture as SVG", "svg"), ("Picture as PNG", "png")):
-            picture_button(label, key=f"picture-{kind}-{card.card_id}", chart=f"chart-{card.card_id}", format=kind, name=name, caption=cited)
+            picture_button(
+                label,
+                key=f"picture-{kind}-{card.card_id}",
+                chart=f"chart-{card.card_id}",
+                format=kind,
+                name=name,
+                caption=cited,
+            )
     form = {
         "figure": card.card_id, "title": card.title, "caption": drawn.caption.text, "citation": cited, "paper": CITATION,
         "address": here, "result": card.job_id, "panels": drawn.forms,
@@ -52,7 +59,15 @@ def export_panel(card: Card, drawn: Drawn) -> None:
             lambda: figure_file(card.title, [(drawn.figure, f"{drawn.caption.text} {cited}")]),
         ),
     ):
-        st.download_button(label, data, f"{name}.{suffix}", mime, key=f"export-{suffix}-{card.card_id}", on_click="ignore", width="stretch")
+        st.download_button(
+            label,
+            data,
+            f"{name}.{suffix}",
+            mime,
+            key=f"export-{suffix}-{card.card_id}",
+            on_click="ignore",
+            width="stretch",
+        )
     st.caption("To cite this result, and the paper:")
     st.code(cited, language=None, wrap_lines=True)
     st.code(CITATION, language=None, wrap_lines=True)

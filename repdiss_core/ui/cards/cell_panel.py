@@ -46,7 +46,14 @@ def cell_panel(card_id: str, drawn: Drawn, cell: Cell) -> None:
     with st.container(key=f"panel-{card_id}", gap="small"):
         with st.container(key=f"cell-{card_id}", horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"**{as_text(cell_line(form, row, column))}**", width="content")
-            st.button("Close", key=f"close-{card_id}", type="tertiary", icon=":material/close:", on_click=put, args=(card_id, None))
+            st.button(
+                "Close",
+                key=f"close-{card_id}",
+                type="tertiary",
+                icon=":material/close:",
+                on_click=put,
+                args=(card_id, None),
+            )
         place = _pickers(card_id, drawn, cell)
         facts = form_cell(result_store(), form, row, column)
         if facts is None:
@@ -70,11 +77,27 @@ def _pickers(card_id: str, drawn: Drawn, cell: Cell) -> Any:
     read = partial(_read, card_id, keys, drawn.forms)
     across = st.columns([1.3, 1, 1, 1.7], vertical_alignment="bottom")
     with across[0]:
-        st.selectbox("Map", maps, format_func=lambda n: drawn.forms[n - 1]["title"], key=keys[0], on_change=read, disabled=len(maps) == 1)
-    for column_of_page, key, labels, name in ((across[1], keys[1], "row_labels", "rows"), (across[2], keys[2], "column_labels", "columns")):
+        st.selectbox(
+            "Map",
+            maps,
+            format_func=lambda n: drawn.forms[n - 1]["title"],
+            key=keys[0],
+            on_change=read,
+            disabled=len(maps) == 1,
+        )
+    for column_of_page, key, labels, name in (
+        (across[1], keys[1], "row_labels", "rows"),
+        (across[2], keys[2], "column_labels", "columns"),
+    ):
         with column_of_page:
             options = list(range(len(form[labels])))
-            st.selectbox(f"Layer of {form[name]}" if form[name] else "Layer", options, format_func=form[labels].__getitem__, key=key, on_change=read)
+            st.selectbox(
+                f"Layer of {form[name]}" if form[name] else "Layer",
+                options,
+                format_func=form[labels].__getitem__,
+                key=key,
+                on_change=read,
+            )
     return across[3]
 
 
@@ -97,7 +120,9 @@ def _rests_on(card_id: str, form: dict[str, Any], facts: CellFacts, row: int, co
         if facts.quantity == "CKA":
             _estimators(card_id, facts)
     st.caption(
-        "The command that computes this value anew, with its whole map:" if facts.quantity == "CKA" else "The command that computes this stitch anew:"
+        "The command that computes this value anew, with its whole map:"
+        if facts.quantity == "CKA"
+        else "The command that computes this stitch anew:"
     )
     st.code(facts.command, language="bash", wrap_lines=True)
 
@@ -108,7 +133,9 @@ def value_words(facts: CellFacts) -> str:
     unit = "" if facts.quantity == "CKA" else " nats a token"
     if value != value:
         return "none"
-    reach = f", 95 % [{low:.4f}, {high:.4f}], standard error {error:.4f}" if low == low else ", one batch has no interval"
+    reach = (
+        f", 95 % [{low:.4f}, {high:.4f}], standard error {error:.4f}" if low == low else ", one batch has no interval"
+    )
     return f"{value:.4f}{unit}{reach}".replace("-0.", "\u22120.")
 
 
@@ -176,7 +203,14 @@ def _recompute(card_id: str, estimator: str, panel: MatrixPanel, request: Any) -
     key = f"recompute-{estimator}-{card_id}"
     title = f"CKA ({ESTIMATORS[estimator]}): {panel.row_name}, {panel.column_name}"
     arguments = (f"estimator-{card_id}", jobs.start, request, title)
-    st.button(f"Recompute with {ESTIMATORS[estimator]}", key=key, type="tertiary", icon=":material/refresh:", on_click=attempt, args=arguments)
+    st.button(
+        f"Recompute with {ESTIMATORS[estimator]}",
+        key=key,
+        type="tertiary",
+        icon=":material/refresh:",
+        on_click=attempt,
+        args=arguments,
+    )
 
 
 def _short(facts: CellFacts | None) -> str:

@@ -18,9 +18,13 @@ from repdiss_core.studies.paper import FigurePart
 from repdiss_core.studies.presets import Preset
 
 
-def compose_cka_by_layer(store: ResultStore, panel: MatrixPanel, look: Look, setting: Preset, view: CkaView, state: str, height: int) -> Drawn:
+def compose_cka_by_layer(
+    store: ResultStore, panel: MatrixPanel, look: Look, setting: Preset, view: CkaView, state: str, height: int
+) -> Drawn:
     """The diagonal of the panel's map with its intervals, and everything else as for the map."""
-    drawn = compose_heatmaps(store, FigurePart("", panels=(panel,)), look, setting, view.reduction, view.n_batches, state)
+    drawn = compose_heatmaps(
+        store, FigurePart("", panels=(panel,)), look, setting, view.reduction, view.n_batches, state
+    )
     depth = min(model_spec(panel.row_name).n_layers, model_spec(panel.column_name).n_layers)
     matrix = drawn.matrices[0].matrix
     curves: tuple[LayerCurve, ...] = ()
@@ -28,5 +32,9 @@ def compose_cka_by_layer(store: ResultStore, panel: MatrixPanel, look: Look, set
         at = np.arange(depth)
         style = {"role": "stitch", "kind_f": kind(panel.row_name), "kind_g": kind(panel.column_name)}
         name = f"{panel.row_name} and {panel.column_name}"
-        curves = (LayerCurve(name, at + 1, matrix.values[at, at], matrix.standard_error[at, at], matrix.interval[:, at, at], style),)
+        curves = (
+            LayerCurve(
+                name, at + 1, matrix.values[at, at], matrix.standard_error[at, at], matrix.interval[:, at, at], style
+            ),
+        )
     return replace(drawn, figure=layer_curves([CurvePanel("", depth, curves, state=state)], look, "CKA", height))

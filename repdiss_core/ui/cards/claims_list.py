@@ -39,14 +39,25 @@ def headline(by_depth: dict[int, list[Claim]]) -> None:
     """The first claim, its verdict in both scopes at each depth, and what was found."""
     first = next(iter(by_depth.values()))[0]
     st.markdown(f"Claim: *{as_text(first.sentence)}*")
-    if all(claim.verdict in ("not computed", "undecided") and not claim.rests_on for claims in by_depth.values() for claim in claims[:2]):
+    if all(
+        claim.verdict in ("not computed", "undecided") and not claim.rests_on
+        for claims in by_depth.values()
+        for claim in claims[:2]
+    ):
         st.caption("Not computed at this setting yet. “Compute here” under the first figure does it.")
         return
-    judged = [(depth, claim) for depth, claims in by_depth.items() for claim in claims if claim.sentence == first.sentence]
+    judged = [
+        (depth, claim) for depth, claims in by_depth.items() for claim in claims if claim.sentence == first.sentence
+    ]
     st.markdown(" ".join(_badge(claim, f"{depth} layers, {SCOPES[claim.scope]}: ") for depth, claim in judged))
     sentence, numbers = split_found(first.found)
     told = "; ".join(f"layer {i}: {value} {interval}" for i, (value, interval) in enumerate(numbers, start=1))
-    st.caption(as_text(f"{next(iter(by_depth))} layers: {sentence}" + (f" SoLU → GeLU minus GeLU → SoLU, nats a token: {told}." if told else "")))
+    st.caption(
+        as_text(
+            f"{next(iter(by_depth))} layers: {sentence}"
+            + (f" SoLU → GeLU minus GeLU → SoLU, nats a token: {told}." if told else "")
+        )
+    )
 
 
 @st.fragment

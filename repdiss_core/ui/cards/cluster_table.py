@@ -15,7 +15,10 @@ def cluster_table(loaded: Loaded) -> None:
     rows = [(name, c) for name in loaded.params.sets for c in clusterings(loaded, name)]
     if not rows:
         return
-    lines = ["| measured on | method | sizes | silhouette | agreement with the split | p |", "|---|---|---|--:|--:|--:|"]
+    lines = [
+        "| measured on | method | sizes | silhouette | agreement with the split | p |",
+        "|---|---|---|--:|--:|--:|",
+    ]
     for name, c in rows:
         sizes = " + ".join(map(str, c.sizes))
         lines.append(

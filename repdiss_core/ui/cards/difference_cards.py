@@ -70,7 +70,11 @@ def say_what_differs(a: Choice, b: Choice) -> None:
     if not rows:
         st.markdown("A and B have the same settings: their difference is 0.")
         return
-    st.markdown("\n".join(["| | A | B |", "|:--|:--|:--|", *(f"| {name} | {as_text(x)} | {as_text(y)} |" for name, x, y in rows)]))
+    st.markdown(
+        "\n".join(
+            ["| | A | B |", "|:--|:--|:--|", *(f"| {name} | {as_text(x)} | {as_text(y)} |" for name, x, y in rows)]
+        )
+    )
 
 
 def difference_card(a: Choice, b: Choice, style: MapStyle, relative: bool) -> Card:
@@ -80,7 +84,16 @@ def difference_card(a: Choice, b: Choice, style: MapStyle, relative: bool) -> Ca
         return compose_difference(measured(store, a), measured(store, b), look, style, relative, state)
 
     shows = (a, b, style, relative)
-    return Card("difference", "Two results and their difference", "", _request(a, b), draw, HOW_DIFFERENCES_READ, shows=shows, link=LINK)
+    return Card(
+        "difference",
+        "Two results and their difference",
+        "",
+        _request(a, b),
+        draw,
+        HOW_DIFFERENCES_READ,
+        shows=shows,
+        link=LINK,
+    )
 
 
 def measured(store: ResultStore, choice: Choice) -> Measured:
@@ -95,7 +108,9 @@ def measured(store: ResultStore, choice: Choice) -> Measured:
     sample = None
     if whole:
         results = [[load_stitch(store, c)[0] for c in row] for row in one.comparisons]
-        sample = np.array([[r.penalty if choice.quantity == "penalty" else r.loss for r in row] for row in results]).transpose(2, 0, 1)
+        sample = np.array(
+            [[r.penalty if choice.quantity == "penalty" else r.loss for r in row] for row in results]
+        ).transpose(2, 0, 1)
     return Measured(
         choice.quantity,
         choice.f,
@@ -119,5 +134,9 @@ def _request(a: Choice, b: Choice) -> Request:
         if choice.measure == "cka":
             comparisons.append(pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1].comparison)
         else:
-            comparisons += [c for row in pair_maps(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)[-1].comparisons for c in row]
+            comparisons += [
+                c
+                for row in pair_maps(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)[-1].comparisons
+                for c in row
+            ]
     return request_for(comparisons, max(a.view.n_batches, b.view.n_batches))

@@ -116,7 +116,11 @@ def state_tag(drawn: Drawn, job: JobStatus | None, now: float | None = None) -> 
     words = ORIGINS[drawn.origin]
     if drawn.origin != "shipped" and drawn.stored_at:
         words += f", {age(drawn.stored_at, now)}"
-    return (words if drawn.complete else f"partly there: {words}"), "gray", ":material/check:" if drawn.complete else ":material/pending:"
+    return (
+        (words if drawn.complete else f"partly there: {words}"),
+        "gray",
+        ":material/check:" if drawn.complete else ":material/pending:",
+    )
 
 
 def _caption(drawn: Drawn) -> None:
@@ -141,7 +145,9 @@ def _tools(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
 
 def _popover(card: Card, label: str, icon: str, fill: Callable[[], None]) -> None:
     """A popover that is filled when it opens: closed ones would be half of what a page sends."""
-    with st.popover(label, type="tertiary", icon=icon, key=f"{label.lower()}-{card.card_id}", on_change="rerun") as popover:
+    with st.popover(
+        label, type="tertiary", icon=icon, key=f"{label.lower()}-{card.card_id}", on_change="rerun"
+    ) as popover:
         if popover.open:
             fill()
 
@@ -169,12 +175,34 @@ def _explain(card: Card, drawn: Drawn) -> None:
 def _compute_buttons(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
     key = f"compute-{card.card_id}"
     if job is not None and job.alive:
-        st.button("Cancel", type="tertiary", icon=":material/close:", key=key, on_click=attempt, args=(card.card_id, jobs.cancel, job.job_id))
+        st.button(
+            "Cancel",
+            type="tertiary",
+            icon=":material/close:",
+            key=key,
+            on_click=attempt,
+            args=(card.card_id, jobs.cancel, job.job_id),
+        )
     elif job is not None and job.state in ("cancelled", "interrupted", "failed") and not drawn.complete:
-        st.button("Resume", type="tertiary", icon=":material/play_arrow:", key=key, on_click=attempt, args=(card.card_id, jobs.resume, job.job_id))
+        st.button(
+            "Resume",
+            type="tertiary",
+            icon=":material/play_arrow:",
+            key=key,
+            on_click=attempt,
+            args=(card.card_id, jobs.resume, job.job_id),
+        )
     else:
         label = "Recompute here" if drawn.complete else "Compute here"
         arguments = (card.card_id, jobs.start, card.request, card.job_title, drawn.complete)
-        st.button(label, type="tertiary", icon=":material/refresh:", key=key, help=card.takes, on_click=attempt, args=arguments)
+        st.button(
+            label,
+            type="tertiary",
+            icon=":material/refresh:",
+            key=key,
+            help=card.takes,
+            on_click=attempt,
+            args=arguments,
+        )
     if st.session_state.get(key):
         st.rerun()

@@ -50,14 +50,23 @@ HOW_POINTS_READ = "Points that lie close are models whose features are alike. Co
 def pick() -> tuple[Params, str]:
     """The row of controls: the study's choices, and accuracy or penalty."""
     with controls():
-        population_column, k_column, show_column, settings_column = st.columns([1.7, 0.9, 1.3, 2.2], vertical_alignment="bottom")
+        population_column, k_column, show_column, settings_column = st.columns(
+            [1.7, 0.9, 1.3, 2.2], vertical_alignment="bottom"
+        )
         with population_column:
-            population = choose("Population", list(study.POPULATIONS), "population", names=lambda name: study.POPULATIONS[name].label)
+            population = choose(
+                "Population", list(study.POPULATIONS), "population", names=lambda name: study.POPULATIONS[name].label
+            )
         with k_column:
             most = len(study.models_of(population)) // 2
             k = choose("Models a group", list(range(2, most + 1)), "k", min(6, most))
         with show_column:
-            quantity = switch("Show", ("accuracy", "penalty"), "show", help="The penalty is the top model’s own accuracy minus that of the stitch.")
+            quantity = switch(
+                "Show",
+                ("accuracy", "penalty"),
+                "show",
+                help="The penalty is the top model’s own accuracy minus that of the stitch.",
+            )
         with settings_column, st.popover(_summary(), icon=":material/tune:", width="stretch"):
             rank_by = choose(
                 "Rank the models by",
@@ -114,7 +123,9 @@ def cards(params: Params, quantity: str) -> tuple[Card, ...]:
     sets = params.sets
     cka_request = request_for((c for name in sets for c in study.cka_pairs(params, name).values()), params.chunks)
     models = study.group_models(params)
-    stitch_request = request_for((c for name in sets for c in study.stitched_pairs(params, name, models).values()), params.chunks)
+    stitch_request = request_for(
+        (c for name in sets for c in study.stitched_pairs(params, name, models).values()), params.chunks
+    )
     found = _draw(params)
     return (
         Card("stitching", "Accuracy after identity stitching, by cut" if quantity == "accuracy" else "Accuracy lost by identity stitching, by cut", "Fig 2 left, Fig 7", stitch_request,
@@ -128,13 +139,17 @@ def cards(params: Params, quantity: str) -> tuple[Card, ...]:
 
 def one_of(*choices: Card) -> None:
     """A tab for each card; the open one alone is drawn, and the address remembers it."""
-    for tab, card in zip(st.tabs([card.title for card in choices], key="maps", bind="query-params"), choices, strict=True):
+    for tab, card in zip(
+        st.tabs([card.title for card in choices], key="maps", bind="query-params"), choices, strict=True
+    ):
         if tab.open:
             with tab:
                 figure_card(card)
 
 
-def _draw(params: Params) -> Callable[[Callable[[Loaded, Look, str], Drawn]], Callable[[ResultStore, Look, str], Drawn]]:
+def _draw(
+    params: Params,
+) -> Callable[[Callable[[Loaded, Look, str], Drawn]], Callable[[ResultStore, Look, str], Drawn]]:
     """Turns a composer of loaded results into what a card calls."""
     return lambda compose: lambda store, look, state: compose(loaded(params), look, state)
 

@@ -33,12 +33,24 @@ def model_strip(loaded: Loaded) -> tuple[str, str]:
         with right:
             g = choose("Second model", [NONE, *names], "model_b")
         models = [
-            ModelAccuracy(n, in_distribution[n], overlap[n], "top" if n in groups.top else "bottom" if n in groups.bottom else "other", n in (f, g))
+            ModelAccuracy(
+                n,
+                in_distribution[n],
+                overlap[n],
+                "top" if n in groups.top else "bottom" if n in groups.bottom else "other",
+                n in (f, g),
+            )
             for n in names
         ]
         with strip:
             figure = spec_of(accuracy_strip(models, current_look()))
-            chart(figure, key=CHART, alt=_spoken(models), config=chart_config("repdiss-models"), on_click=partial(_take, names))
+            chart(
+                figure,
+                key=CHART,
+                alt=_spoken(models),
+                config=chart_config("repdiss-models"),
+                on_click=partial(_take, names),
+            )
         st.caption(as_text(_caption(loaded, in_distribution, overlap)))
     return f, g
 

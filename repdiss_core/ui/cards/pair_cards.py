@@ -62,13 +62,17 @@ def pick() -> Choice:
     with controls():
         left, right, data_column, measure_column = st.columns([1.3, 1.3, 1, 1.2], vertical_alignment="bottom")
         with left:
-            f = choose("Model f (rows, bottom of a stitch)", names, "f", first_of("gelu"), help=TYPED_HELP, typed=TYPED_MODELS)
+            f = choose(
+                "Model f (rows, bottom of a stitch)", names, "f", first_of("gelu"), help=TYPED_HELP, typed=TYPED_MODELS
+            )
         with right:
             g = choose("Model g (columns, top of a stitch)", names, "g", first_of("solu"), typed=TYPED_MODELS)
         with data_column:
             data = choose("Data", data_sets(f), "data", help="Or type hub:org/name:column, or path:file.", typed=TYPED)
         with measure_column:
-            measure = choose("Measure", [m for m in MEASURE_NAMES if m in MEASURES], "measure", names=MEASURE_NAMES.__getitem__)
+            measure = choose(
+                "Measure", [m for m in MEASURE_NAMES if m in MEASURES], "measure", names=MEASURE_NAMES.__getitem__
+            )
         layers_column, quantity_column, settings_column = st.columns([1.3, 1.3, 2.2], vertical_alignment="bottom")
         with layers_column:
             layers = choose("Layers", [EVERY, SAME], "layers", EVERY if measure == "cka" else SAME)
@@ -78,7 +82,9 @@ def pick() -> Choice:
             setting = setting_of(f)
             view, stitch = CkaView(n_batches=setting.cka_batches), "quick"
             if measure != "identity_stitching":
-                view, stitch = cka_settings(cka=measure == "cka", stitching=measure == "stitching", setting=setting, axes=True)
+                view, stitch = cka_settings(
+                    cka=measure == "cka", stitching=measure == "stitching", setting=setting, axes=True
+                )
     show_unknown()
     return Choice(f, g, measure, layers, quantity, view, stitch, replace(setting, data=data), hub.stamp(), *map_style())
 
@@ -119,7 +125,16 @@ def card(choice: Choice) -> Card:
             "",
             request_for(part.comparisons, choice.view.n_batches),
             lambda store, look, state: compose_heatmaps(
-                store, part, look, choice.setting, choice.view.reduction, choice.view.n_batches, state, HEATMAP_HEIGHT, choice.relative, choice.style
+                store,
+                part,
+                look,
+                choice.setting,
+                choice.view.reduction,
+                choice.view.n_batches,
+                state,
+                HEATMAP_HEIGHT,
+                choice.relative,
+                choice.style,
             ),
             HOW_CKA_READS,
             shows=choice,
@@ -127,13 +142,18 @@ def card(choice: Choice) -> Card:
         )
     title = f"{MEASURE_NAMES[choice.measure].capitalize()} {choice.quantity}"
     if choice.layers == SAME:
-        part = FigurePart(f"{choice.f} and {choice.g}", curves=pair_curves(choice.f, choice.g, choice.setting, choice.stitch, choice.measure))
+        part = FigurePart(
+            f"{choice.f} and {choice.g}",
+            curves=pair_curves(choice.f, choice.g, choice.setting, choice.stitch, choice.measure),
+        )
         return Card(
             "pair",
             f"{title} by layer",
             "",
             request_for(part.comparisons, choice.view.n_batches),
-            lambda store, look, state: compose_curves(store, (part,), look, choice.setting, choice.quantity, state, CURVE_HEIGHT),
+            lambda store, look, state: compose_curves(
+                store, (part,), look, choice.setting, choice.quantity, state, CURVE_HEIGHT
+            ),
             HOW_STITCHING_READS,
         )
     maps = pair_maps(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)
@@ -156,7 +176,9 @@ def _cka_by_layer(choice: Choice) -> Card:
         f"CKA of {choice.f} and {choice.g} by layer",
         "",
         request_for([panel.comparison], choice.view.n_batches),
-        lambda store, look, state: compose_cka_by_layer(store, panel, look, choice.setting, choice.view, state, CURVE_HEIGHT),
+        lambda store, look, state: compose_cka_by_layer(
+            store, panel, look, choice.setting, choice.view, state, CURVE_HEIGHT
+        ),
         HOW_CKA_READS,
     )
 
@@ -175,11 +197,15 @@ def sentence(store: ResultStore, choice: Choice) -> str:
         else (-1, f"After their last blocks, {choice.f} and {choice.g}")
     )
     low, high = matrix.interval[:, first, -1]
-    return f"{where} have a CKA of {matrix.values[first, -1]:.2f} [{low:.2f}, {high:.2f}] over {matrix.n_batches} batches."
+    return (
+        f"{where} have a CKA of {matrix.values[first, -1]:.2f} [{low:.2f}, {high:.2f}] over {matrix.n_batches} batches."
+    )
 
 
 def _stitch_sentence(store: ResultStore, choice: Choice) -> str:
-    view = load_curve(store, pair_curves(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)[0], "penalty")
+    view = load_curve(
+        store, pair_curves(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)[0], "penalty"
+    )
     if view.curve is None:
         return f"{choice.f} stitched into {choice.g} is not computed at this setting yet."
     at = view.curve.values.argmin()

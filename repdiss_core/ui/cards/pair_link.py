@@ -12,7 +12,16 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.data import DATASETS, TYPED
 from repdiss_core.studies.common import CkaView, resid_mean_of
 from repdiss_core.studies.drawn import FLATTEN_LABELS, REDUCTION_LABELS
-from repdiss_core.ui.cards.pair_cards import EVERY, MEASURE_NAMES, TYPED_MODELS, Choice, data_sets, first_of, model_names, setting_of
+from repdiss_core.ui.cards.pair_cards import (
+    EVERY,
+    MEASURE_NAMES,
+    TYPED_MODELS,
+    Choice,
+    data_sets,
+    first_of,
+    model_names,
+    setting_of,
+)
 from repdiss_core.ui.parts.settings import BATCHES, ESTIMATORS, MASSIVES, RESID_MEANS, STITCHES
 
 PAGE = "Compare_models"
@@ -29,9 +38,13 @@ def choice_of(link: str) -> Choice:
     try:
         parts = urlsplit(link.strip()[:LONGEST])
     except ValueError as error:
-        raise UserError("This is no link. Paste a link of the page Compare models, as its Link button gives it.") from error
+        raise UserError(
+            "This is no link. Paste a link of the page Compare models, as its Link button gives it."
+        ) from error
     if parts.path and parts.path.rstrip("/").rsplit("/", 1)[-1] != PAGE:
-        raise UserError("This link leads to another page. Paste a link of the page Compare models, as its Link button gives it.")
+        raise UserError(
+            "This link leads to another page. Paste a link of the page Compare models, as its Link button gives it."
+        )
     asked = dict(parse_qsl(parts.query))
     f, g = _model(asked, "f", first_of("gelu")), _model(asked, "g", first_of("solu"))
     setting = setting_of(f)
@@ -66,10 +79,17 @@ def differing(a: Choice, b: Choice) -> list[tuple[str, str, str]]:
 
 def settings_of(choice: Choice) -> dict[str, str]:
     """Every setting that the numbers of a choice rest on, in words."""
-    told = {"model f": choice.f, "model g": choice.g, "data": choice.setting.data, "measure": MEASURE_NAMES[choice.measure]}
+    told = {
+        "model f": choice.f,
+        "model g": choice.g,
+        "data": choice.setting.data,
+        "measure": MEASURE_NAMES[choice.measure],
+    }
     if choice.measure != "cka":
         told |= {"quantity": choice.quantity}
-        return told | ({"training of the stitching layer": STITCHES[choice.stitch]} if choice.measure == "stitching" else {})
+        return told | (
+            {"training of the stitching layer": STITCHES[choice.stitch]} if choice.measure == "stitching" else {}
+        )
     view = choice.view
     return told | {
         "estimator": ESTIMATORS[view.estimator],
@@ -84,7 +104,11 @@ def settings_of(choice: Choice) -> dict[str, str]:
 def _model(asked: Mapping[str, str], key: str, default: str) -> str:
     """The model that the link names: one of the list, or one that was typed."""
     name = asked.get(key, default)
-    return name if name.startswith(TYPED_MODELS) else _value(asked, key, {known: known for known in model_names()}, default)
+    return (
+        name
+        if name.startswith(TYPED_MODELS)
+        else _value(asked, key, {known: known for known in model_names()}, default)
+    )
 
 
 def _data(asked: Mapping[str, str], default: str) -> str:
@@ -99,5 +123,7 @@ def _value(asked: Mapping[str, str], key: str, names: Mapping[T, str], default: 
     found = next((value for value, name in names.items() if name == asked[key]), None)
     if found is None:
         offered = ", ".join(list(names.values())[:8]) + (" …" if len(names) > 8 else "")
-        raise UserError(f"The link asks for {key} “{asked[key][:60]}”, which this page does not offer. It offers {offered}.")
+        raise UserError(
+            f"The link asks for {key} “{asked[key][:60]}”, which this page does not offer. It offers {offered}."
+        )
     return found

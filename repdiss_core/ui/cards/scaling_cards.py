@@ -39,7 +39,8 @@ HOW_ALL_READS = (
     "Drag over a part to zoom, undo it with the house above the map, and click on a cell to choose its two models and layers below."
 )
 HOW_BLOCKS_READ = (
-    HOW_CKA_READS + " White frames are blocks: contiguous layers that are more alike than layers of their distance are on average, by an exact "
+    HOW_CKA_READS
+    + " White frames are blocks: contiguous layers that are more alike than layers of their distance are on average, by an exact "
     "segmentation. A map without frames has no blocks, or too few layers (under 6) to tell."
 )
 HOW_TRENDS_READ = (
@@ -58,7 +59,9 @@ HOW_TWINS_READ = (
     "Two shapes that differ in nothing but the size of their heads. Each is compared with the largest member: how well its layer can be found there at all. To the right "
     "the loss falls, so that the two are compared at equal loss where the lines lie above one another, and at equal tokens at their ends."
 )
-HOW_TRAINING_READS = "How alike each layer is, over training, to what it will be at the end. A layer that settles early reaches 1 early."
+HOW_TRAINING_READS = (
+    "How alike each layer is, over training, to what it will be at the end. A layer that settles early reaches 1 early."
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,9 @@ class Choice:
 def pick() -> Choice:
     """The row of controls."""
     with controls():
-        family_column, f_column, g_column, axes_column, settings_column = st.columns([1.3, 1.0, 1.0, 1.55, 2.0], vertical_alignment="bottom")
+        family_column, f_column, g_column, axes_column, settings_column = st.columns(
+            [1.3, 1.0, 1.0, 1.55, 2.0], vertical_alignment="bottom"
+        )
         with family_column:
             family = choose("Family", list(FAMILIES), "family", names=lambda name: FAMILIES[name].label)
         names = list(study.members(family))
@@ -84,7 +89,9 @@ def pick() -> Choice:
         with g_column:
             g = choose("Model g (columns)", names, "g", names[0], names=study.short_name)
         with axes_column:
-            axes = switch("Axes", AXES, "axes", "Relative depth lets models of different depth be laid over each other.")
+            axes = switch(
+                "Axes", AXES, "axes", "Relative depth lets models of different depth be laid over each other."
+            )
         with settings_column:
             setting = study.preset_of(family)
             view, _ = cka_settings(setting=setting)
@@ -99,7 +106,13 @@ def first_cards() -> tuple[Card, ...]:
     names = study.members(params.family)
     choice = Choice(params, names[-1], names[0], relative=False)
     figures = (figure_card_of(figure_id, params, choice.relative) for figure_id in ("fig3", "fig9", "fig10"))
-    return (overview_card(params, VIEWS[0]), pair_card(choice), *figures, *analysis_cards(params), *training_cards(params))
+    return (
+        overview_card(params, VIEWS[0]),
+        pair_card(choice),
+        *figures,
+        *analysis_cards(params),
+        *training_cards(params),
+    )
 
 
 def loaded(params: Params) -> Loaded:
@@ -116,8 +129,12 @@ def _loaded(params: Params, _at: tuple[int, ...]) -> Loaded:
 def overview_card(params: Params, view: str) -> Card:
     """The family at a glance, or all its layers."""
     if view == VIEWS[1]:
-        return _family_card("family", "Every layer of every member", params, maps.compose_all_layers, HOW_ALL_READS, view, True)
-    return _family_card("family", "The family: mean CKA of two models", params, maps.compose_overview, HOW_OVERVIEW_READS, view, True)
+        return _family_card(
+            "family", "Every layer of every member", params, maps.compose_all_layers, HOW_ALL_READS, view, True
+        )
+    return _family_card(
+        "family", "The family: mean CKA of two models", params, maps.compose_overview, HOW_OVERVIEW_READS, view, True
+    )
 
 
 @lru_cache(maxsize=64)
@@ -130,7 +147,9 @@ def pair_card(choice: Choice) -> Card:
         f"CKA of {study.short_name(f)} and {study.short_name(g)}" if f != g else f"CKA within {study.short_name(f)}",
         "",
         request_for((study.pair_panel(params, *pair).comparison for pair in pairs), params.cka.n_batches),
-        lambda store, look, state: maps.compose_pair(store, loaded(params), f, g, look, choice.relative, state, style=choice.style),
+        lambda store, look, state: maps.compose_pair(
+            store, loaded(params), f, g, look, choice.relative, state, style=choice.style
+        ),
         HOW_BLOCKS_READ,
         shows=choice,
         link=LINK,
@@ -161,7 +180,9 @@ def analysis_cards(params: Params) -> tuple[Card, ...]:
     return (
         _family_card("odd", "Which member is odd?", params, trends.compose_odd, HOW_ODD_READS),
         _family_card("early", "Early and late layers across scale", params, trends.compose_early_late, HOW_EARLY_READS),
-        _family_card("trend", "Similarity within a model, by size and by loss", params, trends.compose_trends, HOW_TRENDS_READ),
+        _family_card(
+            "trend", "Similarity within a model, by size and by loss", params, trends.compose_trends, HOW_TRENDS_READ
+        ),
     )
 
 
@@ -175,7 +196,13 @@ def training_cards(params: Params) -> tuple[Card, ...]:
 
 
 def _family_card(
-    card_id: str, title: str, params: Params, compose: Callable[[Loaded, Look, str], Drawn], explain: str, view: str = "", picks: bool = False
+    card_id: str,
+    title: str,
+    params: Params,
+    compose: Callable[[Loaded, Look, str], Drawn],
+    explain: str,
+    view: str = "",
+    picks: bool = False,
 ) -> Card:
     """A card that rests on the whole family.
 

@@ -37,7 +37,9 @@ def table1(found: Loaded) -> None:
             st.markdown(_head_table(pythia))
         st.caption(
             "d\\_head is d\\_model over heads; rotary\\_dim is a quarter of it. From the models’ configurations. A row is marked where the analysis of the maps above names its "
-            "shape odd. " + _read_anew(pythia) + " Choose the paper’s family above to have its maps computed and judged."
+            "shape odd. "
+            + _read_anew(pythia)
+            + " Choose the paper’s family above to have its maps computed and judged."
         )
 
 
@@ -130,7 +132,11 @@ def _named_tokens(row: MassiveRow) -> list[tuple[str, int]]:
     """(text, times) of the tokens left out most; their numbers where the model's tokenizer is not on this machine."""
     most = list(row.tokens.items())[:NAMED]
     try:
-        texts = [f"“{text}”" for text in token_texts(model_spec(row.name).tokenizer_repo, [i for i, _ in most])] if most else []
+        texts = (
+            [f"“{text}”" for text in token_texts(model_spec(row.name).tokenizer_repo, [i for i, _ in most])]
+            if most
+            else []
+        )
     except UserError:
         texts = [f"token {i}" for i, _ in most]
     return [(as_text(text), n) for text, (_, n) in zip(texts, most, strict=True)]

@@ -46,11 +46,16 @@ def pair_maps(f: str, g: str, setting: Preset, stitch: str, measure: str) -> tup
 
 def _map(title: str, f: str, g: str, setting: Preset, stitch: str, measure: str) -> StitchMap:
     depth_f, depth_g = model_spec(f).n_layers, model_spec(g).n_layers
-    rows = tuple(tuple(stitch_comparison(f, g, (l, m), setting, stitch, measure) for m in range(1, depth_g + 1)) for l in range(1, depth_f + 1))
+    rows = tuple(
+        tuple(stitch_comparison(f, g, (l, m), setting, stitch, measure) for m in range(1, depth_g + 1))
+        for l in range(1, depth_f + 1)
+    )
     return StitchMap(title, f, g, rows)
 
 
-def compose_stitch_maps(store: ResultStore, maps: tuple[StitchMap, ...], look: Look, setting: Preset, quantity: str, state: str) -> Drawn:
+def compose_stitch_maps(
+    store: ResultStore, maps: tuple[StitchMap, ...], look: Look, setting: Preset, quantity: str, state: str
+) -> Drawn:
     """The maps as far as they are stored; cells that are still to come stay empty."""
     loaded = [load_map(store, one, quantity) for one in maps]
     panels = [
@@ -88,7 +93,11 @@ def load_map(store: ResultStore, one: StitchMap, quantity: str) -> tuple[LayerMa
 
 def _caption(maps: tuple[StitchMap, ...], setting: Preset) -> Caption:
     first = maps[0].comparisons[0][0]
-    ways = f"phi = LayerNorm + affine, {stitch_preset(setting.stitch).label}" if first.measure == "stitching" else "phi = id"
+    ways = (
+        f"phi = LayerNorm + affine, {stitch_preset(setting.stitch).label}"
+        if first.measure == "stitching"
+        else "phi = id"
+    )
     return Caption(
         models=", ".join(dict.fromkeys(name for one in maps for name in (one.f, one.g))),
         data=f"{first.data.name}, evaluated on the {first.data.split} split",

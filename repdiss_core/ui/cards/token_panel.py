@@ -8,14 +8,24 @@ from repdiss_core.base.comparison import Request
 from repdiss_core.base.paths import readonly
 from repdiss_core.runs import jobs
 from repdiss_core.studies.cell import CellFacts
-from repdiss_core.studies.tokens import SHADES, TokenTable, legend_html, list_html, text_html, token_request_of, token_table
+from repdiss_core.studies.tokens import (
+    SHADES,
+    TokenTable,
+    legend_html,
+    list_html,
+    text_html,
+    token_request_of,
+    token_table,
+)
 from repdiss_core.ui.parts.attempts import attempt, show_refusal
 from repdiss_core.ui.parts.shared import result_store
 from repdiss_core.ui.parts.text import as_text
 from repdiss_core.ui.parts.watched import wait_for
 
 LISTED = 10
-STRONGEST = 72  # per cent of the shade's colour behind the least alike tokens: text stays readable on it in light and dark
+STRONGEST = (
+    72  # per cent of the shade's colour behind the least alike tokens: text stays readable on it in light and dark
+)
 SHADE_COLOR = "#D55E00"
 HOW_TOKENS_READ = (
     "A token’s cosine compares its row of the two U-centred Gram matrices: how each layer places it among all other tokens of the batch. "
@@ -51,7 +61,9 @@ TOKEN_CSS = f"""{SHADES_CSS}
 
 def token_panel(card_id: str, facts: CellFacts) -> None:
     """The tokens of a chosen batch, or a button that computes their alignment; opening it starts nothing."""
-    batch = int(st.number_input("Batch", 1, len(facts.sample), 1, key=f"batch-{card_id}", bind="query-params", width=160))
+    batch = int(
+        st.number_input("Batch", 1, len(facts.sample), 1, key=f"batch-{card_id}", bind="query-params", width=160)
+    )
     comparison = token_request_of(facts, batch - 1)
     request = Request((comparison,), 1)
     table = token_table(result_store(), comparison)
@@ -72,7 +84,9 @@ def show_tokens(table: TokenTable) -> None:
         with column:
             st.markdown(f"**{title}**")
             st.html(list_html(table, LISTED, least))
-    st.caption(f"Contributions of all {table.ids.size} tokens add up to HSIC₁ = {table.hsic1:.4g} on this batch. Point at a token for its numbers.")
+    st.caption(
+        f"Contributions of all {table.ids.size} tokens add up to HSIC₁ = {table.hsic1:.4g} on this batch. Point at a token for its numbers."
+    )
 
 
 def _compute(card_id: str, facts: CellFacts, request: Request, batch: int) -> None:
@@ -88,6 +102,10 @@ def _compute(card_id: str, facts: CellFacts, request: Request, batch: int) -> No
         key = f"tokens-{card_id}"
         title = f"Tokens of batch {batch}: {facts.f} layer {facts.layer_f}, {facts.g} layer {facts.layer_g}"
         st.button(
-            "Compare the tokens here", key=key, icon=":material/refresh:", on_click=attempt, args=(f"tokens-{card_id}", jobs.start, request, title)
+            "Compare the tokens here",
+            key=key,
+            icon=":material/refresh:",
+            on_click=attempt,
+            args=(f"tokens-{card_id}", jobs.start, request, title),
         )
     show_refusal(f"tokens-{card_id}")

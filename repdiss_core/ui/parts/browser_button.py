@@ -14,12 +14,19 @@ BUTTON_CSS = """
 .repdiss-told { font-size: .8rem; margin-left: .4rem; }
 .repdiss-told:empty { display: none; }
 """
-_mounted = component("repdiss_button", js=Path(__file__).with_name("browser_button.js").read_text("utf-8"), isolate_styles=False)
+_mounted = component(
+    "repdiss_button", js=Path(__file__).with_name("browser_button.js").read_text("utf-8"), isolate_styles=False
+)
 
 
 def copy_button(label: str, *, key: str, text: str = "", anchor: str = "") -> None:
     """Copies `text`, or the page's address as the browser shows it, at `anchor`; says "Copied" beside it."""
-    _mounted(key=key, data={"label": label, "action": "copy", "text": text, "anchor": anchor}, width="content", height="content")
+    _mounted(
+        key=key,
+        data={"label": label, "action": "copy", "text": text, "anchor": anchor},
+        width="content",
+        height="content",
+    )
 
 
 def picture_button(label: str, *, key: str, chart: str, format: str, name: str, caption: str) -> None:

@@ -65,7 +65,9 @@ class Click:
         try:
             row = None if told["row"] is None else int(told["row"])
             value = None if told["value"] is None else float(told["value"])
-            return cls(int(told["curve"]), int(told["panel"]), row, int(told["column"]), value, tuple(map(str, told["labels"])))
+            return cls(
+                int(told["curve"]), int(told["panel"]), row, int(told["column"]), value, tuple(map(str, told["labels"]))
+            )
         except (TypeError, KeyError, ValueError):
             return None
 
@@ -97,7 +99,14 @@ def chart(
         chosen: (panel, row, column) of a cell that stays outlined, numbered as in `Click`.
     """
     serve_library()
-    data = {"spec": spec.json, "height": spec.height, "alt": alt, "config": dict(config), "link": link, "chosen": chosen}
+    data = {
+        "spec": spec.json,
+        "height": spec.height,
+        "alt": alt,
+        "config": dict(config),
+        "link": link,
+        "chosen": chosen,
+    }
     data["clickable"] = on_click is not None
 
     def report() -> None:

@@ -55,7 +55,9 @@ def parameter(card_id: str) -> str:
 def cell_line(form: dict[str, Any], row: int, column: int) -> str:
     """Both layers, value, interval and the size of the sample, from a map in the form that exports have."""
     where = f"Layer {form['row_labels'][row]} of {form['rows']} × layer {form['column_labels'][column]} of {form['columns']}"
-    value, low, high = (values[row][column] for values in (form["values"], form["interval"]["lower"], form["interval"]["upper"]))
+    value, low, high = (
+        values[row][column] for values in (form["values"], form["interval"]["lower"], form["interval"]["upper"])
+    )
     if value is None:
         return f"{where}: no value"
     unit = "batch" if "n_batches" in form else "sequence"

@@ -25,10 +25,15 @@ def tell_what_it_takes(requests: Iterable[Request]) -> None:
 def ask_the_hub(name: str) -> None:
     """For a model that the user typed and nothing is known of: a button that reads its facts (two small files)."""
     if readonly():
-        st.info("This is a read-only demo: models of your own are compared on your own machine.", icon=":material/info:")
+        st.info(
+            "This is a read-only demo: models of your own are compared on your own machine.", icon=":material/info:"
+        )
         st.stop()
     st.info(
-        as_text(f"Nothing is known of {name} yet. Its configuration and its tokenizer, two small files, tell what it is."), icon=":material/info:"
+        as_text(
+            f"Nothing is known of {name} yet. Its configuration and its tokenizer, two small files, tell what it is."
+        ),
+        icon=":material/info:",
     )
     show_refusal("typed")
     st.button("Ask the hub", icon=":material/cloud_download:", on_click=attempt, args=("typed", prepare_models, [name]))

@@ -41,7 +41,9 @@ def _list(was_alive: bool) -> None:
     if was_alive and not any(job.alive for job in known):
         st.rerun()
     if not known:
-        st.markdown("No run has been started from these pages yet. Every figure has a button *Compute here* or *Recompute here*.")
+        st.markdown(
+            "No run has been started from these pages yet. Every figure has a button *Compute here* or *Recompute here*."
+        )
     for job in known:
         _row(job)
 
@@ -58,7 +60,9 @@ def _row(job: JobStatus) -> None:
                 _button(job)
         if job.alive:
             left = f" · {duration(job.seconds_left)} left" if job.seconds_left is not None else ""
-            st.progress(min(1.0, max(0.0, job.fraction)), text=f"{job.fraction * 100:.0f} % · {as_text(job.message)}{left}")
+            st.progress(
+                min(1.0, max(0.0, job.fraction)), text=f"{job.fraction * 100:.0f} % · {as_text(job.message)}{left}"
+            )
         else:
             told = job.error or (job.message if job.message != job.state else "")
             took = f"took {duration(max(0.0, job.updated - job.started))}" if job.state == "done" else ""
@@ -71,9 +75,23 @@ def _row(job: JobStatus) -> None:
 def _button(job: JobStatus) -> None:
     key = f"job-button-{job.job_id[:12]}"
     if job.alive:
-        st.button("Cancel", key=key, type="tertiary", icon=":material/close:", on_click=attempt, args=(job.job_id, jobs.cancel, job.job_id))
+        st.button(
+            "Cancel",
+            key=key,
+            type="tertiary",
+            icon=":material/close:",
+            on_click=attempt,
+            args=(job.job_id, jobs.cancel, job.job_id),
+        )
     elif job.state != "done":
-        st.button("Resume", key=key, type="tertiary", icon=":material/play_arrow:", on_click=attempt, args=(job.job_id, jobs.resume, job.job_id))
+        st.button(
+            "Resume",
+            key=key,
+            type="tertiary",
+            icon=":material/play_arrow:",
+            on_click=attempt,
+            args=(job.job_id, jobs.resume, job.job_id),
+        )
     if st.session_state.get(key):
         st.rerun()
 
@@ -82,13 +100,19 @@ def cache_panel() -> None:
     """What takes disk space, and freeing it."""
     parts = pruning.sizes()
     rows = "\n".join(f"| {PART_NAMES.get(name, name)} | {size(n)} |" for name, n in parts.items() if n)
-    st.markdown(f"| on this machine | size |\n|:--|--:|\n{rows or '| nothing yet | 0 bytes |'}\n| **together** | **{size(sum(parts.values()))}** |")
+    st.markdown(
+        f"| on this machine | size |\n|:--|--:|\n{rows or '| nothing yet | 0 bytes |'}\n| **together** | **{size(sum(parts.values()))}** |"
+    )
     if readonly():
         return
     with st.popover("Free space", icon=":material/delete:"):
         st.markdown("Removes stored activations, checkpoints and ended jobs. They are made again when needed.")
-        everything = st.checkbox("also the results computed on this machine", key="prune-everything", help="Shipped results stay.")
-        st.button("Free space now", key="prune-now", type="primary", on_click=attempt, args=("prune", _prune, everything))
+        everything = st.checkbox(
+            "also the results computed on this machine", key="prune-everything", help="Shipped results stay."
+        )
+        st.button(
+            "Free space now", key="prune-now", type="primary", on_click=attempt, args=("prune", _prune, everything)
+        )
     show_refusal("prune")
 
 

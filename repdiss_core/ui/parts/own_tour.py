@@ -16,9 +16,7 @@ from repdiss_core.base.errors import UserError
 
 STATE = "my tour"
 MOST_STOPS, MOST_CHARACTERS, MOST_BYTES = 40, 400, 40_000
-BAD_LINK = (
-    "The link’s tour could not be read: it is cut off or was changed. Ask for it again, or start one with “Add to my tour” on any page of figures."
-)
+BAD_LINK = "The link’s tour could not be read: it is cut off or was changed. Ask for it again, or start one with “Add to my tour” on any page of figures."
 
 
 @dataclass(frozen=True)

@@ -74,13 +74,19 @@ def switch(label: str, options: Sequence[str], key: str, help: str | None = None
     if linked is not None:
         return linked[key] if linked.get(key) in options else options[0]
     _note_unknown(key, label, list(options))
-    return st.segmented_control(label, options, default=options[0], required=True, key=key, help=help, bind="query-params")
+    return st.segmented_control(
+        label, options, default=options[0], required=True, key=key, help=help, bind="query-params"
+    )
 
 
 def type_in(label: str, key: str, placeholder: str) -> str:
     """A line of text bound to the address."""
     linked = _LINKED.get()
-    return str(linked.get(key, "")) if linked is not None else st.text_input(label, key=key, bind="query-params", placeholder=placeholder)
+    return (
+        str(linked.get(key, ""))
+        if linked is not None
+        else st.text_input(label, key=key, bind="query-params", placeholder=placeholder)
+    )
 
 
 @contextmanager

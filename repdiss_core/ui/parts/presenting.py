@@ -42,13 +42,27 @@ def arrows(path: str, pages: dict[str, str], remembered: dict[str, dict[str, str
     at = order.index(path)
     with st.container(horizontal=True, key="arrows", vertical_alignment="center", gap="small"):
         if turn:
-            for name, step, key, icon in (("Page before", -1, "Left", "arrow_back"), ("Page after", 1, "Right", "arrow_forward")):
+            for name, step, key, icon in (
+                ("Page before", -1, "Left", "arrow_back"),
+                ("Page after", 1, "Right", "arrow_forward"),
+            ):
                 to = order[(at + step) % len(order)]
                 if st.button(
-                    pages[to], key=name, icon=f":material/{icon}:", icon_position="left" if step < 0 else "right", type="tertiary", shortcut=key
+                    pages[to],
+                    key=name,
+                    icon=f":material/{icon}:",
+                    icon_position="left" if step < 0 else "right",
+                    type="tertiary",
+                    shortcut=key,
                 ):
                     st.switch_page(to, query_params=remembered.get(to, {}) | carried())
         st.space("stretch")
-        if st.button("Leave presenting", key="leave presenting", icon=":material/close_fullscreen:", type="tertiary", shortcut="Esc"):
+        if st.button(
+            "Leave presenting",
+            key="leave presenting",
+            icon=":material/close_fullscreen:",
+            type="tertiary",
+            shortcut="Esc",
+        ):
             st.query_params.pop(KEY, None)
             st.rerun()

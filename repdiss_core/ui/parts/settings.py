@@ -22,7 +22,9 @@ AXES = ("layers", "relative depth")
 STITCHES = {name: preset.label for name, preset in STITCH_PRESETS.items() if name != "tiny"}
 
 
-def cka_settings(cka: bool = True, stitching: bool = False, setting: Preset | None = None, axes: bool = False) -> tuple[CkaView, str]:
+def cka_settings(
+    cka: bool = True, stitching: bool = False, setting: Preset | None = None, axes: bool = False
+) -> tuple[CkaView, str]:
     """The popover; returns how CKA is read and the name of the stitching preset. `map_style` tells how maps are drawn.
 
     Args:
@@ -38,7 +40,9 @@ def cka_settings(cka: bool = True, stitching: bool = False, setting: Preset | No
         if stitching:
             st.markdown("**Stitching**")
             help = "How phi starts and how long it is trained."
-            stitch = choose("Training of the stitching layer", list(STITCHES), "stitch", first, STITCHES.__getitem__, help)
+            stitch = choose(
+                "Training of the stitching layer", list(STITCHES), "stitch", first, STITCHES.__getitem__, help
+            )
             choose("Steps in the learning curves", ["linear", "logarithmic"], "steps")
     return view, stitch
 
@@ -47,16 +51,32 @@ def _cka(batches: int) -> CkaView:
     st.markdown("**CKA**")
     return CkaView(
         estimator=_named(
-            "Estimator", ESTIMATORS, "estimator", "Unbiased is the paper’s. Sequence-aware does not count tokens of one sequence as independent."
+            "Estimator",
+            ESTIMATORS,
+            "estimator",
+            "Unbiased is the paper’s. Sequence-aware does not count tokens of one sequence as independent.",
         ),
         reduction=_named(
-            "Over batches", REDUCTION_LABELS, "reduction", "Mean of ratios is the paper’s; ratio of means is that of Nguyen et al. (2021)."
+            "Over batches",
+            REDUCTION_LABELS,
+            "reduction",
+            "Mean of ratios is the paper’s; ratio of means is that of Nguyen et al. (2021).",
         ),
-        flatten=_named("Rows of the feature matrix", FLATTEN_LABELS, "flatten", "Tokens are the paper’s; its footnote 6 leaves sequences open."),
+        flatten=_named(
+            "Rows of the feature matrix",
+            FLATTEN_LABELS,
+            "flatten",
+            "Tokens are the paper’s; its footnote 6 leaves sequences open.",
+        ),
         resid_mean=_named(
-            "Mean over d_model", RESID_MEANS, "mean", "Whether each token’s mean over features is removed, as the paper’s library did."
+            "Mean over d_model",
+            RESID_MEANS,
+            "mean",
+            "Whether each token’s mean over features is removed, as the paper’s library did.",
         ),
-        n_batches=choose("Batches", BATCHES, "batches", batches, help="More batches extend a result that is there already."),
+        n_batches=choose(
+            "Batches", BATCHES, "batches", batches, help="More batches extend a result that is there already."
+        ),
         massive=_named(
             "Massive tokens",
             MASSIVES,
@@ -68,7 +88,12 @@ def _cka(batches: int) -> CkaView:
 
 def _maps(axes: bool) -> None:
     st.markdown("**Maps**")
-    choose("Range of the colours", RANGES, "range", help="0 to 1 lets maps be compared; the range of a row’s values shows small differences.")
+    choose(
+        "Range of the colours",
+        RANGES,
+        "range",
+        help="0 to 1 lets maps be compared; the range of a row’s values shows small differences.",
+    )
     choose("Numbers in the cells", NUMBERS, "numbers", help="They are left out where cells are small.")
     if axes:
         choose("Axes", AXES, "axes", help="Relative depth lets models of different depth be laid over each other.")
@@ -89,7 +114,10 @@ def _summary(cka: bool, stitching: bool, batches: int, first: str) -> str:
     state = st.session_state
     words = []
     if cka:
-        words += [ESTIMATORS[state.get("estimator", "unbiased")], REDUCTION_LABELS[state.get("reduction", "mean_of_ratios")]]
+        words += [
+            ESTIMATORS[state.get("estimator", "unbiased")],
+            REDUCTION_LABELS[state.get("reduction", "mean_of_ratios")],
+        ]
         words += [FLATTEN_LABELS["sample"]] if state.get("flatten") == "sample" else []
         words += [RESID_MEANS["kept"]] if state.get("mean") == "kept" else []
         words += [MASSIVES[state["massive"]]] if state.get("massive", "kept") != "kept" else []

@@ -15,7 +15,11 @@ def show_terms(terms: Sequence[Term], key: str) -> None:
     """One paragraph a term. The button comes first: with the focus on it, the arrow keys scroll the popover."""
     if not terms:
         return
-    copy_button("Copy the formulas as LaTeX", key=key, text="\n".join(f"% {term.name}\n{term.formula}" for term in terms if term.formula))
+    copy_button(
+        "Copy the formulas as LaTeX",
+        key=key,
+        text="\n".join(f"% {term.name}\n{term.formula}" for term in terms if term.formula),
+    )
     st.markdown("\n\n".join(_paragraph(term) for term in terms))
 
 

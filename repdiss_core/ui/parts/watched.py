@@ -10,7 +10,11 @@ from repdiss_core.runs.jobs import JobStatus
 
 def any_alive(card_id: str) -> bool:
     """Whether the card waits for a job; those that have ended are forgotten."""
-    waited = [job_id for job_id in st.session_state.get(_key(card_id), ()) if (job := jobs.status(job_id)) is not None and job.alive]
+    waited = [
+        job_id
+        for job_id in st.session_state.get(_key(card_id), ())
+        if (job := jobs.status(job_id)) is not None and job.alive
+    ]
     if waited:
         st.session_state[_key(card_id)] = waited
     else:
