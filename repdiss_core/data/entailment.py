@@ -20,7 +20,7 @@ from repdiss_core.base.errors import UserError, unknown_name
 from repdiss_core.base.paths import local_root
 from repdiss_core.data import tokenizer
 from repdiss_core.data.pair_stream import ROWS, PairStream
-from repdiss_core.data.text_sources import CONVERTED
+from repdiss_core.data.text_sources import CONVERTED, rows_of_file
 from repdiss_core.hub import Repo
 from repdiss_core.store.kept_files import keep_bytes, kept_bytes
 
@@ -142,8 +142,6 @@ def _files(files: dict[str, int], part: str) -> list[str]:
 
 
 def _table(repo: Repo, columns: tuple[str, ...]) -> list[dict[str, Any]]:
-    import pyarrow.parquet
-
     files = _files(hub.pin(repo).files, PARTS[repo])
     if not files:
         raise UserError(
@@ -151,11 +149,9 @@ def _table(repo: Repo, columns: tuple[str, ...]) -> list[dict[str, Any]]:
         )
     folder, rows = hub.fetch(repo, files), []
     for name in files:
-        table = pyarrow.parquet.read_table(folder / name)
-        missing = [column for column in columns if column not in table.column_names]
-        if missing:
-            raise UserError(
-                f"{repo} ({name}) has no column {', '.join(missing)}; it has {', '.join(table.column_names)}."
-            )
-        rows += table.select(list(columns)).to_pylist()
+        for row in rows_of_file("parquet", folder / name):
+            missing = [column for column in columns if column not in row]
+            if missing:
+                raise UserError(f"{repo} ({name}) has no column {', '.join(missing)}; it has {', '.join(row)}.")
+            rows.append({column: row[column] for column in columns})
     return rows

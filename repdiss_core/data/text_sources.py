@@ -1,16 +1,18 @@
 """Text sets that are not shipped: the Pile's public parts, any set of the hub by name and column, a local text file.
 
-Documents come in the order of the files. Formats: parquet, and lines of JSON (plain, .gz or .zst); a local file may
-also be plain text, whose documents are parted by blank lines.
+`datasets` reads the files, one row at a time and in their order. Formats: parquet, and lines of JSON (plain, .gz or
+.zst). On this machine also plain text, whose documents are separated by blank lines, and folders of `save_to_disk`.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from repdiss_core import bundled, hub
 from repdiss_core.base.errors import UserError, told
@@ -46,8 +48,10 @@ def of_name(name: str) -> TextSource:
     """The source that "hub:org/name:column" or "path:file" names."""
     if name.startswith("path:"):
         path = typed_path(name)
-        if not os.path.isfile(path):
-            raise UserError(f"There is no file {path}; write path: and a .txt, .jsonl or .parquet file.")
+        if not (os.path.isfile(path) or is_saved_set(path)):
+            raise UserError(
+                f"There is no file {path}; write path: and a .txt, .jsonl or .parquet file, or a folder of save_to_disk."
+            )
         return TextSource(None, "text", str(path))
     repo, _, column = name.removeprefix("hub:").partition(":")
     repo_name, _, revision = repo.partition("@")
@@ -58,7 +62,7 @@ def identity(source: TextSource) -> str | None:
     """What tells the source's text from another's: commit or file hash, and the column; None where it is not pinned yet."""
     if source.repo is None:
         try:
-            return f"{bundled.file_hash(Path(source.path))}:{source.column}"
+            return f"{_hash_of(Path(source.path))}:{source.column}"
         except OSError as error:
             raise UserError(
                 f"{source.path} cannot be read ({told(error)}). Give the right to read it, or choose another file."
@@ -67,6 +71,20 @@ def identity(source: TextSource) -> str | None:
     if known is not None and not data_files(known.files):
         known = hub.pinned(_converted(source.repo))
     return None if known is None else f"{source.repo.name}@{known.commit}:{source.column}"
+
+
+def is_saved_set(path: Path) -> bool:
+    """Whether a folder is one that `datasets` wrote with `save_to_disk`."""
+    return any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
+
+
+def _hash_of(path: Path) -> str:
+    """SHA-256 of a file, or of the names and hashes of all files of a saved set."""
+    if path.is_file():
+        return bundled.file_hash(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    names = [f"{file.relative_to(path).as_posix()} {bundled.file_hash(file)}" for file in files]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def is_here(repo: Repo) -> bool:
@@ -131,62 +149,67 @@ def _readable_repo(repo: Repo) -> Repo:
 
 
 def _read(path: Path, source: TextSource) -> Iterator[str]:
+    """The texts of one file, or of one saved set, in its order."""
+    from datasets.exceptions import DatasetsError
+
     try:
-        if path.name.endswith(".parquet"):
-            yield from _parquet(path, source)
-        elif path.name.endswith(READABLE):
-            yield from _json_lines(path, source)
-        else:
-            yield from _plain(path)
-    except (OSError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
+        yield from _paragraphs(path) if _is_plain(path) else _column(path, source)
+    except UserError:
+        raise
+    except (OSError, ValueError, DatasetsError) as error:
         raise UserError(f"{source.where} cannot be read ({path.name}: {error}).") from error
 
 
-def _parquet(path: Path, source: TextSource) -> Iterator[str]:
-    import pyarrow.parquet
-
-    file = pyarrow.parquet.ParquetFile(path)
-    _check_column(source, file.schema_arrow.names)
-    for batch in file.iter_batches(batch_size=1000, columns=[source.column]):
-        yield from (text for text in batch.column(0).to_pylist() if isinstance(text, str) and text)
-
-
-def _json_lines(path: Path, source: TextSource) -> Iterator[str]:
-    import pyarrow
-
-    packed = {".zst": "zstd", ".gz": "gzip"}.get(path.suffix)
-    with pyarrow.input_stream(str(path), compression=packed) as stream:
-        rest = b""
-        while True:
-            block = stream.read(2**20)
-            *lines, rest = (rest + block).split(b"\n")
-            for line in lines if block else [rest]:
-                if line.strip():
-                    row = json.loads(line)
-                    _check_column(source, list(row))
-                    if isinstance(row[source.column], str) and row[source.column]:
-                        yield row[source.column]
-            if not block:
-                return
+def _column(path: Path, source: TextSource) -> Iterator[str]:
+    """The texts of the chosen column; rows that hold none there are left out."""
+    builder = "parquet" if path.suffix == ".parquet" else "json"
+    for row in _saved(path) if path.is_dir() else rows_of_file(builder, path):
+        if source.column not in row:
+            raise UserError(
+                f"{source.where} has no column {source.column!r}; it has {', '.join(row)}. Write hub:org/name:column."
+            )
+        if isinstance(text := row[source.column], str) and text:
+            yield text
 
 
-def _plain(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8", errors="strict") as file:
-        lines: list[str] = []
-        for line in file:
-            if line.strip():
-                lines.append(line)
-            elif lines:
-                yield "".join(lines).rstrip("\n")
-                lines = []
-        if lines:
+def _paragraphs(path: Path) -> Iterator[str]:
+    """The documents of a plain text: what stands between blank lines."""
+    lines: list[str] = []
+    for row in rows_of_file("text", path, keep_linebreaks=True):
+        if row["text"].strip():
+            lines.append(row["text"])
+        elif lines:
             yield "".join(lines).rstrip("\n")
+            lines = []
+    if lines:
+        yield "".join(lines).rstrip("\n")
 
 
-def _check_column(source: TextSource, names: list[str]) -> None:
-    if source.column not in names:
-        raise UserError(
-            f"{source.where} has no column {source.column!r}; it has {', '.join(names)}. Write hub:org/name:column."
-        )
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.name.endswith(READABLE)
+
+
+def rows_of_file(builder: str, path: Path, **options: Any) -> Iterator[dict[str, Any]]:
+    """The rows of a file, read as they are asked for: no copy on the disk, no script of the set, no network."""
+    import datasets
+
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
+    ending = next((ending for ending in READABLE if path.name.endswith(ending)), "")
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder, f"rows{ending}")  # the file's own name may hold signs of addresses and patterns
+        link.symlink_to(path.resolve())
+        try:
+            yield from datasets.load_dataset(builder, data_files=str(link), split="train", streaming=True, **options)
+        except StopIteration:  # datasets' way of saying that a file is empty
+            return
+
+
+def _saved(folder: Path) -> Any:
+    """A set that `save_to_disk` wrote; of several parts the one that `PARTS` names first."""
+    import datasets
+
+    saved = datasets.load_from_disk(str(folder))
+    if isinstance(saved, datasets.DatasetDict):
+        part = next((name for part in PARTS for name in saved if part.strip(".") in name), next(iter(saved)))
+        return saved[part]
+    return saved

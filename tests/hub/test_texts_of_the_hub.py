@@ -153,3 +153,67 @@ def test_start_tokens_stand_before_each_piece():
     row = np.arange(1, 8, dtype=np.uint32)
     assert packed_text.with_start(row, 0, 4).tolist() == [0, 1, 2, 3, 0, 4, 5, 6]
     assert packed_text.PackedStream(packed_text.with_start(row, 0, 4), DataId("x", "eval", "c", 1, 4)).n_batches == 2
+
+
+def read_all(name: str, *splits: str) -> list[int]:
+    """The set of token ids of a set, split by split."""
+    streams = [open_stream(bound(name, PYTHIA), split, 1, 16) for split in splits]
+    return [stream.batch(i).tokens.tolist() for stream in streams for i in range(stream.n_batches)]
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", "saved", "saved parts"])
+def test_every_form_of_a_local_set_gives_the_same_tokens(texts, tmp_path, ending):
+    """The name holds what a pattern of files would read otherwise."""
+    import datasets
+    import pyarrow
+
+    rows = [{"n": i, "text": tiny.text(i, 80) if i != 7 else None} for i in range(20)]
+    plain = tmp_path / "plain.jsonl"
+    plain.write_text("".join(json.dumps(row) + "\n" for row in rows if row["text"]), encoding="utf-8")
+    path = tmp_path / f"a set [1]{ending if ending[0] == '.' else ''}"
+    if ending.startswith(".jsonl"):
+        data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        packed = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
+        path.write_bytes(pyarrow.compress(data, packed, asbytes=True) if packed == "zstd" else gzipped(data, packed))
+    else:
+        table = datasets.Dataset.from_list(rows)
+        if ending == ".parquet":
+            table.to_parquet(str(path))
+        else:
+            whole = datasets.DatasetDict({"train": table.select([0]), "validation": table})
+            (table if ending == "saved" else whole).save_to_disk(str(path))
+    assert read_all(f"path:{path}", "eval", "phi") == read_all(f"path:{plain}", "eval", "phi")
+
+
+def gzipped(data: bytes, packed: str | None) -> bytes:
+    import gzip
+
+    return gzip.compress(data) if packed else data
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", r"book\.jsonl holds no text in column 'text'"),
+        (b"{broken\n", r"book\.jsonl cannot be read \(book\.jsonl: "),
+        (b'{"body": "a"}\n', r"book\.jsonl has no column 'text'; it has body\."),
+        (b'{"text": 5}\n{"text": 6}\n', r"book\.jsonl holds no text in column 'text'"),
+    ],
+)
+def test_local_sets_that_hold_no_text(texts, tmp_path, content, sentence):
+    path = tmp_path / "book.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=sentence):
+        open_stream(bound(f"path:{path}", PYTHIA), "eval", 1, 64)
+
+
+def test_a_local_set_asks_no_network(texts, tmp_path, monkeypatch):
+    path = tmp_path / "book.jsonl"
+    path.write_text("".join(json.dumps({"text": tiny.text(i, 80)}) + "\n" for i in range(20)), encoding="utf-8")
+    prepare(bound(f"path:{path}", PYTHIA))
+
+    def connect(self, address):
+        raise AssertionError(f"asked {address}")
+
+    monkeypatch.setattr("socket.socket.connect", connect)
+    assert read_all(f"path:{path}", "eval")
