@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,9 @@ from repdiss_core.data import BY, TYPED
 from repdiss_core.measures.reduction import REDUCTIONS, mean_interval, pseudo_values, reduce_hsic
 from repdiss_core.models import model_spec
 from repdiss_core.store.cache import Entry, ResultStore
-from repdiss_core.studies.common import CkaView, cka_panel
+from repdiss_core.studies.common import CkaView, cka_panel, phi_words, stitch_preset_of
 from repdiss_core.studies.drawn import amount, how_cka
 from repdiss_core.studies.panels import MatrixPanel, load_hsic, load_stitch
-from repdiss_core.studies.presets import STITCH_PRESETS
 
 ESTIMATORS = ("unbiased", "biased", "sequence_aware")
 
@@ -103,9 +102,8 @@ def stitch_cell(store: ResultStore, comparison: Comparison, quantity: str) -> Ce
         return None
     sample = result.penalty if quantity == "penalty" else result.loss
     data, layers = comparison.data, comparison.layer_pair
-    preset = stitch_preset_of(comparison)
-    how = f"phi = LayerNorm + affine, {STITCH_PRESETS[preset].label if preset else 'own settings'}"
-    how = "identity stitching (phi = id)" if comparison.measure == "identity_stitching" else how
+    identity = comparison.measure == "identity_stitching"
+    how = "identity stitching (phi = id)" if identity else phi_words(comparison)
     return CellFacts(
         quantity,
         "sequence",
@@ -157,7 +155,7 @@ def stitch_command(comparison: Comparison) -> str:
     """The command that trains and evaluates one stitch anew."""
     options = {"measure": comparison.measure, **_data_options(comparison), "layers": comparison.layer_pairs}
     preset = stitch_preset_of(comparison)
-    options |= {"stitch": preset} if preset else {}
+    options |= {"stitch": preset.name} if preset else {}
     return _command(
         comparison.f.name, comparison.g.name, {**options, "batches": int(comparison.setting("eval_batches", 0))}
     )
@@ -176,16 +174,6 @@ def _command(f: str, g: str, options: Mapping[str, Any]) -> str:
         + " ".join(f"--{name} {value}" for name, value in options.items())
         + " --fresh"
     )
-
-
-def stitch_preset_of(comparison: Comparison) -> str | None:
-    """The name of the preset that a stitch was trained with, None for own settings."""
-    fits = (
-        name
-        for name, preset in STITCH_PRESETS.items()
-        if all(comparison.setting(n) == v for n, v in asdict(preset.settings).items())
-    )
-    return next(fits, None)
 
 
 def view_of(comparison: Comparison, n_batches: int) -> CkaView:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from repdiss_core.base.comparison import Comparison, DataId, ModelId, Setting, cka_comparison
 from repdiss_core.base.errors import UserError
@@ -11,7 +11,7 @@ from repdiss_core.measures import MEASURES, stitch_settings
 from repdiss_core.measures.massive import MULTIPLE, check_choice
 from repdiss_core.models import model_spec
 from repdiss_core.studies.panels import CurveSpec, MatrixPanel
-from repdiss_core.studies.presets import Preset, preset, stitch_preset
+from repdiss_core.studies.presets import STITCH_PRESETS, Preset, StitchPreset, preset, stitch_preset
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,22 @@ def stitch_comparison(
     else:
         made = stitch_settings.identity_comparison(f, g, data, *pair, **fields)
     return replace(made, settings=(*made.settings, ("eval_batches", setting.stitch_eval_batches)))
+
+
+def stitch_preset_of(comparison: Comparison) -> StitchPreset | None:
+    """The preset that a stitch is trained with, None for settings of its own."""
+    fits = (
+        preset
+        for preset in STITCH_PRESETS.values()
+        if all(comparison.setting(name) == value for name, value in asdict(preset.settings).items())
+    )
+    return next(fits, None)
+
+
+def phi_words(comparison: Comparison) -> str:
+    """What phi is and how it is trained, for a caption."""
+    preset = stitch_preset_of(comparison)
+    return f"phi = LayerNorm + affine, {preset.label if preset else 'own settings'}"
 
 
 def same_layer_curve(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,10 @@ from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import origin_of
 from repdiss_core.studies import exports
 from repdiss_core.studies.caption import Caption
+from repdiss_core.studies.common import kind, phi_words, stitch_preset_of
 from repdiss_core.studies.panels import CurveView, LearningCurve, MatrixView, load_curve, load_learning, load_matrix
 from repdiss_core.studies.paper import FigurePart
-from repdiss_core.studies.presets import STITCH_PRESETS, Preset
+from repdiss_core.studies.presets import Preset
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -151,7 +152,6 @@ def compose_curves(
 ) -> Drawn:  # fmt: skip
     """Loss or penalty by layer, a panel for each part (depth), with each model's own loss as a line."""
     from repdiss_core.plots.layer_curve import CurvePanel, Reference, layer_curves
-    from repdiss_core.studies.common import kind
 
     views = [[load_curve(store, spec, quantity) for spec in part.curves] for part in parts]
     panels = []
@@ -220,21 +220,16 @@ def compose(
 def _stitch_caption(views: list[CurveView], setting: Preset) -> Caption:
     first = views[0].spec.comparisons[0]
     eval_batches = int(first.setting("eval_batches", 0))
-    ways = [p for p in STITCH_PRESETS.values() if all(first.setting(n) == v for n, v in asdict(p.settings).items())]
+    preset = stitch_preset_of(first)
     identity = first.measure == "identity_stitching"
-    estimator = (
-        "identity stitching (phi = id)"
-        if identity
-        else f"phi = LayerNorm + affine, {ways[0].label if ways else 'own settings'}"
-    )
     return Caption(
         models=model_names([n for v in views for n in (v.spec.comparisons[0].f.name, v.spec.comparisons[0].g.name)]),
         data=f"{first.data.name}: evaluated on the {first.data.split} split"
         + ("" if identity else f", phi trained on the {first.setting('phi_split')} split"),
         amount=amount(eval_batches, first.data.sequences_per_batch, first.data.tokens_per_sequence),
-        estimator=estimator,
+        estimator="identity stitching (phi = id)" if identity else phi_words(first),
         interval="95 % t interval over evaluation sequences",
-        departures=((ways[0].note,) if ways and not identity else ()) + setting.departures[:2],
+        departures=((preset.note,) if preset and not identity else ()) + setting.departures[:2],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -37,4 +38,24 @@ def compose_cka_by_layer(
                 name, at + 1, matrix.values[at, at], matrix.standard_error[at, at], matrix.interval[:, at, at], style
             ),
         )
-    return replace(drawn, figure=layer_curves([CurvePanel("", depth, curves, state=state)], look, "CKA", height))
+    figure = layer_curves([CurvePanel("", depth, curves, state=state)], look, "CKA", height)
+    return replace(drawn, figure=figure, forms=[_diagonal_form(drawn.forms[0], depth)])
+
+
+def _diagonal_form(form: dict[str, Any], depth: int) -> dict[str, Any]:
+    """The form of a whole map cut to its first `depth` diagonal cells; lists of length `depth` instead of rows."""
+    if form["values"] is None:
+        return form
+
+    def diagonal(rows: list[list[Any]]) -> list[Any]:
+        return [rows[layer][layer] for layer in range(depth)]
+
+    interval = form["interval"]
+    return {
+        **form,
+        "row_labels": form["row_labels"][:depth],
+        "column_labels": form["column_labels"][:depth],
+        "values": diagonal(form["values"]),
+        "standard_error": diagonal(form["standard_error"]),
+        "interval": {**interval, "lower": diagonal(interval["lower"]), "upper": diagonal(interval["upper"])},
+    }

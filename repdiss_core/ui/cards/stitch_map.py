@@ -15,11 +15,11 @@ from repdiss_core.plots.theme import Look
 from repdiss_core.store.cache import Entry, ResultStore
 from repdiss_core.store.entries import origin_of
 from repdiss_core.studies.caption import Caption
-from repdiss_core.studies.common import stitch_comparison
+from repdiss_core.studies.common import phi_words, stitch_comparison
 from repdiss_core.studies.drawn import Drawn
 from repdiss_core.studies.pair.question import check_pair
 from repdiss_core.studies.panels import load_stitch
-from repdiss_core.studies.presets import Preset, stitch_preset
+from repdiss_core.studies.presets import Preset
 
 
 @dataclass(frozen=True)
@@ -93,16 +93,11 @@ def load_map(store: ResultStore, one: StitchMap, quantity: str) -> tuple[LayerMa
 
 def _caption(maps: tuple[StitchMap, ...], setting: Preset) -> Caption:
     first = maps[0].comparisons[0][0]
-    ways = (
-        f"phi = LayerNorm + affine, {stitch_preset(setting.stitch).label}"
-        if first.measure == "stitching"
-        else "phi = id"
-    )
     return Caption(
         models=", ".join(dict.fromkeys(name for one in maps for name in (one.f, one.g))),
         data=f"{first.data.name}, evaluated on the {first.data.split} split",
         amount=f"{first.setting('eval_batches')} batches × {first.data.sequences_per_batch} sequences × {first.data.tokens_per_sequence} tokens",
-        estimator=ways,
+        estimator=phi_words(first) if first.measure == "stitching" else "phi = id",
         interval="95 % t interval over evaluation sequences",
         departures=setting.departures[:2],
     )
