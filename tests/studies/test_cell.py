@@ -15,8 +15,8 @@ from repdiss_core.studies.asymmetry import question as asymmetry
 from repdiss_core.studies.cell import by_estimator, cka_cell, cka_command, form_cell, places, stitch_cell
 from repdiss_core.studies.common import CkaView, bundled_preset, cka_panel, data_id, stitch_comparison
 from repdiss_core.studies.exports import matrix_form
+from repdiss_core.studies.pair.stitch_map import map_form, pair_maps
 from repdiss_core.studies.panels import load_matrix
-from repdiss_core.ui.cards.stitch_map import map_form, pair_maps
 
 F, G = "mini-gelu-3l-s0", "mini-solu-3l-s0"
 SWAPPED = asymmetry.cka_panels(asymmetry.Params())[2]  # rows SoLU, columns GeLU: stored the other way round

@@ -14,10 +14,10 @@ from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies import exports
 from repdiss_core.studies.common import CkaView, bundled_preset
 from repdiss_core.studies.drawn import Drawn
+from repdiss_core.studies.pair.cka_curve import compose_cka_by_layer
 from repdiss_core.studies.pair.question import pair_panels
+from repdiss_core.studies.pair.stitch_map import compose_stitch_maps, pair_maps
 from repdiss_core.studies.presets import STITCH_PRESETS
-from repdiss_core.ui.cards.cka_curve import compose_cka_by_layer
-from repdiss_core.ui.cards.stitch_map import compose_stitch_maps, pair_maps
 
 F, G = "mini-gelu-3l-s0", "mini-solu-4l-s0"
 

@@ -13,9 +13,9 @@ from repdiss_core.studies.asymmetry.question import Params
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.common import bundled_preset
 from repdiss_core.studies.drawn import Drawn
+from repdiss_core.studies.pair.stitch_map import compose_stitch_maps, pair_maps
 from repdiss_core.studies.paper import FIGURES, figure_parts
 from repdiss_core.ui.cards.figure_card import state_tag
-from repdiss_core.ui.cards.stitch_map import compose_stitch_maps, pair_maps
 from repdiss_core.ui.paper_map import figure_state
 
 DONE = Drawn(None, Caption(), True, "local", 1000.0, [])

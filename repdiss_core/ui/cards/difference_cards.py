@@ -16,12 +16,12 @@ from repdiss_core.store.entries import origin_of
 from repdiss_core.studies.drawn import Drawn
 from repdiss_core.studies.pair.difference import Measured, compose_difference, measured_cka
 from repdiss_core.studies.pair.question import pair_panels
+from repdiss_core.studies.pair.stitch_map import load_map, map_form, pair_maps
 from repdiss_core.studies.panels import load_stitch, request_for
 from repdiss_core.ui.cards.asymmetry_cards import LINK
 from repdiss_core.ui.cards.card import Card
 from repdiss_core.ui.cards.pair_cards import TYPED_MODELS, Choice, model_names
 from repdiss_core.ui.cards.pair_link import choice_of, differing
-from repdiss_core.ui.cards.stitch_map import load_map, map_form, pair_maps
 from repdiss_core.ui.parts.pickers import choose, second_row, type_in
 from repdiss_core.ui.parts.settings import ESTIMATORS
 from repdiss_core.ui.parts.text import as_text

@@ -16,14 +16,14 @@ from repdiss_core.plots.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import CkaView, bundled_preset
 from repdiss_core.studies.drawn import compose_curves, compose_heatmaps
+from repdiss_core.studies.pair.cka_curve import compose_cka_by_layer
 from repdiss_core.studies.pair.question import pair_curves, pair_panels
+from repdiss_core.studies.pair.stitch_map import compose_stitch_maps, pair_maps
 from repdiss_core.studies.panels import load_curve, load_matrix, request_for
 from repdiss_core.studies.paper import FigurePart
 from repdiss_core.studies.presets import Preset, preset
 from repdiss_core.ui.cards.asymmetry_cards import CURVE_HEIGHT, HEATMAP_HEIGHT, HOW_CKA_READS, HOW_STITCHING_READS, LINK
 from repdiss_core.ui.cards.card import Card
-from repdiss_core.ui.cards.cka_curve import compose_cka_by_layer
-from repdiss_core.ui.cards.stitch_map import compose_stitch_maps, pair_maps
 from repdiss_core.ui.parts.hub_notes import ask_the_hub, fact_rows
 from repdiss_core.ui.parts.pickers import choose, controls, show_unknown, switch
 from repdiss_core.ui.parts.settings import cka_settings, map_style
