@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from repdiss_core.base.errors import UserError
-from repdiss_core.base.results import BatchHsic, LayerMatrix
+from repdiss_core.base.results import BatchHsic, LayerMatrix, SameLayerHsic
 
 REDUCTIONS = {
     "mean_of_ratios": "mean over batches of each batch's CKA (the paper's)",
@@ -88,19 +88,37 @@ def pseudo_values(batches: BatchHsic, reduction: str = "mean_of_ratios") -> np.n
     return cka_ratio(*sums) + (batches.n_batches - 1) * (without.mean(axis=0) - without)
 
 
-def cka_ratio(cross: np.ndarray, self_f: np.ndarray, self_g: np.ndarray) -> np.ndarray:
-    """cross / sqrt(self_f · self_g), (…, L_f, L_g); NaN where a self-HSIC is not positive.
+def hsic_ratio(cross: np.ndarray, self_f: np.ndarray, self_g: np.ndarray) -> np.ndarray:
+    """cross / sqrt(self_f · self_g), element by element (shapes are broadcast); NaN where a self-HSIC is not positive.
 
     Exponents are halved apart from mantissas: the product of two HSIC values of very large or small features leaves
-        float64, and
-    sqrt(x·x) stays exactly x, so that a layer's CKA with itself is exactly 1.
+    float64, and sqrt(x·x) stays exactly x, so that a layer's CKA with itself is exactly 1.
     """
     (mf, ef), (mg, eg) = (np.frexp(np.where(s > 0, s, np.nan)) for s in (self_f, self_g))
-    odd = (
-        ef[..., :, None] + eg[..., None, :]
-    ) & 1  # sqrt(2) goes with the mantissas where the exponents add up to an odd number
-    mantissa = np.sqrt(np.ldexp(mf[..., :, None] * mg[..., None, :], odd))
-    return np.ldexp(cross / mantissa, -((ef[..., :, None] + eg[..., None, :] - odd) // 2))
+    odd = (ef + eg) & 1  # sqrt(2) goes with the mantissas where the exponents add up to an odd number
+    return np.ldexp(cross / np.sqrt(np.ldexp(mf * mg, odd)), -((ef + eg - odd) // 2))
+
+
+def cka_ratio(cross: np.ndarray, self_f: np.ndarray, self_g: np.ndarray) -> np.ndarray:
+    """(…, L_f, L_g) CKA from cross (…, L_f, L_g) and the self terms (…, L_f) and (…, L_g); see `hsic_ratio`."""
+    return hsic_ratio(cross, self_f[..., :, None], self_g[..., None, :])
+
+
+def reduce_same_layers(batches: SameLayerHsic, n_batches: int, reduction: str = "mean_of_ratios") -> np.ndarray:
+    """(L,) CKA of equal layers over the first `n_batches` batches; NaN where a layer's HSIC with itself is not positive.
+
+    Args:
+        reduction: a name in `REDUCTIONS`.
+
+    Raises:
+        UserError: for an unknown reduction.
+    """
+    if reduction not in REDUCTIONS:
+        raise UserError(f"There is no reduction {reduction!r}; choose {' or '.join(REDUCTIONS)}.")
+    cross, f, g = (a[:n_batches] for a in (batches.cross, batches.self_f, batches.self_g))
+    if reduction == "ratio_of_means":
+        cross, f, g = (a.mean(axis=0, keepdims=True) for a in (cross, f, g))
+    return hsic_ratio(cross, f, g).mean(axis=0)
 
 
 def _mean_of_ratios(batches: BatchHsic) -> tuple[np.ndarray, np.ndarray]:

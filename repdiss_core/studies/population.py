@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from repdiss_core.base.comparison import Comparison
-from repdiss_core.base.errors import UserError
 from repdiss_core.base.results import SameLayerHsic
+from repdiss_core.measures.reduction import reduce_same_layers
 from repdiss_core.store.cache import Entry, ResultStore
 from repdiss_core.store.entries import origin_of
 
@@ -126,18 +126,6 @@ def load_cka(
         Origin.of(entries, missing),
         tuple(dict.fromkeys(notes)),
     )
-
-
-def reduce_same_layers(batches: SameLayerHsic, n_chunks: int, reduction: str) -> np.ndarray:
-    """(L,) CKA from HSIC values of the first chunks; NaN where a layer has none."""
-    cross, f, g = (a[:n_chunks] for a in (batches.cross, batches.self_f, batches.self_g))
-    if reduction not in ("mean_of_ratios", "ratio_of_means"):
-        raise UserError(f"There is no reduction {reduction!r}; choose mean_of_ratios or ratio_of_means.")
-    if reduction == "ratio_of_means":
-        cross, f, g = (a.mean(axis=0, keepdims=True) for a in (cross, f, g))
-    positive = (f > 0) & (g > 0)
-    ratios = np.divide(cross, np.sqrt(np.where(positive, f * g, 1.0)), out=np.full(cross.shape, np.nan), where=positive)
-    return ratios.mean(axis=0)
 
 
 def load_accuracy(store: ResultStore, pairs: Mapping[tuple[str, str], Comparison]) -> PopulationAccuracy:
