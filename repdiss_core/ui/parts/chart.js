@@ -4,9 +4,11 @@
 const AHEAD = "100%";      // of the page's height: a chart this far off is drawn before it is reached …
 const READING_MS = 400;    // … once the reader looks at what is in sight and the browser rests
 const NARROWEST = 80;      // pixels: a column that is being laid out passes through widths in which no axis fits
+const STILL = 8;           // pixels: a pointer that moves this far with its button down drags, for Plotly too
 const UNREACHABLE = "The figure could not be drawn: its drawing library did not load. Reload the page to try again.";
 const UNDRAWABLE = "The figure could not be drawn. The numbers are under Export.";
 const charts = new Map();  // by the element that Streamlit gives: what stands in it
+let pressed;               // while the button is down on a point: its chart, (x, y) in the window and the click to report
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const chart = charts.get(parentElement) ?? mount(parentElement);
@@ -105,15 +107,51 @@ function fit(chart) {
 
 function listen(chart) {
   chart.listens = true;
-  chart.plot.on("plotly_click", ({ points }) => {
-    if (chart.clickable && points.length) chart.tell("click", told(points[0]));
-  });
+  chart.plot.addEventListener("pointerdown", (event) => press(chart, event), true);
   chart.plot.on("plotly_hover", ({ points }) => {
     const [point] = points;
+    chart.hovered = point;
     if (chart.link && point?.fullData.type === "heatmap") mirror(chart.link, point.x, point.y);
   });
   chart.plot.on("plotly_relayout", () => outlineChosen(chart));
-  chart.plot.on("plotly_unhover", () => mirror(chart.link));
+  chart.plot.on("plotly_unhover", () => {
+    chart.hovered = undefined;
+    mirror(chart.link);
+  });
+}
+
+// A click is a press on a point and a release nearby. Plotly's own `plotly_click` gets lost: a search for the hovered point
+// that it has put off (by up to 50 ms) clears the hover if it comes while the button is down, and the search at the
+// release misses the point on a page that has moved meanwhile. So the point is fixed at the press.
+function press(chart, event) {
+  pressed = undefined;
+  if (!chart.clickable || event.button !== 0 || !event.isPrimary) return;
+  if (!event.target.closest(".nsewdrag, .hoverlayer")) return; // the mode bar lies above the points
+  const point = pointAt(chart, event.clientX, event.clientY);
+  if (point) pressed = { chart, x: event.clientX, y: event.clientY, click: told(point) };
+}
+
+// The point at (x, y) of the window. Plotly searches at once, since `unhover` cancels what it has put off.
+function pointAt(chart, clientX, clientY) {
+  const below = document.elementsFromPoint(clientX, clientY);
+  const target = below.find((element) => element.matches(".nsewdrag") && chart.plot.contains(element));
+  if (!target) return undefined;
+  const { Fx } = globalThis.Plotly;
+  Fx.unhover(chart.plot, { target });
+  chart.hovered = undefined;
+  Fx.hover(chart.plot, { target, clientX, clientY }, target.dataset.subplot);
+  return chart.hovered;
+}
+
+function move({ clientX, clientY }) {
+  if (pressed && Math.max(Math.abs(clientX - pressed.x), Math.abs(clientY - pressed.y)) >= STILL) pressed = undefined;
+}
+
+function release(event) {
+  move(event);
+  const { chart, click } = pressed ?? {};
+  pressed = undefined;
+  if (chart?.mounted && chart.clickable) chart.tell("click", click);
 }
 
 // What Python learns of a point: the trace, the number of its panel, where it stands in it, its value and what it carries.
@@ -187,6 +225,9 @@ function pixels(axis, ends) {
   return ends.map((end) => axis._offset + axis.l2p(end)).sort((a, b) => a - b);
 }
 
+window.addEventListener("pointermove", move, true);
+window.addEventListener("pointerup", release, true);
+window.addEventListener("pointercancel", () => (pressed = undefined), true);
 window.addEventListener("beforeprint", () => {
   for (const chart of charts.values()) if (chart.stale && globalThis.Plotly) drawNow(chart, globalThis.Plotly);
 });
