@@ -21,6 +21,7 @@ from repdiss_core.measures.shared import (
     PreparedLayers,
     as_preparations,
     check_partners,
+    symmetric_gram,
 )
 
 PAIRS = ("all", "same_layer")
@@ -58,7 +59,15 @@ class PreparedBatch(PreparedLayers):
     @cached_property
     def squares(self) -> list[Tensor]:
         """[(d, d)] float64 Σ x xᵀ about the mean; made once a batch, whatever the number of pairs."""
-        return [cross_product(self, self, layer, layer) for layer in range(self.n_layers)]
+        return [self._square(layer) for layer in range(self.n_layers)]
+
+    def _square(self, layer: int) -> Tensor:
+        columns = self.typical[layer].T
+        out = torch.empty(len(columns), len(columns), dtype=columns.dtype, device=columns.device)
+        with full_float32(columns.device):
+            symmetric_gram(columns, out)
+        c = self.centred[layer]
+        return with_massive(out, c, c, self.massive[layer], 2 * self.exponents[layer])
 
     @cached_property
     def totals(self) -> np.ndarray:
@@ -146,11 +155,17 @@ def accumulate(statistics: Statistics | None, f: PreparedBatch, g: PreparedBatch
 def cross_product(f: PreparedBatch, g: PreparedBatch, row: int, column: int) -> Tensor:
     """(d_f, d_g) float64 Σ x yᵀ about the means of this batch, the rows that are massive on either side in float64."""
     with full_float32(f.centred[row].device):
-        product = (f.typical[row].T @ g.typical[column]).double()
+        product = f.typical[row].T @ g.typical[column]
     rows = torch.cat([f.massive[row], g.massive[column]]).unique()
+    return with_massive(product, f.centred[row], g.centred[column], rows, f.exponents[row] + g.exponents[column])
+
+
+def with_massive(product: Tensor, x: Tensor, y: Tensor, rows: Tensor, exponent: int) -> Tensor:
+    """The float64 product with that of the massive rows, in the units of the features."""
+    total = product.double()
     if len(rows):
-        product += f.centred[row][rows].double().T @ g.centred[column][rows].double()
-    return product * 2.0 ** int(f.exponents[row] + g.exponents[column])
+        total += x[rows].double().T @ y[rows].double()
+    return total if exponent == 0 else total * 2.0 ** int(exponent)
 
 
 def _pairs(f: PreparedBatch, g: PreparedBatch, pairs: str) -> Iterator[tuple[int, int]]:

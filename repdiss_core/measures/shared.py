@@ -19,7 +19,7 @@ from torch import Tensor
 from repdiss_core.base.errors import UserError
 from repdiss_core.measures.centring import centre_into
 from repdiss_core.measures.gram import FLOAT64_UP_TO, full_float32
-from repdiss_core.measures.products import choose_product
+from repdiss_core.measures.products import Workspace, choose_product
 
 STRIP = 128  # rows of a Gram matrix that one product computes, from the diagonal to the right
 CONSTANT = 8.0  # a layer whose centred features are within this many rounding errors of its raw ones does not vary
@@ -86,12 +86,14 @@ class LayerPreparations:
     Args:
         layers: (n, d) features of each layer, tensors or arrays of any real floating type; d may differ.
         sequence_ids: (n,) which sequence each token belongs to.
+        workspace: memory to prepare in, reused from batch to batch; what was prepared is then valid until its `reset`.
 
     Raises:
         UserError: no layers, layers that are not (n, d), of different n or device, or that hold NaN or infinity.
     """
 
-    def __init__(self, layers: Sequence[Any], sequence_ids: Any = None) -> None:
+    def __init__(self, layers: Sequence[Any], sequence_ids: Any = None, workspace: Workspace | None = None) -> None:
+        self.workspace = workspace or Workspace()
         self.features = checked_layers(layers)
         self.n_tokens, self.device = len(self.features[0]), self.features[0].device
         self.sequence_ids = _checked_ids(sequence_ids, self.n_tokens)
@@ -128,12 +130,17 @@ class LayerPreparations:
     @cached_property
     def row_means(self) -> list[Tensor]:
         """[(n,)] √d · mean over the features of each row of length 1: its product with (1, …, 1)/√d."""
-        return [rows.sum(dim=1) / rows.shape[1] ** 0.5 for rows in map(unit_rows, self.centred)]
+        means = []
+        for c in self.centred:
+            lengths = torch.linalg.vector_norm(c, dim=1)
+            means.append(c.sum(dim=1) / torch.where(lengths > 0, lengths * c.shape[1] ** 0.5, torch.ones_like(lengths)))
+        return means
 
     @cached_property
     def cosines(self) -> Tensor:
         """(L, n, n) cosines of every two centred rows; 0 for rows of zeros. 2 · n² · d · (1/2 + 64/n) FLOPs a layer."""
-        out = torch.empty(len(self.features), self.n_tokens, self.n_tokens, dtype=self.dtype, device=self.device)
+        n, n_layers = self.n_tokens, len(self.features)
+        out = self.workspace.take(n_layers * n, n, self.dtype, self.device).view(n_layers, n, n)
         with full_float32(self.device):
             for c, matrix in zip(self.centred, out, strict=True):
                 symmetric_gram(unit_rows(c), matrix)
@@ -167,11 +174,14 @@ class LayerPreparations:
 
     def _centre(self, x: Tensor, name: str) -> tuple[Tensor, int, bool]:
         x = x if x.dtype == torch.float64 else x.to(self.dtype)
-        c = torch.empty(x.shape, dtype=self.dtype, device=self.device)
-        _, _, exponent = centre_into(x, c, False, name)
+        c = self.workspace.take(*x.shape, self.dtype, self.device)
+        norms, _, exponent = centre_into(x, c, False, name)
         c -= c.mean(dim=0)  # what rounding left of the mean: it counts where the mean is many times the spread
-        largest = float(x.abs().max()) * 2.0**-exponent
-        return c, exponent, float(c.abs().max()) <= CONSTANT * torch.finfo(x.dtype).eps * largest
+        first = float(torch.linalg.vector_norm(x[0].double())) * 2.0**-exponent
+        if float(norms.max()) > 1e-3 * first:  # far more than rounding
+            return c, exponent, False
+        rounding = CONSTANT * torch.finfo(x.dtype).eps * float(x.abs().max()) * 2.0**-exponent
+        return c, exponent, float(c.abs().max()) <= rounding
 
 
 def as_preparations(layers: Sequence[Any] | LayerPreparations, context: BatchContext) -> LayerPreparations:

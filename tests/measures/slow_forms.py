@@ -22,14 +22,12 @@ def rsa(x: np.ndarray, y: np.ndarray, correlation: str = "spearman") -> float:
 def neighbours(x: np.ndarray, k: int, ids: np.ndarray | None = None) -> list[list[int]]:
     """For each token, the k nearest by cosine, the first in the batch where several are equally near."""
     x = centred(x)
+    lengths = np.sqrt((x**2).sum(axis=1))
     lists = []
     for i in range(len(x)):
-        near = []
-        for j in range(len(x)):
-            if i != j and (ids is None or ids[i] != ids[j]):
-                cosine = float(x[i] @ x[j]) / np.sqrt(float(x[i] @ x[i]) * float(x[j] @ x[j]))
-                near.append((-cosine, j))
-        lists.append([j for _, j in sorted(near)[:k]])
+        cosine = (x @ x[i]) / (lengths * lengths[i])
+        allowed = [j for j in range(len(x)) if i != j and (ids is None or ids[i] != ids[j])]
+        lists.append(sorted(allowed, key=lambda j: (-cosine[j], j))[:k])  # noqa: B023
     return lists
 
 
