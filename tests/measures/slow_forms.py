@@ -27,7 +27,7 @@ def neighbours(x: np.ndarray, k: int, ids: np.ndarray | None = None) -> list[lis
     for i in range(len(x)):
         cosine = (x @ x[i]) / (lengths * lengths[i])
         allowed = [j for j in range(len(x)) if i != j and (ids is None or ids[i] != ids[j])]
-        lists.append(sorted(allowed, key=lambda j: (-cosine[j], j))[:k])  # noqa: B023
+        lists.append(sorted(allowed, key=lambda j: (-cosine[j], j))[:k])
     return lists
 
 
