@@ -64,12 +64,14 @@ def draw_family_figure(figure_id: str, store: ResultStore, params: Params, look:
 
 def table_forms(store: ResultStore, params: Params) -> list[dict[str, Any]]:
     """Table 1 as plain JSON types: the family's, with what the analysis says, and the print's."""
-    from repdiss_core.studies.scaling.claims import suspect_marked
+    from repdiss_core.studies.scaling.claims import odd_shapes
     from repdiss_core.studies.scaling.stored import load
     from repdiss_core.studies.scaling.table1 import as_form, family_rows, pythia_rows
+    from repdiss_core.studies.words import departure_sentence
 
+    marks = {shape: departure_sentence(departure) for shape, departure in odd_shapes(load(store, params)).items()}
     return [
-        as_form(params.family, family_rows(params.family), suspect_marked(load(store, params))),
+        as_form(params.family, family_rows(params.family), marks),
         as_form("pythia", pythia_rows(), {}),
     ]
 

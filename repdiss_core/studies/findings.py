@@ -1,4 +1,4 @@
-"""Every claim of the paper with what each available set of models says of it; computed by the modules of claims, never typed."""
+"""Every claim of the paper with what each available set of models says of it; computed by rules, never typed in."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry import question as asymmetry
 from repdiss_core.studies.asymmetry.claims import asymmetry_claims
-from repdiss_core.studies.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim
+from repdiss_core.studies.claims import Claim
 from repdiss_core.studies.generalization import question as generalization
 from repdiss_core.studies.paper import STUDIES
 from repdiss_core.studies.presets import Preset, preset
+from repdiss_core.studies.rules import Verdict
 from repdiss_core.studies.scaling import question as scaling
-
-VERDICTS = (HOLDS, FAILS, UNDECIDED, MISSING)
 
 
 @dataclass(frozen=True)
@@ -55,14 +54,15 @@ class Row:
     @property
     def card(self) -> str:
         """The figure card that shows what the verdict rests on."""
-        return self.claim.card or self.claim.figure
+        return self.claim.card
 
 
 @dataclass(frozen=True)
 class Finding:
     """A claim of the paper, or a question of ours, and every verdict on it."""
 
-    sentence: str
+    claim_id: str
+    statement: str
     ours: bool
     rows: tuple[Row, ...]
 
@@ -88,7 +88,7 @@ def model_sets(study: str) -> tuple[ModelSet, ...]:
 
 def findings(store: ResultStore, study: str) -> Judged:
     """Every claim of a study with the verdicts of all sets of models."""
-    rows: dict[tuple[str, bool], list[Row]] = {}
+    rows: dict[tuple[str, str, bool], list[Row]] = {}
     problems, waiting = [], []
     for models in model_sets(study):
         try:
@@ -99,19 +99,19 @@ def findings(store: ResultStore, study: str) -> Judged:
             else:
                 problems.append(f"{models.label}: {error}")
             continue
-        if models.fetched and not any(claim.rests_on for claim in claims):
+        if models.fetched and not any(claim.evidence.effects for claim in claims):
             waiting.append(models.label)
             continue
         for claim in claims:
-            rows.setdefault((claim.sentence, claim.ours), []).append(Row(models, claim))
-    found = [Finding(sentence, ours, tuple(group)) for (sentence, ours), group in rows.items()]
-    return Judged(tuple(sorted(found, key=lambda finding: finding.ours)), tuple(problems), tuple(waiting))
+            rows.setdefault((claim.id, claim.statement, claim.ours), []).append(Row(models, claim))
+    judged = [Finding(*key, tuple(group)) for key, group in rows.items()]
+    return Judged(tuple(sorted(judged, key=lambda finding: finding.ours)), tuple(problems), tuple(waiting))
 
 
-def tally(found: Iterable[Finding]) -> dict[str, int]:
+def tally(judged: Iterable[Finding]) -> dict[Verdict, int]:
     """How many verdicts of each kind the paper's own claims got."""
-    verdicts = [row.claim.verdict for finding in found if not finding.ours for row in finding.rows]
-    return {verdict: verdicts.count(verdict) for verdict in VERDICTS}
+    verdicts = [row.claim.verdict for finding in judged if not finding.ours for row in finding.rows]
+    return {verdict: verdicts.count(verdict) for verdict in Verdict}
 
 
 def _asymmetry_sets() -> tuple[ModelSet, ...]:

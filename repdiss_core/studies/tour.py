@@ -9,36 +9,32 @@ import numpy as np
 
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry import question as asymmetry
-from repdiss_core.studies.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, with_minus
+from repdiss_core.studies.claims import Claim
 from repdiss_core.studies.common import kind
 from repdiss_core.studies.findings import Finding, model_sets
 from repdiss_core.studies.generalization import question as generalization
 from repdiss_core.studies.panels import load_learning, load_matrix
 from repdiss_core.studies.paper import STUDIES
 from repdiss_core.studies.scaling import question as scaling
-
-_SAID = {HOLDS: "This holds.", FAILS: "This does not hold.", UNDECIDED: "This is undecided."}
+from repdiss_core.studies.words import verdict_sentence
 
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """What the steps are told from.
+    """What the steps are made from.
 
     Args:
-        found: name of a study to its findings.
+        findings: name of a study to its findings.
     """
 
     store: ResultStore
-    found: Callable[[str], tuple[Finding, ...]]
+    findings: Callable[[str], tuple[Finding, ...]]
 
-    def claim(self, study: str, card: str, ours: bool = False, models: int = 0, scope: int = 0) -> Claim | None:
-        """The first claim that a card of a study shows, for one set of models and scope; None where there is none."""
+    def claim(self, study: str, claim_id: str, scope: str = "", models: int = 0) -> Claim | None:
+        """A claim of a study for one set of models, in its first scope where none is named; None where there is none."""
         chosen = model_sets(study)[models]
-        for finding in self.found(study):
-            rows = [row for row in finding.rows if row.models == chosen and row.card == card and finding.ours == ours]
-            if rows:
-                return rows[min(scope, len(rows) - 1)].claim
-        return None
+        claims = [row.claim for finding in self.findings(study) for row in finding.rows if row.models == chosen]
+        return next((c for c in claims if c.id == claim_id and scope in ("", c.scope)), None)
 
 
 @dataclass(frozen=True)
@@ -66,17 +62,12 @@ class Step:
         return STUDIES[self.study].page
 
 
-def verdict_sentence(claim: Claim | None) -> str:
-    """The claim, its verdict and what was found."""
-    if claim is None:
-        return "Its models are not here yet."
-    if claim.verdict == MISSING:
-        return f"The claim: {claim.sentence} Not computed yet: {claim.found}"
-    return with_minus(f"The claim: {claim.sentence} {_SAID[claim.verdict]} {claim.found}")
+def _of(study: str, claim_id: str, scope: str = "", models: int = 0) -> Callable[[Facts], str]:
+    return lambda facts: _said(facts.claim(study, claim_id, scope, models))
 
 
-def _of(study: str, card: str, ours: bool = False, models: int = 0, scope: int = 0) -> Callable[[Facts], str]:
-    return lambda facts: verdict_sentence(facts.claim(study, card, ours, models, scope))
+def _said(claim: Claim | None) -> str:
+    return "Its models are not here yet." if claim is None else verdict_sentence(claim)
 
 
 def _last_layers(facts: Facts) -> str:
@@ -113,8 +104,8 @@ def _still_falling(facts: Facts) -> str:
 
 def _family(facts: Facts) -> str:
     names = scaling.members(scaling.MINI)
-    early = facts.claim("scaling", "early")
-    return f"{len(names)} members of this family are here, from {scaling.short_name(names[0])} to {scaling.short_name(names[-1])}. {verdict_sentence(early)}"
+    early = _of("scaling", "early-shared")(facts)
+    return f"{len(names)} members of this family are here, from {scaling.short_name(names[0])} to {scaling.short_name(names[-1])}. {early}"
 
 
 _THREE = (("depth", "3 layers"),)
@@ -122,28 +113,28 @@ STEPS = (
     Step("asymmetry", "Two kinds of model, layer by layer", "fig4",
          "Section 3 compares SoLU models with GeLU models. CKA says how alike two layers are over the same tokens: 1 is the same up to rotation and scale.", _last_layers, _THREE),
     Step("asymmetry", "Can one read the other?", "fig1",
-         "A stitch runs one model up to a layer, translates, and lets the other model finish. What it costs is the penalty. The paper finds the two directions unlike.", _of("asymmetry", "fig1"), _THREE),
+         "A stitch runs one model up to a layer, translates, and lets the other model finish. What it costs is the penalty. The paper finds the two directions unlike.", _of("asymmetry", "solu-gelu-over-gelu-solu"), _THREE),
     Step("asymmetry", "Is it the activation function, or these two models?", "fig1",
-         "The same question over seeds: every GeLU seed meets every SoLU seed.", _of("asymmetry", "fig1", scope=1), _THREE),
+         "The same question over seeds: every GeLU seed meets every SoLU seed.", _of("asymmetry", "solu-gelu-over-gelu-solu", "activation"), _THREE),
     Step("asymmetry", "The control that the paper lacks", "fig1",
-         "Another seed of the same kind is hard to read too. Only what exceeds that is owed to the activation function.", _of("asymmetry", "fig1", ours=True), _THREE),
+         "Another seed of the same kind is hard to read too. Only what exceeds that is owed to the activation function.", _of("asymmetry", "solu-gelu-over-other-gelu"), _THREE),
     Step("asymmetry", "Were the stitches trained to their end?", "fig6-3",
          "A curve that still falls at its last step says that the penalty is an upper bound.", _still_falling, _THREE),
     Step("generalization", "Models that agree, and do not", "stitching",
-         "Section 4: fine-tunings of one BERT answer alike in distribution and part on lexical overlap. Are they told apart before anyone asks the hard questions?", _of("generalization", "stitching")),
+         "Section 4: fine-tunings of one BERT answer alike in distribution and part on lexical overlap. Are they told apart before anyone asks the hard questions?", _of("generalization", "late-penalty")),
     Step("generalization", "Where in the network?", "cka",
-         "CKA within and between the two groups, block by block. The paper sees them part in late layers.", _of("generalization", "cka")),
+         "CKA within and between the two groups, block by block. The paper sees them part in late layers.", _of("generalization", "late-cka")),
     Step("generalization", "Two clusters?", "distances",
-         "One number for two models: the angles of their CKA, put together over layers.", _of("generalization", "distances")),
+         "One number for two models: the angles of their CKA, put together over layers.", _of("generalization", "clusters")),
     Step("generalization", "Could the instruments see a difference at all?", "cka",
-         "Here two groups were made to differ by their training data. A gap is no finding; its absence would be one, about the instruments.", _of("generalization", "cka", models=1),
+         "Here two groups were made to differ by their training data. A gap is no finding; its absence would be one, about the instruments.", _of("generalization", "late-cka", models=1),
          (("population", generalization.POPULATIONS["constructed"].label),)),
     Step("scaling", "One family, many sizes", "family",
          "Section 5 asks what models of one recipe share across scale.", _family),
     Step("scaling", "More alike within, as models grow?", "trend",
-         "The paper reads a growth with scale off its maps. Larger models also have a lower loss.", _of("scaling", "trend")),
+         "The paper reads a growth with scale off its maps. Larger models also have a lower loss.", _of("scaling", "within-by-size")),
     Step("scaling", "The odd one out", "odd",
-         "The paper finds one Pythia model unlike its neighbours in size and names its head dimension.", _of("scaling", "odd")),
+         "The paper finds one Pythia model unlike its neighbours in size and names its head dimension.", _of("scaling", "odd-member")),
     Step("scaling", "Is it the head dimension?", "heads",
-         "Two shapes that differ in nothing but the size of their heads, each against the largest member.", _of("scaling", "heads", ours=True)),
+         "Two shapes that differ in nothing but the size of their heads, each against the largest member.", _of("scaling", "head-dimension")),
 )  # fmt: skip

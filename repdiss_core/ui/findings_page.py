@@ -1,8 +1,7 @@
-"""The findings: a table a study, each claim once, with every verdict on it, its effect and the way to its figure."""
+"""The findings: a table a study, each claim once, with every verdict on it, the rule that gave it, its effect and the way to its figure."""
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,15 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 from repdiss_core.plots.html_file import Section, Table
-from repdiss_core.studies.claims import Effect
+from repdiss_core.studies.evidence import Effect
 from repdiss_core.studies.findings import Finding, Judged, Row, findings, tally
 from repdiss_core.studies.paper import FIGURES, STUDIES, StudySpec
+from repdiss_core.studies.words import SCOPES, finding as finding_words, interval, rests_on, rule_sentence, signed
 from repdiss_core.ui.cards.claims_list import VERDICTS
 from repdiss_core.ui.parts.presenting import carried
 from repdiss_core.ui.parts.shared import page_address, result_store, stored_version
 from repdiss_core.ui.parts.text import as_text
 
-SCOPES = {"these models": "one pair", "the activation function": "over seeds"}
-MINUS = "\u2212"
 TABLE_CSS = """
 .repdiss-findings { border-collapse: collapse; width: 100%; font-size: .9rem; line-height: 1.4; }
 .repdiss-findings caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
@@ -60,55 +58,63 @@ def _findings(study: str, _at: tuple[int, ...]) -> Judged:
 
 def study_findings(study: StudySpec) -> None:
     """One study: how its claims came out, and the table."""
-    found, problems, waiting = stored_findings(study.name)
+    judged, problems, waiting = stored_findings(study.name)
     st.header(f"Section {study.section}: {study.question}", anchor=study.name)
-    told = [
+    badges = [
         f":{VERDICTS[verdict][0]}-badge[{VERDICTS[verdict][1]} {verdict}: {n}]"
-        for verdict, n in tally(found).items()
+        for verdict, n in tally(judged).items()
         if n
     ]
-    st.markdown(f"Verdicts on the paper’s claims: {' '.join(told)}")
+    st.markdown(f"Verdicts on the paper’s claims: {' '.join(badges)}")
     for problem in problems:
         st.info(as_text(problem), icon=":material/info:")
     if waiting:
         st.caption(
             as_text(f"No verdict yet, since nothing of them has been computed on this machine: {', '.join(waiting)}.")
         )
-    if not found:
+    if not judged:
         return
-    for models in dict.fromkeys(row.models for finding in found for row in finding.rows if row.models.note):
+    for models in dict.fromkeys(row.models for finding in judged for row in finding.rows if row.models.note):
         st.caption(as_text(f"{models.label}: {models.note}"))
-    rows = [row for finding in found for row in finding.rows]
-    data = {"caption": f"Claims of section {study.section} and what becomes of them", "claims": table_rows(found)}
+    rows = [row for finding in judged for row in finding.rows]
+    data = {"caption": f"Claims of section {study.section} and what becomes of them", "claims": table_rows(judged)}
     went = _mounted(key=f"findings-{study.name}", data=data, height="content", on_go_change=lambda: None).go
     if isinstance(went, int) and 0 <= went < len(rows):
         row = rows[went]
         st.switch_page(row.models.page, query_params={**row.models.choices, "at": row.card, **carried()})
+    with st.expander("What gives a verdict", icon=":material/rule:"):
+        st.markdown("\n".join(f"* {as_text(sentence)}" for sentence in rule_sentences(judged)))
 
 
-def table_rows(found: tuple[Finding, ...]) -> list[dict[str, Any]]:
+def rule_sentences(judged: tuple[Finding, ...]) -> tuple[str, ...]:
+    """Every rule behind some verdicts, once."""
+    return tuple(dict.fromkeys(rule_sentence(row.claim) for finding in judged for row in finding.rows))
+
+
+def table_rows(judged: tuple[Finding, ...]) -> list[dict[str, Any]]:
     """The table as plain JSON types: for each claim its verdicts; `span` says over how many of them a link goes, 0 where the one above does."""
     claims, number = [], 0
-    for finding in found:
+    for finding in judged:
         rows = []
         for i, row in enumerate(finding.rows):
-            effect, interval = effect_words(row.claim.effect)
+            value, ends = effect_words(row.claim.effect)
             first = i == 0 or finding.rows[i - 1].models != row.models
             rows.append({
                 "models": whose(row),
-                "verdict": row.claim.verdict,
+                "verdict": row.claim.verdict.value,
                 "kind": row.claim.verdict.replace(" ", "-"),
-                "effect": effect,
+                "rule": row.claim.judged_by.label,
+                "effect": value,
                 "where": row.claim.effect.where if row.claim.effect else "",
-                "interval": interval,
-                "found": row.claim.found,
+                "interval": ends,
+                "found": finding_words(row.claim),
                 "figure": FIGURES[row.claim.figure].label,
                 "href": address(row),
                 "number": number,
                 "span": sum(other.models == row.models for other in finding.rows) if first else 0,
             })  # fmt: skip
             number += 1
-        claims.append({"sentence": finding.sentence, "ours": finding.ours, "rows": rows})
+        claims.append({"statement": finding.statement, "ours": finding.ours, "rows": rows})
     return claims
 
 
@@ -119,7 +125,7 @@ def address(row: Row) -> str:
 
 def whose(row: Row) -> str:
     """The models, and what the verdict speaks for."""
-    scope = SCOPES.get(row.claim.scope)
+    scope = SCOPES[row.claim.scope].short
     return f"{_short(row.models.label)}, {scope}" if scope else _short(row.models.label)
 
 
@@ -131,9 +137,7 @@ def effect_words(effect: Effect | None) -> tuple[str, str]:
     """The effect with its unit, and its interval; empty where there is none."""
     if effect is None:
         return "", ""
-    value = f"{effect.value:+.3f} {effect.unit}"
-    interval = "" if math.isnan(effect.low) else f"[{effect.low:+.3f}, {effect.high:+.3f}]"
-    return value.replace("-", MINUS), interval.replace("-", MINUS)
+    return f"{signed(effect.value)} {effect.unit}", interval(effect)
 
 
 def findings_sections() -> list[Section]:
@@ -142,16 +146,17 @@ def findings_sections() -> list[Section]:
     for study in STUDIES.values():
         rows = tuple(
             (
-                finding.sentence + (" (our question)" if finding.ours else ""),
+                finding.statement + (" (our question)" if finding.ours else ""),
                 whose(row),
-                row.claim.verdict,
+                row.claim.verdict.value,
                 *effect_words(row.claim.effect),
-                row.claim.found,
-                row.claim.rests_on,
+                finding_words(row.claim),
+                rests_on(row.claim),
+                rule_sentence(row.claim),
             )
             for finding in stored_findings(study.name)[0]
             for row in finding.rows
         )
-        columns = ("claim", "models", "verdict", "effect", "95 % interval", "found", "rests on")
+        columns = ("claim", "models", "verdict", "effect", "95 % interval", "found", "rests on", "rule")
         sections.append(Section(f"Section {study.section}: {study.question}", table=Table(columns, rows)))
     return sections

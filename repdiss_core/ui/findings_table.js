@@ -7,9 +7,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
     table.className = "repdiss-findings";
     parentElement.append(table);
   }
-  const told = JSON.stringify(data);
-  if (table.dataset.told === told) return;
-  table.dataset.told = told;
+  const shown = JSON.stringify(data);
+  if (table.dataset.shown === shown) return;
+  table.dataset.shown = shown;
   const head = make("tr", {}, ["claim", "models", "verdict", "effect", "95 % interval", "figure"].map((name) => make("th", { scope: "col" }, [name])));
   const bodies = data.claims.map((claim) => make("tbody", {}, rows(claim, setTriggerValue)));
   table.replaceChildren(make("caption", {}, [data.caption]), make("thead", {}, [head]), ...bodies);
@@ -19,11 +19,11 @@ function rows(claim, setTriggerValue) {
   return claim.rows.map((row, i) => {
     const cells = [];
     if (i === 0) {
-      const words = claim.ours ? [claim.sentence, " ", make("span", { className: "repdiss-ours" }, ["our question"])] : [claim.sentence];
+      const words = claim.ours ? [claim.statement, " ", make("span", { className: "repdiss-ours" }, ["our question"])] : [claim.statement];
       cells.push(make("th", { scope: "rowgroup", rowSpan: claim.rows.length }, words));
     }
     cells.push(make("td", { className: "repdiss-models" }, [row.models]));
-    cells.push(make("td", {}, [make("span", { className: `repdiss-verdict repdiss-${row.kind}` }, [row.verdict])]));
+    cells.push(make("td", {}, [make("span", { className: `repdiss-verdict repdiss-${row.kind}` }, [row.verdict]), " ", make("small", {}, [row.rule])]));
     if (row.effect) {
       cells.push(make("td", { className: "repdiss-number" }, [row.effect, " ", make("small", {}, [row.where])]));
       cells.push(make("td", { className: "repdiss-number" }, [row.interval]));

@@ -116,13 +116,21 @@ def page_sections(view: View, shown: Content, server: str) -> list[Section]:
     claims = shown.claims()
     if claims:
         rows = tuple(
-            (claim.sentence, models, claim.scope, claim.verdict, claim.found, claim.rests_on)
+            (
+                claim.statement,
+                models,
+                SCOPES[claim.scope].label,
+                claim.verdict.value,
+                finding(claim),
+                rests_on(claim),
+                rule_sentence(claim),
+            )
             for models, claim in claims
         )
         sections.append(
             Section(
                 "What becomes of the paper’s claims",
-                table=Table(("claim", "models", "speaks for", "verdict", "found", "rests on"), rows),
+                table=Table(("claim", "models", "speaks for", "verdict", "found", "rests on", "rule"), rows),
             )
         )
     return sections
@@ -160,7 +168,10 @@ def _asymmetry() -> Content:
             (f"{params.depth}-layer models", claim) for params in choice.params for claim in stored_claims(params)
         )
 
-    return Content(asymmetry_cards.QUESTION, cards, lambda: claims()[0][1].found, claims)
+    def said() -> str:
+        return headline(stored_claims(choice.params[0]), WAITING)
+
+    return Content(asymmetry_cards.QUESTION, cards, said, claims)
 
 
 def _generalization() -> Content:

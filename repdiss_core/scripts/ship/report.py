@@ -9,12 +9,14 @@ import numpy as np
 from repdiss_core import bundled
 from repdiss_core.models import MODELS
 from repdiss_core.scripts.ship import report_scaling
+from repdiss_core.scripts.ship.report_claims import claims_table
 from repdiss_core.scripts.ship.report_generalization import tables
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry.claims import asymmetry_claims
 from repdiss_core.studies.asymmetry.question import DEPTHS, Params, all_curves, cka_panels, control_curves, paper_curves
 from repdiss_core.studies.common import CkaView
 from repdiss_core.studies.panels import load_matrix, load_stitch
+from repdiss_core.studies.words import MINUS
 
 
 def main() -> None:
@@ -97,12 +99,8 @@ def _reference(store: ResultStore, params: Params) -> list[str]:
 
 
 def _claims(store: ResultStore, params: Params) -> list[str]:
-    rows = ["| claim | about | verdict | found |", "|---|---|---|---|"]
-    for claim in asymmetry_claims(store, params):
-        rows.append(
-            f"| {claim.sentence}{' (our question)' if claim.ours else ''} | {claim.scope} | **{claim.verdict}** | {claim.found} |"
-        )
-    return rows
+    columns = ("claim", "about", "verdict", "rule", "found")
+    return [line.replace(MINUS, "-") for line in claims_table(asymmetry_claims(store, params), columns)]
 
 
 def _cka(store: ResultStore, params: Params) -> list[str]:

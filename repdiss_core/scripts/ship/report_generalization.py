@@ -7,6 +7,7 @@ import numpy as np
 from repdiss_core.analysis.groups import PermutationTest, jackknife, permutation_test
 from repdiss_core.analysis.intervals import p_words
 from repdiss_core.bundled.nli import POPULATIONS
+from repdiss_core.scripts.ship.report_claims import claims_table
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.generalization import question as study
 from repdiss_core.studies.generalization.claims import generalization_claims
@@ -14,6 +15,7 @@ from repdiss_core.studies.generalization.fig8_distances import clusterings, dist
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.generalization.stored import Loaded, load
 from repdiss_core.studies.generalization.words import SHORT_SETS
+from repdiss_core.studies.words import MINUS
 
 
 def tables(store: ResultStore) -> list[str]:
@@ -30,12 +32,8 @@ def tables(store: ResultStore) -> list[str]:
             "",
         ]
         lines += ["### Distances and clusters", "", *_clusters(loaded), ""]
-        lines += ["### Claims of section 4", "", "| claim | verdict | found |", "|---|---|---|"]
-        lines += [
-            f"| {c.sentence}{' (our question)' if c.ours else ''} | **{c.verdict}** | {c.found} |"
-            for c in generalization_claims(loaded)
-        ]
-        lines.append("")
+        claims = claims_table(generalization_claims(loaded), ("claim", "verdict", "rule", "found"))
+        lines += ["### Claims of section 4", "", *(line.replace(MINUS, "-") for line in claims), ""]
     readings = Params(), Params(rows="padded"), Params(rows="cls"), Params(hook="resid_post")
     lines += ["## Generalization, how features are read: CKA gap at the last block, natural population", ""]
     lines += ["| features | hook | in distribution | lexical overlap |", "|---|---|---:|---:|"]

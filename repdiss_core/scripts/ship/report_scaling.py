@@ -6,6 +6,7 @@ import numpy as np
 
 from repdiss_core.measures.massive import CHOICES, MULTIPLE
 from repdiss_core.models import model_spec
+from repdiss_core.scripts.ship.report_claims import claims_table
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.scaling import stored as analysis
 from repdiss_core.studies.scaling.claims import scaling_claims
@@ -25,17 +26,9 @@ def tables(store: ResultStore) -> list[str]:
         ("### The head dimension: best match of each layer with the largest member", _twins(kept)),
         ("### Blocks", _blocks(kept)),
         ("### Massive tokens", _massive(kept, dropped, normalised)),
-        ("### Claims of section 5", _claims(kept)),
+        ("### Claims of section 5", claims_table(scaling_claims(kept), ("claim", "verdict", "rule", "found", "rests on"))),
     )
     return [line for title, lines in parts for line in (title, "", *lines, "")]
-
-
-def _claims(found: Loaded) -> list[str]:
-    rows = ["| claim | verdict | found | rests on |", "|---|---|---|---|"]
-    return rows + [
-        f"| {c.sentence}{' (our question)' if c.ours else ''} | **{c.verdict}** | {c.found} | {c.rests_on} |"
-        for c in scaling_claims(found)
-    ]
 
 
 def _members(found: Loaded) -> list[str]:

@@ -1,4 +1,4 @@
-"""The claims of section 5, judged by what a family shows; no verdict is ever typed in.
+"""The claims of section 5, measured on what a family shows.
 
 An interval over members or shapes speaks of the family; pairs share models, so shapes are left out whole. A claim that rests on a
 question that cannot be asked here (blocks of models of under six layers) is undecided and says why.
@@ -6,15 +6,17 @@ question that cannot be asked here (blocks of models of under six layers) is und
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
-from repdiss_core.analysis.intervals import p_words
-from repdiss_core.analysis.twins import SeedDifference
+from repdiss_core.analysis.blocks import SegmentationInterval
+from repdiss_core.analysis.family import Departure
 from repdiss_core.base.errors import UserError
-from repdiss_core.studies.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, Effect, with_minus
+from repdiss_core.studies import words
+from repdiss_core.studies.claims import Claim, Question, claims_on
+from repdiss_core.studies.evidence import Basis, Effect, Evidence, Obstacle, Place
+from repdiss_core.studies.rules import BLOCK, CONTRAST, ODD, REGULAR
 from repdiss_core.studies.scaling.question import first_of, short_name
 from repdiss_core.studies.scaling.stored import (
     KEPT,
@@ -26,235 +28,181 @@ from repdiss_core.studies.scaling.stored import (
     within_trend,
 )
 
-SCOPE = "this family"
 SHARED = 0.5  # CKA from which early layers of two models count as shared
 SAME = 0.02  # a difference in CKA that would not matter
 PREDICTED_LAYER = 2  # where a pilot saw the head dimension, before these models were trained
+WAITING = "Not every pair of this family is computed at this setting yet."
+
+
+def _missing(message: str) -> Obstacle:
+    return Obstacle("not-computed", "analysis", {"message": message})
+
+
+def _unanswerable(message: str) -> Obstacle:
+    return Obstacle("cannot-be-asked", "analysis", {"message": message})
+
+
+def _effect(value: float, interval: np.ndarray, unit: str = "CKA", place: Place | None = None, quantity: str = "") -> Effect:
+    return Effect(float(value), float(interval[0]), float(interval[1]), unit, place, quantity=quantity)
+
+
+def _shapes(loaded: Loaded) -> Basis:
+    n_members = sum(len(loaded.of(shape)) for shape in loaded.regular)
+    return Basis("shapes", {"shapes": len(loaded.regular), "members": n_members})
+
+
+def _early(loaded: Loaded) -> Evidence | Obstacle:
+    summary = early_late_summary(loaded)
+    if isinstance(summary, str):
+        return _missing(summary)
+    return Evidence((_effect(*summary["early"]),), _shapes(loaded), threshold=SHARED)
+
+
+def _early_minus_late(loaded: Loaded) -> Evidence | Obstacle:
+    summary = early_late_summary(loaded)
+    if isinstance(summary, str):
+        return _missing(summary)
+    effects = tuple(_effect(*summary[name], quantity=name) for name in ("early minus late", "early", "late"))
+    return Evidence(effects, _shapes(loaded))
+
+
+def _block_structure(loaded: Loaded) -> Evidence | Obstacle:
+    for name in loaded.maps.members:
+        if loaded.maps.map(name, name) is None:
+            return Obstacle("not-computed", "own map", {"member": name})
+    answers = {name: blocks(loaded, name) for name in loaded.maps.members}
+    segmented = {name: answer for name, answer in answers.items() if not isinstance(answer, str)}
+    if not segmented:
+        return _unanswerable(next(str(answer) for answer in answers.values()))
+    effects = [effect for name, answer in segmented.items() for effect in _block_effects(name, answer)]
+    return Evidence(tuple(effects), Basis("deep members", {"members": len(segmented)}))
+
+
+def _block_effects(name: str, answer: SegmentationInterval) -> list[Effect]:
+    """The contrast of a member's best segmentation, and the layers of each accepted block."""
+    member, segmentation = Place(name=short_name(name)), answer.segmentation
+    lengths = [Effect(b - a, unit="layers", place=member, quantity=BLOCK) for a, b in segmentation.blocks]
+    return [_effect(segmentation.contrast, answer.contrast, place=member, quantity=CONTRAST), *lengths]
+
+
+def _odd_statement(loaded: Loaded) -> str:
+    if loaded.params.spec.suspect:
+        return "The member with the odd head dimension is the odd one out of the family."
+    return "One member breaks the family's trend."
+
+
+def _departures(loaded: Loaded) -> Evidence | Obstacle:
+    """Every shape's departure from the line of the others, those named odd first; the interval is what seeds and prediction explain."""
+    suspect, report = loaded.params.spec.suspect, odd_report(loaded)
+    if isinstance(report, str):
+        return _missing(report)
+    named = {d.shape for d in report.odd}
+    regular = [(d, REGULAR) for d in report.departures if d.shape not in named]
+    effects = tuple(
+        _effect(d.effect, d.effect + d.reach * np.array([-1, 1]), place=Place(name=d.shape), quantity=quantity)
+        for d, quantity in [*((d, ODD) for d in report.odd), *regular]
+    )
+    facts = {
+        "members": len(loaded.specs),
+        "seed_sd": report.seed_sd,
+        "freedom": report.seed_freedom,
+        "shapes": len(report.departures),
+    }
+    subject = Place(name=suspect[0]) if suspect else None
+    return Evidence(effects, Basis("departures", facts), margin=SAME, subject=subject)
+
+
+def _first_blocks(loaded: Loaded) -> Evidence | Obstacle:
+    """Layers of the first block of the suspect and of its neighbour, where they have blocks."""
+    suspect = loaded.params.spec.suspect
+    if suspect is None:
+        return Obstacle("not-computed", "no suspect")
+    try:
+        names = [first_of(loaded.params.family, shape) for shape in suspect]
+    except UserError as error:
+        return _missing(str(error))
+    effects = []
+    for name in names:
+        if loaded.maps.map(name, name) is None:
+            return Obstacle("not-computed", "own map", {"member": name})
+        answer = blocks(loaded, name)
+        if isinstance(answer, str):
+            return _unanswerable(answer)
+        if answer.segmentation.first_length is not None:
+            effects.append(
+                Effect(answer.segmentation.first_length, unit="layers", place=Place(name=short_name(name)))
+            )
+    return Evidence(tuple(effects), Basis("two members"))
+
+
+def _slope(loaded: Loaded, against: str) -> Evidence | Obstacle:
+    """Within-model similarity against "size" or "loss"."""
+    line = within_trend(loaded, against)
+    if isinstance(line, str):
+        return _missing(line)
+    unit = "CKA a nat of loss" if against == "loss" else "CKA a factor of ten in parameters"
+    rank = Effect(line.rank_correlation, p=line.p, quantity="rank correlation")
+    return Evidence((_effect(line.slope, line.interval, unit), rank), Basis("slope", {"shapes": line.n}))
+
+
+def _head_dimension(loaded: Loaded, at_loss: bool) -> Evidence | Obstacle:
+    """The suspect's best match with the largest member minus its twin's, by layer."""
+    summary = twins(loaded)
+    if isinstance(summary, str):
+        return _missing(summary)
+    differences = summary.equal_loss if at_loss else summary.equal_tokens
+    if isinstance(differences, str):
+        return _unanswerable(differences)
+    effects = [
+        _effect(d.mean, d.interval, place=Place("layer", layer), quantity="difference")
+        for layer, d in enumerate(differences, start=1)
+    ]
+    own, subject = differences[PREDICTED_LAYER - 1], Place("layer", PREDICTED_LAYER)
+    if not at_loss:
+        joint = summary.joint[PREDICTED_LAYER - 1].interval
+        effects.append(_effect(own.mean, joint, place=subject, quantity="joint"))
+    odd, twin = own.n
+    basis = Basis("seeds at loss" if at_loss else "seeds at tokens", {"odd": odd, "twin": twin, "layer": PREDICTED_LAYER})
+    return Evidence(tuple(effects), basis, margin=SAME, subject=subject)
+
+
+_HEADS = f"A small head dimension alone makes layer {PREDICTED_LAYER} less like any layer of the largest member, at equal"
+
+# The list of claims, the paper's first. Arguments: id, statement, scope, rule, figure, what is measured.
+CLAIMS: tuple[Question[Loaded], ...] = (
+    Question("early-shared", f"Early layers are alike across scale: CKA of the first thirds of two members is at least {SHARED:g}.",
+             "family", "above", "fig3", _early, card="early", phrase="early"),
+    Question("early-over-late", "Early layers are more alike across scale than late ones.",
+             "family", "above", "fig3", _early_minus_late, card="early", phrase="early minus late"),
+    Question("block-structure", "Members have block structure: an early block, a middle block and the last layer.",
+             "family", "three-blocks", "fig10", _block_structure, phrase="blocks"),
+    Question("odd-member", _odd_statement, "family", "odd-one", "fig3", _departures, card="odd", phrase="odd",
+             lead=lambda loaded: _odd_statement(loaded).removesuffix(".")),
+    Question("short-first-block", "The odd member's first block is shorter than that of its neighbours.",
+             "family", "shorter", "fig9", _first_blocks, phrase="first blocks"),
+    Question("within-by-size", "Similarity within a model grows with scale.",
+             "family", "above", "fig10", partial(_slope, against="size"), card="trend", phrase="slope"),
+    Question("within-by-loss", "Similarity within a model grows as its validation loss falls.",
+             "family", "below", "fig10", partial(_slope, against="loss"), card="trend", ours=True, phrase="slope"),
+    Question("head-dimension", f"{_HEADS} tokens.", "family", "below-margin", "table1",
+             partial(_head_dimension, at_loss=False), card="heads", ours=True, phrase="twins"),
+    Question("head-dimension-at-loss", f"{_HEADS} loss.", "family", "below-margin", "table1",
+             partial(_head_dimension, at_loss=True), card="heads", ours=True, phrase="twins"),
+)  # fmt: skip
 
 
 @lru_cache(maxsize=KEPT)
 def scaling_claims(loaded: Loaded) -> tuple[Claim, ...]:
     """Every claim of section 5, the paper's first."""
-    shown_by = {
-        _early(loaded): "early",
-        _early_over_late(loaded): "early",
-        _block_structure(loaded): "fig10",
-        _odd_one(loaded): "odd",
-        _short_block(loaded): "fig9",
-        _grows(loaded, "size"): "trend",
-        _grows(loaded, "loss"): "trend",
-        _head_dimension(loaded, at_loss=False): "heads",
-        _head_dimension(loaded, at_loss=True): "heads",
-    }
-    return tuple(replace(claim, card=card) for claim, card in shown_by.items())
+    return claims_on("scaling", CLAIMS, loaded)
 
 
 def headline(loaded: Loaded) -> str:
-    """One computed sentence for the top of the page: the odd member."""
-    claim = _odd_one(loaded)
-    return claim.found if claim.verdict != MISSING else "Not every pair of this family is computed at this setting yet."
+    """The top of the page: the odd member."""
+    return words.headline(scaling_claims(loaded), WAITING)
 
 
-def _claim(
-    sentence: str, verdict: str, found: str, rests: str, figure: str, ours: bool = False, effect: Effect | None = None
-) -> Claim:
-    return Claim(sentence, SCOPE, verdict, with_minus(found), rests, figure, ours, effect)
-
-
-def _effect(value: float, interval: np.ndarray, where: str = "", unit: str = "CKA") -> Effect:
-    return Effect(float(value), float(interval[0]), float(interval[1]), unit, where)
-
-
-def _missing(sentence: str, why: str, figure: str, ours: bool = False) -> Claim:
-    return Claim(sentence, SCOPE, MISSING, why, "", figure, ours)
-
-
-def _interval(mean: float, interval: np.ndarray) -> str:
-    return f"{mean:+.3f} [{interval[0]:+.3f}, {interval[1]:+.3f}]"
-
-
-def _early(loaded: Loaded) -> Claim:
-    sentence = f"Early layers are alike across scale: CKA of the first thirds of two members is at least {SHARED:g}."
-    found = early_late_summary(loaded)
-    if isinstance(found, str):
-        return _missing(sentence, found, "fig3")
-    mean, interval = found["early"]
-    verdict = HOLDS if interval[0] > SHARED else FAILS if interval[1] < SHARED else UNDECIDED
-    return _claim(
-        sentence,
-        verdict,
-        f"Early CKA across shapes {mean:.3f} [{interval[0]:.3f}, {interval[1]:.3f}].",
-        _shapes(loaded),
-        "fig3",
-        effect=_effect(mean, interval),
-    )
-
-
-def _early_over_late(loaded: Loaded) -> Claim:
-    sentence = "Early layers are more alike across scale than late ones."
-    found = early_late_summary(loaded)
-    if isinstance(found, str):
-        return _missing(sentence, found, "fig3")
-    mean, interval = found["early minus late"]
-    verdict = HOLDS if interval[0] > 0 else FAILS if interval[1] < 0 else UNDECIDED
-    told = f"Early {found['early'][0]:.3f}, late {found['late'][0]:.3f}; early minus late {_interval(mean, interval)}."
-    return _claim(sentence, verdict, told, _shapes(loaded), "fig3", effect=_effect(mean, interval))
-
-
-def _block_structure(loaded: Loaded) -> Claim:
-    sentence = "Members have block structure: an early block, a middle block and the last layer."
-    missing = [name for name in loaded.maps.members if loaded.maps.map(name, name) is None]
-    if missing:
-        return _missing(sentence, f"The map of {missing[0]} against itself is not computed yet.", "fig10")
-    judged = {name: blocks(loaded, name) for name in loaded.maps.members}
-    found = {name: one for name, one in judged.items() if not isinstance(one, str)}
-    if not found:
-        return _claim(sentence, UNDECIDED, next(str(one) for one in judged.values()), "", "fig10")
-    three = [
-        name
-        for name, one in found.items()
-        if len(one.segmentation.blocks) >= 3 and one.segmentation.blocks[-1][1] - one.segmentation.blocks[-1][0] == 1
-    ]
-    some = [name for name, one in found.items() if one.segmentation.found]
-    told = "; ".join(
-        f"{short_name(name)}: {_blocks_words(one.segmentation.blocks)}, contrast {one.segmentation.contrast:.3f} [{one.contrast[0]:.3f}, {one.contrast[1]:.3f}]"
-        for name, one in found.items()
-    )
-    verdict = HOLDS if len(three) == len(found) else FAILS if not some else UNDECIDED
-    rests = f"{len(found)} members of 6 layers or more; exact segmentation, blocks from a contrast of .1 in CKA; the others are too shallow"
-    return _claim(sentence, verdict, f"{told}.", rests, "fig10")
-
-
-def _blocks_words(found: tuple[tuple[int, int], ...]) -> str:
-    if not found:
-        return "no blocks"
-    return "layers " + ", ".join(f"{a + 1}" if b - a == 1 else f"{a + 1}–{b}" for a, b in found)
-
-
-def _odd_one(loaded: Loaded) -> Claim:
-    suspect = loaded.params.spec.suspect
-    sentence = (
-        "The member with the odd head dimension is the odd one out of the family."
-        if suspect
-        else "One member breaks the family's trend."
-    )
+def odd_shapes(loaded: Loaded) -> dict[str, Departure]:
+    """{shape: departure} of the shapes that the analysis names odd; for Table 1."""
     report = odd_report(loaded)
-    if isinstance(report, str):
-        return _missing(sentence, report, "fig3")
-    named = [d.shape for d in report.odd]
-    shown = report.odd or tuple(d for d in report.departures if suspect is None or d.shape == suspect[0])
-    told = "; ".join(
-        f"{d.shape}, whose mean CKA with the others is {d.effect:+.3f} off the family's line, where seeds and prediction explain up to {d.reach:.3f}"
-        for d in shown
-    )
-    told = f"{'Odd: ' if named else 'No shape is odd: '}{told}." if shown else "No shape is odd."
-    if suspect is None:
-        verdict = HOLDS if len(named) == 1 else UNDECIDED
-    elif named:
-        verdict = HOLDS if named == [suspect[0]] else FAILS
-    else:
-        own = next((d for d in report.departures if d.shape == suspect[0]), None)
-        verdict = FAILS if own is not None and abs(own.effect) + own.reach < SAME else UNDECIDED
-    rests = (
-        f"mean CKA of {len(loaded.specs)} members; each shape against the straight line of the others, seed sd {report.seed_sd:.3f} "
-        f"({report.seed_freedom} degrees of freedom), 95 %, corrected for {len(report.departures)} shapes"
-    )
-    effect = (
-        _effect(shown[0].effect, shown[0].effect + shown[0].reach * np.array([-1, 1]), shown[0].shape)
-        if shown
-        else None
-    )
-    return _claim(sentence, verdict, told, rests, "fig3", effect=effect)
-
-
-def _short_block(loaded: Loaded) -> Claim:
-    sentence = "The odd member's first block is shorter than that of its neighbours."
-    suspect = loaded.params.spec.suspect
-    if suspect is None:
-        return _missing(sentence, "This family has no member that is expected to be odd.", "fig9")
-    try:
-        found = [blocks(loaded, first_of(loaded.params.family, shape)) for shape in suspect]
-    except UserError as error:
-        return _missing(sentence, str(error), "fig9")
-    if isinstance(found[0], str) or isinstance(found[1], str):
-        return _claim(sentence, UNDECIDED, str(found[0] if isinstance(found[0], str) else found[1]), "", "fig9")
-    lengths = [one.segmentation.first_length for one in found if not isinstance(one, str)]
-    if lengths[0] is None or lengths[1] is None:
-        return _claim(sentence, FAILS, "One of the two has no blocks.", "", "fig9")
-    verdict = HOLDS if lengths[0] < lengths[1] else FAILS
-    return _claim(
-        sentence, verdict, f"First block: {lengths[0]} layers against {lengths[1]}.", "one member each", "fig9"
-    )
-
-
-def _grows(loaded: Loaded, against: str) -> Claim:
-    ours = against == "loss"
-    sentence = (
-        "Similarity within a model grows as its validation loss falls."
-        if ours
-        else "Similarity within a model grows with scale."
-    )
-    line = within_trend(loaded, against)
-    if isinstance(line, str):
-        return _missing(sentence, line, "fig10", ours)
-    wanted = "falls" if ours else "rises"
-    verdict = UNDECIDED if line.verdict == "undecided" else HOLDS if line.verdict == wanted else FAILS
-    unit = "a nat of loss" if ours else "a factor of ten in parameters"
-    told = f"Slope {_interval(line.slope, line.interval)} of CKA {unit}; rank correlation {line.rank_correlation:+.2f}, p {p_words(line.p)}."
-    return _claim(
-        sentence,
-        verdict,
-        told,
-        f"{line.n} regular shapes, seeds averaged; 95 % t interval of the slope",
-        "fig10",
-        ours,
-        _effect(line.slope, line.interval, unit=f"CKA {unit}"),
-    )
-
-
-def _head_dimension(loaded: Loaded, at_loss: bool) -> Claim:
-    where = "equal loss" if at_loss else "equal tokens"
-    sentence = f"A small head dimension alone makes layer {PREDICTED_LAYER} less like any layer of the largest member, at {where}."
-    found = twins(loaded)
-    if isinstance(found, str):
-        return _missing(sentence, found, "table1", True)
-    differences = found.equal_loss if at_loss else found.equal_tokens
-    if isinstance(differences, str):
-        return _claim(sentence, UNDECIDED, differences, "", "table1", True)
-    own = differences[PREDICTED_LAYER - 1]
-    told = "; ".join(f"layer {l}: {_interval(d.mean, d.interval)}" for l, d in enumerate(differences, start=1))
-    odd, twin = own.n
-    more = (
-        f"; corrected for all layers, layer {PREDICTED_LAYER}: {_interval(own.mean, found.joint[PREDICTED_LAYER - 1].interval)}"
-        if not at_loss
-        else ""
-    )
-    path = (
-        f", the twin's path from one training, its seed spread from {twin}" if at_loss else f" and {twin} of its twin"
-    )
-    rests = f"{odd} seeds of the suspect{path}; layer {PREDICTED_LAYER} was named by a pilot before; 95 % t intervals over seeds"
-    return _claim(sentence, _sign_verdict(own), f"Suspect minus twin, best match: {told}{more}.", rests, "table1", True,
-                  _effect(own.mean, own.interval, f"layer {PREDICTED_LAYER}"))  # fmt: skip
-
-
-def _sign_verdict(found: SeedDifference) -> str:
-    if found.verdict == "lower":
-        return HOLDS
-    return FAILS if found.verdict == "higher" or (abs(found.interval) < SAME).all() else UNDECIDED
-
-
-def suspect_marked(loaded: Loaded) -> dict[str, str]:
-    """{shape: sentence} of the shapes that the analysis names odd; for Table 1."""
-    report = odd_report(loaded)
-    if isinstance(report, str):
-        return {}
-    told = {
-        d.shape: f"departs by {d.effect:+.3f} of mean CKA, {d.ratio:.1f} times the reach of seeds and prediction"
-        for d in report.odd
-    }
-    return {shape: with_minus(sentence) for shape, sentence in told.items()}
-
-
-def _shapes(loaded: Loaded) -> str:
-    n_members = sum(len(loaded.of(shape)) for shape in loaded.regular)
-    return f"{len(loaded.regular)} regular shapes, {n_members} members; jackknife over shapes, 95 %"
+    return {} if isinstance(report, str) else {departure.shape: departure for departure in report.odd}

@@ -10,10 +10,11 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.data.token_text import token_texts
 from repdiss_core.measures.massive import MULTIPLE
 from repdiss_core.models import model_spec
-from repdiss_core.studies.scaling.claims import suspect_marked
+from repdiss_core.studies.scaling.claims import odd_shapes
 from repdiss_core.studies.scaling.question import Params, short_name
 from repdiss_core.studies.scaling.stored import Loaded, MassiveRow, massive_rows, with_massive
 from repdiss_core.studies.scaling.table1 import PUBLISHED, UNREADABLE, HeadRow, family_rows, pythia_rows
+from repdiss_core.studies.words import departure_sentence
 from repdiss_core.ui.cards.scaling_cards import loaded as load_choice
 from repdiss_core.ui.parts.text import as_text, count
 
@@ -65,9 +66,9 @@ def _head_table(rows: tuple[HeadRow, ...], judged: Callable[[str], str] | None =
 
 
 def _judged(found: Loaded, shape: str) -> str:
-    marks = suspect_marked(found)
-    if shape in marks:
-        return f":orange-badge[:material/flag: odd]  {as_text(marks[shape])}"
+    odd = odd_shapes(found)
+    if shape in odd:
+        return f":orange-badge[:material/flag: odd]  {as_text(departure_sentence(odd[shape]))}"
     return "regular" if found.maps.complete else "not computed"
 
 
