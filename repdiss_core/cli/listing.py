@@ -1,4 +1,4 @@
-"""`list models|data|measures|studies|figures`."""
+"""`list models|data|measures|studies|figures|claims`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-KINDS = ("models", "data", "measures", "studies", "figures")
+KINDS = ("models", "data", "measures", "studies", "figures", "claims")
 
 
 @click.command("list")
@@ -28,7 +28,14 @@ def list_command(kind: str, as_json: bool) -> None:
 
 def listing(kind: str) -> list[dict[str, Any]]:
     """One object a thing: name, source, summary, and its facts."""
-    return {"models": _models, "data": _data, "measures": _measures, "studies": _studies, "figures": _figures}[kind]()
+    return {
+        "models": _models,
+        "data": _data,
+        "measures": _measures,
+        "studies": _studies,
+        "figures": _figures,
+        "claims": _claims,
+    }[kind]()
 
 
 def _models() -> list[dict[str, Any]]:
@@ -70,6 +77,25 @@ def _figures() -> list[dict[str, Any]]:
     for spec in FIGURES.values():
         state = spec.title if spec.available else f"{spec.title} (not yet built)"
         rows.append({"name": spec.figure_id, "source": f"§{spec.section}", "summary": state, **_facts(spec)})
+    return rows
+
+
+def _claims() -> list[dict[str, Any]]:
+    """Every verdict on every claim, with the rule that gave it."""
+    from repdiss_core.store.cache import ResultStore
+    from repdiss_core.studies.findings import findings
+    from repdiss_core.studies.paper import STUDIES
+    from repdiss_core.studies.words import as_json
+
+    store = ResultStore.open()
+    rows = []
+    for study in STUDIES.values():
+        for row in (row for finding in findings(store, study.name).findings for row in finding.rows):
+            facts = as_json(row.claim)
+            verdict = f"{facts['verdict']} (rule: {row.claim.judged_by.label})"
+            summary = f"{verdict}, {row.models.label}, {facts['scope']}: {facts['claim']}"
+            source = f"§{study.section}"
+            rows.append({"name": row.claim.id, "source": source, "summary": summary, "models": row.models.label, **facts})
     return rows
 
 

@@ -13,12 +13,14 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.plots.html_file import Section, Table
 from repdiss_core.plots.theme import LOOKS
 from repdiss_core.studies import exports
+from repdiss_core.studies.asymmetry.claims import WAITING
 from repdiss_core.studies.claims import Claim
 from repdiss_core.studies.generalization.claims import generalization_claims
 from repdiss_core.studies.generalization.claims import headline as generalization_headline
 from repdiss_core.studies.paper import CITATION
 from repdiss_core.studies.scaling.claims import headline as scaling_headline
 from repdiss_core.studies.scaling.claims import scaling_claims
+from repdiss_core.studies.words import SCOPES, finding, headline, rests_on, rule_sentence
 from repdiss_core.ui.cards import asymmetry_cards, generalization_cards, pair_cards, scaling_cards
 from repdiss_core.ui.cards import difference_cards as differences
 from repdiss_core.ui.cards.card import Card

@@ -119,7 +119,7 @@ def test_a_filled_cache_shows_what_is_stored_and_the_planted_member() -> None:
     assert row.startswith(f"| {SUSPECT} | 4 | 128 | 16 | 8 | 2 | ") and "odd]  departs by −0.1" in row
     assert next(line for line in said.splitlines() if line.startswith(f"| {TWIN} ")).endswith("| regular |")
     claims = scaling_claims(stored)
-    assert len(claims) == 9 and all(claim.sentence in said for claim in claims)
+    assert len(claims) == 9 and all(claim.statement in said for claim in claims)
     assert [claim.verdict for claim in claims if claim.figure == "fig3"] == ["holds"] * 3
 
 

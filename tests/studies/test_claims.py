@@ -13,6 +13,9 @@ from repdiss_core.base.results import StitchResult
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry import claims
 from repdiss_core.studies.asymmetry import question as asymmetry
+from repdiss_core.studies.evidence import Evidence
+from repdiss_core.studies.rules import RULES
+from repdiss_core.studies.words import finding
 
 SEQUENCES = 200
 
@@ -51,9 +54,9 @@ def test_paper_like_results_hold_in_both_scopes(store) -> None:
     params = asymmetry.Params()
     fill(store, params, paper_like)
     found = claims.asymmetry_claims(store, params)
-    assert {(c.scope, c.verdict) for c in found} == {("these models", "holds"), ("the activation function", "holds")}
+    assert {(c.scope, c.verdict) for c in found} == {("models", "holds"), ("activation", "holds")}
     assert "True at every layer" in claims.headline(store, params)
-    assert re.search(r"layer 1: \+0\.(10|09)\d \[", found[0].found), "solu → gelu was made to cost .1 more"
+    assert re.search(r"layer 1: \+0\.(10|09)\d \[", finding(found[0])), "solu → gelu was made to cost .1 more"
 
 
 def test_a_reversal_at_one_layer_does_not_hold(store) -> None:
@@ -67,13 +70,13 @@ def test_a_reversal_at_one_layer_does_not_hold(store) -> None:
     )
     first = claims.asymmetry_claims(store, params)[0]
     assert first.verdict == "does not hold"
-    assert "Reversed at layer 2" in first.found
+    assert "Reversed at layer 2" in finding(first)
 
 
 def test_no_difference_is_undecided(store) -> None:
     params = asymmetry.Params()
     fill(store, params, lambda f, g, same, layer: 0.3)
-    wide = [c for c in claims.asymmetry_claims(store, params) if c.scope == "the activation function"]
+    wide = [c for c in claims.asymmetry_claims(store, params) if c.scope == "activation"]
     assert {c.verdict for c in wide} == {"undecided"}
 
 
@@ -81,9 +84,9 @@ def test_under_three_seeds_the_activation_is_undecided(store) -> None:
     params = asymmetry.Params(depth=4)
     fill(store, params, paper_like)
     found = claims.asymmetry_claims(store, params)
-    assert {c.verdict for c in found if c.scope == "the activation function"} == {"undecided"}
-    assert all("too few" in c.found for c in found if c.scope == "the activation function")
-    assert {c.verdict for c in found if c.scope == "these models"} == {"holds"}
+    assert {c.verdict for c in found if c.scope == "activation"} == {"undecided"}
+    assert all("too few" in finding(c) for c in found if c.scope == "activation")
+    assert {c.verdict for c in found if c.scope == "models"} == {"holds"}
 
 
 def test_missing_results_are_not_a_verdict(store) -> None:
@@ -101,8 +104,9 @@ def test_a_single_loud_layer_does_not_make_every_layer_hold() -> None:
     rng = np.random.default_rng(0)
     samples = np.stack([rng.normal(1.0, 0.1, 50), rng.normal(0.0, 0.1, 50)])
     differences = over_samples(samples)
-    assert claims.judge(differences) == "undecided"
-    assert claims.judge(over_samples(samples[:1])) == "holds"
+    rule = RULES["every-layer"]
+    assert rule.judge(Evidence(claims.effects_by_layer(differences))) == "undecided"
+    assert rule.judge(Evidence(claims.effects_by_layer(over_samples(samples[:1])))) == "holds"
 
 
 def test_simultaneous_intervals_cover_all_layers_together() -> None:

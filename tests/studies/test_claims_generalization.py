@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from repdiss_core.analysis.groups import PermutationTest, split_groups
+from repdiss_core.analysis.groups import split_groups
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.claims import FAILS, HOLDS, MISSING, UNDECIDED
-from repdiss_core.studies.generalization.claims import Evidence, generalization_claims, headline, judge
+from repdiss_core.studies.evidence import Effect, Evidence, Place
+from repdiss_core.studies.generalization.claims import generalization_claims, headline
 from repdiss_core.studies.generalization.question import Params, accuracies
 from repdiss_core.studies.generalization.stored import Loaded, load
 from repdiss_core.studies.population import Origin, PopulationAccuracy, PopulationCka
+from repdiss_core.studies.rules import FAILS, HOLDS, MISSING, RULES, UNDECIDED
+from repdiss_core.studies.words import finding, rests_on
 
 LAYERS = 6
 HERE = Origin("local", 0.0, 0)
@@ -88,19 +92,19 @@ def test_every_verdict_is_reached(which, made, wanted) -> None:
 
 
 def test_a_null_is_said_plainly_with_the_difference_that_is_excluded() -> None:
-    found = generalization_claims(population())[LATE_CKA].found
+    found = finding(generalization_claims(population())[LATE_CKA])
     assert found.startswith("No difference was found at any late layer: at most ")
     assert found.endswith("A difference of 0.02 or more is excluded.")
-    wide = generalization_claims(population(noise=0.3))[LATE_CKA].found
+    wide = finding(generalization_claims(population(noise=0.3))[LATE_CKA])
     assert "excluded" not in wide
 
 
 def test_a_finding_names_its_layer_and_size() -> None:
     claim = generalization_claims(population(cka_gap=late(0.2, LAYERS)))[LATE_CKA]
-    assert claim.found.startswith("The groups part at block 6 of 6: +0.200 of CKA [")
+    assert finding(claim).startswith("The groups part at block 6 of 6: +0.200 of CKA [")
     assert (
         "12 models, 66 pairs, 7 chunks of 1024 feature rows; permutation of models, 924 all splits, p corrected for 6 layers"
-        in claim.rests_on
+        in rests_on(claim)
     )
 
 
@@ -112,7 +116,18 @@ def test_an_empty_cache_gives_no_verdict(tmp_path) -> None:
 
 @pytest.mark.parametrize(("low", "wanted"), [(0.01, HOLDS), (-0.01, UNDECIDED)])
 def test_a_late_difference_holds_only_where_the_interval_agrees(low, wanted) -> None:
-    effect, p = np.array([0.0, 0.1]), np.array([0.9, 0.01])
-    interval = np.array([[-0.05, low], [0.05, 0.2]])
-    evidence = Evidence(PermutationTest(effect, p, p, 924, True, 12), interval, np.array([0.5, 1.0]), ("early", "late"))
-    assert judge(evidence, 0.02)[0] == wanted
+    early = Effect(0.0, -0.05, 0.05, "CKA", Place("block", 1, 2), p=0.9)
+    last = Effect(0.1, low, 0.2, "CKA", Place("block", 2, 2), p=0.01)
+    rule = RULES["late-only"]
+    evidence = Evidence((early, last), margin=0.02)
+    assert rule.judge(evidence) == wanted
+    assert rule.decisive(evidence) == last
+
+
+def test_a_split_that_the_interval_does_not_confirm_is_not_said_to_part_the_groups() -> None:
+    claim = generalization_claims(population(cka_gap=late(0.2, LAYERS)))[LATE_CKA]
+    last = claim.evidence.effects[-1]
+    wide = replace(claim, evidence=replace(claim.evidence, effects=(*claim.evidence.effects[:-1], replace(last, low=-0.01))))
+    assert wide.verdict == UNDECIDED
+    assert finding(wide).startswith("Not settled at block 6 of 6: +0.200 of CKA [−0.010, ")
+    assert finding(wide).endswith("; the interval over models includes 0.")

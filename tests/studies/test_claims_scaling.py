@@ -8,10 +8,12 @@ import pytest
 from neox_family import DEEP, LARGEST, SUSPECT, TWIN, planted, pretend
 
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim
-from repdiss_core.studies.scaling.claims import headline, scaling_claims, suspect_marked
+from repdiss_core.studies.claims import Claim
+from repdiss_core.studies.rules import FAILS, HOLDS, MISSING, UNDECIDED
+from repdiss_core.studies.scaling.claims import headline, odd_shapes, scaling_claims
 from repdiss_core.studies.scaling.question import FAMILIES, MINI, Params
 from repdiss_core.studies.scaling.stored import blocks, load, odd_report, twins
+from repdiss_core.studies.words import departure_sentence, finding, rests_on
 
 EARLY, EARLY_OVER_LATE, BLOCKS, ODD, SHORT_BLOCK, BY_SIZE, BY_LOSS, AT_TOKENS, AT_LOSS = range(9)
 THREE = {DEEP[0]: (0, 2, 5), DEEP[1]: (0, 3, 7)}  # an early block, a middle block, the last layer
@@ -68,7 +70,7 @@ def expect(monkeypatch, odd: str, twin: str) -> None:
 )  # fmt: skip
 def test_every_verdict_is_reached(which, shown, wanted) -> None:
     found = claim(which, **shown)
-    assert found.verdict == wanted, found.found
+    assert found.verdict == wanted, finding(found)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +88,9 @@ def test_a_first_block_is_compared_with_the_twins_where_both_are_deep_enough(mon
 
 def test_an_empty_cache_gives_no_verdict(tmp_path) -> None:
     loaded = load(ResultStore(tmp_path / "local", tmp_path / "packs"), Params())
-    assert [one.verdict for one in scaling_claims(loaded) if one.figure != "fig9"] == [MISSING] * 8
+    assert [one.verdict for one in scaling_claims(loaded)] == [MISSING] * 9
     assert headline(loaded) == "Not every pair of this family is computed at this setting yet."
-    assert suspect_marked(loaded) == {}
+    assert odd_shapes(loaded) == {}
 
 
 def test_a_member_that_is_not_computed_leaves_its_claims_open() -> None:
@@ -98,7 +100,7 @@ def test_a_member_that_is_not_computed_leaves_its_claims_open() -> None:
     assert [partly[which].verdict for which in (EARLY, ODD, AT_TOKENS)] == [HOLDS, FAILS, FAILS]
     without = scaling_claims(planted(missing=((SEEDS[1], name),)))
     assert [without[which].verdict for which in (ODD, AT_TOKENS, AT_LOSS)] == [MISSING] * 3
-    assert "-s1 against mini-neox-8l192-h32-s0 is not computed yet" in without[AT_TOKENS].found
+    assert "-s1 against mini-neox-8l192-h32-s0 is not computed yet" in finding(without[AT_TOKENS])
 
 
 def test_a_twin_that_is_as_bad_at_that_loss_takes_the_finding_back() -> None:
@@ -124,7 +126,7 @@ def test_a_loss_outside_the_twins_path_is_told_and_not_extrapolated(monkeypatch)
     expect(monkeypatch, TWIN, SUSPECT)
     found = claim(AT_LOSS, layers=WORSE)
     assert found.verdict == UNDECIDED
-    assert "lies outside, and nothing is extrapolated" in found.found
+    assert "lies outside, and nothing is extrapolated" in finding(found)
 
 
 def test_planted_blocks_are_recovered_and_a_smooth_map_has_none() -> None:
@@ -135,18 +137,17 @@ def test_planted_blocks_are_recovered_and_a_smooth_map_has_none() -> None:
     smooth = blocks(loaded, f"mini-neox-{DEEP[0]}-s0")
     assert smooth.segmentation.blocks == () and not smooth.segmentation.found
     assert "too shallow for blocks; at least 6" in blocks(loaded, f"mini-neox-{TWIN}-s0")
-    told = scaling_claims(loaded)[BLOCKS].found
+    told = finding(scaling_claims(loaded)[BLOCKS])
     assert "6l160-h32-s0: no blocks" in told and "8l192-h32-s0: layers 1–3, 4–7, 8, contrast 0." in told
 
 
 def test_the_planted_odd_member_is_named_with_its_size_in_claim_headline_and_table() -> None:
     loaded = planted(odd={SUSPECT: -0.1})
     assert [d.shape for d in odd_report(loaded).odd] == [SUSPECT]
-    assert headline(loaded).startswith(f"Odd: {SUSPECT}, whose mean CKA with the others is −0.1")
-    marks = suspect_marked(loaded)
-    assert list(marks) == [SUSPECT] and marks[SUSPECT].startswith("departs by ")
-    assert (
-        "12 members" in scaling_claims(loaded)[ODD].rests_on
-        and "corrected for 6 shapes" in scaling_claims(loaded)[ODD].rests_on
-    )
-    assert headline(planted()).startswith(f"No shape is odd: {SUSPECT}, whose mean CKA")
+    lead = "The member with the odd head dimension is the odd one out of the family"
+    assert headline(loaded).startswith(f"{lead}: holds. Odd: {SUSPECT}, whose mean CKA with the others is −0.1")
+    odd = odd_shapes(loaded)
+    assert list(odd) == [SUSPECT] and departure_sentence(odd[SUSPECT]).startswith("departs by −0.1")
+    basis = rests_on(scaling_claims(loaded)[ODD])
+    assert "12 members" in basis and "corrected for 6 shapes" in basis
+    assert f". No shape is odd: {SUSPECT}, whose mean CKA" in headline(planted())

@@ -10,9 +10,12 @@ from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies import tour
 from repdiss_core.studies.asymmetry import question as asymmetry
 from repdiss_core.studies.asymmetry.claims import asymmetry_claims
-from repdiss_core.studies.claims import FAILS, HOLDS, MISSING, UNDECIDED, Claim, Effect
+from repdiss_core.studies.claims import Claim
+from repdiss_core.studies.evidence import Effect, Evidence, Obstacle, Place
 from repdiss_core.studies.findings import Finding, ModelSet, Row, findings, model_sets, tally
 from repdiss_core.studies.paper import STUDIES
+from repdiss_core.studies.rules import FAILS, HOLDS, MISSING, UNDECIDED
+from repdiss_core.studies.words import finding, verdict_sentence
 from repdiss_core.ui.findings_page import address, effect_words, table_rows, whose
 from repdiss_core.ui.glossary import TERMS, terms_in
 from repdiss_core.ui.views import View, cards_of
@@ -24,25 +27,26 @@ def shipped() -> tuple[Finding, ...]:
 
 
 def test_every_claim_stands_once_with_the_verdict_that_the_claims_give(shipped) -> None:
-    assert len({f.sentence for f in shipped}) == len(shipped)
+    assert len({f.statement for f in shipped}) == len(shipped)
     told = {
-        (row.models.label, row.claim.sentence, row.claim.scope): row.claim.verdict
+        (row.models.label, row.claim.statement, row.claim.scope): row.claim.verdict
         for finding in shipped
         for row in finding.rows
     }
     for depth in asymmetry.DEPTHS:
         for claim in asymmetry_claims(ResultStore.open(), asymmetry.Params(depth=depth)):
-            assert told.pop((f"{depth}-layer models", claim.sentence, claim.scope)) == claim.verdict
+            assert told.pop((f"{depth}-layer models", claim.statement, claim.scope)) == claim.verdict
     assert not told
     assert [f.ours for f in shipped] == sorted(f.ours for f in shipped), "the paper's first"
 
 
 def test_an_effect_is_one_of_the_numbers_that_the_claim_tells(shipped) -> None:
-    effects = [(row.claim.effect, row.claim.found) for finding in shipped for row in finding.rows if row.claim.effect]
+    effects = [(row.claim.effect, finding(row.claim)) for judged in shipped for row in judged.rows if row.claim.effect]
     assert len(effects) > 10
     for effect, found in effects:
         layer = effect.where.removeprefix("layer ")
-        assert f"layer {layer}: {effect.value:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}]" in found
+        numbers = f"layer {layer}: {effect.value:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}]"
+        assert numbers.replace("-", "−") in found
         assert effect.low <= effect.value <= effect.high
 
 
@@ -69,9 +73,11 @@ def test_an_empty_cache_judges_nothing(tmp_path) -> None:
 
 def _finding() -> Finding:
     models = ModelSet("asymmetry", "3-layer models", {"depth": "3 layers"}, lambda store: ())
-    claims = [Claim("S", "these models", HOLDS, "f", "r", "fig1", effect=Effect(-0.5, -0.6, -0.4, "nats a token", "layer 2")),
-              Claim("S", "the activation function", UNDECIDED, "too few", "", "fig1")]  # fmt: skip
-    return Finding("S", False, tuple(Row(models, claim) for claim in claims))
+    effect = Effect(-0.5, -0.6, -0.4, "nats a token", Place("layer", 2))
+    claims = [Claim("s", "asymmetry", "S", "models", "below", "fig1", Evidence((effect,)), card="fig1"),
+              Claim("s", "asymmetry", "S", "activation", "below", "fig1",
+                    obstacle=Obstacle("cannot-be-asked", "analysis", {"message": "too few"}), card="fig1")]  # fmt: skip
+    return Finding("s", "S", False, tuple(Row(models, claim) for claim in claims))
 
 
 def test_the_table_gives_one_link_to_verdicts_on_the_same_models() -> None:
@@ -79,6 +85,10 @@ def test_the_table_gives_one_link_to_verdicts_on_the_same_models() -> None:
     assert [row["span"] for row in one] == [2, 0]
     assert (one[0]["effect"], one[0]["interval"]) == ("−0.500 nats a token", "[−0.600, −0.400]")
     assert (one[1]["effect"], one[1]["found"]) == ("", "too few")
+    assert [(row["verdict"], row["rule"]) for row in one] == [
+        ("holds", "below a threshold"),
+        ("undecided", "cannot be asked here"),
+    ]
     assert [whose(row) for row in _finding().rows] == ["3-layer models, one pair", "3-layer models, over seeds"]
     assert address(_finding().rows[0]) == "./Activation_asymmetry?depth=3+layers&at=fig1"
 
@@ -111,7 +121,7 @@ def test_the_steps_of_section_3_tell_computed_numbers(shipped) -> None:
     for step in (s for s in tour.STEPS if s.study == "asymmetry"):
         assert re.search(r"\d\.\d\d", step.tell(facts)), step.title
     asymmetric = asymmetry_claims(ResultStore.open(), asymmetry.Params(depth=3))[0]
-    assert tour.verdict_sentence(asymmetric) in tour.STEPS[1].tell(facts)
+    assert verdict_sentence(asymmetric) in tour.STEPS[1].tell(facts)
 
 
 def test_a_step_without_results_says_so(tmp_path) -> None:

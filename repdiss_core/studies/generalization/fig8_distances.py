@@ -15,6 +15,7 @@ from repdiss_core.studies.drawn import Drawn
 from repdiss_core.studies.generalization import words
 from repdiss_core.studies.generalization.fig2_fig7_curves import NAMES, drawn, progress
 from repdiss_core.studies.generalization.stored import KEPT, Loaded
+from repdiss_core.studies.words import signed
 
 if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
@@ -86,15 +87,15 @@ def compose_distances(loaded: Loaded, look: Look, sets: tuple[str, ...], state: 
         panels.append(DistancePanel(words.SHORT_SETS[name], groups, progress(state, loaded.cka[name].origin, "pairs")))
         forms += distance_forms(loaded, name, kinds)
     tests = [(name, distance_test(loaded, name)) for name in sets]
-    told = "; ".join(
-        f"{words.SHORT_SETS[n].lower()}: gap {t.effect[0]:+.3f}, p {t.p[0]:.3f}" for n, t in tests if t is not None
+    gaps = "; ".join(
+        f"{words.SHORT_SETS[n].lower()}: gap {signed(-t.effect[0])}, p {t.p[0]:.3f}" for n, t in tests if t is not None
     )
     caption = Caption(
         models=words.models_words(loaded),
         data=words.sets_words(sets),
         amount=f"{words.chunks_words(loaded, sets)} · {loaded.groups.n_pairs} pairs of models",
         estimator=f"equation (2): root of the sum over layers of arccos(CKA)²; {words.features_words(loaded.params)}",
-        interval=f"within minus between, permutation of models: {told}" if told else "",
+        interval=f"between minus within, permutation of models: {gaps}" if gaps else "",
         departures=words.departures_words(loaded.params),
     )
     return drawn(distance_groups(panels, look), caption, [loaded.cka[name].origin for name in sets], forms)
