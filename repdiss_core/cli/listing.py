@@ -95,7 +95,9 @@ def _claims() -> list[dict[str, Any]]:
             verdict = f"{facts['verdict']} (rule: {row.claim.judged_by.label})"
             summary = f"{verdict}, {row.models.label}, {facts['scope']}: {facts['claim']}"
             source = f"§{study.section}"
-            rows.append({"name": row.claim.id, "source": source, "summary": summary, "models": row.models.label, **facts})
+            rows.append(
+                {"name": row.claim.id, "source": source, "summary": summary, "models": row.models.label, **facts}
+            )
     return rows
 
 

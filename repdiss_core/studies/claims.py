@@ -20,14 +20,14 @@ class Claim:
         id: stable, unique within a study and a scope.
         study: name in `repdiss_core.studies.paper.STUDIES`.
         statement: the claim, in our words.
-        scope: what it speaks for; key of `repdiss_core.studies.words.SCOPES`.
+        scope: what it speaks for; key of `repdiss_core.studies.phrases.SCOPES`.
         rule: key of `repdiss_core.studies.rules.RULES`.
         figure: id of the figure that shows it.
         evidence: what was measured.
         obstacle: why its own rule cannot judge; None where it can.
         card: the card of the study's page that shows it.
         ours: whether the question is ours and not the paper's.
-        phrase: how its evidence is said; key of `repdiss_core.studies.words.PHRASES`.
+        phrase: how its evidence is said; key of `repdiss_core.studies.phrases.PHRASES`.
         lead: the claim in a few words, where it stands at the top of the page; "" elsewhere.
     """
 

@@ -14,8 +14,9 @@ from repdiss_core.plots.html_file import Section, Table
 from repdiss_core.studies.evidence import Effect
 from repdiss_core.studies.findings import Finding, Judged, Row, findings, tally
 from repdiss_core.studies.paper import FIGURES, STUDIES, StudySpec
-from repdiss_core.studies.words import SCOPES, interval, rests_on, rule_sentence, signed
+from repdiss_core.studies.phrases import SCOPES, interval, signed
 from repdiss_core.studies.words import finding as finding_words
+from repdiss_core.studies.words import rests_on, rule_sentence
 from repdiss_core.ui.cards.claims_list import VERDICTS
 from repdiss_core.ui.parts.presenting import carried
 from repdiss_core.ui.parts.shared import page_address, result_store, stored_version

@@ -18,9 +18,10 @@ from repdiss_core.studies.claims import Claim
 from repdiss_core.studies.generalization.claims import generalization_claims
 from repdiss_core.studies.generalization.claims import headline as generalization_headline
 from repdiss_core.studies.paper import CITATION
+from repdiss_core.studies.phrases import SCOPES
 from repdiss_core.studies.scaling.claims import headline as scaling_headline
 from repdiss_core.studies.scaling.claims import scaling_claims
-from repdiss_core.studies.words import SCOPES, finding, headline, rests_on, rule_sentence
+from repdiss_core.studies.words import finding, headline, rests_on, rule_sentence
 from repdiss_core.ui.cards import asymmetry_cards, generalization_cards, pair_cards, scaling_cards
 from repdiss_core.ui.cards import difference_cards as differences
 from repdiss_core.ui.cards.card import Card

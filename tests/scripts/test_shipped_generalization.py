@@ -11,11 +11,11 @@ from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.run import Engine
 from repdiss_core.scripts.ship.results import comparisons
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.rules import MISSING
 from repdiss_core.studies.generalization import question as study
 from repdiss_core.studies.generalization.claims import generalization_claims
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.generalization.stored import load
+from repdiss_core.studies.rules import MISSING
 
 
 def anew(comparison: Comparison, n_batches: int) -> dict[str, np.ndarray]:

@@ -14,10 +14,10 @@ from repdiss_core.scripts.ship.results import KINDS, comparisons
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry.claims import asymmetry_claims
 from repdiss_core.studies.asymmetry.question import DEPTHS, Params, paper_curves
-from repdiss_core.studies.rules import MISSING
 from repdiss_core.studies.panels import load_curve, load_hsic, load_stitch
 from repdiss_core.studies.paper import FIGURES, figure_parts
 from repdiss_core.studies.presets import preset
+from repdiss_core.studies.rules import MISSING
 
 ASYMMETRY = [spec.figure_id for spec in FIGURES.values() if spec.study == "asymmetry"]
 

@@ -127,7 +127,9 @@ def test_a_late_difference_holds_only_where_the_interval_agrees(low, wanted) -> 
 def test_a_split_that_the_interval_does_not_confirm_is_not_said_to_part_the_groups() -> None:
     claim = generalization_claims(population(cka_gap=late(0.2, LAYERS)))[LATE_CKA]
     last = claim.evidence.effects[-1]
-    wide = replace(claim, evidence=replace(claim.evidence, effects=(*claim.evidence.effects[:-1], replace(last, low=-0.01))))
+    wide = replace(
+        claim, evidence=replace(claim.evidence, effects=(*claim.evidence.effects[:-1], replace(last, low=-0.01)))
+    )
     assert wide.verdict == UNDECIDED
     assert finding(wide).startswith("Not settled at block 6 of 6: +0.200 of CKA [−0.010, ")
     assert finding(wide).endswith("; the interval over models includes 0.")

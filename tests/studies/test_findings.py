@@ -51,7 +51,7 @@ def test_an_effect_is_one_of_the_numbers_that_the_claim_tells(shipped) -> None:
 
 
 def test_the_effect_of_a_claim_at_every_layer_is_the_one_that_decides(shipped) -> None:
-    for row in (row for finding in shipped for row in finding.rows if row.claim.effect):
+    for row in (row for judged in shipped for row in judged.rows if row.claim.effect):
         effect = row.claim.effect
         assert {HOLDS: effect.low > 0, FAILS: effect.high < 0, UNDECIDED: effect.low <= 0 <= effect.high}[
             row.claim.verdict

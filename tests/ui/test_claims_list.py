@@ -8,7 +8,8 @@ from repdiss_core.analysis.intervals import over_samples
 from repdiss_core.studies.asymmetry.claims import effects_by_layer
 from repdiss_core.studies.claims import Claim
 from repdiss_core.studies.evidence import Basis, Evidence, Obstacle
-from repdiss_core.studies.words import by_layer, finding, summary
+from repdiss_core.studies.phrases import by_layer
+from repdiss_core.studies.words import finding, summary
 from repdiss_core.ui.cards.claims_list import _table
 
 
@@ -25,7 +26,9 @@ def test_every_layer_of_a_claim_is_a_number_with_its_interval_and_in_its_sentenc
     assert [effect.where for effect in by_layer(made)] == ["layer 1", "layer 2", "layer 3"]
     last = by_layer(made)[-1]
     written = f"layer 3: {last.value:+.3f} [{last.low:+.3f}, {last.high:+.3f}].".replace("-", "\u2212")
-    assert finding(made).startswith("Reversed at layer 3 for these two models: difference in nats a token, layer 1: +0.")
+    assert finding(made).startswith(
+        "Reversed at layer 3 for these two models: difference in nats a token, layer 1: +0."
+    )
     assert finding(made).endswith(written)
 
 

@@ -16,7 +16,7 @@ from repdiss_core.studies.asymmetry.claims import asymmetry_claims
 from repdiss_core.studies.asymmetry.question import DEPTHS, Params, all_curves, cka_panels, control_curves, paper_curves
 from repdiss_core.studies.common import CkaView
 from repdiss_core.studies.panels import load_matrix, load_stitch
-from repdiss_core.studies.words import MINUS
+from repdiss_core.studies.phrases import MINUS
 
 
 def main() -> None:

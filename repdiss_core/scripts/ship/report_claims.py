@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from repdiss_core.studies.claims import Claim
-from repdiss_core.studies.words import SCOPES, finding, rests_on, rule_sentence
+from repdiss_core.studies.phrases import SCOPES
+from repdiss_core.studies.words import finding, rests_on, rule_sentence
 
 COLUMNS: dict[str, Callable[[Claim], str]] = {
     "claim": lambda claim: claim.statement + (" (our question)" if claim.ours else ""),

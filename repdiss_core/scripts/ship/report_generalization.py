@@ -15,7 +15,7 @@ from repdiss_core.studies.generalization.fig8_distances import clusterings, dist
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.generalization.stored import Loaded, load
 from repdiss_core.studies.generalization.words import SHORT_SETS
-from repdiss_core.studies.words import MINUS
+from repdiss_core.studies.phrases import MINUS
 
 
 def tables(store: ResultStore) -> list[str]:

@@ -26,7 +26,10 @@ def tables(store: ResultStore) -> list[str]:
         ("### The head dimension: best match of each layer with the largest member", _twins(kept)),
         ("### Blocks", _blocks(kept)),
         ("### Massive tokens", _massive(kept, dropped, normalised)),
-        ("### Claims of section 5", claims_table(scaling_claims(kept), ("claim", "verdict", "rule", "found", "rests on"))),
+        (
+            "### Claims of section 5",
+            claims_table(scaling_claims(kept), ("claim", "verdict", "rule", "found", "rests on")),
+        ),
     )
     return [line for title, lines in parts for line in (title, "", *lines, "")]
 

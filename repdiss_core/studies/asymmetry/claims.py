@@ -94,7 +94,12 @@ def _over_sequences(stitches: Stitches, contrast: Contrast) -> Evidence | Obstac
     if more is None or less is None:
         return Obstacle("not-computed", "setting")
     differences = over_samples(more - less)
-    facts = {"gelu": params.gelu, "solu": params.solu, "sequences": differences.n, "layers": len(more)}
+    facts: dict[str, float | str] = {
+        "gelu": params.gelu,
+        "solu": params.solu,
+        "sequences": differences.n,
+        "layers": len(more),
+    }
     return Evidence(effects_by_layer(differences), Basis("sequences", facts))
 
 
@@ -115,9 +120,7 @@ def _over_seeds(stitches: Stitches, contrast: Contrast) -> Evidence | Obstacle:
 
 def _mean_difference(stitches: Stitches, contrast: Contrast, gelu: int, solu: int) -> np.ndarray | None:
     """(L,) mean difference for one pair of seeds."""
-    more, less = (
-        _penalties(stitches, side, {"gelu": gelu, "solu": solu}) for side in (contrast.more, contrast.less)
-    )
+    more, less = (_penalties(stitches, side, {"gelu": gelu, "solu": solu}) for side in (contrast.more, contrast.less))
     return None if more is None or less is None else (more - less).mean(axis=1)
 
 

@@ -130,9 +130,7 @@ _CKA = (
     "(beyond 75 % of the depth) and not before."
 )
 _CLUSTERS = "generalizing and heuristic models are two clusters in the distance of equation (2)."
-_LEVEL = (
-    "On lexical overlap, two generalizing models stitched together answer better than two heuristic ones, up to the last cut."
-)
+_LEVEL = "On lexical overlap, two generalizing models stitched together answer better than two heuristic ones, up to the last cut."
 _DIRECTION = (
     "On lexical overlap, a generalizing model under a heuristic one answers better than a heuristic one under a generalizing one, "
     "at late cuts."

@@ -15,7 +15,7 @@ from repdiss_core.studies.drawn import Drawn
 from repdiss_core.studies.generalization import words
 from repdiss_core.studies.generalization.fig2_fig7_curves import NAMES, drawn, progress
 from repdiss_core.studies.generalization.stored import KEPT, Loaded
-from repdiss_core.studies.words import signed
+from repdiss_core.studies.phrases import signed
 
 if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look

@@ -42,7 +42,9 @@ def _unanswerable(message: str) -> Obstacle:
     return Obstacle("cannot-be-asked", "analysis", {"message": message})
 
 
-def _effect(value: float, interval: np.ndarray, unit: str = "CKA", place: Place | None = None, quantity: str = "") -> Effect:
+def _effect(
+    value: float, interval: np.ndarray, unit: str = "CKA", place: Place | None = None, quantity: str = ""
+) -> Effect:
     return Effect(float(value), float(interval[0]), float(interval[1]), unit, place, quantity=quantity)
 
 
@@ -129,9 +131,7 @@ def _first_blocks(loaded: Loaded) -> Evidence | Obstacle:
         if isinstance(answer, str):
             return _unanswerable(answer)
         if answer.segmentation.first_length is not None:
-            effects.append(
-                Effect(answer.segmentation.first_length, unit="layers", place=Place(name=short_name(name)))
-            )
+            effects.append(Effect(answer.segmentation.first_length, unit="layers", place=Place(name=short_name(name))))
     return Evidence(tuple(effects), Basis("two members"))
 
 
@@ -162,11 +162,15 @@ def _head_dimension(loaded: Loaded, at_loss: bool) -> Evidence | Obstacle:
         joint = summary.joint[PREDICTED_LAYER - 1].interval
         effects.append(_effect(own.mean, joint, place=subject, quantity="joint"))
     odd, twin = own.n
-    basis = Basis("seeds at loss" if at_loss else "seeds at tokens", {"odd": odd, "twin": twin, "layer": PREDICTED_LAYER})
+    basis = Basis(
+        "seeds at loss" if at_loss else "seeds at tokens", {"odd": odd, "twin": twin, "layer": PREDICTED_LAYER}
+    )
     return Evidence(tuple(effects), basis, margin=SAME, subject=subject)
 
 
-_HEADS = f"A small head dimension alone makes layer {PREDICTED_LAYER} less like any layer of the largest member, at equal"
+_HEADS = (
+    f"A small head dimension alone makes layer {PREDICTED_LAYER} less like any layer of the largest member, at equal"
+)
 
 # The list of claims, the paper's first. Arguments: id, statement, scope, rule, figure, what is measured.
 CLAIMS: tuple[Question[Loaded], ...] = (

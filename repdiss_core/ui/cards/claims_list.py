@@ -10,16 +10,9 @@ import streamlit as st
 from repdiss_core.studies.asymmetry.claims import asymmetry_claims
 from repdiss_core.studies.asymmetry.question import Params
 from repdiss_core.studies.claims import Claim
+from repdiss_core.studies.phrases import SCOPES, by_layer, interval, signed
 from repdiss_core.studies.rules import FAILS, HOLDS, MISSING, UNDECIDED
-from repdiss_core.studies.words import (
-    SCOPES,
-    by_layer,
-    interval,
-    rests_on,
-    rule_sentence,
-    signed,
-    summary,
-)
+from repdiss_core.studies.words import rests_on, rule_sentence, summary
 from repdiss_core.ui.parts.shared import result_store, stored_version
 from repdiss_core.ui.parts.text import as_text
 
