@@ -1,4 +1,4 @@
-"""A claim about models: its statement, the evidence for it, and the rule that gives its verdict. Sentences are made in `studies.words`."""
+"""A claim about models: its statement, the evidence for it and the rule that judges it; `studies.words` says it."""
 
 from __future__ import annotations
 

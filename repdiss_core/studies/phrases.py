@@ -75,10 +75,9 @@ def _plain(claim: Claim) -> str:
     effect = claim.effect
     if effect is None:
         return "No single effect decides."
-    return (
-        f"{f'At {effect.where}: ' if effect.where else ''}{signed(effect.value)} {effect.unit} {interval(effect)}".strip()
-        + f"{_p(effect)}."
-    )
+    where = f"At {effect.where}: " if effect.where else ""
+    words = (signed(effect.value), effect.unit, interval(effect))
+    return f"{where}{' '.join(word for word in words if word)}{_p(effect)}."
 
 
 def _layers(claim: Claim) -> str:
@@ -113,7 +112,7 @@ def places_words(places: Sequence[Place]) -> str:
 
 
 def _late(claim: Claim) -> str:
-    """Where the groups part, with the largest effect; or a plain null. Where the interval does not agree with the test, that is said."""
+    """Where the groups part, with the largest effect; a plain null; or that the interval does not confirm the test."""
     evidence, best = claim.evidence, claim.effect
     assert best is not None
     effect = f"{_with_interval(best, best.unit)}"
@@ -195,12 +194,12 @@ def _odd(claim: Claim) -> str:
     departures = odd or tuple(e for e in claim.evidence.effects if subject is None or e.place == subject)
     if not departures:
         return "No shape is odd."
-    told = "; ".join(
-        f"{e.where}, whose mean CKA with the others is {signed(e.value)} off the family's line, where seeds and prediction explain up to "
-        f"{number(e.high - e.value)}"
+    shapes = "; ".join(
+        f"{e.where}, whose mean CKA with the others is {signed(e.value)} off the family's line, "
+        f"where seeds and prediction explain up to {number(e.high - e.value)}"
         for e in departures
     )
-    return f"{'Odd: ' if odd else 'No shape is odd: '}{told}."
+    return f"{'Odd: ' if odd else 'No shape is odd: '}{shapes}."
 
 
 def _first_blocks(claim: Claim) -> str:

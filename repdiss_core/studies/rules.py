@@ -1,4 +1,4 @@
-"""The named rules that give every verdict: evidence in, verdict out. No verdict is ever typed in, and no rule reads a sentence."""
+"""The named rules that give every verdict: evidence in, verdict out. No rule reads a sentence."""
 
 from __future__ import annotations
 
@@ -183,46 +183,113 @@ def _shorter(evidence: Evidence) -> Verdict:
     return HOLDS if len(lengths) == 2 and lengths[0] < lengths[1] else FAILS
 
 
+_LATE = f"late layer (beyond {LATE * 100:g} % of the depth)"
+_SHOWS = f"shows the effect (corrected p below {ALPHA:g}"
+_MATTERS = "lies below {margin:g}, the smallest difference that would matter"
+
 RULES = {
     rule.id: rule
     for rule in (
-        Rule("every-layer", "above 0 at every layer",
-             "Holds where the interval of every layer lies above 0, does not hold where one lies below 0; otherwise undecided. "
-             "The intervals hold for all layers together.", _every_layer, _lowest),
-        Rule("late-only", "in late layers only",
-             f"Holds where a late layer (beyond {LATE * 100:g} % of the depth) shows the effect (corrected p below {ALPHA:g}, interval above 0) and no earlier "
-             "layer does. Does not hold where an earlier layer shows it, where a late one shows the opposite, or where every late interval lies below "
-             "{margin:g}, the smallest difference that would matter; otherwise undecided.", _late_only, _largest_shown),
-        Rule("every-late", "at every late layer",
-             f"Holds where every late layer (beyond {LATE * 100:g} % of the depth) shows the effect (corrected p below {ALPHA:g}), does not hold where one shows the "
-             "opposite; otherwise undecided.", _every_late, _smallest_late),
-        Rule("every-late-margin", "at every late layer, or none that matters",
-             f"Holds where every late layer (beyond {LATE * 100:g} % of the depth) shows the effect (corrected p below {ALPHA:g}). Does not hold where one shows the "
-             "opposite, or where every late interval lies below {margin:g}, the smallest difference that would matter; otherwise undecided.",
-             _every_late, _largest_late),
-        Rule("two-clusters", "two clusters",
-             f"Holds where distances between the groups exceed those within (p below {ALPHA:g}) and at least half of the clustering methods find the split "
-             f"(adjusted Rand index of {CLUSTERED:g} or more, p below {ALPHA:g}). Does not hold where every index is below {CLUSTERED / 2:g}; otherwise "
-             "undecided.", _clusters, lambda evidence: evidence.of(GAP)[0]),
-        Rule("above", "above a threshold",
-             "Holds where the interval lies above {threshold:g}, does not hold where it lies below; otherwise undecided.", _above, _at_subject),
-        Rule("below", "below a threshold",
-             "Holds where the interval lies below {threshold:g}, does not hold where it lies above; otherwise undecided.", _below, _at_subject),
-        Rule("below-margin", "below 0 by a difference that matters",
-             "Holds where the interval lies below {threshold:g}. Does not hold where it lies above, or where it lies within {margin:g} of 0, the smallest "
-             "difference that would matter; otherwise undecided.", _below, _at_subject),
-        Rule("three-blocks", "three blocks, the last layer alone",
-             "Holds where every member that is deep enough has at least three blocks and its last layer is one. Does not hold where no member has blocks; "
-             "otherwise undecided.", _three_blocks),
-        Rule("odd-one", "the one member off the line",
-             "Holds where the expected member alone departs from the others' line by more than seeds and prediction explain (any one member, where none "
-             "is expected). Does not hold where other members do, or where the expected one departs by less than {margin:g}; otherwise undecided.",
-             _odd_one, _oddest),
-        Rule("shorter", "a shorter first block",
-             "Holds where the first block of the odd member has fewer layers than that of its neighbour; does not hold otherwise.", _shorter),
-        Rule("not-computed", "not computed", "No verdict before the results are computed at this setting.", lambda evidence: MISSING),
-        Rule("cannot-be-asked", "cannot be asked here",
-             "Undecided where these models cannot answer: too few seeds, too few layers, or nothing measured at the loss in question.",
-             lambda evidence: UNDECIDED),
+        Rule(
+            "every-layer",
+            "above 0 at every layer",
+            "Holds where the interval of every layer lies above 0, does not hold where one lies below 0; otherwise "
+            "undecided. The intervals hold for all layers together.",
+            _every_layer,
+            _lowest,
+        ),
+        Rule(
+            "late-only",
+            "in late layers only",
+            f"Holds where a {_LATE} {_SHOWS}, interval above 0) and no earlier layer does. Does not hold where an "
+            f"earlier layer does, where a late one shows the opposite, or where every late interval {_MATTERS}; "
+            "otherwise undecided.",
+            _late_only,
+            _largest_shown,
+        ),
+        Rule(
+            "every-late",
+            "at every late layer",
+            f"Holds where every {_LATE} {_SHOWS}), does not hold where one shows the opposite; otherwise undecided.",
+            _every_late,
+            _smallest_late,
+        ),
+        Rule(
+            "every-late-margin",
+            "at every late layer, or none that matters",
+            f"Holds where every {_LATE} {_SHOWS}). Does not hold where one shows the opposite, or where every "
+            f"late interval {_MATTERS}; otherwise undecided.",
+            _every_late,
+            _largest_late,
+        ),
+        Rule(
+            "two-clusters",
+            "two clusters",
+            f"Holds where distances between the groups exceed those within (p below {ALPHA:g}) and at least half "
+            f"of the clustering methods find the split (adjusted Rand index of {CLUSTERED:g} or more, p below {ALPHA:g}). "
+            f"Does not hold where every index is below {CLUSTERED / 2:g}; otherwise undecided.",
+            _clusters,
+            lambda evidence: evidence.of(GAP)[0],
+        ),
+        Rule(
+            "above",
+            "above a threshold",
+            "Holds where the interval lies above {threshold:g}, does not hold where it lies below; otherwise "
+            "undecided.",
+            _above,
+            _at_subject,
+        ),
+        Rule(
+            "below",
+            "below a threshold",
+            "Holds where the interval lies below {threshold:g}, does not hold where it lies above; otherwise "
+            "undecided.",
+            _below,
+            _at_subject,
+        ),
+        Rule(
+            "below-margin",
+            "below 0, with a margin",
+            "Holds where the interval lies below {threshold:g}. Does not hold where it lies above, or otherwise within "
+            "{margin:g} of 0, the smallest difference that would matter; undecided in all other cases.",
+            _below,
+            _at_subject,
+        ),
+        Rule(
+            "three-blocks",
+            "three blocks, the last layer alone",
+            "Holds where every member that is deep enough has at least three blocks, the last layer a block of "
+            "its own. Does not hold where no member has blocks; otherwise undecided.",
+            _three_blocks,
+        ),
+        Rule(
+            "odd-one",
+            "the one member off the line",
+            "Holds where the expected member, and no other, departs from the others' line by more than seeds and "
+            "prediction explain. Does not hold where another one departs, or where the expected one is within "
+            "{margin:g} of the line; otherwise undecided. Where none is expected, it holds if exactly one departs.",
+            _odd_one,
+            _oddest,
+        ),
+        Rule(
+            "shorter",
+            "a shorter first block",
+            "Holds where the first block of the odd member has fewer layers than that of its neighbour; does not hold "
+            "otherwise.",
+            _shorter,
+        ),
+        Rule(
+            "not-computed",
+            "not computed",
+            "No verdict before the results are computed at this setting.",
+            lambda evidence: MISSING,
+        ),
+        Rule(
+            "cannot-be-asked",
+            "cannot be asked here",
+            "Undecided where these models cannot answer: too few seeds, too few layers, or nothing measured at "
+            "the loss in question.",
+            lambda evidence: UNDECIDED,
+        ),
     )
-}  # fmt: skip
+}

@@ -12,23 +12,29 @@ from repdiss_core.studies.evidence import Effect
 from repdiss_core.studies.phrases import PHRASES, SCOPES, by_layer, layers_summary, signed
 from repdiss_core.studies.rules import FAILS, HOLDS, MISSING, UNDECIDED
 
-_SPLITS = "; permutation of models, {splits} {kind} splits, p corrected for {layers} layers; 95 % jackknife interval over models"
+_SPLITS = (
+    "; permutation of models, {splits} {kind} splits, p corrected for {layers} layers; "
+    "95 % jackknife interval over models"
+)
+_PILOT = "; layer {layer} was named by a pilot before; 95 % t intervals over seeds"
+_JOINT = "; 95 % t intervals joint over {layers} layers"
 BASES = {
-    "sequences": "{gelu} and {solu}; {sequences} evaluation sequences, paired; 95 % t intervals joint over {layers} layers",
-    "seeds": "{pairs} pairs of {gelu} GeLU and {solu} SoLU seeds, crossed; 95 % t intervals joint over {layers} layers",
+    "sequences": "{gelu} and {solu}; {sequences} evaluation sequences, paired" + _JOINT,
+    "seeds": "{pairs} pairs of {gelu} GeLU and {solu} SoLU seeds, crossed" + _JOINT,
     "items": "{models} models, {pairs} pairs, {items} pairs of sentences" + _SPLITS,
     "chunks": "{models} models, {pairs} pairs, {chunks} chunks of {rows} feature rows" + _SPLITS,
     "pairs": "{models} models, {pairs} pairs; permutation of models, {splits} splits",
     "shapes": "{shapes} regular shapes, {members} members; jackknife over shapes, 95 %",
-    "deep members": "{members} members of 6 layers or more; exact segmentation, blocks from a contrast of .1 in CKA; the others are too shallow",
-    "departures": "mean CKA of {members} members; each shape against the straight line of the others, seed sd {seed_sd:.3f} "
-    "({freedom} degrees of freedom), 95 %, corrected for {shapes} shapes",
+    "deep members": "{members} members of 6 layers or more; exact segmentation, blocks from a contrast of .1 in CKA; "
+    "the others are too shallow",
+    "departures": "mean CKA of {members} members; each shape against the straight line of the others, "
+    "seed sd {seed_sd:.3f} ({freedom} degrees of freedom), 95 %, corrected for {shapes} shapes",
     "two members": "one member each",
     "slope": "{shapes} regular shapes, seeds averaged; 95 % t interval of the slope",
-    "seeds at tokens": "{odd} seeds of the suspect and {twin} of its twin; layer {layer} was named by a pilot before; 95 % t intervals over seeds",
-    "seeds at loss": "{odd} seeds of the suspect, the twin's path from one training, its seed spread from {twin}; layer {layer} was named by a pilot "
-    "before; 95 % t intervals over seeds",
-}  # fmt: skip
+    "seeds at tokens": "{odd} seeds of the suspect and {twin} of its twin" + _PILOT,
+    "seeds at loss": "{odd} seeds of the suspect, the twin's path from one training, its seed spread from {twin}"
+    + _PILOT,
+}
 REASONS = {
     "setting": "Not computed at this setting.",
     "seed pairs": "Not every pair of seeds is computed at this setting.",
@@ -38,11 +44,11 @@ REASONS = {
     "no suspect": "This family has no member that is expected to be odd.",
     "analysis": "{message}",
 }
-VERDICT_SENTENCES = {
-    HOLDS: "This holds.",
-    FAILS: "This does not hold.",
-    UNDECIDED: "This is undecided.",
-    MISSING: "Not computed yet:",
+VERDICT_WORDS = {
+    HOLDS: "this holds.",
+    FAILS: "this does not hold.",
+    UNDECIDED: "this is undecided.",
+    MISSING: "not computed yet:",
 }
 
 
@@ -74,7 +80,7 @@ def rule_sentence(claim: Claim) -> str:
 
 def verdict_sentence(claim: Claim) -> str:
     """The claim, its verdict and what was found."""
-    return f"The claim: {claim.statement} {VERDICT_SENTENCES[claim.verdict]} {finding(claim)}"
+    return f"The claim: {claim.statement} {VERDICT_WORDS[claim.verdict].capitalize()} {finding(claim)}"
 
 
 def headline(claims: Sequence[Claim], waiting: str) -> str:
@@ -86,7 +92,7 @@ def headline(claims: Sequence[Claim], waiting: str) -> str:
     leading = [claim for claim in claims if claim.lead]
     if not leading or leading[0].verdict == MISSING:
         return waiting
-    return " ".join(f"{c.lead}: {c.verdict}. {finding(c)}" for c in leading if c.verdict != MISSING)
+    return " ".join(f"{c.lead}: {VERDICT_WORDS[c.verdict]} {finding(c)}" for c in leading if c.verdict != MISSING)
 
 
 def as_json(claim: Claim) -> dict[str, Any]:
@@ -115,4 +121,5 @@ def _effect_json(effect: Effect) -> dict[str, Any]:
 
 def departure_sentence(departure: Departure) -> str:
     """How far a shape that breaks the family's trend lies off it; for Table 1."""
-    return f"departs by {signed(departure.effect)} of mean CKA, {departure.ratio:.1f} times the reach of seeds and prediction"
+    effect = signed(departure.effect)
+    return f"departs by {effect} of mean CKA, {departure.ratio:.1f} times the reach of seeds and prediction"

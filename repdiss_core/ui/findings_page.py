@@ -1,4 +1,4 @@
-"""The findings: a table a study, each claim once, with every verdict on it, the rule that gave it, its effect and the way to its figure."""
+"""The findings: each claim once per study, with every verdict on it, its rule, its effect and the way to its figure."""
 
 from __future__ import annotations
 
@@ -94,7 +94,10 @@ def rule_sentences(judged: tuple[Finding, ...]) -> tuple[str, ...]:
 
 
 def table_rows(judged: tuple[Finding, ...]) -> list[dict[str, Any]]:
-    """The table as plain JSON types: for each claim its verdicts; `span` says over how many of them a link goes, 0 where the one above does."""
+    """The table as plain JSON types: for each claim its verdicts.
+
+    `span` says over how many verdicts a link goes; 0 where the link of the one above covers this one too.
+    """
     claims, number = [], 0
     for finding in judged:
         rows = []

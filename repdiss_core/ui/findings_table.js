@@ -23,7 +23,7 @@ function rows(claim, setTriggerValue) {
       cells.push(make("th", { scope: "rowgroup", rowSpan: claim.rows.length }, words));
     }
     cells.push(make("td", { className: "repdiss-models" }, [row.models]));
-    cells.push(make("td", {}, [make("span", { className: `repdiss-verdict repdiss-${row.kind}` }, [row.verdict]), " ", make("small", {}, [row.rule])]));
+    cells.push(make("td", {}, [make("span", { className: `repdiss-verdict repdiss-${row.kind}` }, [row.verdict]), " ", make("small", {}, [`rule: ${row.rule}`])]));
     if (row.effect) {
       cells.push(make("td", { className: "repdiss-number" }, [row.effect, " ", make("small", {}, [row.where])]));
       cells.push(make("td", { className: "repdiss-number" }, [row.interval]));

@@ -145,7 +145,7 @@ def test_the_planted_odd_member_is_named_with_its_size_in_claim_headline_and_tab
     loaded = planted(odd={SUSPECT: -0.1})
     assert [d.shape for d in odd_report(loaded).odd] == [SUSPECT]
     lead = "The member with the odd head dimension is the odd one out of the family"
-    assert headline(loaded).startswith(f"{lead}: holds. Odd: {SUSPECT}, whose mean CKA with the others is −0.1")
+    assert headline(loaded).startswith(f"{lead}: this holds. Odd: {SUSPECT}, whose mean CKA with the others is −0.1")
     odd = odd_shapes(loaded)
     assert list(odd) == [SUSPECT] and departure_sentence(odd[SUSPECT]).startswith("departs by −0.1")
     basis = rests_on(scaling_claims(loaded)[ODD])

@@ -63,7 +63,8 @@ class Contrast:
 
 # "gelu*" is another seed than "gelu".
 CONTRASTS = (
-    Contrast("solu-gelu-over-gelu-solu", "Feeding SoLU into GeLU costs more than feeding GeLU into SoLU, at every layer.",
+    Contrast("solu-gelu-over-gelu-solu",
+             "Feeding SoLU into GeLU costs more than feeding GeLU into SoLU, at every layer.",
              ("solu", "gelu"), ("gelu", "solu"), lead="SoLU into GeLU costs more than GeLU into SoLU at every layer"),
     Contrast("solu-gelu-over-gelu-itself", "SoLU into GeLU costs more than GeLU into itself, at every layer.",
              ("solu", "gelu"), ("gelu", "gelu")),

@@ -1,7 +1,7 @@
 """The claims of section 4, measured on what a population of classifiers shows.
 
-Every test splits the *models* at random, since pairs share models, and is corrected for the layers tested; every interval is a
-jackknife over models. A positive effect says that the groups are apart.
+Every test splits the *models* at random, since pairs share models, and is corrected for the layers tested; every
+interval is a jackknife over models. A positive effect says that the groups are apart.
 """
 
 from __future__ import annotations
@@ -130,10 +130,13 @@ _CKA = (
     "(beyond 75 % of the depth) and not before."
 )
 _CLUSTERS = "generalizing and heuristic models are two clusters in the distance of equation (2)."
-_LEVEL = "On lexical overlap, two generalizing models stitched together answer better than two heuristic ones, up to the last cut."
+_LEVEL = (
+    "On lexical overlap, two generalizing models stitched together answer better than two heuristic ones, "
+    "up to the last cut."
+)
 _DIRECTION = (
-    "On lexical overlap, a generalizing model under a heuristic one answers better than a heuristic one under a generalizing one, "
-    "at late cuts."
+    "On lexical overlap, a generalizing model under a heuristic one answers better than a heuristic one under a "
+    "generalizing one, at late cuts."
 )
 _LEAD = "the groups differ in CKA in late layers alone"
 
@@ -152,7 +155,8 @@ CLAIMS: tuple[Question[Loaded], ...] = (
     Question("overlap-late-penalty", _on(OVERLAP, _PENALTY), "population", "late-only", "fig7",
              partial(_penalty_gap, set_name=OVERLAP), card="stitching", ours=True, phrase="late"),
     Question("overlap-late-cka", _on(OVERLAP, _CKA), "population", "late-only", "fig2",
-             partial(_cka_gap, set_name=OVERLAP), card="cka", ours=True, phrase="late", lead=f"On lexical overlap, {_LEAD}"),
+             partial(_cka_gap, set_name=OVERLAP), card="cka", ours=True, phrase="late",
+             lead=f"On lexical overlap, {_LEAD}"),
     Question("overlap-direction", _DIRECTION, "population", "every-late-margin", "fig7",
              partial(_accuracies, statistic="direction", margin=MARGINS["accuracy"]), card="stitching", ours=True,
              phrase="largest late"),

@@ -1,7 +1,7 @@
 """The claims of section 5, measured on what a family shows.
 
-An interval over members or shapes speaks of the family; pairs share models, so shapes are left out whole. A claim that rests on a
-question that cannot be asked here (blocks of models of under six layers) is undecided and says why.
+An interval over members or shapes speaks of the family; pairs share models, so shapes are left out whole. A claim that
+rests on a question that cannot be asked here (blocks of models of under six layers) is undecided and says why.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _odd_statement(loaded: Loaded) -> str:
 
 
 def _departures(loaded: Loaded) -> Evidence | Obstacle:
-    """Every shape's departure from the line of the others, those named odd first; the interval is what seeds and prediction explain."""
+    """Every shape's departure from the line of the others, with what seeds and prediction explain; odd ones first."""
     suspect, report = loaded.params.spec.suspect, odd_report(loaded)
     if isinstance(report, str):
         return _missing(report)
@@ -174,7 +174,8 @@ _HEADS = (
 
 # The list of claims, the paper's first. Arguments: id, statement, scope, rule, figure, what is measured.
 CLAIMS: tuple[Question[Loaded], ...] = (
-    Question("early-shared", f"Early layers are alike across scale: CKA of the first thirds of two members is at least {SHARED:g}.",
+    Question("early-shared",
+             f"Early layers are alike across scale: CKA of the first thirds of two members is at least {SHARED:g}.",
              "family", "above", "fig3", _early, card="early", phrase="early"),
     Question("early-over-late", "Early layers are more alike across scale than late ones.",
              "family", "above", "fig3", _early_minus_late, card="early", phrase="early minus late"),

@@ -59,7 +59,7 @@ def claims_by_depth(by_depth: dict[int, Sequence[Claim]]) -> None:
 
 
 def claims_list(claims: Sequence[Claim]) -> None:
-    """One frame a claim: its verdict in each scope, numbers by layer where it has them, what it rests on and the rule."""
+    """One frame per claim: its verdict in each scope, numbers by layer where it has them, its basis and rule."""
     for claim_id in dict.fromkeys(claim.id for claim in claims):
         group = [claim for claim in claims if claim.id == claim_id]
         with st.container(border=True, gap="small", key=f"claim-{claim_id}"):
