@@ -18,7 +18,7 @@ def token_texts(source: str, ids: Iterable[int]) -> list[str]:
         UserError: the tokenizer is not on this machine.
     """
     source = source or tokenizer.BUNDLED
-    if tokenizer.fingerprint(source) == tokenizer.UNKNOWN:
+    if not tokenizer.is_ready(source):
         raise UserError(
             f"The text of these tokens cannot be shown: the tokenizer of {source} is not on this machine. "
             "The numbers of the tokens stand in its place; a computation with one of its models fetches it."

@@ -1,7 +1,7 @@
 """Tokenizers by where they come from: a repository of the hub, a folder ("path:…") or the project's own ("bundled").
 
-Read from tokenizer.json alone. A library that is asked for a tokenizer it cannot find answers with one of two entries
-and no error; here a missing file is an error, and the size is checked against the model's vocabulary.
+Read from tokenizer.json, into which other forms are converted first (`tokenizer_files`). A library that is asked for a tokenizer it cannot
+find answers with one of two entries and no error; here a missing file is an error, and the size is checked against the model's vocabulary.
 """
 
 from __future__ import annotations
@@ -16,15 +16,20 @@ from typing import Any
 from repdiss_core import bundled, hub
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import typed_path
+from repdiss_core.data import tokenizer_files
+from repdiss_core.data.encoder_types import ENCODER_TYPES
+from repdiss_core.data.gguf_header import header_of
+from repdiss_core.data.tokenizer_files import CONFIGS, TokenizerPlace
 from repdiss_core.hub import Repo
 
 BUNDLED = "bundled"
 # Their models were trained with a token at the start of each sequence although the tokenizer itself puts none there. Where it does (Llama's,
 # Mistral's), that one is taken; Pythia and GPT-2 were trained only with one between documents.
 START_TOKEN_SOURCES = ("NeelNanda/gpt-neox-tokenizer-digits",)
-LEAST_SHARE = 0.95  # of a vocabulary that its tokenizer fills: Pythia's embeddings are padded by at most 1 %
+LEAST_SHARE = (
+    0.9  # of a vocabulary that its tokenizer fills: Pythia's embeddings are padded by at most 1 %, others' by 6 %
+)
 UNKNOWN = "unpinned"
-CONFIGS = ("tokenizer_config.json", "special_tokens_map.json")
 SEPARATOR = "<|endoftext|>"  # where a repository names none
 # What of a tokenizer.json does not change how text is cut.
 ASIDE = ("truncation", "padding", "decoder", "version")
@@ -35,14 +40,16 @@ class TextTokenizer:
     """A tokenizer and how its model was shown text.
 
     Args:
-        separator: id of the token between documents; None where the tokenizer has none (BERT's).
+        separator: id of the token between documents; None where the tokenizer has none.
         start: id of the token that begins each sequence, None where the model was trained without.
+        frame: ids of the tokens before and after each text of an encoder ([CLS], [SEP]); None for decoders.
     """
 
     source: str
     encoder: Any
     separator: int | None
     start: int | None
+    frame: tuple[int, int] | None = None
 
     @property
     def size(self) -> int:
@@ -61,7 +68,7 @@ def fingerprint(source: str) -> str:
     if source == BUNDLED:
         return bundled.file_hash(bundled.TOKENIZER_FILE)
     if source.startswith("path:"):
-        return content_hash(_folder_file(source))
+        return _place_fingerprint(tokenizer_files.place_of(typed_path(source)))
     return hub.recall(f"tokenizer:{repo_of(source)}") or UNKNOWN
 
 
@@ -70,7 +77,7 @@ def separator_of(source: str) -> str:
     if source == BUNDLED:
         return bundled.SEPARATOR
     if source.startswith("path:"):
-        return _specials(_folder_file(source).parent).get("eos_token", SEPARATOR)
+        return _specials_of(tokenizer_files.place_of(typed_path(source))).get("eos_token", SEPARATOR)
     return hub.recall(f"separator:{repo_of(source)}") or SEPARATOR
 
 
@@ -102,36 +109,63 @@ def prepare(source: str) -> None:
     """Fetch a tokenizer of the hub, so that its fingerprint is known."""
     if source == BUNDLED or source.startswith("path:") or fingerprint(source) != UNKNOWN:
         return
-    folder = _fetched(source)
-    hub.remember(f"separator:{repo_of(source)}", _specials(folder).get("eos_token", SEPARATOR))
-    hub.remember(f"tokenizer:{repo_of(source)}", content_hash(folder / "tokenizer.json"))
+    place = _fetched(source)
+    hub.remember(f"separator:{repo_of(source)}", _specials_of(place).get("eos_token", SEPARATOR))
+    hub.remember(f"tokenizer:{repo_of(source)}", _place_fingerprint(place))
 
 
 def load(source: str) -> TextTokenizer:
-    """The tokenizer, fetched where it is not here."""
+    """The tokenizer, fetched and converted where that was not done yet."""
     if source == BUNDLED:
-        folder, file = bundled.TOKENIZER_FILE.parent, bundled.TOKENIZER_FILE
-    elif source.startswith("path:"):
-        file = _folder_file(source)
-        folder = file.parent
+        place = TokenizerPlace(bundled.TOKENIZER_FILE.parent, (bundled.TOKENIZER_FILE.name,))
+        file = bundled.TOKENIZER_FILE
     else:
-        folder = _fetched(source)
-        file = folder / "tokenizer.json"
-    return _loaded(source, file, bundled.file_hash(file), tuple(_specials(folder).items()))
+        place = tokenizer_files.place_of(typed_path(source)) if source.startswith("path:") else _fetched(source)
+        file = tokenizer_files.json_file(place)
+    known = _specials_of(place)
+    return _loaded(
+        source, file, bundled.file_hash(file), tuple(known.items()), source != BUNDLED and is_encoder(source)
+    )
+
+
+def is_ready(source: str) -> bool:
+    """Whether `load` needs neither a network nor a conversion."""
+    if fingerprint(source) == UNKNOWN:
+        return False
+    return not source.startswith("path:") or tokenizer_files.is_converted(tokenizer_files.place_of(typed_path(source)))
+
+
+def is_encoder(source: str) -> bool:
+    """Whether the model beside the tokenizer is an encoder, as its config.json says. No network."""
+    if source == BUNDLED:
+        return False
+    if source.startswith("path:"):
+        file = typed_path(source) / "config.json"
+        config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    else:
+        config = hub.recall(f"config:{repo_of(source)}") or {}
+    return isinstance(config, dict) and config.get("model_type") in ENCODER_TYPES and not config.get("is_decoder")
 
 
 def check_size(name: str, source: str, vocab_size: int) -> None:
-    """Raise a `UserError` unless a tokenizer fills a model's vocabulary: another one's ids would mean other words."""
-    found = load(source).size
-    if not LEAST_SHARE * vocab_size <= found <= vocab_size:
+    """Raise a `UserError` unless a tokenizer fills a model's vocabulary: another one's ids would mean other words.
+
+    Added tokens may lie beyond it (Gemma's for pictures): ordinary text never gives them.
+    """
+    encoder = load(source).encoder
+    ids = encoder.get_vocab(with_added_tokens=True).values()
+    added = set(encoder.get_added_tokens_decoder())
+    inside = sum(1 for i in ids if i < vocab_size)
+    beyond = sum(1 for i in ids if i >= vocab_size and i not in added)
+    if beyond or inside < LEAST_SHARE * vocab_size:
         raise UserError(
-            f"The tokenizer of {source} has {found} entries and {name} a vocabulary of {vocab_size}: they do not belong together. "
+            f"The tokenizer of {source} has {len(ids)} entries and {name} a vocabulary of {vocab_size}: they do not belong together. "
             "Choose the tokenizer that the model was trained with."
         )
 
 
 @functools.lru_cache(maxsize=8)
-def _loaded(source: str, file: Path, _hash: str, specials: tuple[tuple[str, str], ...]) -> TextTokenizer:
+def _loaded(source: str, file: Path, _hash: str, specials: tuple[tuple[str, str], ...], framed: bool) -> TextTokenizer:
     from tokenizers import Tokenizer
 
     try:
@@ -145,7 +179,8 @@ def _loaded(source: str, file: Path, _hash: str, specials: tuple[tuple[str, str]
     start = (
         encoder.token_to_id(known.get("bos_token", between)) if source in START_TOKEN_SOURCES else _put_first(encoder)
     )
-    return TextTokenizer(source, encoder, encoder.token_to_id(between), start)
+    frame = _frame(encoder) if framed else None
+    return TextTokenizer(source, encoder, encoder.token_to_id(between) if frame is None else frame[1], start, frame)
 
 
 def _put_first(encoder: Any) -> int | None:
@@ -154,23 +189,31 @@ def _put_first(encoder: Any) -> int | None:
     return int(cut.ids[0]) if cut.special_tokens_mask[:1] == [1] else None
 
 
-def _fetched(source: str) -> Path:
+def _frame(encoder: Any) -> tuple[int, int] | None:
+    """The ids of the tokens that a tokenizer puts before and after every text, if it puts both."""
+    cut = encoder.encode("a")
+    both = len(cut.ids) > 2 and cut.special_tokens_mask[0] == 1 == cut.special_tokens_mask[-1]
+    return (int(cut.ids[0]), int(cut.ids[-1])) if both else None
+
+
+def _fetched(source: str) -> TokenizerPlace:
     repo = repo_of(source)
     files = hub.pin(repo).files
-    if "tokenizer.json" not in files:
+    form = tokenizer_files.form_among(files)
+    if not form:
         raise UserError(
-            f"{repo} has no tokenizer.json, so that no text can be cut into its tokens. Choose a repository that has one."
+            f"{repo} has no {tokenizer_files.JSON}, so that no text can be cut into its tokens. Choose a repository that has one."
         )
-    return hub.fetch(repo, ["tokenizer.json", *(name for name in CONFIGS if name in files)])
+    beside = CONFIGS if form == (tokenizer_files.JSON,) else tokenizer_files.BESIDE
+    return TokenizerPlace(hub.fetch(repo, [*form, *(name for name in beside if name in files)]), form)
 
 
-def _folder_file(source: str) -> Path:
-    file = typed_path(source) / "tokenizer.json"
-    if not file.exists():
-        raise UserError(
-            f"There is no {file}, so that no text can be cut into that model's tokens. Put its tokenizer.json there."
-        )
-    return file
+def _place_fingerprint(place: TokenizerPlace) -> str:
+    return content_hash(place.folder / place.names[0]) if place.is_json else tokenizer_files.fingerprint(place)
+
+
+def _specials_of(place: TokenizerPlace) -> dict[str, str]:
+    return _specials(place.folder) if place.gguf is None else dict(header_of(place.gguf)["specials"])
 
 
 def _specials(folder: Path) -> dict[str, str]:

@@ -137,7 +137,7 @@ class Engine:
         key = (model.name, resid_mean, dtype)
         if key not in self._models:
             spec, device = model_spec(model.name), "cpu"
-            if spec.repo or model.name.startswith("path:"):
+            if spec.takes_a_device:
                 device = self.devices[0] if alone else roomiest(self.devices, self._taken)
                 check_room(spec.name, memory_bytes(spec, dtype), device)
                 self._taken[device] = self._taken.get(device, 0) + memory_bytes(spec, dtype)

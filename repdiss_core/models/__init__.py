@@ -35,7 +35,8 @@ class ModelSpec:
         repo, revision: where it stands on the hub ("" for what ships); `path` is a local folder's.
         tokenizer_repo: the repository (or folder) whose tokenizer.json it reads with.
         download_bytes: about what has to be fetched.
-        norm: "LayerNorm", which takes each token's mean away before a block reads it, or "RMSNorm", which does not.
+        norm: "LayerNorm", which takes each token's mean away before a block reads it; "RMSNorm" and whatever else it says do not.
+        reads_both_ways: an encoder, whose tokens see what comes after them.
     """
 
     name: str
@@ -63,11 +64,17 @@ class ModelSpec:
     tokenizer_repo: str = ""
     download_bytes: int = 0
     norm: str = "LayerNorm"
+    reads_both_ways: bool = False
+
+    @property
+    def takes_a_device(self) -> bool:
+        """Whether it runs on a device and in a dtype of choice; the small models that ship run in float32 on the processor."""
+        return self.source != "bundled"
 
     @property
     def resid_means(self) -> tuple[str, ...]:
         """What may become of each token's mean over d_model, the usual first: a network that reads it has to keep it."""
-        return ("kept",) if self.norm == "RMSNorm" else ("removed", "kept")
+        return ("removed", "kept") if self.norm == "LayerNorm" else ("kept",)
 
 
 def _bundled_models() -> dict[str, ModelSpec]:
@@ -119,7 +126,8 @@ def model_spec(name: str) -> ModelSpec:
     """The model of that name, or a `UserError` with the nearest ones.
 
     Beside what ships: the paper's models ("pythia-1b-deduped", "gelu-3l", "feather-bert-07"), these at a revision
-    ("pythia-1b-deduped@step1000"), any repository of the hub ("hub:org/name@revision") and a folder ("path:…").
+    ("pythia-1b-deduped@step1000"), any repository of the hub ("hub:org/name@revision"), a folder or a GGUF file ("path:…"), and the untrained
+    twin of any of them ("random:NAME").
     """
     if name in MODELS:
         return MODELS[name]
@@ -154,7 +162,7 @@ def load_model(name: str, resid_mean: str | None = None, dtype: str = "float32",
     """
     spec = model_spec(name)
     module, function = spec.loader.split(":")
-    where = {} if not spec.repo and not name.startswith("path:") else {"dtype": dtype, "device": device}
+    where = {"dtype": dtype, "device": device} if spec.takes_a_device else {}
     if not where and dtype != "float32":
         raise UserError(f"{name} runs in float32; {dtype} was asked for. Leave it out: the model is small.")
     return getattr(importlib.import_module(module), function)(

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import TokenBatch
-from repdiss_core.errors import UserError
 from repdiss_core.models.checks import checked_tokens, hidden_states
 from repdiss_core.models.structure import PROBE_TOKENS, padding_ids, probe_tokens, state_of, structure_of, with_state
 
@@ -38,11 +38,15 @@ class AdapterResidualModel:
         causal: whether a token sees only those before it.
     """
 
-    def __init__(self, network: nn.Module, name: str, resid_mean: str = "kept", n_ctx: int | None = None, causal: bool = True) -> None:
+    def __init__(
+        self, network: nn.Module, name: str, resid_mean: str = "kept", n_ctx: int | None = None, causal: bool = True
+    ) -> None:
         if resid_mean not in RESID_MEANS:
-            raise UserError(f'resid_mean is {resid_mean!r}; it is "removed" (each token\'s mean over d_model) or "kept".')
+            raise UserError(
+                f'resid_mean is {resid_mean!r}; it is "removed" (each token\'s mean over d_model) or "kept".'
+            )
         self.network, self.name, self.resid_mean = network.eval().requires_grad_(False), name, resid_mean
-        config = getattr(network, "config", None)
+        config: Any = getattr(network, "config", None)
         if hasattr(config, "use_cache"):
             config.use_cache = False
         self.structure = structure_of(network, name)
@@ -51,6 +55,7 @@ class AdapterResidualModel:
         self.n_ctx, self.causal = n_ctx or 2**20, causal
         self.has_head = self.structure.head is not None
         self.device, self.n_forwards = self.structure.embedding.weight.device, 0
+        self.checked: tuple[Any, ...] = ()  # what the checks at load found (`load_checks.Checked`)
         self._positions = self._counts_positions_from_zero()
 
     def embed(self, batch: TokenBatch) -> Tensor:
@@ -64,7 +69,9 @@ class AdapterResidualModel:
     def blocks(self, h: Tensor, a: int, b: int, batch: TokenBatch) -> Tensor:
         """(b, t, d_model) after blocks a+1 … b of a raw residual stream; differentiable in h."""
         if not 0 <= a <= b <= self.n_layers:
-            raise UserError(f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers}).")
+            raise UserError(
+                f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers})."
+            )
         if a == b:
             return h
         found: list[Tensor] = []
@@ -79,7 +86,9 @@ class AdapterResidualModel:
             UserError: the network has no unembedding.
         """
         if not self.has_head:
-            raise UserError(f"{self.name} has no head that predicts tokens, so that it is compared by its features and not stitched.")
+            raise UserError(
+                f"{self.name} has no head that predicts tokens, so that it is compared by its features and not stitched."
+            )
         output = self._run(batch, [*self._passed(self.n_layers), _before(self.structure.blocks[0], _replacing(h))])
         return output.logits
 
@@ -122,7 +131,7 @@ class AdapterResidualModel:
         with _after(self.structure.blocks[-1], lambda h: found.append(h.clone())):
             for given in ({}, {"position_ids": torch.arange(tokens.shape[1], device=self.device).expand_as(tokens)}):
                 self.network(input_ids=tokens, **given)
-        return bool(torch.allclose(*found, atol=1e-3, rtol=1e-3, equal_nan=True))
+        return bool(torch.allclose(found[0], found[1], atol=1e-3, rtol=1e-3, equal_nan=True))
 
     def _inputs(self, batch: TokenBatch) -> dict[str, Tensor]:
         tokens = checked_tokens(self.name, batch.tokens, self.n_ctx, self.vocab_size)

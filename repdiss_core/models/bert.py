@@ -166,13 +166,13 @@ def load_feather(
     from repdiss_core.data.entailment import special_ids
     from repdiss_core.data.nli_sets import LABELS
     from repdiss_core.data.tokenizer import check_size
+    from repdiss_core.models.files import read_json
     from repdiss_core.models.paper_models import repo_of, weight_files
-    from repdiss_core.models.typed import read_config
 
     repo = repo_of(spec)
     files = weight_files(hub.pin(repo).files)
     folder = hub.fetch(repo, ["config.json", *files])
-    config = read_config(spec.name, folder)
+    config = read_json(spec.name, folder / "config.json")
     if config.get("model_type", "bert") != "bert":
         raise UserError(f"{spec.name} is a {config['model_type']} model; this loader reads BERT classifiers.")
     network = classifier_of(spec.name, config, read_tensors(spec.name, folder, files))

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import TokenBatch
-from repdiss_core.errors import UserError
 from repdiss_core.models.adapter import AdapterResidualModel
 from repdiss_core.models.structure import padding_ids, probe_tokens
 
@@ -62,19 +62,33 @@ def _check_finite(model: AdapterResidualModel, states: list[Tensor]) -> None:
         if not bool(torch.isfinite(h).all()):
             dtype = str(h.dtype).removeprefix("torch.")
             cure = "Its weights are damaged: fetch it anew." if h.dtype == torch.float32 else "Use float32."
-            raise UserError(f"{model.name} failed the check “finite states”: block {layer} gives NaN or infinite values in {dtype}. {cure}")
+            raise UserError(
+                f"{model.name} failed the check “finite states”: block {layer} gives NaN or infinite values in {dtype}. {cure}"
+            )
 
 
 def _check_padding(
-    model: AdapterResidualModel, long: np.ndarray, short: np.ndarray, states: list[Tensor], alone: list[Tensor], side: str, tolerance: float
+    model: AdapterResidualModel,
+    long: np.ndarray,
+    short: np.ndarray,
+    states: list[Tensor],
+    alone: list[Tensor],
+    side: str,
+    tolerance: float,
 ) -> Checked:
     """Two texts in one batch, the shorter one padded, have the states that each has alone."""
     n_long, n_short = long.shape[1], short.shape[1]
     pad = next(iter(padding_ids(model.network)), 0)
     filler = np.full((1, n_long - n_short), pad if 0 <= pad < model.vocab_size else 0, dtype=np.int64)
     whole, padded = np.ones((1, n_long), dtype=bool), np.zeros(filler.shape, dtype=bool)
-    row, counts = ([short, filler], [whole[:, :n_short], padded]) if side == "right" else ([filler, short], [padded, whole[:, :n_short]])
-    batch = TokenBatch(np.concatenate([long, np.concatenate(row, axis=1)]), np.concatenate([whole, np.concatenate(counts, axis=1)]))
+    row, counts = (
+        ([short, filler], [whole[:, :n_short], padded])
+        if side == "right"
+        else ([filler, short], [padded, whole[:, :n_short]])
+    )
+    batch = TokenBatch(
+        np.concatenate([long, np.concatenate(row, axis=1)]), np.concatenate([whole, np.concatenate(counts, axis=1)])
+    )
     at = slice(0, n_short) if side == "right" else slice(n_long - n_short, n_long)
     largest = 0.0
     for layer, (h, one, other) in enumerate(zip(model.residuals(batch), states, alone, strict=True), start=1):

@@ -17,9 +17,9 @@ from repdiss_core import hub
 from repdiss_core.base.errors import UserError
 from repdiss_core.data.tokenizer import check_size
 from repdiss_core.models.checks import check_depth, read_tensors
+from repdiss_core.models.files import read_json
 from repdiss_core.models.hooked import HookedResidualModel
 from repdiss_core.models.paper_models import repo_of, weight_files
-from repdiss_core.models.typed import read_config
 
 if TYPE_CHECKING:
     from repdiss_core.models import ModelSpec
@@ -40,7 +40,7 @@ def load_hub(
     if not files:
         raise UserError(f"{repo} has no weights that RepDiss reads (model_final.pth).")
     folder = hub.fetch(repo, ["config.json", *files])
-    config = bridge_config(spec.name, read_config(spec.name, folder))
+    config = bridge_config(spec.name, read_json(spec.name, folder / "config.json"))
     check_depth(spec, config.n_layers)
     check_size(spec.name, spec.tokenizer_repo, config.d_vocab)
     with torch.random.fork_rng(devices=[]):

@@ -22,10 +22,10 @@ def load_hub(
         UserError: its repository holds a model of another architecture.
     """
     from repdiss_core import hub
+    from repdiss_core.models.files import read_json
     from repdiss_core.models.paper_models import repo_of
-    from repdiss_core.models.typed import read_config
 
-    kind = read_config(spec.name, hub.fetch(repo_of(spec), ["config.json"])).get("model_type")
+    kind = read_json(spec.name, hub.fetch(repo_of(spec), ["config.json"]) / "config.json").get("model_type")
     if kind != "gpt_neox":
         raise UserError(
             f"{spec.name} is a {str(kind)[:40]} model; this loader reads GPT-NeoX models (gpt_neox): {spec.repo} holds another model."

@@ -16,6 +16,7 @@ from repdiss_core import hub
 from repdiss_core.data import tokenizer
 from repdiss_core.hub import Repo
 from repdiss_core.models import ModelSpec
+from repdiss_core.models.files import weight_files
 from repdiss_core.models.pythia_table import PYTHIA_CONFIGS
 
 UNPINNED = "unpinned:"
@@ -79,20 +80,11 @@ def repo_of(spec: ModelSpec) -> Repo:
     return Repo(spec.repo, spec.revision or "main")
 
 
-def weight_files(files: dict[str, int] | list[str]) -> list[str]:
-    """The files of a repository that hold its weights: safetensors where there are any, else torch's."""
-    top = [name for name in files if "/" not in name]
-    for begin, end in (("model", ".safetensors"), ("pytorch_model", ".bin"), ("model_final", ".pth")):
-        found = sorted(name for name in top if name.startswith(begin) and name.endswith(end))
-        if found:
-            return found
-    return []
-
-
 def status(spec: ModelSpec) -> str:
-    """ "bundled", "cached" (its weights are on this machine) or "to download" with the size; "local" for a folder."""
+    """ "bundled", "cached" (its weights are on this machine) or "to download" with the size; "local" for a folder, "drawn here" for an
+    untrained twin."""
     if not spec.repo:
-        return "local" if spec.name.startswith("path:") else "bundled"
+        return "drawn here" if spec.state == "untrained" else "local" if spec.name.startswith("path:") else "bundled"
     known = hub.pinned(repo_of(spec))
     if known is None:
         return f"to download: about {size(spec.download_bytes)}"

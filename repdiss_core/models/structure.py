@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from repdiss_core.errors import UserError, told
+from repdiss_core.base.errors import UserError, told
 from repdiss_core.models.checks import hidden_states
 
 STATE = "hidden_states"  # how transformers calls a block's input where it is not the first positional one
@@ -45,7 +45,7 @@ class Structure:
 class _Call(NamedTuple):
     """One call of a module: its place in the list, the shapes of the stream before and after, and the size of the tuple it gave."""
 
-    index: int
+    place: int
     before: tuple[int, ...]
     after: tuple[int, ...]
     tuple_size: int
@@ -59,10 +59,14 @@ def structure_of(network: nn.Module, name: str) -> Structure:
     """
     embedding = _part(network, "get_input_embeddings")
     if not isinstance(getattr(embedding, "weight", None), Tensor):
-        raise UserError(f"{name} has no embedding of tokens (get_input_embeddings): RepDiss reads networks that read text. Choose another model.")
+        raise UserError(
+            f"{name} has no embedding of tokens (get_input_embeddings): RepDiss reads networks that read text. Choose another model."
+        )
     lists = {path: part for path, part in network.named_modules() if isinstance(part, nn.ModuleList) and _alike(part)}
     if not lists:
-        raise UserError(f"{name} has no blocks: no list of modules of one class (nn.ModuleList) was found in {type(network).__name__}.")
+        raise UserError(
+            f"{name} has no blocks: no list of modules of one class (nn.ModuleList) was found in {type(network).__name__}."
+        )
     seen = _probe(network, lists, embedding, name)
     fits = [path for path, calls in seen.items() if _run_as_blocks(calls, len(lists[path]))]
     if not fits:
@@ -74,7 +78,12 @@ def structure_of(network: nn.Module, name: str) -> Structure:
     path = max(fits, key=lambda one: len(lists[one]))
     calls = seen[path]
     return Structure(
-        lists[path], path, embedding, _part(network, "get_output_embeddings"), calls[0].after[-1], tuple(call.tuple_size for call in calls)
+        lists[path],
+        path,
+        embedding,
+        _part(network, "get_output_embeddings"),
+        calls[0].after[-1],
+        tuple(call.tuple_size for call in calls),
     )
 
 
@@ -113,7 +122,9 @@ def _part(network: nn.Module, getter: str) -> Any:
 
 
 @torch.no_grad()
-def _probe(network: nn.Module, lists: dict[str, nn.ModuleList], embedding: nn.Module, name: str) -> dict[str, list[_Call]]:
+def _probe(
+    network: nn.Module, lists: dict[str, nn.ModuleList], embedding: nn.Module, name: str
+) -> dict[str, list[_Call]]:
     """What each list's modules did in one forward pass of a few tokens."""
     seen: dict[str, list[_Call]] = {path: [] for path in lists}
     weight = embedding.weight
@@ -126,7 +137,9 @@ def _probe(network: nn.Module, lists: dict[str, nn.ModuleList], embedding: nn.Mo
         try:
             network(input_ids=tokens)
         except Exception as error:  # whatever a network that wants other inputs says
-            raise UserError(f"{name} does not run on tokens alone ({told(error)}). RepDiss reads networks whose input is text.") from error
+            raise UserError(
+                f"{name} does not run on tokens alone ({told(error)}). RepDiss reads networks whose input is text."
+            ) from error
     return seen
 
 
@@ -150,5 +163,7 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 def _run_as_blocks(calls: list[_Call], n_blocks: int) -> bool:
     """Whether each block ran once, in order, on (b, t, d) and gave (b, t, d)."""
-    in_order = [call.index for call in calls] == list(range(n_blocks))
-    return in_order and all(len(call.before) == 3 and call.before == call.after and call.before[:2] == PROBE_TOKENS for call in calls)
+    in_order = [call.place for call in calls] == list(range(n_blocks))
+    return in_order and all(
+        len(call.before) == 3 and call.before == call.after and call.before[:2] == PROBE_TOKENS for call in calls
+    )

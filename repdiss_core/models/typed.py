@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,26 @@ from repdiss_core import bundled, hub
 from repdiss_core.base.errors import UserError, told
 from repdiss_core.base.paths import typed_path
 from repdiss_core.data import tokenizer
+from repdiss_core.data.gguf_header import header_of
+from repdiss_core.data.tokenizer_files import JSON, form_among
 from repdiss_core.hub import Pin, Repo
 from repdiss_core.models import ModelSpec, paper_models
-from repdiss_core.models.architectures import architecture_of, n_parameters, shape_of
+from repdiss_core.models.adapter_bases import base_of
+from repdiss_core.models.architectures import ARCHITECTURES, Shape, n_parameters, shape_of
+from repdiss_core.models.families import Family, activation_of, family_of, is_encoder, shape_of_family
+from repdiss_core.models.files import (
+    ADAPTER_CONFIG,
+    ModelFiles,
+    check_shards,
+    count_parameters,
+    files_of,
+    read_json,
+    stored_bytes,
+    weight_files,
+)
 
-PREFIXES = ("hub:", "path:")
-FILES = ("config.json", "tokenizer.json")
+PREFIXES = ("hub:", "path:", "random:")
+FIRST = ("config.json", "the tokenizer")
 
 
 def spec(name: str) -> ModelSpec:
@@ -28,8 +42,12 @@ def spec(name: str) -> ModelSpec:
     Raises:
         UserError: an unsupported architecture, missing files, or a repository that was never asked for.
     """
+    if name.startswith("random:"):
+        from repdiss_core.models.untrained import twin_spec
+
+        return twin_spec(name)
     if name.startswith("path:"):
-        return _of_folder(name)
+        return _of_place(name)
     repo_name, _, revision = name.removeprefix("hub:").partition("@")
     repo = Repo(repo_name, revision or "main")
     known = next((s for s in paper_models.unpinned().values() if s.repo == repo.name), None)
@@ -42,9 +60,18 @@ def spec(name: str) -> ModelSpec:
     if config is None or pinned is None:
         return _unknown(name, repo)
     found = of_config(name, config, hub.recall(f"tokenizer:{repo}") or str(repo), pinned.commit)
-    n_bytes = sum(pinned.files[file] for file in paper_models.weight_files(pinned.files))
-    place = {"repo": repo.name, "revision": repo.revision, "tokenizer_repo": str(repo)}
-    return replace(found, source="hub", loader="repdiss_core.models.decoder:load_hub", download_bytes=n_bytes, **place)
+    n_bytes = sum(pinned.files[file] for file in weight_files(pinned.files))
+    loader = found.loader.replace(":load_path", ":load_hub")
+    found = replace(
+        found,
+        source="hub",
+        loader=loader,
+        download_bytes=n_bytes,
+        repo=repo.name,
+        revision=repo.revision,
+        tokenizer_repo=str(repo),
+    )
+    return found if found.n_parameters else replace(found, n_parameters=_about(n_bytes // stored_bytes(config)))
 
 
 def is_known(name: str) -> bool:
@@ -61,18 +88,30 @@ def prepare(repo: Repo) -> None:
         UserError: an unsupported architecture, or no tokenizer.json.
     """
     known = _pin(repo)
-    missing = [file for file in FILES if file not in known.files]
+    missing = [] if "config.json" in known.files else ["config.json"]
+    missing += [] if form_among(known.files) else [JSON]
     if missing:
         raise UserError(
-            f"{repo} has no {' and no '.join(missing)}; RepDiss reads models with config.json, tokenizer.json and weights. Choose another repository."
+            f"{repo} has no {' and no '.join(missing)}; RepDiss reads models with config.json, {JSON} (or a tokenizer that transformers "
+            f"converts to it) and weights. {_instead(known.files)}"
         )
-    if not paper_models.weight_files(known.files):
-        raise UserError(f"{repo} has no weights (model.safetensors or pytorch_model.bin). Choose another repository.")
-    folder = hub.fetch(repo, FILES)
-    config = read_config(str(repo), folder)
+    weights = weight_files(known.files)
+    if not weights:
+        raise UserError(f"{repo} has no weights (model.safetensors or pytorch_model.bin). {_instead(known.files)}")
+    check_shards(str(repo), list(known.files), weights)
+    folder = hub.fetch(repo, ["config.json"])
+    config = read_json(str(repo), folder / "config.json")
     of_config(f"hub:{repo}", config, "", known.commit)
     tokenizer.prepare(str(repo))
     hub.remember(f"config:{repo}", config)
+
+
+def _instead(files: Iterable[str]) -> str:
+    """What to do about a repository whose files are of another form."""
+    names = [name for name in files if name.lower().endswith(".gguf") or name == ADAPTER_CONFIG]
+    if names:
+        return f"It has {', '.join(sorted(names)[:2])}: download that, and name the file or its folder (path:…)."
+    return "Choose another repository."
 
 
 def _pin(repo: Repo) -> Pin:
@@ -87,60 +126,104 @@ def _pin(repo: Repo) -> Pin:
         raise UserError(f"{error} Did you mean {' or '.join(f'hub:{name}' for name in near)}?") from error
 
 
-def read_config(name: str, folder: Path) -> dict[str, Any]:
-    """config.json of a folder."""
-    try:
-        return json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"The configuration of {name} cannot be read ({error}); it needs a config.json.") from error
-
-
 def of_config(name: str, config: dict[str, Any], tokenizer: str, weights: str) -> ModelSpec:
-    """The facts that a config.json states.
+    """The facts that a config.json states; `n_parameters` is 0 where only the weights tell.
+
+    The architectures of `architectures` have the exact path of `decoder`, others the adapter.
 
     Raises:
-        UserError: an unsupported architecture, or a configuration that leaves the shape open.
+        UserError: an architecture that is not read, quantised weights, or a configuration that leaves the shape open.
     """
-    known, shape = architecture_of(name, config), shape_of(name, config)
+    family = family_of(name, config)
+    known = ARCHITECTURES.get(config["model_type"])
+    if known is None:
+        return of_family(name, config, tokenizer, weights)
+    shape = shape_of(name, config)
+    found = _of_shape(name, family, shape, tokenizer, weights)
+    return replace(
+        found,
+        architecture=known.label,
+        activation=str(config[known.spelling("hidden_act", config)]),
+        n_parameters=n_parameters(config, shape),
+        loader="repdiss_core.models.decoder:load_path",
+    )
+
+
+def of_family(name: str, config: dict[str, Any], tokenizer: str, weights: str) -> ModelSpec:
+    """The facts of a model that the adapter runs, whatever its architecture; raises as `of_config` does."""
+    found = _of_shape(name, family_of(name, config), shape_of_family(name, config), tokenizer, weights)
+    return replace(found, activation=activation_of(config), reads_both_ways=is_encoder(config))
+
+
+def _of_shape(name: str, family: Family, shape: Shape, tokenizer: str, weights: str) -> ModelSpec:
     return ModelSpec(
-        name=name, source="local", architecture=known.label,
+        name=name, source="local", architecture=family.label,
         n_layers=shape.n_layers, d_model=shape.d_model, n_heads=shape.n_heads, d_head=shape.d_head, n_ctx=shape.n_ctx,
-        activation=str(config[known.spelling("hidden_act", config)]), seed=0, weights=weights, tokenizer=tokenizer, vocab_size=shape.vocab_size,
-        n_parameters=n_parameters(config, shape), family="typed", group="typed", validation_loss=float("nan"), tokens_seen=0, state="final",
-        loader="repdiss_core.models.decoder:load_path", norm="RMSNorm" if known.root_mean_square else "LayerNorm",
+        activation="", seed=0, weights=weights, tokenizer=tokenizer, vocab_size=shape.vocab_size, n_parameters=0, family="typed", group="typed",
+        validation_loss=float("nan"), tokens_seen=0, state="final", loader="repdiss_core.models.loading:load_path", norm=family.norm,
     )  # fmt: skip
 
 
-def _of_folder(name: str) -> ModelSpec:
-    folder = typed_path(name)
-    if not os.path.isdir(folder):
+def _of_place(name: str) -> ModelSpec:
+    place = typed_path(name)
+    if not os.path.exists(place) or (os.path.isfile(place) and place.suffix.lower() != ".gguf"):
         raise UserError(
-            f"There is no folder {folder}; write path: and a folder with config.json, tokenizer.json and weights."
+            f"There is no folder {place}; write path: and a folder with config.json, tokenizer.json and weights, or a GGUF file."
         )
     try:
-        return _of_files(name, folder)
+        return _of_files(name, files_of(place))
     except OSError as error:
         raise UserError(
-            f"The folder {folder} cannot be read ({told(error)}). Give the right to read it, or choose another."
+            f"The folder {place} cannot be read ({told(error)}). Give the right to read it, or choose another."
         ) from error
 
 
-def _of_files(name: str, folder: Path) -> ModelSpec:
-    files = paper_models.weight_files([path.name for path in folder.iterdir()])
-    missing = [file for file in FILES if not (folder / file).exists()] + ([] if files else ["model.safetensors"])
-    if missing:
-        raise UserError(
-            f"The folder {folder} has no {' and no '.join(missing)}; a model needs config.json, tokenizer.json and weights."
-        )
-    digest = hashlib.sha256(
-        "".join(bundled.file_hash(folder / file) for file in ("config.json", *files)).encode()
-    ).hexdigest()
-    found = of_config(name, read_config(name, folder), tokenizer.content_hash(folder / "tokenizer.json"), digest)
-    return replace(found, tokenizer_repo=f"path:{folder}")
+def _of_files(name: str, files: ModelFiles) -> ModelSpec:
+    if files.form == "gguf":
+        return _of_gguf(name, files)
+    if files.form == "adapter":
+        return _of_adapter(name, files)
+    folder, source = files.folder, f"path:{files.folder}"
+    config = read_json(name, folder / "config.json")
+    found = of_config(name, config, tokenizer.fingerprint(source), _digest(folder, ("config.json", *files.names)))
+    if not found.n_parameters:
+        n_bytes = sum((folder / file).stat().st_size for file in files.names)
+        counted = count_parameters([folder / file for file in files.names])
+        found = replace(found, n_parameters=counted or _about(n_bytes // stored_bytes(config)))
+    return replace(found, tokenizer_repo=source)
+
+
+def _of_gguf(name: str, files: ModelFiles) -> ModelSpec:
+    path = files.folder / files.names[0]
+    header, source = header_of(path), f"path:{path}"
+    found = of_family(name, header["config"], tokenizer.fingerprint(source), _digest(files.folder, files.names))
+    label = f"{found.architecture}, dequantised from GGUF ({header['stored']})"
+    return replace(found, architecture=label, n_parameters=int(header["n_parameters"]), tokenizer_repo=source)
+
+
+def _of_adapter(name: str, files: ModelFiles) -> ModelSpec:
+    base = base_of(name, read_json(name, files.folder / ADAPTER_CONFIG))
+    own = form_among(path.name for path in files.folder.iterdir())
+    source = f"path:{files.folder}" if own else base.tokenizer_repo
+    weights = hashlib.sha256(f"{base.weights}:{_digest(files.folder, files.names)}".encode()).hexdigest()
+    return replace(
+        base, name=name, source="local", architecture=f"{base.architecture}, with an adapter merged into it", weights=weights, repo="", revision="",
+        tokenizer=tokenizer.fingerprint(source), tokenizer_repo=source, family="typed", group="typed", state="final",
+        loader="repdiss_core.models.loading:load_path",
+    )  # fmt: skip
+
+
+def _digest(folder: Path, names: Iterable[str]) -> str:
+    return hashlib.sha256("".join(bundled.file_hash(folder / name) for name in names).encode()).hexdigest()
+
+
+def _about(n: int) -> int:
+    """A number that is only known about: three digits of it."""
+    return int(float(f"{n:.3g}"))
 
 
 def _unknown(name: str, repo: Repo) -> ModelSpec:
-    first = " and ".join(FILES)
+    first = " and ".join(FIRST)
     raise UserError(
         f"Nothing is known of {name} yet: run `python -m repdiss_core fetch {name}` with a network; it reads {first} first."
     )

@@ -13,9 +13,9 @@ from dataclasses import replace
 from repdiss_core import data, hub
 from repdiss_core.base.comparison import Comparison, DataId, ModelId, Request
 from repdiss_core.data import packed_text, tokenizer
-from repdiss_core.models import model_spec, paper_models, typed
+from repdiss_core.models import model_spec, paper_models, typed, untrained
 
-TYPED_HUB = "hub:"
+TYPED_HUB, UNTRAINED = "hub:", "random:"
 
 
 def prepare_models(names: Iterable[str]) -> None:
@@ -25,6 +25,8 @@ def prepare_models(names: Iterable[str]) -> None:
         UserError: unknown names, architectures that are not supported, no network.
     """
     for name in dict.fromkeys(names):
+        if name.startswith(UNTRAINED):
+            prepare_models([untrained.parts_of(name)[1]])
         if name.startswith(TYPED_HUB):
             repo_name, _, revision = name.removeprefix(TYPED_HUB).partition("@")
             if all(spec.repo != repo_name for spec in paper_models.unpinned().values()):

@@ -281,8 +281,8 @@ def test_gelu_checkpoints_that_are_not_right(hub, change, sentence):
     ("files", "sentence"),
     [
         (
-            {"config.json": b'{"model_type": "mamba"}', "tokenizer.json": b"{}", "model.safetensors": b""},
-            r"is of the architecture mamba; RepDiss compares gpt_neox \(GPT-NeoX\), gpt2 \(GPT-2\), .*llama \(Llama\), .*The paper's gelu",
+            {"config.json": b'{"model_type": "planted"}', "tokenizer.json": b"{}", "model.safetensors": b""},
+            r"is of the architecture planted, which the installed transformers does not have; RepDiss compares gpt2, .*mamba, bert, .*The paper's gelu",
         ),
         (
             {"config.json": b'{"model_type": "gpt_neox"}', "tokenizer.json": b"{}", "model.safetensors": b""},

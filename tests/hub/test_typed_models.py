@@ -117,7 +117,7 @@ def edited(kind: str, change) -> dict[str, bytes]:
         (lambda: edited("llama", lambda t, c: t.update(extra=t["lm_head.weight"].clone())), "have what the network has not: extra"),
         (lambda: edited("llama", lambda t, c: c.update(vocab_size=319)), r"do not fit its configuration: .* is \(320, 16\), expected \(319, 16\)"),
         (lambda: edited("llama", lambda t, c: c.update(tie_word_embeddings=True)), "ties its unembedding to its embedding, but its weights hold two"),
-        (lambda: edited("gpt2", lambda t, c: c.update(model_type="falcon")), r"is of the architecture falcon; RepDiss compares gpt_neox .*, gpt2"),
+        (lambda: edited("gpt2", lambda t, c: c.update(model_type="planted")), r"is of the architecture planted, which .* does not have; RepDiss compares gpt2"),
         (lambda: edited("gpt2", lambda t, c: c.pop("activation_function")), "lacks activation_function"),
         (lambda: edited("gpt2", lambda t, c: c.update(n_layer="2")), r"gives n_layer as '2'; it is a whole number"),
         (lambda: {**edited("gpt2", lambda t, c: None), "tokenizer.json": tiny.word_tokenizer()}, r"has 70 entries and .* a vocabulary of 320"),

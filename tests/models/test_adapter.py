@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import tiny_families as tiny
 import torch
 
+from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import TokenBatch
-from repdiss_core.errors import UserError
 from repdiss_core.models.adapter import AdapterResidualModel
 from repdiss_core.models.load_checks import check_model
 from repdiss_core.models.protocol import ResidualModel
@@ -44,15 +46,21 @@ def outside(network, tokens=TOKENS, **given):
 
 
 def test_streams_are_those_that_transformers_gives_out(network, model, family):
-    assert isinstance(model, ResidualModel) and (model.n_layers, model.d_model, model.vocab_size) == (tiny.DEPTH, tiny.WIDTH, tiny.VOCABULARY)
+    assert isinstance(model, ResidualModel) and (model.n_layers, model.d_model, model.vocab_size) == (
+        tiny.DEPTH,
+        tiny.WIDTH,
+        tiny.VOCABULARY,
+    )
     ours = list(model.residuals(BATCH, after_embedding=True))
     assert len(ours) == tiny.DEPTH + 1
     torch.testing.assert_close(ours[:-1], outside(network)[0], atol=0, rtol=0)
-    assert all(float((a - b).norm() / a.norm()) > 0.01 for a, b in zip(ours, ours[1:], strict=False))
+    assert all(float((a - b).norm() / a.norm()) > 0.01 for a, b in itertools.pairwise(ours))
     torch.testing.assert_close(list(model.residuals(BATCH)), ours[1:], atol=0, rtol=0)
     torch.testing.assert_close(model.embed(BATCH), ours[0], atol=0, rtol=0)
     removed = AdapterResidualModel(network, family, "removed", n_ctx=tiny.CONTEXT, causal=model.causal)
-    torch.testing.assert_close(list(removed.residuals(BATCH)), [h - h.mean(-1, keepdim=True) for h in ours[1:]], atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        list(removed.residuals(BATCH)), [h - h.mean(-1, keepdim=True) for h in ours[1:]], atol=1e-6, rtol=0
+    )
 
 
 def test_every_check_at_load_is_passed(model, family):
@@ -82,7 +90,9 @@ def test_a_stitch_equals_a_full_forward_with_a_replaced_output(network, model, f
     other = torch.randn(2, T, tiny.WIDTH, generator=torch.Generator().manual_seed(1), requires_grad=True)
     ours = model.head(model.blocks(other, 1, tiny.DEPTH, BATCH), BATCH)
     block = network.get_submodule(model.structure.path)[0]
-    handle = block.register_forward_hook(lambda _m, _i, output: (other, *output[1:]) if isinstance(output, tuple) else other)
+    handle = block.register_forward_hook(
+        lambda _m, _i, output: (other, *output[1:]) if isinstance(output, tuple) else other
+    )
     theirs = network(torch.from_numpy(TOKENS)).logits
     handle.remove()
     torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)
