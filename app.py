@@ -11,7 +11,8 @@ from repdiss_core.ui.warm_up import warm_up
 begin_page(
     "app.py",
     "How do language models differ inside?",
-    "Every figure and table of *Understanding the Inner Workings of Language Models Through Representation Dissimilarity*, "
+    "Every figure and table of *Understanding the Inner Workings of Language Models Through Representation "
+    "Dissimilarity*, "
     "recomputed on models that run here.",
 )
 store = result_store()

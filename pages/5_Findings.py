@@ -7,7 +7,8 @@ from repdiss_core.ui.page import begin_page, end_page
 begin_page(
     "pages/5_Findings.py",
     "What becomes of the paper’s claims?",
-    "Each claim of the paper once, with a verdict computed from the results at hand. An effect stands for the layer that decides; "
+    "Each claim of the paper once, with a verdict computed from the results at hand. "
+    "An effect stands for the layer that decides; "
     "our own questions follow the paper’s.",
 )
 for study in STUDIES.values():

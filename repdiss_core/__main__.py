@@ -12,7 +12,8 @@ from repdiss_core.base.paths import redacted
 from repdiss_core.cli import caches, compute, fetch, figures, listing
 from repdiss_core.scripts.bench import commands
 
-# Threads that wait by spinning starve each other where two workers share the cores; read when torch's OpenMP library loads.
+# Threads that wait by spinning starve each other where two workers share the cores.
+# Read when torch's OpenMP library loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 MOST_SAID = 900  # characters of a sentence
@@ -60,7 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
         hint = "Check the folders that you named" if isinstance(error, OSError) else "Please report it"
         _say(
             redacted(
-                f"an unexpected fault ({told(error)}). What was finished is kept. {hint}; REPDISS_TRACEBACK=1 shows where it arose."
+                f"an unexpected fault ({told(error)}). What was finished is kept. {hint}; "
+                "REPDISS_TRACEBACK=1 shows where it arose."
             )
         )
         return 3

@@ -6,10 +6,10 @@ here is the *excess* of a cell over what cells of its distance have on average: 
     R_ij = S_ij − (fitted line of S over depth, along the diagonal at distance d)
 
 The line (a constant where a diagonal has under four cells) also takes out a similarity that rises or falls evenly with
-depth. A segmentation into contiguous blocks has the gain G = Σ R_ij over pairs i < j of the same block: modularity
-with a distance-dependent null (Newman 2004; Expert et al. 2011). It is maximised exactly by dynamic programming; the
-number of blocks is the one of the highest gain, since each diagonal of R sums to 0: one block has gain 0, and so has
-a block a layer. The blocks are accepted where the mean excess within them is at least `min_contrast` above that between.
+depth. A segmentation into contiguous blocks has the gain G = Σ R_ij over pairs i < j of the same block: modularity with
+a distance-dependent null (Newman 2004; Expert et al. 2011). It is maximised exactly by dynamic programming; the number
+of blocks is the one of the highest gain, since each diagonal of R sums to 0: one block has gain 0, and so has a block a
+layer. The blocks are accepted where the mean excess within them is at least `min_contrast` above that between.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ class SegmentationInterval:
 
 
 def segment_batches(maps: np.ndarray, min_contrast: float = MIN_CONTRAST, level: float = 0.95) -> SegmentationInterval:
-    """The blocks of the mean map, with the interval of their contrast; they are accepted where its lower end exceeds `min_contrast` too.
+    """The blocks of the mean map, with the interval of their contrast;
+    they are accepted where its lower end exceeds `min_contrast` too.
 
     Args:
         maps: (B, L, L) the map of every batch.

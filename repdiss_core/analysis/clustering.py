@@ -1,4 +1,7 @@
-"""Do the models fall into clusters by themselves? Three ways to cluster a distance matrix, how well they did, and maps of it."""
+"""Do the models fall into clusters by themselves?
+
+Three ways to cluster a distance matrix, how well they did, and maps of it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ METHODS = ("hierarchical", "k_medoids", "spectral")
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """A dendrogram: `leaves` are indices from left to right; each branch is ((4,) x, (4,) heights), leaves at x = 0, 1, 2 …"""
+    """A dendrogram: `leaves` are indices from left to right; each branch is ((4,) x, (4,) heights), leaves at x = 0, 1,
+    2 …"""
 
     leaves: tuple[int, ...]
     branches: tuple[tuple[np.ndarray, np.ndarray], ...]
@@ -108,7 +112,8 @@ def _cost(distance: np.ndarray, medoids: list[int]) -> float:
 
 
 def _spectral(distance: np.ndarray, k: int) -> np.ndarray:
-    """Normalised cuts on exp(−d²/2σ²), σ the median distance; clusters from the eigenvectors by pivoted QR (no random start)."""
+    """Normalised cuts on exp(−d²/2σ²), σ the median distance; clusters from the eigenvectors by pivoted QR (no random
+    start)."""
     from sklearn.cluster import spectral_clustering
 
     off = distance[~np.eye(len(distance), dtype=bool)]
@@ -119,7 +124,8 @@ def _spectral(distance: np.ndarray, k: int) -> np.ndarray:
 
 
 def silhouette(distance: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over models of (b − a)/max(a, b), a the mean distance to the own cluster, b to the nearest other (Rousseeuw 1987).
+    """Mean over models of (b − a)/max(a, b), a the mean distance to the own cluster,
+    b to the nearest other (Rousseeuw 1987).
 
     A model alone in its cluster counts 0. NaN where all models share one cluster, or each has its own.
     """
@@ -136,7 +142,8 @@ def silhouette(distance: np.ndarray, labels: np.ndarray) -> float:
 def adjusted_rand_index(one: np.ndarray, other: np.ndarray) -> float:
     """Agreement of two partitions, 1 for equal ones and 0 expected by chance (Hubert and Arabie 1985).
 
-    Ours, since `chance_of_agreement` needs thousands at once and scikit-learn's checks would take seconds; tested against it.
+    Ours, since `chance_of_agreement` needs thousands at once and scikit-learn's checks would take seconds; tested
+    against it.
     """
     return float(_rand_indices(one[None], other)[0])
 
@@ -153,7 +160,8 @@ def _rand_indices(many: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def chance_of_agreement(labels: np.ndarray, wanted: np.ndarray, n_permutations: int = 2000, seed: int = 0) -> float:
-    """How often a random relabelling of the models agrees with `wanted` at least as well: a p-value for the Rand index."""
+    """How often a random relabelling of the models agrees with `wanted` at least as well:
+    a p-value for the Rand index."""
     rng = np.random.default_rng(seed)
     own = adjusted_rand_index(labels, wanted)
     relabelled = np.stack([rng.permutation(labels) for _ in range(n_permutations)])
@@ -162,7 +170,8 @@ def chance_of_agreement(labels: np.ndarray, wanted: np.ndarray, n_permutations: 
 
 
 def classical_mds(distance: np.ndarray, n_dimensions: int = 2) -> np.ndarray:
-    """(M, n_dimensions) coordinates of Torgerson's scaling: exact for distances that points in that many dimensions have."""
+    """(M, n_dimensions) coordinates of Torgerson's scaling: exact for distances that points in that many dimensions
+    have."""
     distance = checked(distance)
     m = len(distance)
     centre = np.eye(m) - 1.0 / m

@@ -1,4 +1,5 @@
-"""A family of models of growing size: trends with scale, early layers, the odd member, and an odd twin at equal loss."""
+"""A family of models of growing size: trends with scale, early layers, the odd member,
+and an odd twin at equal loss."""
 
 from __future__ import annotations
 
@@ -135,7 +136,8 @@ class Departure:
 
     Args:
         shape: layers, width and head dimension; replicates share it.
-        effect: mean over partners and seeds of similarity minus prediction, in CKA; negative is less alike than predicted.
+        effect: mean over partners and seeds of similarity minus prediction, in CKA; negative is less alike than
+            predicted.
         seed_error: standard error of the effect from training seeds, by the family's replicates.
         fit_error: standard error of the prediction.
         reach: the effect counts as odd where it exceeds this; a t quantile, corrected for the number of shapes.
@@ -182,15 +184,17 @@ def odd_members(similarity: np.ndarray, size: Sequence[float], shape: Sequence[s
 
     For a shape P, the similarities of all pairs of *other* shapes (means over seeds) are fitted by
         s = β0 + β1 · (mean size of the two) + β2 · |difference of their sizes|
-    and this predicts P's similarity to each of them. The yardstick is the spread of departures between seeds of one shape, pooled
-    over all shapes that have several, joined with the error of the prediction (Welch-Satterthwaite degrees of freedom, Bonferroni
-    over shapes). Pairs share models, so the prediction is given only as many degrees of freedom as partners less two.
+    and this predicts P's similarity to each of them. The yardstick is the spread of departures between seeds of one
+    shape, pooled over all shapes that have several, joined with the error of the prediction (Welch-Satterthwaite
+    degrees of freedom, Bonferroni over shapes). Pairs share models, so the prediction is given only as many degrees of
+    freedom as partners less two.
 
-    An odd member blurs what is expected of every other, so the candidate is the shape without which the others fit best; it is
-    tested, and the search goes on without it until a candidate passes as regular.
+    An odd member blurs what is expected of every other, so the candidate is the shape without which the others fit
+    best; it is tested, and the search goes on without it until a candidate passes as regular.
 
     Args:
-        similarity: (M, M) symmetric, of every model with every other, such as the mean of their map; the diagonal is not read.
+        similarity: (M, M) symmetric, of every model with every other, such as the mean of their map; the diagonal is
+            not read.
         size: (M,) on the scale on which the trend is straight, such as log10 of the parameters.
         shape: (M,) what replicates have in common.
 
@@ -219,11 +223,13 @@ def _check(s: np.ndarray, x: np.ndarray, names: np.ndarray) -> None:
         raise UserError(f"Similarities {s.shape}, {len(x)} sizes and {len(names)} shapes do not belong to one family.")
     if len(shapes) < MIN_SHAPES:
         raise UserError(
-            f"An odd member can be told from at least {MIN_SHAPES} different shapes; this family has {len(shapes)}. Add members."
+            f"An odd member can be told from at least {MIN_SHAPES} different shapes; "
+            f"this family has {len(shapes)}. Add members."
         )
     if counts.max() < 2:
         raise UserError(
-            "No shape of this family was trained with two seeds, so there is no yardstick for a departure. Add a replicate."
+            "No shape of this family was trained with two seeds, so there is no yardstick for a departure. "
+            "Add a replicate."
         )
     if not np.isfinite(s[~np.eye(len(x), dtype=bool)]).all() or not np.isfinite(x).all():
         raise UserError(

@@ -1,4 +1,5 @@
-"""Two groups of models, and by how much pairs between them differ from pairs within: with tests that respect that pairs share models."""
+"""Two groups of models, and by how much pairs between them differ from pairs within:
+with tests that respect that pairs share models."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ def split_groups(accuracy: Mapping[str, float], k: int) -> Groups:
     """
     if not MIN_GROUP <= k <= len(accuracy) // 2:
         raise UserError(
-            f"Two groups of {k} models cannot be taken from a population of {len(accuracy)}: choose k from {MIN_GROUP} to {len(accuracy) // 2}, "
+            f"Two groups of {k} models cannot be taken from a population of {len(accuracy)}: "
+            f"choose k from {MIN_GROUP} to {len(accuracy) // 2}, "
             "so that no model is in both."
         )
     ranked = sorted(accuracy, key=lambda name: (-accuracy[name], name))
@@ -88,7 +90,8 @@ def unordered_pair_values(matrix: np.ndarray, is_top: np.ndarray) -> dict[str, n
 
 
 def over_pairs(values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """((L,) mean, (2, L) t interval) over pairs as if they were independent: the paper's way, too narrow since pairs share models."""
+    """((L,) mean, (2, L) t interval) over pairs as if they were independent:
+    the paper's way, too narrow since pairs share models."""
     n = len(values)
     mean = values.mean(axis=0)
     if n < 2:
@@ -159,7 +162,8 @@ def permutation_test(matrix: np.ndarray, is_top: np.ndarray, statistic: str = "g
     """Whether the split into groups matters, by splitting the *models* at random instead.
 
     Pairs share models, so only whole models are exchangeable. Each layer's statistic is divided by its standard
-    deviation over splits; the adjusted p of a layer is the share of splits whose largest |z| over all layers reaches its own.
+    deviation over splits; the adjusted p of a layer is the share of splits whose largest |z| over all layers reaches
+    its own.
 
     Args:
         matrix: (M, M, L) as in `gap`.
@@ -174,7 +178,8 @@ def permutation_test(matrix: np.ndarray, is_top: np.ndarray, statistic: str = "g
     off = ~np.eye(m, dtype=bool)
     if not np.isfinite(matrix[off]).all():
         raise UserError(
-            f"{int((~np.isfinite(matrix[off])).any(axis=1).sum())} pairs of models have no value at some layer; compute them before testing groups."
+            f"{int((~np.isfinite(matrix[off])).any(axis=1).sum())} pairs of models have no value at some layer; "
+            "compute them before testing groups."
         )
     signs, exact = _splits(is_top, seed)
     found = STATISTICS[statistic](matrix, signs)

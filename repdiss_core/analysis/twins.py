@@ -74,7 +74,8 @@ def value_at_loss(losses: Sequence[float], values: Sequence[float], target: floa
         )
     if not x[0] <= target <= x[-1]:
         raise UserError(
-            f"The checkpoints have losses from {x[0]:.3f} to {x[-1]:.3f}; {target:.3f} lies outside, and nothing is extrapolated."
+            f"The checkpoints have losses from {x[0]:.3f} to {x[-1]:.3f}; {target:.3f} lies outside, "
+            "and nothing is extrapolated."
         )
     return float(np.interp(target, x, y))
 
@@ -85,11 +86,13 @@ def difference_at_loss(
     twin_ends: Sequence[float],
     level: float = 0.95,
 ) -> SeedDifference:
-    """Odd members minus their twin at the loss that each odd member has: is the difference more than that of worse models?
+    """Odd members minus their twin at the loss that each odd member has:
+    is the difference more than that of worse models?
 
-    The twin's value at a loss is read off one training (`value_at_loss`). Another seed would have given another path; its standard
-    deviation is taken from the ends of all trainings of the twin, and since one path serves all odd members it does not shrink with
-    their number. The interval is a t interval with Welch and Satterthwaite's degrees of freedom.
+    The twin's value at a loss is read off one training (`value_at_loss`). Another seed would have given another path;
+    its standard deviation is taken from the ends of all trainings of the twin, and since one path serves all odd
+    members it does not shrink with their number. The interval is a t interval with Welch and Satterthwaite's degrees of
+    freedom.
 
     Args:
         odd: (loss, value) of each odd member, a seed each.
@@ -101,7 +104,8 @@ def difference_at_loss(
     """
     if min(len(odd), len(twin_ends)) < 2:
         raise UserError(
-            f"A difference over seeds needs at least 2 of each; there are {len(odd)} and {len(twin_ends)}. Train more seeds."
+            f"A difference over seeds needs at least 2 of each; there are {len(odd)} and {len(twin_ends)}. "
+            "Train more seeds."
         )
     losses, values = zip(*twin, strict=True)
     apart = np.array([value - value_at_loss(losses, values, loss) for loss, value in odd])

@@ -1,1 +1,2 @@
-"""What everything rests on: errors, paths, the identity of a comparison, typed results. Imports nothing of the project."""
+"""What everything rests on: errors, paths, the identity of a comparison,
+typed results. Imports nothing of the project."""

@@ -36,7 +36,8 @@ def check_length(kind: str, name: str) -> None:
     """
     if len(name) > MOST_CHARACTERS:
         raise UserError(
-            f"The name of a {kind} has at most {MOST_CHARACTERS} characters; {name[:40]!r}… has {len(name)}. Shorten it."
+            f"The name of a {kind} has at most {MOST_CHARACTERS} characters; {name[:40]!r}… has {len(name)}. "
+            "Shorten it."
         )
 
 

@@ -38,7 +38,8 @@ def local_root() -> Path:
         reason = getattr(error, "strerror", None) or str(error)
     if reason:
         raise UserError(
-            f"The cache {str(local)[:MOST_CHARACTERS]} cannot be opened ({reason}). Give this user the right to read it, or set REPDISS_CACHE to another folder."
+            f"The cache {str(local)[:MOST_CHARACTERS]} cannot be opened ({reason}). "
+            "Give this user the right to read it, or set REPDISS_CACHE to another folder."
         )
     return local
 

@@ -20,8 +20,9 @@ class BatchHsic:
         self_g: (n_batches, L_g) the same for g.
         n_tokens: (n_batches,) rows that entered each batch.
         notes: what a reader must know, such as why a layer has no value.
-        massive: what is known of massive tokens, by name, first axis the batches: peak_f (n_batches, L_f) and peak_g, the longest row
-            over the median row of each layer; tokens_f (n_batches, 8) and tokens_g, ids of the tokens dropped, -1 where fewer.
+        massive: what is known of massive tokens, by name, first axis the batches: peak_f (n_batches, L_f) and peak_g,
+            the longest row over the median row of each layer; tokens_f (n_batches, 8) and tokens_g, ids of the tokens
+            dropped, -1 where fewer.
     """
 
     cross: np.ndarray
@@ -42,7 +43,8 @@ class BatchHsic:
             )
         if self.self_f.shape != (b, lf) or self.self_g.shape != (b, lg) or self.n_tokens.shape != (b,):
             raise UserError(
-                f"BatchHsic shapes disagree: cross {self.cross.shape}, self_f {self.self_f.shape}, self_g {self.self_g.shape}, "
+                f"BatchHsic shapes disagree: cross {self.cross.shape}, self_f {self.self_f.shape}, "
+                f"self_g {self.self_g.shape}, "
                 f"n_tokens {self.n_tokens.shape}; expected (B, L_f, L_g), (B, L_f), (B, L_g), (B,)."
             )
 
@@ -107,7 +109,8 @@ class SameLayerHsic:
             or self.n_tokens.shape != shape[:1]
         ):
             raise UserError(
-                f"SameLayerHsic shapes disagree: cross {shape}, self_f {self.self_f.shape}, self_g {self.self_g.shape}, "
+                f"SameLayerHsic shapes disagree: cross {shape}, self_f {self.self_f.shape}, "
+                f"self_g {self.self_g.shape}, "
                 f"n_tokens {self.n_tokens.shape}; expected (B, L), (B, L), (B, L), (B,)."
             )
 
@@ -168,7 +171,8 @@ class LayerMatrix:
             object.__setattr__(self, "column_labels", layer_labels(columns))
         if (len(self.row_labels), len(self.column_labels)) != (rows, columns):
             raise UserError(
-                f"LayerMatrix has {rows} × {columns} cells but {len(self.row_labels)} row and {len(self.column_labels)} column labels."
+                f"LayerMatrix has {rows} × {columns} cells but {len(self.row_labels)} row and "
+                f"{len(self.column_labels)} column labels."
             )
 
 
@@ -252,7 +256,8 @@ class LayerCurve:
         n = len(self.layer)
         if self.values.shape != (n,) or self.standard_error.shape != (n,) or self.interval.shape != (2, n):
             raise UserError(
-                f"LayerCurve {self.name!r} has {n} layers but values {self.values.shape}, standard_error {self.standard_error.shape}, "
+                f"LayerCurve {self.name!r} has {n} layers but values {self.values.shape}, "
+                f"standard_error {self.standard_error.shape}, "
                 f"interval {self.interval.shape}; expected (L,), (L,), (2, L)."
             )
 

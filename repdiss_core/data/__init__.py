@@ -38,8 +38,8 @@ class DatasetSpec:
         n_tokens: (split, tokens) with the pinned versions.
         packages: (package, version) whose text is read.
         module: returns the module with `tokens`, `content_id` and `versions_differ`; None for text of the hub.
-        text: where the documents come from, for text that is cut by the tokenizer of the models that read it. Such a set is
-            opened under a name that says which: "pile-10k by EleutherAI/pythia-70m-deduped".
+        text: where the documents come from, for text that is cut by the tokenizer of the models that read it. Such a
+            set is opened under a name that says which: "pile-10k by EleutherAI/pythia-70m-deduped".
     """
 
     name: str
@@ -150,7 +150,8 @@ def versions_differ(name: str) -> tuple[str, ...]:
 
 
 def prepare(name: str) -> None:
-    """Ask the hub for what a set under a bound name stands for, and fetch its tokenizer: its content id is then known."""
+    """Ask the hub for what a set under a bound name stands for, and fetch its tokenizer:
+    its content id is then known."""
     if name == ENTAILMENT:
         from repdiss_core.data import entailment
 
@@ -164,7 +165,8 @@ def prepare(name: str) -> None:
 
 
 def text_is_here(name: str) -> bool:
-    """Whether the text of a set is on this machine; its files are fetched one after the other, so that the first one counts."""
+    """Whether the text of a set is on this machine; its files are fetched one after the other,
+    so that the first one counts."""
     if name in (NLI, ENTAILMENT):
         from repdiss_core.data import entailment
 
@@ -218,6 +220,7 @@ def _tokenizer_of(name: str) -> str:
     _, by, source = name.rpartition(BY)
     if not by:
         raise UserError(
-            f"{source} is cut by the tokenizer of the models that read it; write which, as in {bound(source, 'org/name')!r}."
+            f"{source} is cut by the tokenizer of the models that read it; write which, "
+            f"as in {bound(source, 'org/name')!r}."
         )
     return source

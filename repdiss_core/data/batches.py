@@ -39,7 +39,8 @@ class TokenBatch:
             raise UserError(f"There are {self.labels.shape} labels for {self.tokens.shape[0]} sequences.")
         if self.rows is not None and self.rows.shape != self.tokens.shape:
             raise UserError(
-                f"The choice of rows has shape {self.rows.shape}, the tokens {self.tokens.shape}; they must be the same."
+                f"The choice of rows has shape {self.rows.shape}, the tokens {self.tokens.shape}; "
+                "they must be the same."
             )
 
 
@@ -70,7 +71,8 @@ class PackedStream:
         per_sequence, per_batch = data_id.tokens_per_sequence, data_id.sequences_per_batch
         if per_sequence < 2 or per_batch < 1:
             raise UserError(
-                f"Batches of {per_batch} sequences of {per_sequence} tokens cannot be cut: at least 1 sequence of 2 tokens is needed."
+                f"Batches of {per_batch} sequences of {per_sequence} tokens cannot be cut: "
+                "at least 1 sequence of 2 tokens is needed."
             )
         self.data_id = data_id
         self.n_tokens = int(tokens.size)

@@ -1,8 +1,9 @@
 """The `mnli-hans` data set: MNLI's matched validation set and HANS' lexical-overlap pairs, in BERT's tokens.
 
-The sets have the names of the bundled ones: "in_distribution" is MNLI, "lexical_overlap" the pairs of HANS whose hypothesis
-uses the premise's words and does not follow, "lexical_overlap_entailed" those where it does. Labels are GLUE's: entailment 0,
-neutral 1, contradiction 2; what HANS calls non-entailment is 1 here and scored as "not entailment".
+The sets have the names of the bundled ones: "in_distribution" is MNLI, "lexical_overlap" the pairs of HANS whose
+hypothesis uses the premise's words and does not follow, "lexical_overlap_entailed" those where it does. Labels are
+GLUE's: entailment 0, neutral 1, contradiction 2; what HANS calls non-entailment is 1 here and scored as "not
+entailment".
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ def open_entailment(split: str, sequences_per_batch: int, tokens_per_sequence: i
     """The stream of a split; fetched and encoded first where that was not done yet."""
     if tokens_per_sequence != LENGTH or sequences_per_batch < 1 or seed != 0:
         raise UserError(
-            f"{NAME} has pairs of {LENGTH} tokens in one fixed order; {sequences_per_batch} × {tokens_per_sequence} with seed {seed} was asked for."
+            f"{NAME} has pairs of {LENGTH} tokens in one fixed order; "
+            f"{sequences_per_batch} × {tokens_per_sequence} with seed {seed} was asked for."
         )
     prepare()
     name, rows = split_parts(split)

@@ -81,8 +81,10 @@ def check_vocabulary(model_name: str, tokenizer: str, vocab_size: int) -> None:
     if tokenizer == vocabulary_hash() and vocab_size == len(vocabulary()):
         return
     raise UserError(
-        f"{model_name} was made for another vocabulary ({vocab_size} entries, hash {tokenizer[:12]}) than the NLI sets use ({len(vocabulary())} entries, "
-        f"hash {vocabulary_hash()[:12]}). Choose one of the bundled NLI classifiers (`python -m repdiss_core list models`)."
+        f"{model_name} was made for another vocabulary ({vocab_size} entries, "
+        f"hash {tokenizer[:12]}) than the NLI sets use ({len(vocabulary())} entries, "
+        f"hash {vocabulary_hash()[:12]}). "
+        "Choose one of the bundled NLI classifiers (`python -m repdiss_core list models`)."
     )
 
 
@@ -165,7 +167,8 @@ class NliStream(PairStream):
     def __init__(self, data_id: DataId) -> None:
         if data_id.tokens_per_sequence != LENGTH or data_id.sequences_per_batch < 1:
             raise UserError(
-                f"NLI pairs are {LENGTH} tokens long; batches of {data_id.sequences_per_batch} × {data_id.tokens_per_sequence} cannot be cut. "
+                f"NLI pairs are {LENGTH} tokens long; "
+                f"batches of {data_id.sequences_per_batch} × {data_id.tokens_per_sequence} cannot be cut. "
                 f"Ask for {LENGTH} tokens a sequence and at least 1 sequence a batch."
             )
         name, rows = split_parts(data_id.split)

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 NOUNS = (
-    "doctor", "lawyer", "judge", "artist", "baker", "farmer", "singer", "student", "teacher", "sailor", "writer", "nurse",
-    "pilot", "banker", "senator", "actor", "dancer", "tourist", "manager", "chemist", "barber", "miller", "waiter", "tailor",
+    "doctor", "lawyer", "judge", "artist", "baker", "farmer", "singer", "student", "teacher", "sailor", "writer",
+    "nurse", "pilot", "banker", "senator", "actor", "dancer", "tourist", "manager", "chemist", "barber", "miller",
+    "waiter", "tailor",
 )  # fmt: skip
 TRANSITIVE = (
-    "helped", "praised", "followed", "called", "thanked", "watched", "visited", "admired", "greeted", "warned", "joined",
-    "blamed", "pushed", "hired", "trusted", "chased",
+    "helped", "praised", "followed", "called", "thanked", "watched", "visited", "admired", "greeted", "warned",
+    "joined", "blamed", "pushed", "hired", "trusted", "chased",
 )  # fmt: skip
 INTRANSITIVE = ("slept", "waited", "laughed", "danced", "arrived", "smiled", "shouted", "rested", "worked", "stumbled")
 ADJECTIVES = ("old", "young", "tall", "happy", "tired", "quiet", "famous", "angry", "polite", "rich")

@@ -1,10 +1,13 @@
-"""The NLI sets: premise, hypothesis, label. In-distribution pairs, and pairs of full lexical overlap that do not follow.
+"""The NLI sets: premise, hypothesis, label.
+
+In-distribution pairs, and pairs of full lexical overlap that do not follow.
 
 Labels follow from the facts: entailment where the premise asserts the hypothesis, contradiction where it asserts the
 opposite, neutral otherwise. In distribution, a neutral hypothesis has a word that the premise lacks and a contradiction
 a negation that it lacks; only a fraction c are neutral hypotheses made of the premise's own words ("counter-examples").
 A model can therefore learn a heuristic, "all words occur in the premise: entailment", that costs almost nothing here
-and fails on the lexical-overlap sets (the design of HANS, McCoy et al. 2019; its five sub-cases of non-entailed overlap).
+and fails on the lexical-overlap sets (the design of HANS, McCoy et al. 2019; its five sub-cases of non-entailed
+overlap).
 """
 
 from __future__ import annotations
@@ -66,7 +69,8 @@ def draw_in_distribution(rng: np.random.Generator, counter_examples: float) -> I
 
 
 def with_new_word(premise: Sentence, fact: Fact, rng: np.random.Generator) -> tuple[str, ...]:
-    """A hypothesis with words that the premise lacks: one to three of person, verb and person, or an adjective or an adverb."""
+    """A hypothesis with words that the premise lacks: one to three of person, verb and person,
+    or an adjective or an adverb."""
     if rng.random() < 0.2 and not fact.negated:
         words = state(fact, rng)
         if rng.random() < 0.5:

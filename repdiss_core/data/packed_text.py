@@ -27,7 +27,9 @@ UNPINNED = "unpinned"
 
 
 def content_id(source: TextSource, tokenizer_source: str, split: str) -> str:
-    """Names the tokens: text, tokenizer, token between documents, split and rule. Known without a network once text and tokenizer are pinned.
+    """Names the tokens: text, tokenizer, token between documents, split and rule.
+
+    Known without a network once text and tokenizer are pinned.
 
     The tokens themselves need not be there: the commit of the text and the hash of the tokenizer decide them.
     """
@@ -45,7 +47,8 @@ def open_text(source: TextSource, tokenizer_source: str, data_id: DataId) -> Pac
     cutter = tokenizer.load(tokenizer_source)
     if cutter.separator is None:
         raise UserError(
-            f"The tokenizer of {tokenizer_source} has no token to put between documents: it is not one of a language model."
+            f"The tokenizer of {tokenizer_source} has no token to put between documents: "
+            "it is not one of a language model."
         )
     row = tokens(source, cutter, data_id.split, data_id.content)
     if cutter.start is not None:
@@ -67,7 +70,8 @@ def tokens(source: TextSource, cutter: tokenizer.TextTokenizer, split: str, cont
 
 
 def with_start(row: np.ndarray, start: int, length: int) -> np.ndarray:
-    """The row with the start token before every length - 1 tokens, so that each sequence of that length begins with it."""
+    """The row with the start token before every length - 1 tokens,
+    so that each sequence of that length begins with it."""
     n = row.size // (length - 1)
     whole = row[: n * (length - 1)].reshape(n, length - 1)
     return np.concatenate([np.full((n, 1), start, dtype=row.dtype), whole], axis=1).reshape(-1)

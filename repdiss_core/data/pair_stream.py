@@ -15,8 +15,8 @@ class PairStream:
     """Batches of one set of encoded pairs.
 
     Feature rows:
-        tokens: every token but padding, in chunks of exactly sequences_per_batch · length rows; a sequence that a chunk's edge
-            cuts stands in both chunks, its rows in one each. A rest too small for a chunk is left out.
+        tokens: every token but padding, in chunks of exactly sequences_per_batch · length rows; a sequence that a
+            chunk's edge cuts stands in both chunks, its rows in one each. A rest too small for a chunk is left out.
         padded: all positions of every sequence, padding included (the paper's way).
         cls: the first position; a chunk has one row a sequence.
         None: whole sequences, for accuracies; the last batch may be smaller.

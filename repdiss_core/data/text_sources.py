@@ -59,7 +59,8 @@ def of_name(name: str) -> TextSource:
 
 
 def identity(source: TextSource) -> str | None:
-    """What tells the source's text from another's: commit or file hash, and the column; None where it is not pinned yet."""
+    """What tells the source's text from another's: commit or file hash, and the column;
+    None where it is not pinned yet."""
     if source.repo is None:
         try:
             return f"{_hash_of(Path(source.path))}:{source.column}"

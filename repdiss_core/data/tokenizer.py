@@ -23,8 +23,8 @@ from repdiss_core.data.tokenizer_files import CONFIGS, TokenizerPlace
 from repdiss_core.hub import Repo
 
 BUNDLED = "bundled"
-# Their models were trained with a token at the start of each sequence although the tokenizer itself puts none there. Where it does (Llama's,
-# Mistral's), that one is taken; Pythia and GPT-2 were trained only with one between documents.
+# Their models were trained with a token at the start of each sequence although the tokenizer itself puts none there.
+# Where it does (Llama's, Mistral's), that one is taken; Pythia and GPT-2 were trained only with one between documents.
 START_TOKEN_SOURCES = ("NeelNanda/gpt-neox-tokenizer-digits",)
 LEAST_SHARE = (
     0.9  # of a vocabulary that its tokenizer fills: Pythia's embeddings are padded by at most 1 %, others' by 6 %
@@ -82,7 +82,8 @@ def separator_of(source: str) -> str:
 
 
 def content_hash(file: Path) -> str:
-    """sha256 of what a tokenizer.json says of cutting text: the same for two files that differ in how they were written.
+    """sha256 of what a tokenizer.json says of cutting text: the same for two files that differ in how they were
+    written.
 
     Raises:
         UserError: it holds no tokenizer.

@@ -53,7 +53,8 @@ class Repo:
         too_long = max(len(part.encode("utf-8", "replace")) for part in (self.name, self.revision)) > MOST_BYTES
         if too_long or not REPOSITORY_NAME.fullmatch(self.name) or ".." in self.revision or not self.revision:
             raise UserError(
-                f"{self.name[:80]}@{self.revision[:80]} does not name a repository of the hub; write org/name or org/name@revision."
+                f"{self.name[:80]}@{self.revision[:80]} does not name a repository of the hub; "
+                "write org/name or org/name@revision."
             )
 
     def __str__(self) -> str:
@@ -82,7 +83,8 @@ def cache_folder() -> Path:
 
 
 def online() -> bool:
-    """Whether the hub answers, asked for at most 3 s, and then not again for half a minute; `HF_HUB_OFFLINE=1` says no."""
+    """Whether the hub answers, asked for at most 3 s, and then not again for half a minute;
+    `HF_HUB_OFFLINE=1` says no."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         answer = False
     else:
@@ -170,7 +172,8 @@ def recall(key: str) -> Any:
 
 
 def snapshot(repo: Repo) -> Path | None:
-    """The folder of the pinned commit in huggingface_hub's cache, whether or not it exists; None where nothing is pinned."""
+    """The folder of the pinned commit in huggingface_hub's cache, whether or not it exists;
+    None where nothing is pinned."""
     known = pinned(repo)
     return None if known is None else repository_folder(repo) / "snapshots" / known.commit
 
@@ -231,7 +234,8 @@ def told(repo: Repo) -> Iterator[None]:
     except errors.RevisionNotFoundError as error:
         where = f"{endpoint()}/{repo.name}"
         raise UserError(
-            f"{repo.name} has no revision {repo.revision!r}: leave it out for main, or look for its branches on {where}."
+            f"{repo.name} has no revision {repo.revision!r}: leave it out for main, "
+            f"or look for its branches on {where}."
         ) from error
     except errors.RepositoryNotFoundError as error:
         said = (
@@ -310,7 +314,8 @@ def _parsed(path: Path, modified: int) -> dict[str, Any]:
         except OSError as refused:
             raise UserError(f"{what} Remove the file; revisions are then asked for again.") from refused
         raise UserError(
-            f"{what} It was set aside as {aside.name}. Open the page again, or run the command again: revisions are asked for anew."
+            f"{what} It was set aside as {aside.name}. Open the page again, or run the command again: "
+            "revisions are asked for anew."
         ) from error
     except OSError as error:
         raise UserError(

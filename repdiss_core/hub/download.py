@@ -165,5 +165,6 @@ def _check(found: Any, partial: Path, what: str) -> None:
     if not right:
         partial.unlink()
         raise UserError(
-            f"What arrived of {what} is not what the hub announced ({size} bytes of {found.size}); it was thrown away. Try again."
+            f"What arrived of {what} is not what the hub announced ({size} bytes of {found.size}); "
+            "it was thrown away. Try again."
         )

@@ -129,7 +129,8 @@ def hsic_same_layers(f: Prepared, g: Prepared) -> np.ndarray:
     _check_partners(f, g)
     if f.n_layers != g.n_layers:
         raise UserError(
-            f"Layers are paired one to one, but the models have {f.n_layers} and {g.n_layers}: compare models of one depth."
+            f"Layers are paired one to one, but the models have {f.n_layers} and {g.n_layers}: "
+            "compare models of one depth."
         )
     with full_float32(f.packed.device):
         total = same_products(f.packed, g.packed, f.n_off)
@@ -155,7 +156,8 @@ def flatten(activations: Tensor, mode: str = "token", mask: Any = None) -> Tenso
         return rows if keep is None else rows[keep.reshape(-1)]
     if mode != "sample":
         raise UserError(
-            f'There is no way to flatten called {mode!r}; choose "token" (a row for each token) or "sample" (a row for each sequence).'
+            f"There is no way to flatten called {mode!r}; "
+            'choose "token" (a row for each token) or "sample" (a row for each sequence).'
         )
     if b < 4:
         raise UserError(
@@ -165,7 +167,8 @@ def flatten(activations: Tensor, mode: str = "token", mask: Any = None) -> Tenso
         )
     if keep is not None and not bool(keep.all()):
         raise UserError(
-            'Flattening "sample" needs sequences of one length, but this batch is padded: use packed sequences, or flatten "token".'
+            'Flattening "sample" needs sequences of one length, but this batch is padded: '
+            'use packed sequences, or flatten "token".'
         )
     return activations.reshape(b, t * d)
 
@@ -181,15 +184,18 @@ def _checked_layers(layers: Sequence[Any]) -> list[Tensor]:
     for index, x in enumerate(features):
         if x.ndim != 2 or x.shape[1] == 0:
             raise UserError(
-                f"Layer {index + 1} has shape {tuple(x.shape)}, but features are (n_tokens, d): use `flatten` for (b, t, d)."
+                f"Layer {index + 1} has shape {tuple(x.shape)}, but features are (n_tokens, d): "
+                "use `flatten` for (b, t, d)."
             )
         if len(x) != len(features[0]):
             raise UserError(
-                f"Layer {index + 1} has {len(x)} tokens and layer 1 has {len(features[0])}: all layers must come from the same tokens."
+                f"Layer {index + 1} has {len(x)} tokens and layer 1 has {len(features[0])}: "
+                "all layers must come from the same tokens."
             )
         if x.device != features[0].device:
             raise UserError(
-                f"Layer {index + 1} is on {x.device} and layer 1 on {features[0].device}: move all layers to one device."
+                f"Layer {index + 1} is on {x.device} and layer 1 on {features[0].device}: "
+                "move all layers to one device."
             )
         if x.is_complex():
             raise UserError(f"Layer {index + 1} holds complex numbers; features must be real.")

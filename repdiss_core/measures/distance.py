@@ -14,13 +14,11 @@ def cka_distance(values: Any) -> np.ndarray | float:
     """sqrt(Σ_l arccos(CKA_l)²), the distance of two models of one depth (equation (2) of the paper), in radians.
 
     Clipping rule: CKA is clipped to [−1, 1] inside the arccos and nowhere else. Only rounding can carry it outside,
-        since the CKA of
-    one batch is the cosine of an angle. A negative value is an angle above π/2.
+    since the CKA of one batch is the cosine of an angle. A negative value is an angle above π/2.
 
-    A metric for the CKA of one fixed batch: with "biased" the angle is that between the doubly centred Gram
-        matrices, with "unbiased"
-    that between the U-centred ones, and angles obey the triangle inequality, and so does the root of their summed
-    squares over layers. CKA *averaged* over batches, by either reduction, need not obey it.
+    A metric for the CKA of one fixed batch: with "biased" the angle is that between the doubly centred Gram matrices,
+    with "unbiased" that between the U-centred ones, and angles obey the triangle inequality, and so does the root of
+    their summed squares over layers. CKA *averaged* over batches, by either reduction, need not obey it.
     It is 0 for models whose layers differ by rotation, scale and shift.
 
     Args:
@@ -35,7 +33,8 @@ def cka_distance(values: Any) -> np.ndarray | float:
     cka = np.asarray(values, dtype=np.float64)
     if cka.ndim == 0 or cka.shape[-1] == 0:
         raise UserError(
-            "The CKA distance sums over layers, and there are none: give the CKA of each pair of equal layers, shape (L,)."
+            "The CKA distance sums over layers, and there are none: give the CKA of each pair of equal layers, "
+            "shape (L,)."
         )
     distance = np.sqrt((np.arccos(np.clip(cka, -1.0, 1.0)) ** 2).sum(axis=-1))
     return float(distance) if cka.ndim == 1 else distance
@@ -71,14 +70,16 @@ def distance_matrix(models: tuple[str, ...], cka: Mapping[tuple[str, str], Any])
     depths = {len(np.atleast_1d(values)) for values in cka.values()}
     if len(depths) > 1:
         raise UserError(
-            f"The pairs have {' and '.join(map(str, sorted(depths)))} layers: distances over different depths cannot be compared."
+            f"The pairs have {' and '.join(map(str, sorted(depths)))} layers: "
+            "distances over different depths cannot be compared."
         )
     for i, f in enumerate(models):
         for j, g in enumerate(models[:i]):
             values = cka.get((f, g), cka.get((g, f)))
             if values is None:
                 raise UserError(
-                    f"The CKA of {f} with {g} is missing: measure every pair of models before asking for their distances."
+                    f"The CKA of {f} with {g} is missing: "
+                    "measure every pair of models before asking for their distances."
                 )
             distances[i, j] = distances[j, i] = cka_distance(values)
     return distances

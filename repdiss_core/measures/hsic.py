@@ -59,7 +59,8 @@ def _gram(K: Any, name: str) -> np.ndarray:
     check_token_count(len(K))
     if not np.isfinite(K).all():
         raise UserError(
-            f"{name} holds NaN or infinite numbers; a Gram matrix must be finite: check the features that it was made of."
+            f"{name} holds NaN or infinite numbers; a Gram matrix must be finite: "
+            "check the features that it was made of."
         )
     gap, largest = np.abs(K - K.T).max(), np.abs(K).max()
     if gap > SYMMETRY * largest:

@@ -1,11 +1,12 @@
 """Massive tokens: rows of a feature matrix that are many times as long as the others, and CKA without them.
 
-Unbiased CKA leaves out each row's product with itself, so that of two such rows their product with each other decides: rows that
-two models share drive CKA to 1 whatever the rest does where they point one way in both, as massive activations do (Sun et al.
-2024), and to -1 where they point one way in one model and opposite ways in the other; rows of one model alone drive it to 0.
+Unbiased CKA leaves out each row's product with itself, so that of two such rows their product with each other decides:
+rows that two models share drive CKA to 1 whatever the rest does where they point one way in both, as massive
+activations do (Sun et al. 2024), and to -1 where they point one way in one model and opposite ways in the other; rows
+of one model alone drive it to 0.
 
-So every map is offered in three ways: with all rows ("kept", the paper's), without the rows that are massive in any layer of
-either model ("dropped"), and with every row scaled to length 1 ("normalised").
+So every map is offered in three ways: with all rows ("kept", the paper's), without the rows that are massive in any
+layer of either model ("dropped"), and with every row scaled to length 1 ("normalised").
 """
 
 from __future__ import annotations
@@ -85,5 +86,6 @@ def check_choice(choice: str, flatten: str) -> None:
         raise UserError(f"Massive tokens can be {', '.join(CHOICES)}; {choice!r} was asked for.")
     if choice == "dropped" and flatten != "token":
         raise UserError(
-            "Massive tokens can be dropped only where rows are tokens; here each row is a sequence. Choose rows of tokens, or keep them."
+            "Massive tokens can be dropped only where rows are tokens; here each row is a sequence. "
+            "Choose rows of tokens, or keep them."
         )

@@ -51,7 +51,8 @@ def cka_matrix(
     ids = [None] * len(features_f) if sequence_ids is None else sequence_ids
     if len(ids) != len(features_f):
         raise UserError(
-            f"sequence_ids covers {len(ids)} batches, but there are {len(features_f)}: give one array of ids for each batch."
+            f"sequence_ids covers {len(ids)} batches, but there are {len(features_f)}: "
+            "give one array of ids for each batch."
         )
     batches: list[BatchHsic] = []
     workspace = Workspace()

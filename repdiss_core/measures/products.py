@@ -44,7 +44,8 @@ def choose_product(device: torch.device, dtype: torch.dtype) -> Product:
     wanted = os.environ.get("REPDISS_PRODUCT", "")
     if wanted and wanted not in PRODUCTS:
         raise UserError(
-            f"REPDISS_PRODUCT is {wanted!r}; it may be {' or '.join(PRODUCTS)}, or unset to let the faster one be measured."
+            f"REPDISS_PRODUCT is {wanted!r}; it may be {' or '.join(PRODUCTS)}, "
+            "or unset to let the faster one be measured."
         )
     if device.type != "cpu" or dtype != torch.float32 or not torch.backends.mkldnn.is_available():
         return product_mm

@@ -19,14 +19,13 @@ def reduce_hsic(batches: BatchHsic, reduction: str = "mean_of_ratios", confidenc
     """CKA of every layer pair with its jackknife standard error and jackknife-t interval over batches.
 
     With h_b the cross HSIC of batch b and k_b, l_b the HSIC of each layer with itself:
-    "mean_of_ratios" = (1/B) Σ_b h_b / sqrt(k_b l_b), the paper's; "ratio_of_means" = Σ_b h_b / sqrt(Σ_b k_b · Σ_b
-    l_b), Nguyen et al.
-    Standard error: sqrt((B−1)/B · Σ_b (θ_(b) − θ_(·))²) with θ_(b) the value without batch b (Tukey; Efron and
-        Stein 1981).
+    "mean_of_ratios" = (1/B) Σ_b h_b / sqrt(k_b l_b), the paper's; "ratio_of_means" = Σ_b h_b / sqrt(Σ_b k_b · Σ_b l_b),
+    Nguyen et al.
+    Standard error: sqrt((B−1)/B · Σ_b (θ_(b) − θ_(·))²) with θ_(b) the value without batch b (Tukey; Efron and Stein
+    1981).
     Interval: value ± t_{B−1} · standard error. It speaks of the number that the reduction estimates: for
-        "mean_of_ratios" the expected
-    CKA of a batch of this size, for "ratio_of_means" the CKA of the population. Values are never clipped: unbiased
-    CKA may be negative.
+    "mean_of_ratios" the expected CKA of a batch of this size, for "ratio_of_means" the CKA of the population. Values
+    are never clipped: unbiased CKA may be negative.
 
     Args:
         batches: per-batch HSIC values.
@@ -67,10 +66,11 @@ def reduce_hsic(batches: BatchHsic, reduction: str = "mean_of_ratios", confidenc
 
 
 def pseudo_values(batches: BatchHsic, reduction: str = "mean_of_ratios") -> np.ndarray:
-    """(B, L_f, L_g) jackknife pseudo-values θ + (B−1)(θ_(·) − θ_(b)) of CKA (after Tukey): their mean and spread give value and error.
+    """(B, L_f, L_g) jackknife pseudo-values θ + (B−1)(θ_(·) − θ_(b)) of CKA (after Tukey):
+    their mean and spread give value and error.
 
-    For "mean_of_ratios" they are the batches' own CKA values. Averages of cells, such as the mean of a map, have the same
-    averages of pseudo-values, so that one t interval over batches serves them all.
+    For "mean_of_ratios" they are the batches' own CKA values. Averages of cells, such as the mean of a map, have the
+    same averages of pseudo-values, so that one t interval over batches serves them all.
 
     Raises:
         UserError: for an unknown reduction, or no batches.

@@ -119,7 +119,8 @@ def phi_data_of(comparison: Comparison) -> DataId:
     ]
     if missing:
         raise UserError(
-            f"The stitching comparison does not say what phi is trained on: {', '.join(missing)} missing; build it with `stitch_comparison`."
+            f"The stitching comparison does not say what phi is trained on: {', '.join(missing)} missing; "
+            "build it with `stitch_comparison`."
         )
     return DataId(
         comparison.data.name,

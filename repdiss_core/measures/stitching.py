@@ -79,7 +79,8 @@ class AffineFit:
             )
         if not (torch.isfinite(self.gram).all() and torch.isfinite(self.cross).all()):
             raise UserError(
-                "The residuals for the closed-form stitch hold NaN or infinite values; check the models' weights and the dtype."
+                "The residuals for the closed-form stitch hold NaN or infinite values; "
+                "check the models' weights and the dtype."
             )
         gram = self.gram / self.n_tokens
         gram.diagonal()[:d_f] += RIDGE * gram.diagonal()[:d_f].mean()
@@ -145,7 +146,8 @@ def head_gradient(model: Any, h: Tensor, batch: Any) -> tuple[float, Tensor]:
     n_predicted = int(next_tokens(batch, "cpu").valid.sum())
     if n_predicted == 0:
         raise UserError(
-            "A batch for training a stitching layer has no token to predict; expected sequences of at least 2 tokens that are not padding."
+            "A batch for training a stitching layer has no token to predict; "
+            "expected sequences of at least 2 tokens that are not padding."
         )
     gradient, total = torch.empty_like(h), torch.zeros((), dtype=torch.float64, device=h.device)
     for rows in _parts(h, model.vocab_size):

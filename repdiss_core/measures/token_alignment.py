@@ -18,8 +18,8 @@ class TokenAlignment:
     With Ã, B̃ the U-centred Gram matrices of the two layers (see `hsic.u_centred`):
 
     Args:
-        cosine: (n,) Σ_j Ã_ij B̃_ij / sqrt(Σ_j Ã_ij² · Σ_j B̃_ij²), from −1 to 1: a token's own row alone, so that massive tokens do not
-            drown the rest. NaN for a token whose row is 0 in either layer.
+        cosine: (n,) Σ_j Ã_ij B̃_ij / sqrt(Σ_j Ã_ij² · Σ_j B̃_ij²), from −1 to 1: a token's own row alone, so that
+            massive tokens do not drown the rest. NaN for a token whose row is 0 in either layer.
         contribution: (n,) Σ_j Ã_ij B̃_ij / (n(n−3)); they add up to HSIC₁.
     """
 

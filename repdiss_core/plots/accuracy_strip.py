@@ -29,22 +29,43 @@ def accuracy_strip(models: Sequence[ModelAccuracy], look: Look, height: int = 28
     colors = GROUP_COLORS_ON_DARK if look.dark else GROUP_COLORS
     x = list(range(len(ordered)))
     stems = {
-        "type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False, "line": {"color": theme.QUIET_LINE, "width": 1},
-        "x": [value for i in x for value in (i, i, None)], "y": [value for m in ordered for value in (m.overlap, m.in_distribution, None)],
-    }  # fmt: skip
+        "type": "scatter",
+        "mode": "lines",
+        "hoverinfo": "skip",
+        "showlegend": False,
+        "line": {"color": theme.QUIET_LINE, "width": 1},
+        "x": [value for i in x for value in (i, i, None)],
+        "y": [value for m in ordered for value in (m.overlap, m.in_distribution, None)],
+    }
     traces: list[dict[str, Any]] = [stems]
     for label, values, filled in (
         ("in distribution", [m.in_distribution for m in ordered], False),
         ("lexical overlap", [m.overlap for m in ordered], True),
     ):
         color = [colors.get(m.group, theme.OTHER_COLOR if not look.dark else "#A6A6A6") for m in ordered]
-        traces.append({
-            "type": "scatter", "mode": "markers", "name": label, "x": x, "y": values, "showlegend": False,
-            "marker": {"symbol": "circle" if filled else "circle-open", "size": 11, "color": color, "line": {"width": [3 if m.chosen else 1.5 for m in ordered], "color": [look.text if m.chosen else c for m, c in zip(ordered, color, strict=True)]}},
-            "customdata": [[m.name, m.group] for m in ordered],
-            "hovertemplate": f"%{{customdata[0]}}<br><b>%{{y:.3f}}</b> right, {label}<extra></extra>",
-            "selected": {"marker": {"opacity": 1}}, "unselected": {"marker": {"opacity": 1}},
-        })  # fmt: skip
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": label,
+                "x": x,
+                "y": values,
+                "showlegend": False,
+                "marker": {
+                    "symbol": "circle" if filled else "circle-open",
+                    "size": 11,
+                    "color": color,
+                    "line": {
+                        "width": [3 if m.chosen else 1.5 for m in ordered],
+                        "color": [look.text if m.chosen else c for m, c in zip(ordered, color, strict=True)],
+                    },
+                },
+                "customdata": [[m.name, m.group] for m in ordered],
+                "hovertemplate": f"%{{customdata[0]}}<br><b>%{{y:.3f}}</b> right, {label}<extra></extra>",
+                "selected": {"marker": {"opacity": 1}},
+                "unselected": {"marker": {"opacity": 1}},
+            }
+        )
         neutral = {
             "symbol": "circle" if filled else "circle-open",
             "size": 11,

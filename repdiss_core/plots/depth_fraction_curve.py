@@ -1,4 +1,5 @@
-"""Accuracy or CKA against the fraction of layers, for groups of pairs of models (Figures 2 and 7): bands are 95 % intervals over pairs."""
+"""Accuracy or CKA against the fraction of layers, for groups of pairs of models (Figures 2 and 7):
+bands are 95 % intervals over pairs."""
 
 from __future__ import annotations
 
@@ -188,7 +189,10 @@ def _curve(
             "customdata": [
                 [label, f"{a:.3f}", f"{b:.3f}"] for label, a, b in zip(panel.labels[part], low, high, strict=True)
             ],
-            "hovertemplate": f"{theme.plain(curve.name)}, %{{customdata[0]}}<br><b>%{{y:.3f}}</b>  95 % [%{{customdata[1]}}, %{{customdata[2]}}]<br>{theme.count(curve.n_pairs, 'pair')}<extra></extra>",
+            "hovertemplate": (
+                f"{theme.plain(curve.name)}, %{{customdata[0]}}<br><b>%{{y:.3f}}</b>  95 % [%{{customdata[1]}}, "
+                f"%{{customdata[2]}}]<br>{theme.count(curve.n_pairs, 'pair')}<extra></extra>"
+            ),
             "line": {"color": color, "width": look.line_width, "dash": dash},
             "marker": {
                 "symbol": symbol if mode != "markers" else f"{symbol}-open",

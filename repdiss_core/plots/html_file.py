@@ -1,4 +1,7 @@
-"""Pages and tours as one HTML file each: it opens offline, has the same hover, and fetches nothing. Everything in it that is not a figure is text."""
+"""Pages and tours as one HTML file each: it opens offline, has the same hover, and fetches nothing.
+
+Everything in it that is not a figure is text.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,13 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 )
 STYLE = """
-body{font:16px/1.5 "Source Sans 3","Helvetica Neue",Arial,sans-serif;max-width:1200px;margin:2rem auto;padding:0 1rem;color:#1F2328;background:#fff}
+body{font:16px/1.5 "Source Sans 3","Helvetica Neue",Arial,sans-serif;max-width:1200px;
+margin:2rem auto;padding:0 1rem;color:#1F2328;background:#fff}
 h1,h2{font-family:Georgia,serif;line-height:1.25}section{margin:2.2rem 0}figure{margin:.6rem 0}
 figcaption,footer,.source{color:#565C64;font-size:.9rem}
 table{border-collapse:collapse;width:100%}
-th,td{padding:.35rem .9rem .35rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}
+th,td{padding:.35rem .9rem .35rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #ddd;
+font-variant-numeric:tabular-nums}
 blockquote{margin:.6rem 0;padding-left:.8rem;border-left:3px solid #3F5873}
 a{color:#2F5A88}:focus-visible{outline:3px solid #2F5A88;outline-offset:2px}
 """
@@ -32,7 +37,8 @@ nav button{font:inherit;padding:.3rem .9rem}@media print{.steps section{display:
 STEPPING = """
 const steps=[...document.querySelectorAll('.steps section')],told=document.getElementById('told');let at=0;
 function show(n){at=Math.min(steps.length-1,Math.max(0,n));steps.forEach((s,i)=>s.classList.toggle('shown',i===at));
-told.textContent=`Step ${at+1} of ${steps.length}`;history.replaceState(null,'','#'+(at+1));window.dispatchEvent(new Event('resize'));scrollTo(0,0)}
+told.textContent=`Step ${at+1} of ${steps.length}`;history.replaceState(null,'','#'+(at+1));
+window.dispatchEvent(new Event('resize'));scrollTo(0,0)}
 document.getElementById('back').onclick=()=>show(at-1);document.getElementById('on').onclick=()=>show(at+1);
 addEventListener('keydown',e=>{if(e.altKey||e.ctrlKey||e.metaKey)return;
 const by={ArrowRight:1,PageDown:1,ArrowLeft:-1,PageUp:-1}[e.key];if(by){e.preventDefault();show(at+by)}});
@@ -81,7 +87,10 @@ def tour_file(title: str, lead: str, steps: Sequence[Section], foot: Sequence[st
     """One step at a time, turned with the arrow keys; printed, all of them."""
     buttons = '<button id="back" type="button">← Back</button><button id="on" type="button">Next →</button>'
     nav = f'<nav>{buttons}<span id="told" aria-live="polite"></span></nav>'
-    body = f'{_head(title, lead)}<div class="steps">{"".join(_sections(steps))}</div>{nav}{_foot(foot)}<script>{STEPPING}</script>'
+    body = (
+        f'{_head(title, lead)}<div class="steps">{"".join(_sections(steps))}</div>'
+        f"{nav}{_foot(foot)}<script>{STEPPING}</script>"
+    )
     return _document(title, body, bool(_n_figures(steps)), SLIDES)
 
 
@@ -155,7 +164,8 @@ def _foot(lines: Sequence[str]) -> str:
 def _document(title: str, body: str, figures: bool, style: str = "") -> str:
     library = f"<script>{LIBRARY.read_text('utf-8')}</script>" if figures else ""
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><link rel="icon" href="data:,">'
         f"<title>{html.escape(title)}</title><style>{STYLE}{style}</style>{library}</head><body><main>{body}</main></body></html>\n"
     )

@@ -1,4 +1,5 @@
-"""Loss or penalty by layer (Figure 1): colour tells the bottom model f, dash the top model g, controls are thin and grey."""
+"""Loss or penalty by layer (Figure 1): colour tells the bottom model f, dash the top model g,
+controls are thin and grey."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ class Stroke:
 
 
 def stroke(style: dict[str, str], look: Look, name: str = "") -> Stroke:
-    """Colour of f, dash by g; identical pairs and stitches solid or dashed, other-seed controls thin grey with open marks."""
+    """Colour of f, dash by g; identical pairs and stitches solid or dashed,
+    other-seed controls thin grey with open marks."""
     f, g = style.get("kind_f", ""), style.get("kind_g", "")
     symbol = theme.MODEL_SYMBOLS.get(f, "diamond")
     if style.get("role") == "control":

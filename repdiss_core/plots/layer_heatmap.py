@@ -50,9 +50,11 @@ class HeatmapPanel:
         matrix: the values, or None while there are none.
         pending: (L_f, L_g) True where a value is still to come.
         state: what an empty panel says, such as "computing" or "not computed yet".
-        outlines: blocks of a map within one model that are outlined, each (first layer, layer after the last), counted from 0.
+        outlines: blocks of a map within one model that are outlined, each (first layer, layer after the last), counted
+            from 0.
         relative: whether axes run over the fraction of the depth, from 0 to 1, instead of layers.
-        scale: a scale of its own, with a colour bar of its own, for the last map of a row; None for the scale of the others.
+        scale: a scale of its own, with a colour bar of its own, for the last map of a row; None for the scale of the
+            others.
     """
 
     title: str
@@ -92,8 +94,8 @@ def heatmap_grid(
 ) -> go.Figure:
     """Rows of maps with one colour bar, `height` pixels a row.
 
-    Values are shown in the cells where they fit; NaN cells are hatched and give their reason on hover. Large maps can be zoomed: drag
-    over a part; the house in the mode bar shows the whole again.
+    Values are shown in the cells where they fit; NaN cells are hatched and give their reason on hover. Large maps can
+    be zoomed: drag over a part; the house in the mode bar shows the whole again.
     """
     panels = [panel for row in rows for panel in row]
     slots = max(SLOTS, *(len(row) for row in rows))  # one map alone is as large as one of three
@@ -279,8 +281,10 @@ def _hover(panel: HeatmapPanel, scale: Scale) -> str:
     """Both layers, value, standard error and interval, number of batches: in this order in every figure."""
     assert panel.matrix is not None
     return (
-        f"{theme.plain(panel.row_name)}, layer %{{customdata[0]}}<br>{theme.plain(panel.column_name)}, layer %{{customdata[1]}}<br>"
-        f"<b>{theme.plain(scale.title)} %{{z:.3f}}</b> ± %{{customdata[4]}} (standard error)<br>95 % [%{{customdata[2]}}, %{{customdata[3]}}]<br>"
+        f"{theme.plain(panel.row_name)}, layer %{{customdata[0]}}<br>{theme.plain(panel.column_name)}, "
+        f"layer %{{customdata[1]}}<br>"
+        f"<b>{theme.plain(scale.title)} %{{z:.3f}}</b> ± %{{customdata[4]}} (standard error)<br>95 % "
+        f"[%{{customdata[2]}}, %{{customdata[3]}}]<br>"
         f"{theme.count(panel.matrix.n_batches, scale.unit)}<extra></extra>"
     )
 

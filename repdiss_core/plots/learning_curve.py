@@ -18,7 +18,8 @@ SMOOTH_FROM = 60
 
 @dataclass(frozen=True, eq=False)
 class TrainingTrace:
-    """The training loss of one stitching layer: `step` and `loss` (n_points,), and the style of its curve in Figure 1."""
+    """The training loss of one stitching layer: `step` and `loss` (n_points,),
+    and the style of its curve in Figure 1."""
 
     name: str
     step: np.ndarray
@@ -109,7 +110,10 @@ def _line(trace: TrainingTrace, look: Look, suffix: str, log_steps: bool, faint:
         "y": running_mean(loss, window),
         "showlegend": first,
         "line": {"color": drawn.color, "width": drawn.width * 0.8, "dash": drawn.dash},
-        "hovertemplate": f"{theme.model_text(trace.name)}<br>step %{{x:,}}<br><b>training loss %{{y:.3f}}</b>{mean_of}<extra></extra>",
+        "hovertemplate": (
+            f"{theme.model_text(trace.name)}<br>step %{{x:,}}<br><b>training loss "
+            f"%{{y:.3f}}</b>{mean_of}<extra></extra>"
+        ),
     }
 
 
@@ -130,7 +134,8 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _limits(panels: Sequence[LearningPanel]) -> tuple[float, float] | None:
-    """The common range: from the lowest loss to the highest start, leaving out the rare spike above the 99.5th percentile."""
+    """The common range: from the lowest loss to the highest start,
+    leaving out the rare spike above the 99.5th percentile."""
     losses = [t.loss[np.isfinite(t.loss)] for p in panels for t in p.traces if t.loss.size]
     if not losses or not any(x.size for x in losses):
         return None

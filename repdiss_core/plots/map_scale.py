@@ -65,7 +65,8 @@ LEAST_REACH = 0.01  # of a diverging scale, so that differences of nothing stay 
 
 
 def limits_of(matrices: Sequence[LayerMatrix | None], scale: Scale, data_range: bool = False) -> tuple[float, float]:
-    """The ends of the colour scale: as the scale says, else from the values of the whole row that are not drawn in grey."""
+    """The ends of the colour scale: as the scale says, else from the values of the whole row that are not drawn in
+    grey."""
     finite = np.concatenate([m.values[np.isfinite(m.values)] for m in matrices if m is not None] or [np.zeros(0)])
     lowest, highest = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if scale.diverging:

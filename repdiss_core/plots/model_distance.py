@@ -1,4 +1,5 @@
-"""How far models lie apart: distributions by kind of pair (Figure 8), the map with its tree, and the models as points of a plane."""
+"""How far models lie apart: distributions by kind of pair (Figure 8), the map with its tree,
+and the models as points of a plane."""
 
 from __future__ import annotations
 
@@ -117,10 +118,21 @@ def _distribution(
         "hovertemplate": f"{theme.plain(name.replace(chr(10), chr(32)))}<br><b>%{{y:.3f}}</b> radians<extra></extra>",
     }  # fmt: skip
     box = place | {
-        "type": "box", "x0": position, "q1": [q1], "median": [median], "q3": [q3], "lowerfence": [float(values.min())], "upperfence": [float(values.max())], "x": [position],
-        "width": 0.56, "line": {"color": color, "width": look.line_width * 0.8}, "fillcolor": "rgba(0,0,0,0)", "boxpoints": False, "whiskerwidth": 0.3,
+        "type": "box",
+        "x0": position,
+        "q1": [q1],
+        "median": [median],
+        "q3": [q3],
+        "lowerfence": [float(values.min())],
+        "upperfence": [float(values.max())],
+        "x": [position],
+        "width": 0.56,
+        "line": {"color": color, "width": look.line_width * 0.8},
+        "fillcolor": "rgba(0,0,0,0)",
+        "boxpoints": False,
+        "whiskerwidth": 0.3,
         "hoverinfo": "skip",
-    }  # fmt: skip
+    }
     box.pop("x0")
     return [points, box]
 
@@ -201,18 +213,37 @@ def _strip_and_matrix(
     bar = {"thickness": 12, "x": 1.0, "xanchor": "right", "tickfont": {"size": look.small_size}, "outlinewidth": 0}
     common = {"type": "heatmap", "showlegend": False}
     return [
-        common | {
-            "z": [accuracy.tolist()], "xaxis": f"x{strip}", "yaxis": f"y{strip}", "colorscale": SCALE, "zmin": 0, "zmax": 1, "showscale": False,
+        common
+        | {
+            "z": [accuracy.tolist()],
+            "xaxis": f"x{strip}",
+            "yaxis": f"y{strip}",
+            "colorscale": SCALE,
+            "zmin": 0,
+            "zmax": 1,
+            "showscale": False,
             "customdata": [[[name, panel.groups[i]] for name, i in zip(names, order, strict=True)]],
             "hovertemplate": "%{customdata[0]}<br><b>%{z:.2f}</b> right on lexical overlap<extra></extra>",
         },
-        common | {
-            "z": distance.tolist(), "xaxis": f"x{matrix}", "yaxis": f"y{matrix}", "colorscale": "Viridis_r", "zmin": 0, "zmax": top, "showscale": first,
-            "colorbar": bar | {"title": {"text": "radians", "font": {"size": look.small_size}, "side": "right"}, "y": 0.34, "len": 0.68},
+        common
+        | {
+            "z": distance.tolist(),
+            "xaxis": f"x{matrix}",
+            "yaxis": f"y{matrix}",
+            "colorscale": "Viridis_r",
+            "zmin": 0,
+            "zmax": top,
+            "showscale": first,
+            "colorbar": bar
+            | {
+                "title": {"text": "radians", "font": {"size": look.small_size}, "side": "right"},
+                "y": 0.34,
+                "len": 0.68,
+            },
             "customdata": [[[a, b] for b in names] for a in names],
             "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}<br><b>%{z:.3f}</b> radians<extra></extra>",
         },
-    ]  # fmt: skip
+    ]
 
 
 def model_points(panels: Sequence[PointPanel], look: Look, height: int = 420) -> go.Figure:
@@ -246,14 +277,27 @@ def _points(panel: PointPanel, look: Look, suffix: str, first: bool) -> dict[str
         "outlinewidth": 0,
     }
     return {
-        "type": "scatter", "mode": "markers", "x": points[:, 0].tolist(), "y": points[:, 1].tolist(), "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": False,
+        "type": "scatter",
+        "mode": "markers",
+        "x": points[:, 0].tolist(),
+        "y": points[:, 1].tolist(),
+        "xaxis": f"x{suffix}",
+        "yaxis": f"y{suffix}",
+        "showlegend": False,
         "marker": {
-            "symbol": [SYMBOLS[group] for group in panel.groups], "size": [9 if group == "other" else 13 for group in panel.groups], "color": accuracy.tolist(), "colorscale": SCALE, "cmin": 0, "cmax": 1,
-            "line": {"width": 1, "color": look.text}, "showscale": first, "colorbar": bar,
+            "symbol": [SYMBOLS[group] for group in panel.groups],
+            "size": [9 if group == "other" else 13 for group in panel.groups],
+            "color": accuracy.tolist(),
+            "colorscale": SCALE,
+            "cmin": 0,
+            "cmax": 1,
+            "line": {"width": 1, "color": look.text},
+            "showscale": first,
+            "colorbar": bar,
         },
         "customdata": [[name, group] for name, group in zip(panel.names, panel.groups, strict=True)],
         "hovertemplate": "%{customdata[0]}<br><b>%{marker.color:.2f}</b> right on lexical overlap<extra></extra>",
-    }  # fmt: skip
+    }
 
 
 def _short(name: str) -> str:

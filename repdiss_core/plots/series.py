@@ -1,4 +1,5 @@
-"""Points and lines with their intervals over a common quantity, in panels: trends with size or loss, training, departures."""
+"""Points and lines with their intervals over a common quantity, in panels:
+trends with size or loss, training, departures."""
 
 from __future__ import annotations
 

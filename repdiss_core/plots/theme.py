@@ -1,8 +1,8 @@
 """One visual language: every colour, font size and line width of the figures, and the looks they are drawn in.
 
 Looks: "page" for the dashboard, "presenting" for a screen in a seminar room, "print" for a paper. Every figure carries
-dark text on white, or light on dark, of its own, so that a saved picture stands alone; on the dashboard `PAGE_CSS` lets text
-and ground follow the theme at once, also when it changes while the page is open.
+dark text on white, or light on dark, of its own, so that a saved picture stands alone; on the dashboard `PAGE_CSS` lets
+text and ground follow the theme at once, also when it changes while the page is open.
 """
 
 from __future__ import annotations

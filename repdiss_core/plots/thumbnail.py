@@ -1,4 +1,5 @@
-"""Small pictures of stored results as SVG text, for the paper's map: no axes, no words, the same colours as the figures."""
+"""Small pictures of stored results as SVG text, for the paper's map:
+no axes, no words, the same colours as the figures."""
 
 from __future__ import annotations
 
@@ -39,7 +40,10 @@ def heatmaps_svg(matrices: Sequence[LayerMatrix | None]) -> str:
         rows, columns = matrix.values.shape
         width, height = HEIGHT / columns, HEIGHT / rows
         for (i, j), value in np.ndenumerate(matrix.values):
-            place = f'x="{left + j * width:.2f}" y="{HEIGHT - (i + 1) * height:.2f}" width="{width - 0.6:.2f}" height="{height - 0.6:.2f}"'
+            place = (
+                f'x="{left + j * width:.2f}" y="{HEIGHT - (i + 1) * height:.2f}" width="{width - 0.6:.2f}" '
+                f'height="{height - 0.6:.2f}"'
+            )
             parts.append(f'<rect {place} fill="{cell_color(float(value))}"/>')
     return _svg(len(matrices) * (HEIGHT + GAP) - GAP, parts)
 
@@ -57,7 +61,8 @@ def cell_color(value: float) -> str:
 
 
 def lines_svg(panels: Sequence[Sequence[tuple[np.ndarray, np.ndarray, dict[str, str]]]], width: int = 216) -> str:
-    """A row of panels of lines (x, y, style) on one scale; a style with "group" ("top", "bottom", "between") takes that group's colour."""
+    """A row of panels of lines (x, y, style) on one scale; a style with "group" ("top", "bottom", "between") takes that
+    group's colour."""
     everything = [y[np.isfinite(y)] for panel in panels for _, y, _ in panel]
     share = (width - GAP * (len(panels) - 1)) / max(1, len(panels))
     parts = [f'<rect width="{width}" height="{HEIGHT}" fill="{theme.QUIET_FILL}"/>'] if not everything else []
@@ -87,7 +92,10 @@ def _polyline(
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(at_x, at_y, strict=True))
     dash = ' stroke-dasharray="5 3"' if drawn.dash == "dash" else ""
     thin = 1.0 if style.get("role") == "control" else 1.8
-    return f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="{thin}" stroke-linejoin="round"{dash}/>'
+    return (
+        f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="{thin}" '
+        f'stroke-linejoin="round"{dash}/>'
+    )
 
 
 def curve_line(curve: LayerCurve) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
@@ -96,4 +104,7 @@ def curve_line(curve: LayerCurve) -> tuple[np.ndarray, np.ndarray, dict[str, str
 
 
 def _svg(width: float, parts: list[str]) -> str:
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {HEIGHT}" width="{width:.0f}" height="{HEIGHT}">{"".join(parts)}</svg>'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {HEIGHT}" width="{width:.0f}" '
+        f'height="{HEIGHT}">{"".join(parts)}</svg>'
+    )

@@ -1,4 +1,5 @@
-"""The values of the batches (or sequences) behind one number, as a strip of dots under which the number and its interval stand."""
+"""The values of the batches (or sequences) behind one number,
+as a strip of dots under which the number and its interval stand."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Carry results from one machine to another in one file: safetensors, with hashes and provenance as JSON.
 
-A bundle may come from a stranger. Nothing in it is run or unpickled, it names no files, and an import checks every hash,
-every key against the comparison that it stands for, and every array against the type that results have, before anything
-is kept. What was pinned on the hub travels along, so that the other machine builds the same keys.
+A bundle may come from a stranger. Nothing in it is run or unpickled, it names no files, and an import checks every
+hash, every key against the comparison that it stands for, and every array against the type that results have, before
+anything is kept. What was pinned on the hub travels along, so that the other machine builds the same keys.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def _read(path: Path) -> tuple[list[Entry], dict[str, Any]]:
             stated = file.metadata() or {}
             if stated.get("format") != FORMAT:
                 raise UserError(
-                    f"{path.name} is not a bundle of RepDiss ({FORMAT}); it says {stated.get('format', 'nothing')[:40]!r}."
+                    f"{path.name} is not a bundle of RepDiss ({FORMAT}); "
+                    f"it says {stated.get('format', 'nothing')[:40]!r}."
                 )
             index, pins = json.loads(stated["entries"]), json.loads(stated["pins"])
             named = {f"{key}/{name}" for key, one in index.items() for name in one["arrays"]}
@@ -106,7 +107,8 @@ def _read(path: Path) -> tuple[list[Entry], dict[str, Any]]:
         if isinstance(error, UserError):
             raise
         raise UserError(
-            f"{path.name} cannot be read as a bundle ({type(error).__name__}); nothing of it was opened. Export it anew."
+            f"{path.name} cannot be read as a bundle ({type(error).__name__}); nothing of it was opened. "
+            "Export it anew."
         ) from error
     return entries, pins
 
@@ -120,7 +122,8 @@ def _checked(path: Path, key: str, stated: dict[str, Any], file: Any) -> Entry:
     arrays = {name: np.asarray(file.get_tensor(f"{key}/{name}")) for name in stated["arrays"]}
     if checksum(arrays, stated["meta"]) != stated["sha256"]:
         raise UserError(
-            f"The result {key[:12]} in {path.name} does not have the hash that is stated; nothing was kept. Export it anew."
+            f"The result {key[:12]} in {path.name} does not have the hash that is stated; nothing was kept. "
+            "Export it anew."
         )
     comparison = Comparison.from_dict(stated["meta"]["comparison"])
     if comparison.key != key or stated["meta"].get("key", key) != key:
@@ -132,7 +135,8 @@ def _checked(path: Path, key: str, stated: dict[str, Any], file: Any) -> Entry:
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         reason = str(error)[:300] if isinstance(error, UserError) else type(error).__name__
         raise UserError(
-            f"The result {key[:12]} in {path.name} is none of {str(comparison.measure)[:30]!r} ({reason}); nothing was kept."
+            f"The result {key[:12]} in {path.name} is none of {str(comparison.measure)[:30]!r} ({reason}); "
+            "nothing was kept."
         ) from error
     return Entry(key, arrays, stated["meta"], "imported", float(stated["meta"].get("stored_at", 0.0)))
 
@@ -158,7 +162,8 @@ def _accept_pins(pins: dict[str, Any]) -> list[str]:
             hub.remember(key, value)
         elif PIN.fullmatch(key) and known[key]["commit"] != value["commit"]:
             notes.append(
-                f"{key.partition(':')[2]} stands for commit {known[key]['commit'][:8]} here and for {value['commit'][:8]} in the bundle: "
+                f"{key.partition(':')[2]} stands for commit {known[key]['commit'][:8]} here and for "
+                f"{value['commit'][:8]} in the bundle: "
                 f"its results are those of name@{value['commit']}."
             )
     return notes

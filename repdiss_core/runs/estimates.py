@@ -1,7 +1,8 @@
-"""What a request will take, told before it starts: bytes to download, memory, and time at the rate of the device at hand.
+"""What a request will take, told before it starts: bytes to download, memory,
+and time at the rate of the device at hand.
 
-Times are rough: floating-point operations of the forward passes (and of the backward passes of stitches) over half of the
-rate at which the device multiplies matrices. Torch-free: the page shows them.
+Times are rough: floating-point operations of the forward passes (and of the backward passes of stitches) over half of
+the rate at which the device multiplies matrices. Torch-free: the page shows them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ ROOM = 0.8  # of a device's memory that weights may take; the rest is for activa
 
 @dataclass(frozen=True)
 class Needs:
-    """What has to be fetched (bytes), what the largest group of models takes in memory (bytes), and multiplications and additions."""
+    """What has to be fetched (bytes), what the largest group of models takes in memory (bytes),
+    and multiplications and additions."""
 
     download_bytes: int
     memory_bytes: int
@@ -82,22 +84,32 @@ def words(request: Request) -> str:
     took = _duration(needs.flops / (SHARE_OF_RATE * rate))
     memory = paper_models.size(needs.memory_bytes)
     work = f"{needs.flops / 1e15:,.2g} PFLOP" if needs.flops >= 1e13 else f"{needs.flops / 1e12:,.2g} TFLOP"
-    told = f"From nothing {work}, about {took} on {device} ({rate / 1e9:,.0f} GFLOP/s), {memory} of memory for the weights; {fetched}."
+    told = (
+        f"From nothing {work}, about {took} on {device} ({rate / 1e9:,.0f} GFLOP/s), "
+        f"{memory} of memory for the weights; {fetched}."
+    )
     room = room_here()
     if needs.memory_bytes <= ROOM * room:
         return told
-    return f"{told} With {paper_models.size(room)} of memory there, the models are not held together: pairs are computed in parts, which is slower."
+    return (
+        f"{told} With {paper_models.size(room)} of memory there, the models are not held together: "
+        "pairs are computed in parts, which is slower."
+    )
 
 
 def time_words(request: Request) -> str:
     """How long a computation from nothing takes, for the button that starts it."""
     device, rate = rate_here()
     share = SHARE_OF_SMALL if _all_ship(request) else SHARE_OF_RATE
-    return f"About {_duration(START_S + needs_of(request).flops / (share * rate))} on {device} where nothing of it is stored yet."
+    return (
+        f"About {_duration(START_S + needs_of(request).flops / (share * rate))} on {device} where nothing of it is "
+        "stored yet."
+    )
 
 
 def rate_here() -> tuple[str, float]:
-    """(device, floating-point operations a second in matrix products): as a computation measured it here, else this processor's."""
+    """(device, floating-point operations a second in matrix products):
+    as a computation measured it here, else this processor's."""
     kept = kept_device()
     if kept:
         return str(kept["device"]), float(kept["flops"])
@@ -113,7 +125,8 @@ def room_here() -> int:
 
 
 def kept_device() -> dict[str, Any]:
-    """What `engine.device.keep_rate` measured; {} where there is no GPU, none was measured yet, or the processor is asked for."""
+    """What `engine.device.keep_rate` measured; {} where there is no GPU, none was measured yet,
+    or the processor is asked for."""
     path = local_root() / "device.json"
     if os.environ.get("REPDISS_DEVICE") == "cpu":
         return {}
@@ -160,7 +173,8 @@ def _stitch_flops(c: Comparison, specs: dict[str, ModelSpec]) -> float:
 
 
 def block_flops(spec: ModelSpec, n_layers: int) -> float:
-    """Multiplications and additions a token in so many blocks of 12 d² weights; attention over positions is left out."""
+    """Multiplications and additions a token in so many blocks of 12 d² weights;
+    attention over positions is left out."""
     return 2.0 * 12 * spec.d_model**2 * n_layers
 
 

@@ -73,14 +73,17 @@ def start(request: Request, title: str, fresh: bool = False) -> str:
         title: what the runs page calls it.
         fresh: compute anew what the local cache holds already.
 
-    What is named on the hub and was never asked for is pinned first (a few seconds); the page then finds the same request.
+    What is named on the hub and was never asked for is pinned first (a few seconds); the page then finds the same
+    request.
 
     Raises:
-        UserError: in a read-only demo, where nothing was asked for, or where the hub has to be asked and does not answer.
+        UserError: in a read-only demo, where nothing was asked for, or where the hub has to be asked and does not
+            answer.
     """
     if readonly():
         raise UserError(
-            "This is a read-only demo: it shows stored results and computes none. Run RepDiss on your own machine to compute."
+            "This is a read-only demo: it shows stored results and computes none. "
+            "Run RepDiss on your own machine to compute."
         )
     if not request.comparisons:
         raise UserError("Nothing was asked for: choose at least one pair of models.")

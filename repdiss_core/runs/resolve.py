@@ -1,8 +1,8 @@
 """From names to identities: what a request names on the hub is pinned before it is computed.
 
 Pages build requests without a network, so that a model or text that was never asked for stands in them as "unpinned".
-Nothing is computed under such a key: whoever starts a computation (`jobs.start`, the command line) pins first. From then
-on page and worker read the same pins and build the same keys.
+Nothing is computed under such a key: whoever starts a computation (`jobs.start`, the command line) pins first. From
+then on page and worker read the same pins and build the same keys.
 """
 
 from __future__ import annotations

@@ -65,7 +65,8 @@ class ResultStore:
         return self._get_local(key)
 
     def get_shipped(self, key: str) -> Entry | None:
-        """The shipped entry, or the one that was brought from another machine; like it, it is never mixed with batches computed here."""
+        """The shipped entry, or the one that was brought from another machine;
+        like it, it is never mixed with batches computed here."""
         return self._packs.get(key) or self._imported.get(key)
 
     @property
@@ -86,7 +87,8 @@ class ResultStore:
     def together(self) -> Iterator[None]:
         """Inside, entries are written in one transaction: all of them or none, and the disk is waited for once.
 
-        Where the database turns out to be damaged in the middle, it is set aside; entries written before that are not kept.
+        Where the database turns out to be damaged in the middle, it is set aside; entries written before that are not
+        kept.
         """
         cache, finished = None, False
         try:
@@ -129,7 +131,8 @@ class ResultStore:
         return directory_size(self.directory)
 
     def verify(self) -> tuple[int, list[str]]:
-        """(entries that are right, a sentence for each that is not); damaged local entries and files without a row are removed."""
+        """(entries that are right, a sentence for each that is not);
+        damaged local entries and files without a row are removed."""
         before = len(self.problems)
         if self._exists() and not _is_sound(self._folder / "cache.db"):
             self.close()
@@ -141,7 +144,8 @@ class ResultStore:
         return right, self.problems[before:]
 
     def orphans(self, age_s: float = ORPHAN_AGE_S) -> list[Path]:
-        """Files of results that no row names: their writer was killed between file and row. Younger ones are left out."""
+        """Files of results that no row names: their writer was killed between file and row. Younger ones are left
+        out."""
         if not self._exists():
             return []
         named = self._read(lambda cache: cache.all_files(), None)
@@ -223,7 +227,8 @@ class ResultStore:
                 self._set_aside(error)
             else:
                 self.problems.append(
-                    f"The local results database could not be read just now ({error}). Open the page again, or run the command again."
+                    f"The local results database could not be read just now ({error}). "
+                    "Open the page again, or run the command again."
                 )
             return otherwise
 
@@ -239,12 +244,14 @@ class ResultStore:
                 raise disk_error(refused, self.directory) from refused
             saved = self._saved_from(aside)
         self.problems.append(
-            f"The local results database could not be read ({error}). It was set aside as {aside.name}; {saved} results could be saved from it, "
+            f"The local results database could not be read ({error}). It was set aside as {aside.name}; "
+            f"{saved} results could be saved from it, "
             "the others are computed anew when asked for."
         )
 
     def _saved_from(self, aside: Path) -> int:
-        """Copy what can still be read, and is right, from a damaged database into a new one; returns how many entries."""
+        """Copy what can still be read, and is right, from a damaged database into a new one;
+        returns how many entries."""
         old, saved = ReadOnlyCache(aside), 0
         with contextlib.suppress(*DAMAGE), contextlib.closing(open_diskcache(self._folder)) as new:
             for key in old.all_keys():
@@ -271,7 +278,8 @@ class ResultStore:
 
     def _drop_damaged(self, key: str, error: Exception) -> None:
         self.problems.append(
-            f"The cached result {key[:12]} was damaged or foreign and was skipped ({error}). It is computed anew when asked for."
+            f"The cached result {key[:12]} was damaged or foreign and was skipped ({error}). "
+            "It is computed anew when asked for."
         )
         with contextlib.suppress(UserError):  # a disk that cannot be written keeps it
             self._write(lambda cache: cache.drop(key))
@@ -307,7 +315,8 @@ def _is_damage(error: Exception) -> bool:
 
 
 def _is_sound(path: Path) -> bool:
-    """Whether SQLite finds no fault with a database, and it is one of results; one that cannot be opened now is not damaged."""
+    """Whether SQLite finds no fault with a database, and it is one of results;
+    one that cannot be opened now is not damaged."""
     try:
         with contextlib.closing(
             sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
@@ -325,6 +334,7 @@ def disk_error(error: Exception, place: Path) -> UserError:
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "full" in str(error).lower()
     what = "is full" if full else f"cannot be written ({getattr(error, 'strerror', None) or error})"
     return UserError(
-        f"The disk that holds the cache {what}. What was stored before is kept. Free some space (`python -m repdiss_core cache prune`) "
+        f"The disk that holds the cache {what}. What was stored before is kept. "
+        "Free some space (`python -m repdiss_core cache prune`) "
         f"or set REPDISS_CACHE to a folder with room, then resume the job."
     )

@@ -55,7 +55,8 @@ class PackIndex:
             check_key(key, stated["meta"])
         except (DamagedEntry, OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             self._problems.append(
-                f"The {self._origin} result {key[:12]} in {path.name} is damaged and was skipped ({error}). {self._restore}"
+                f"The {self._origin} result {key[:12]} in {path.name} is damaged and was skipped ({error}). "
+                f"{self._restore}"
             )
             return None
         return Entry(key, arrays, stated["meta"], self._origin, stored_at(stated["meta"]))
@@ -74,7 +75,8 @@ class PackIndex:
                         entries = dict(json.loads(pack_file.metadata()["entries"]))
                 except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
                     self._problems.append(
-                        f"The {self._origin} results {path.name} cannot be read ({type(error).__name__}). {self._restore}"
+                        f"The {self._origin} results {path.name} cannot be read ({type(error).__name__}). "
+                        f"{self._restore}"
                     )
                     continue
                 self._index.update({key: (path, stated) for key, stated in entries.items()})

@@ -12,7 +12,8 @@ from repdiss_core.store.storage import DamagedEntry, write_atomically
 
 
 def keep_bytes(path: Path, data: bytes) -> None:
-    """Keep a copy of what can be made again, its SHA-256 behind it; where the disk refuses, the caller goes on without it."""
+    """Keep a copy of what can be made again, its SHA-256 behind it;
+    where the disk refuses, the caller goes on without it."""
     with contextlib.suppress(OSError):
         write_atomically(path, data + hashlib.sha256(data).digest())
 

@@ -1,4 +1,5 @@
-"""Whether arrays and plain values are a result of a comparison: for what comes from another machine, before a page reads it."""
+"""Whether arrays and plain values are a result of a comparison:
+for what comes from another machine, before a page reads it."""
 
 from __future__ import annotations
 

@@ -137,12 +137,14 @@ class SafeDisk(diskcache.Disk):
 
 # diskcache counts its entries and their bytes by triggers of one statement each.
 OWN_TRIGGER = re.compile(
-    r'CREATE TRIGGER Settings_\w+ AFTER \w+ ON Cache FOR EACH ROW BEGIN UPDATE Settings SET value = value [^;"]+ WHERE key = "\w+"; END'
+    r'CREATE TRIGGER Settings_\w+ AFTER \w+ ON Cache FOR EACH ROW BEGIN UPDATE Settings SET value = value [^;"]+ '
+    r'WHERE key = "\w+"; END'
 )
 
 
 class SafeCache(diskcache.Cache):
-    """diskcache, but a disk that refuses is an error at once: its own loop takes every refusal for a busy database and never ends."""
+    """diskcache, but a disk that refuses is an error at once: its own loop takes every refusal for a busy database and
+    never ends."""
 
     @property
     def _sql(self) -> Callable[..., sqlite3.Cursor]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-# Checkpoints of seed 0 that ship too, by head dimension: the odd member is compared with its twin at equal tokens (steps 2000 and
-# 4000) and at equal loss (between the twin's checkpoints around it). More of them would not fit into the 45 MB that the family may take.
+# Checkpoints of seed 0 that ship too, by head dimension: the odd member is compared with its twin at equal tokens
+# (steps 2000 and 4000) and at equal loss (between the twin's checkpoints around it). More of them would not fit into
+# the 45 MB that the family may take.
 SHIPPED_STEPS = {32: (1000, 2000, 3000), 8: (2000,)}
 
 
 @dataclass(frozen=True)
 class NeoxArchitecture:
-    """A small GPT-NeoX: parallel residual, rotary positions on a quarter of each head, untied embeddings (as Pythia)."""
+    """A small GPT-NeoX: parallel residual, rotary positions on a quarter of each head,
+    untied embeddings (as Pythia)."""
 
     n_layers: int
     d_model: int

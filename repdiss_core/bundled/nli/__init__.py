@@ -92,7 +92,8 @@ def facts() -> dict[str, Any]:
     """Accuracies, hashes and recipe of the trained classifiers; read again when the file has changed."""
     if not FACTS_FILE.exists():
         raise UserError(
-            f"The facts about the NLI classifiers are missing ({FACTS_FILE}); restore the file or train them (`python -m repdiss_core.scripts.train.nli`)."
+            f"The facts about the NLI classifiers are missing ({FACTS_FILE}); "
+            "restore the file or train them (`python -m repdiss_core.scripts.train.nli`)."
         )
     return _read(FACTS_FILE.stat().st_mtime_ns)
 

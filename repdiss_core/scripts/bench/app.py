@@ -1,6 +1,8 @@
-"""`bench app`: how long a user waits for the first page, for another page, for a figure after a choice, for word on a clicked cell.
+"""`bench app`: how long a user waits for the first page, for another page, for a figure after a choice,
+for word on a clicked cell.
 
-A page counts as there once its script has run and every chart in sight is drawn; charts below the window follow when it rests.
+A page counts as there once its script has run and every chart in sight is drawn; charts below the window follow when it
+rests.
 """
 
 from __future__ import annotations
@@ -92,7 +94,8 @@ def run(rounds: int, json_path: str | None = None) -> int:
     """
     measured = measure(rounds)
     print(
-        f"{rounds} rounds, each with a fresh server and an empty browser cache; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+        f"{rounds} rounds, each with a fresh server and an empty browser cache; "
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )
     print(f"{'':58} {'median':>8} {'p95':>8}   target")
     for waits in measured:
@@ -114,7 +117,8 @@ def measure(rounds: int) -> list[Waits]:
     path = chromium()
     if path is None:
         raise UserError(
-            "`bench app` needs Chromium, and none is on the PATH. Install it, for instance with `apt-get install chromium`."
+            "`bench app` needs Chromium, and none is on the PATH. Install it, "
+            "for instance with `apt-get install chromium`."
         )
     found: dict[str, list[float]] = defaultdict(list)
     with sync_playwright() as playwright:

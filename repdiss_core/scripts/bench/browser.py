@@ -26,13 +26,16 @@ FLAGS = [
 ]
 SETTLED = """() => {
   const app = document.querySelector('[data-testid="stApp"]');
-  if (!app || app.dataset.testScriptState !== 'notRunning' || app.dataset.testConnectionState !== 'CONNECTED') return false;
-  if (!document.querySelector('h1') || document.querySelector('[data-testid="stSkeleton"], [data-stale="true"]')) return false;
+  if (!app || app.dataset.testScriptState !== 'notRunning') return false;
+  if (app.dataset.testConnectionState !== 'CONNECTED') return false;
+  if (!document.querySelector('h1')) return false;
+  if (document.querySelector('[data-testid="stSkeleton"], [data-stale="true"]')) return false;
   const seen = box => box.width > 0 && box.top < innerHeight && box.bottom > 0;
   return [...document.querySelectorAll('.stBidiComponent')].every(frame => {
     const chart = frame.querySelector('.repdiss-chart');
     if (frame.querySelector('.repdiss-button, .repdiss-findings')) return true;
-    return chart ? chart.dataset.state !== 'waiting' || !seen(chart.getBoundingClientRect()) : !seen(frame.parentElement.getBoundingClientRect());
+    if (!chart) return !seen(frame.parentElement.getBoundingClientRect());
+    return chart.dataset.state !== 'waiting' || !seen(chart.getBoundingClientRect());
   });
 }"""
 
@@ -61,8 +64,12 @@ def dashboard(log: str = os.devnull, **environment: str) -> Iterator[str]:
     with open(log, "wb") as sink:
         process = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
-            cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, env=os.environ | environment,
-        )  # fmt: skip
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env=os.environ | environment,
+        )
     try:
         address = f"http://127.0.0.1:{port}"
         _wait_for_health(address, process)

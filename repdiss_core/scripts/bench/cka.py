@@ -197,10 +197,12 @@ def _print(report: dict[str, Any]) -> None:
     setting = report["setting"]
     products = ", ".join(f"{name} {ms:.2f} ms" for name, ms in setting["product_ms"].items())
     print(
-        f"{setting['task']}; {setting['threads']} thread(s), {setting['rounds']} interleaved rounds, torch {setting['torch']}"
+        f"{setting['task']}; {setting['threads']} thread(s), {setting['rounds']} interleaved rounds, "
+        f"torch {setting['torch']}"
     )
     print(
-        f"product for tiles: {setting['product']} ({products} a tile); torch.mm {_shown(report['mm_gflops'], '.0f')} GFLOP/s of CPU time\n"
+        f"product for tiles: {setting['product']} ({products} a tile); "
+        f"torch.mm {_shown(report['mm_gflops'], '.0f')} GFLOP/s of CPU time\n"
     )
     columns = ("wall ms", "CPU ms", "wall ratio", "CPU ratio", "roofline share", "extra MB")
     print(f"{'':20}" + "".join(f"{c:>24}" for c in columns))

@@ -1,4 +1,5 @@
-"""`bench cka|engine|localization|family|scale|app|load|ray`: every claim of speed, measured again on the machine at hand."""
+"""`bench cka|engine|localization|family|scale|app|load|ray`:
+every claim of speed, measured again on the machine at hand."""
 
 from __future__ import annotations
 
@@ -78,7 +79,8 @@ def family(json_path: str | None) -> None:
 def scale(
     models: str, random_init: bool, batches: int, dtype: str | None, device: str | None, json_path: str | None
 ) -> None:
-    """CKA of all pairs at the paper's sizes: forward time, CKA time, share of the device's matrix-product rate, memory."""
+    """CKA of all pairs at the paper's sizes: forward time, CKA time, share of the device's matrix-product rate,
+    memory."""
     from repdiss_core.engine.device import devices
     from repdiss_core.engine.run import use_all_cores
     from repdiss_core.scripts.bench.scale import run

@@ -30,7 +30,8 @@ def run(batches: int, json_path: str | None) -> int:
             rows.append({"shape": name, "threads": threads, **_measure(shape, batches)})
             row = rows[-1]
             print(
-                f"{name:<12} {threads} thread{'s' if threads > 1 else ' '}  two forwards {row['forward_s']:.2f} s, CKA {row['cka_s']:.3f} s: "
+                f"{name:<12} {threads} thread{'s' if threads > 1 else ' '}  two forwards {row['forward_s']:.2f} "
+                f"s, CKA {row['cka_s']:.3f} s: "
                 f"{row['ratio']:.1%} (range {row['lowest']:.1%}–{row['highest']:.1%} over {batches} batches)"
             )
     growth = _growth(SHAPES["pythia-70m"], batches)

@@ -1,4 +1,5 @@
-"""`bench family`: CKA of the whole bundled family as a page waits for it, growth from 2 to 8 members, and a redraw of 182 × 182 layers."""
+"""`bench family`: CKA of the whole bundled family as a page waits for it, growth from 2 to 8 members,
+and a redraw of 182 × 182 layers."""
 
 from __future__ import annotations
 
@@ -77,7 +78,8 @@ def _whole_seconds() -> float:
 
 
 def _growth() -> list[dict[str, float]]:
-    """Seconds of all pairs of 2 and of 8 members of one shape: random weights, so that members cost the same; measured in turn."""
+    """Seconds of all pairs of 2 and of 8 members of one shape: random weights, so that members cost the same;
+    measured in turn."""
     best = {FEW: float("inf"), MANY: float("inf")}
     models = [_random_member(seed) for seed in range(MANY)]
     for _ in range(3):
@@ -153,7 +155,8 @@ def peak_memory(n_batches: int) -> float:
 
 
 def _redraw_seconds() -> float | None:
-    """Median seconds that the browser takes to draw the map of 182 × 182 layers anew, in two colours of numbers; None without a browser."""
+    """Median seconds that the browser takes to draw the map of 182 × 182 layers anew, in two colours of numbers;
+    None without a browser."""
     try:
         from playwright.sync_api import sync_playwright
 
@@ -171,7 +174,8 @@ def _redraw_seconds() -> float | None:
         page.goto(page_file.as_uri())
         page.wait_for_function("document.getElementById('map').calcdata")
         script = """async spec => { const begun = performance.now(); await Plotly.react('map', spec.data, spec.layout);
-            await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))); return (performance.now() - begun) / 1000; }"""
+            await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+            return (performance.now() - begun) / 1000; }"""
         times = [page.evaluate(script, json.loads(figures[round_ % 2].to_json())) for round_ in range(1, 9)]
         browser.close()
     return statistics.median(times)

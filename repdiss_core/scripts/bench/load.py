@@ -1,4 +1,5 @@
-"""`bench load`: many readers at once turn over cached figures; how long a redraw takes, what fails, and how the server's memory grows."""
+"""`bench load`: many readers at once turn over cached figures; how long a redraw takes, what fails, and how the
+server's memory grows."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ SHOWS = (
 
 @dataclass
 class Load:
-    """What was seen: seconds of each redraw by kind of reader, sentences of what failed, and (second, MiB) of the server."""
+    """What was seen: seconds of each redraw by kind of reader, sentences of what failed,
+    and (second, MiB) of the server."""
 
     redraws: dict[str, list[float]] = field(default_factory=lambda: {SESSIONS: [], BROWSERS: []})
     errors: list[str] = field(default_factory=list)
@@ -47,9 +49,14 @@ class Load:
     def form(self) -> dict[str, Any]:
         """Plain JSON types: medians and 95th percentiles in s, memory in MiB."""
         shown = {
-            kind: {"redraws": len(seconds), "median_s": round(statistics.median(seconds), 3), "p95_s": round(percentile(seconds, 0.95), 3)}
-            for kind, seconds in self.redraws.items() if seconds
-        }  # fmt: skip
+            kind: {
+                "redraws": len(seconds),
+                "median_s": round(statistics.median(seconds), 3),
+                "p95_s": round(percentile(seconds, 0.95), 3),
+            }
+            for kind, seconds in self.redraws.items()
+            if seconds
+        }
         return {
             "readers": shown,
             "errors": self.errors[:20],
@@ -58,7 +65,8 @@ class Load:
         }
 
     def _growth(self) -> dict[str, float]:
-        """Resident memory at the middle and the end of the run, its highest, and the growth a minute over the second half."""
+        """Resident memory at the middle and the end of the run, its highest,
+        and the growth a minute over the second half."""
         half = self.memory[-1][0] / 2
         late = [(second, size) for second, size in self.memory if second >= half]
         slope = statistics.linear_regression(*zip(*late, strict=True)).slope if len(late) > 1 else 0.0

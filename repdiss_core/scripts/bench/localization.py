@@ -1,4 +1,5 @@
-"""`bench localization`: CKA of all pairs of the bundled classifiers, and identity stitching of all pairs of the two groups."""
+"""`bench localization`: CKA of all pairs of the bundled classifiers,
+and identity stitching of all pairs of the two groups."""
 
 from __future__ import annotations
 
@@ -32,7 +33,10 @@ def run(json_path: str | None) -> int:
         stitching = request_for(study.stitched_pairs(params, name, groups).values(), 1)
         rows = [
             _row(
-                f"CKA, {len(models)} models, {len(cka.comparisons)} pairs, 6 layers, {params.chunks} chunks of 1024 rows",
+                (
+                    f"CKA, {len(models)} models, {len(cka.comparisons)} pairs, 6 layers, "
+                    f"{params.chunks} chunks of 1024 rows"
+                ),
                 job_seconds(cka, TITLE),
                 CKA_TARGET_S,
             ),
@@ -46,7 +50,8 @@ def run(json_path: str | None) -> int:
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.machine()}")
     for row in rows:
         print(
-            f"{row['what']:72} {row['seconds']:6.1f} s   target {row['target']:g} s {'met' if row['seconds'] <= row['target'] else 'MISSED'}"
+            f"{row['what']:72} {row['seconds']:6.1f} s   target {row['target']:g} s "
+            f"{'met' if row['seconds'] <= row['target'] else 'MISSED'}"
         )
     print(
         "CKA, one chunk: models → forward passes and Grams | products of pairs, s: "

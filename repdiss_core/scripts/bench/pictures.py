@@ -1,4 +1,5 @@
-"""The README's small pictures of the pages: `python -m repdiss_core.scripts.bench.pictures` (needs requirements-dev.txt and Chromium)."""
+"""The README's small pictures of the pages: `python -m repdiss_core.scripts.bench.pictures` (needs requirements-dev.txt
+and Chromium)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`bench ray`: the same comparisons by one process, and over Ray with one and two workers; what Ray costs and what a second worker gains."""
+"""`bench ray`: the same comparisons by one process, and over Ray with one and two workers;
+what Ray costs and what a second worker gains."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ WAYS = (("one process", 0), ("Ray, 1 worker", 1), ("Ray, 2 workers", 2))
 def run(batches: int, rounds: int, json_path: str | None = None) -> int:
     """Measure, print a table; returns 0 where the target is met, else 1.
 
-    Times are those of whole commands: from the start of a process to its end, imports, models and data, and Ray's start and
-    end included. Each shard and the one process have one thread. Rounds are interleaved.
+    Times are those of whole commands: from the start of a process to its end, imports, models and data, and Ray's start
+    and end included. Each shard and the one process have one thread. Rounds are interleaved.
     """
     seconds: dict[str, list[float]] = {way: [] for way, _ in WAYS}
     for _ in range(rounds):
@@ -32,13 +33,15 @@ def run(batches: int, rounds: int, json_path: str | None = None) -> int:
     best = {way: min(values) for way, values in seconds.items()}
     cost = best["Ray, 1 worker"] / best["one process"] - 1
     print(
-        f"{len(MODELS) * (len(MODELS) + 1) // 2} CKA maps of {len(MODELS)} models over {batches} batches; {os.cpu_count()} cores, "
+        f"{len(MODELS) * (len(MODELS) + 1) // 2} CKA maps of {len(MODELS)} models over {batches} batches; "
+        f"{os.cpu_count()} cores, "
         f"load {os.getloadavg()[0]:.1f}; the best of {rounds} rounds"
     )
     for way, values in seconds.items():
         print(f"{way:18} {best[way]:7.1f} s   {', '.join(f'{value:.1f}' for value in values)}")
     print(
-        f"Ray costs {100 * cost:.1f} % over one process, target {100 * TARGET:.0f} % {'met' if cost <= TARGET else 'MISSED'}; "
+        f"Ray costs {100 * cost:.1f} % over one process, target {100 * TARGET:.0f} % "
+        f"{'met' if cost <= TARGET else 'MISSED'}; "
         f"two workers are {best['one process'] / best['Ray, 2 workers']:.2f} times as fast as one process"
     )
     if json_path:

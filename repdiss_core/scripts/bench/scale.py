@@ -1,7 +1,8 @@
 """The paper's Pythias on the device at hand: does CKA of all pairs keep up with the forward passes?
 
-The published weights are loaded, through the hub where they have to be; with `--random-init` the same shapes get random weights,
-which take the same time, and nothing is downloaded. The engine is the real one: its feature pass, its kernel, its store.
+The published weights are loaded, through the hub where they have to be; with `--random-init` the same shapes get random
+weights, which take the same time, and nothing is downloaded. The engine is the real one: its feature pass, its kernel,
+its store.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ def run(
     rate = matmul_rate(where, getattr(torch, dtype), 4096 if where != "cpu" else 2048)
     threads = f", {torch.get_num_threads()} threads" if where == "cpu" else ""
     print(
-        f"{name_of(where)}{threads}, {dtype}: matrix products at {rate / 1e12:.2f} TFLOP/s; a batch is 1 × {N_TOKENS} tokens"
+        f"{name_of(where)}{threads}, {dtype}: matrix products at {rate / 1e12:.2f} TFLOP/s; "
+        f"a batch is 1 × {N_TOKENS} tokens"
     )
     made = [
         _random(spec, dtype, where, seed) if random_init else _published(spec, dtype, where)
@@ -90,15 +92,18 @@ def run(
         forward = float(np.median(model.seconds[1:] or model.seconds))
         rows.append({"model": spec.name, "forward_s": forward, "share_of_rate": model.flops / forward / rate})
         print(
-            f"  {spec.name:<22} {spec.n_layers:>3} layers  forward {forward:8.3f} s a batch  {rows[-1]['share_of_rate']:6.1%} of the rate"
+            f"  {spec.name:<22} {spec.n_layers:>3} layers  forward {forward:8.3f} s a batch  "
+            f"{rows[-1]['share_of_rate']:6.1%} of the rate"
         )
     forward = sum(sum(m.seconds) for m in models) / batches
     rest, peak, n_pairs = total / batches - forward, _peak_bytes(where), len(models) * (len(models) + 1) // 2
     print(
-        f"all {n_pairs} pairs: forward passes {forward:.3f} s, CKA and storing {rest:.3f} s a batch ({rest / forward:.1%})"
+        f"all {n_pairs} pairs: "
+        f"forward passes {forward:.3f} s, CKA and storing {rest:.3f} s a batch ({rest / forward:.1%})"
     )
     print(
-        f"peak memory {peak / 1e9:.1f} GB; {PAPER_BATCHES} batches at this pace: {(forward + rest) * PAPER_BATCHES / 60:,.1f} minutes"
+        f"peak memory {peak / 1e9:.1f} GB; {PAPER_BATCHES} batches at this pace: "
+        f"{(forward + rest) * PAPER_BATCHES / 60:,.1f} minutes"
     )
     if json_path:
         whole = {
@@ -114,7 +119,8 @@ def run(
 
 
 def forward_flops(spec: ModelSpec) -> float:
-    """Multiplications and additions of the blocks on one batch: 12 d² weights a block and token, and attention over all pairs of positions."""
+    """Multiplications and additions of the blocks on one batch:
+    12 d² weights a block and token, and attention over all pairs of positions."""
     weights = 2.0 * 12 * spec.d_model**2 * spec.n_layers * N_TOKENS
     return weights + 4.0 * spec.n_layers * spec.d_model * N_TOKENS**2
 
@@ -159,11 +165,20 @@ def _random(spec: ModelSpec, dtype: str, device: str, seed: int) -> Any:
 
     from repdiss_core.models.decoder import DecoderResidualModel, checked_config, network_of
 
-    config = checked_config(spec.name, {
-        "model_type": "gpt_neox", "vocab_size": spec.vocab_size,
-        "hidden_size": spec.d_model, "num_hidden_layers": spec.n_layers, "num_attention_heads": spec.n_heads,
-        "intermediate_size": 4 * spec.d_model, "max_position_embeddings": spec.n_ctx, "hidden_act": "gelu", "rotary_pct": 0.25,
-    })  # fmt: skip
+    config = checked_config(
+        spec.name,
+        {
+            "model_type": "gpt_neox",
+            "vocab_size": spec.vocab_size,
+            "hidden_size": spec.d_model,
+            "num_hidden_layers": spec.n_layers,
+            "num_attention_heads": spec.n_heads,
+            "intermediate_size": 4 * spec.d_model,
+            "max_position_embeddings": spec.n_ctx,
+            "hidden_act": "gelu",
+            "rotary_pct": 0.25,
+        },
+    )
     with torch.device("meta"):
         shapes = {name: p.shape for name, p in GPTNeoXForCausalLM(config).named_parameters()}
     draw = torch.Generator(device).manual_seed(seed)

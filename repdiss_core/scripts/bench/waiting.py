@@ -40,6 +40,7 @@ def job_seconds(request: Request, title: str) -> float:
         time.sleep(0.02)
     if status is None or status.state != "done":
         raise UserError(
-            f"The job of the bench ended as {status.state if status else 'lost'}: {status.error if status else ''} {jobs.log_tail(job_id, 5)}"
+            f"The job of the bench ended as {status.state if status else 'lost'}: "
+            f"{status.error if status else ''} {jobs.log_tail(job_id, 5)}"
         )
     return time.perf_counter() - begun

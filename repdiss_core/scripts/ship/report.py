@@ -112,7 +112,8 @@ def _cka(store: ResultStore, params: Params) -> list[str]:
                 values = "; ".join(" ".join(f"{v:.2f}" for v in row) for row in loaded.matrix.values)
                 error = np.nanmax(loaded.matrix.standard_error)
                 rows.append(
-                    f"* {panel.title}, {view.estimator}, rows of {view.flatten}s, {loaded.n_batches} batches: `{values}` (largest standard error {error:.3f})"
+                    f"* {panel.title}, {view.estimator}, rows of {view.flatten}s, {loaded.n_batches} batches: "
+                    f"`{values}` (largest standard error {error:.3f})"
                 )
     return rows
 

@@ -1,4 +1,5 @@
-"""The tables of section 4 in docs/results.md, made from the stored results; `repdiss_core.scripts.ship.report` prints them."""
+"""The tables of section 4 in docs/results.md, made from the stored results;
+`repdiss_core.scripts.ship.report` prints them."""
 
 from __future__ import annotations
 
@@ -47,10 +48,14 @@ def _accuracies(loaded: Loaded) -> list[str]:
         values = np.array(list(found.values()))
         groups = [np.mean([found[m] for m in group]) for group in (loaded.groups.top, loaded.groups.bottom)]
         rows.append(
-            f"| {study.SET_LABELS[name]} | {values.mean():.3f} ({values.min():.3f}–{values.max():.3f}) | {groups[0]:.3f} | {groups[1]:.3f} |"
+            f"| {study.SET_LABELS[name]} | {values.mean():.3f} ({values.min():.3f}–{values.max():.3f}) | "
+            f"{groups[0]:.3f} | {groups[1]:.3f} |"
         )
     return [
-        f"{loaded.groups.k} + {loaded.groups.k} of {len(values)} models, {loaded.groups.n_pairs} pairs; ranked on the ranking set.",
+        (
+            f"{loaded.groups.k} + {loaded.groups.k} of {len(values)} models, {loaded.groups.n_pairs} pairs; "
+            "ranked on the ranking set."
+        ),
         "",
         *rows,
     ]
@@ -71,7 +76,10 @@ def _by_layer(loaded: Loaded, values: dict[str, np.ndarray | None], sign: float,
 
 
 def _cell(test: PermutationTest, interval: np.ndarray, i: int) -> str:
-    return f"{test.effect[i]:+.3f} [{interval[0, i]:+.3f}, {interval[1, i]:+.3f}], p {p_words(test.p_adjusted[i], in_table=True)}"
+    return (
+        f"{test.effect[i]:+.3f} [{interval[0, i]:+.3f}, {interval[1, i]:+.3f}], "
+        f"p {p_words(test.p_adjusted[i], in_table=True)}"
+    )
 
 
 def _cka(loaded: Loaded) -> list[str]:
@@ -94,7 +102,8 @@ def _clusters(loaded: Loaded) -> list[str]:
         gap = "—" if test is None else f"{-test.effect[0]:+.3f}, p {p_words(test.p[0], in_table=True)}"
         for c in clusterings(loaded, name):
             rows.append(
-                f"| {SHORT_SETS[name]} | {gap} | {c.method} | {' + '.join(map(str, c.sizes))} | {c.silhouette:.2f} | {c.agreement:.2f} | {p_words(c.p, in_table=True)} |"
+                f"| {SHORT_SETS[name]} | {gap} | {c.method} | {' + '.join(map(str, c.sizes))} | "
+                f"{c.silhouette:.2f} | {c.agreement:.2f} | {p_words(c.p, in_table=True)} |"
             )
     return rows
 

@@ -1,4 +1,5 @@
-"""The tables of section 5 in docs/results.md, made from the stored results; `repdiss_core.scripts.ship.report` prints them."""
+"""The tables of section 5 in docs/results.md, made from the stored results;
+`repdiss_core.scripts.ship.report` prints them."""
 
 from __future__ import annotations
 
@@ -41,7 +42,10 @@ def _members(found: Loaded) -> list[str]:
         "|---|---:|---:|---:|---:|---:|",
     ]
     rows += [
-        f"| {short_name(s.name)} | {s.n_parameters:,} | {s.n_heads} × {s.d_head} | {s.seed} | {s.validation_loss:.3f} | {value[i]:.3f} [{low[i]:.3f}, {high[i]:.3f}] |"
+        (
+            f"| {short_name(s.name)} | {s.n_parameters:,} | {s.n_heads} × {s.d_head} | {s.seed} | "
+            f"{s.validation_loss:.3f} | {value[i]:.3f} [{low[i]:.3f}, {high[i]:.3f}] |"
+        )
         for i, s in enumerate(found.specs)
     ]
     return [f"{found.maps.n_batches} batches of {found.maps.tokens_per_batch} tokens.", "", *rows]
@@ -68,7 +72,10 @@ def _odd(found: Loaded) -> list[str]:
     ]
     alone = [f"* {d.shape} without the other odd shapes: {d.effect:+.3f}, reach {d.reach:.3f}" for d in report.odd]
     return [
-        f"Standard deviation of a departure between seeds: {report.seed_sd:.3f} ({report.seed_freedom} degrees of freedom).",
+        (
+            "Standard deviation of a departure between seeds: "
+            f"{report.seed_sd:.3f} ({report.seed_freedom} degrees of freedom)."
+        ),
         "",
         *rows,
         "",
@@ -85,7 +92,8 @@ def _twins(found: Loaded) -> list[str]:
     suspect, twin = found.params.spec.suspect or ("", "")
     for label, values in ((suspect, twins.odd), (twin, twins.twin)):
         rows.append(
-            f"| {label}, {len(values)} seeds | {' | '.join(f'{v.mean():.3f} ({v.min():.3f}–{v.max():.3f})' for v in values.T)} |"
+            f"| {label}, {len(values)} seeds | "
+            f"{' | '.join(f'{v.mean():.3f} ({v.min():.3f}–{v.max():.3f})' for v in values.T)} |"
         )
     for label, differences in (
         ("difference at equal tokens", twins.equal_tokens),
@@ -96,7 +104,9 @@ def _twins(found: Loaded) -> list[str]:
             rows.append(f"| {label} | {' | '.join([differences] + [''] * (len(layers) - 1))} |")
         else:
             rows.append(
-                f"| {label} | {' | '.join(f'{d.mean:+.3f} [{d.interval[0]:+.3f}, {d.interval[1]:+.3f}]' for d in differences)} |"
+                f"| {label} | "
+                f"{' | '.join(f'{d.mean:+.3f} [{d.interval[0]:+.3f}, {d.interval[1]:+.3f}]' for d in differences)} "
+                "|"
             )
     paths = [
         f"* {short_name(name)}: loss {loss:.3f}, best match {', '.join(f'{v:.3f}' for v in values)}"
@@ -122,7 +132,8 @@ def _blocks(found: Loaded) -> list[str]:
             else f"; best segmentation would cut after layer {cut}"
         )
         lines.append(
-            f"* {short_name(name)}: blocks {told}; contrast {part.contrast:.3f} [{one.contrast[0]:.3f}, {one.contrast[1]:.3f}]{more}"
+            f"* {short_name(name)}: blocks {told}; contrast {part.contrast:.3f} [{one.contrast[0]:.3f}, "
+            f"{one.contrast[1]:.3f}]{more}"
         )
     shallow = [short_name(n) for n in found.maps.members if model_spec(n).n_layers < 6]
     return [*lines, f"* too shallow to ask: {', '.join(shallow)}"]
@@ -130,11 +141,17 @@ def _blocks(found: Loaded) -> list[str]:
 
 def _massive(kept: Loaded, dropped: Loaded, normalised: Loaded) -> list[str]:
     rows = [
-        "| member | rows left out | longest row, × median | in layer | largest change without them | with rows of length 1 |",
+        (
+            "| member | rows left out | longest row, × median | in layer | largest change without them | with rows of "
+            "length 1 |"
+        ),
         "|---|---:|---:|---:|---:|---:|",
     ]
     rows += [
-        f"| {short_name(r.name)} | {r.dropped} of {r.rows} | {r.peak:.2f} | {r.layer} | {r.change:.3f} | {r.change_normalised:.3f} |"
+        (
+            f"| {short_name(r.name)} | {r.dropped} of {r.rows} | {r.peak:.2f} | {r.layer} | {r.change:.3f} | "
+            f"{r.change_normalised:.3f} |"
+        )
         for r in analysis.massive_rows(kept, dropped, normalised)
     ]
     changes = [changed_cells(kept, other) for other in (dropped, normalised)]

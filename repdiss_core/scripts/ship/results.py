@@ -1,7 +1,7 @@
 """Compute and pack the results of the bundled models that ship in `cache/bundled/`.
 
-`python -m repdiss_core.scripts.ship.results` does all of it: it starts one process a core, each takes a share of the work through
-the ordinary engine and cache (so that it resumes after any interruption), and packs what is complete.
+`python -m repdiss_core.scripts.ship.results` does all of it: it starts one process a core, each takes a share of the
+work through the ordinary engine and cache (so that it resumes after any interruption), and packs what is complete.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from repdiss_core.studies.scaling import question as scaling
 
 ASYMMETRY = ("cka", *(f"{stitch}-{depth}l" for stitch in ("quick", "reference") for depth in DEPTHS))
 KINDS = (*ASYMMETRY, *POPULATIONS, scaling.MINI)
-# How features of section 4 are read in what ships: without padding, with it, [CLS] alone, and after the residual addition.
+# How features of section 4 are read in what ships: without padding, with it, [CLS] alone, and after the residual
+# addition.
 READINGS = (("tokens", "mlp_out"), ("padded", "mlp_out"), ("cls", "mlp_out"), ("tokens", "resid_post"))
 VIEWS = (CkaView(), CkaView(flatten="sample"), CkaView(estimator="sequence_aware"), CkaView(estimator="biased"))
 # Losses are means of float32 numbers; HSIC values span many orders of magnitude and stay float64.
@@ -38,10 +39,11 @@ SINGLE_PRECISION = ("loss", "loss_closed_form", "loss_f", "loss_g", "train_loss"
 def comparisons(kind: str) -> list[Comparison]:
     """What ships of one kind.
 
-    "cka": maps of all pairs of models in four views. "quick-3l", "quick-4l": stitches of every ordered pair of that depth. "reference-3l",
-    "reference-4l": the paper's four curves at the paper's 2000 steps, for the models of seed 0. "natural", "constructed": CKA of all pairs of
-    that population in four readings, and stitched accuracies between the default groups. "mini-neox": maps of all pairs of the family, with all
-    tokens, without massive ones, and with rows of length 1; those of its checkpoints with all tokens.
+    "cka": maps of all pairs of models in four views. "quick-3l", "quick-4l": stitches of every ordered pair of that
+    depth. "reference-3l", "reference-4l": the paper's four curves at the paper's 2000 steps, for the models of seed 0.
+    "natural", "constructed": CKA of all pairs of that population in four readings, and stitched accuracies between the
+    default groups. "mini-neox": maps of all pairs of the family, with all tokens, without massive ones, and with rows
+    of length 1; those of its checkpoints with all tokens.
     """
     return [c for group, _ in groups(kind).values() for c in group]
 
@@ -169,7 +171,8 @@ def _pack(kind: str) -> None:
     path = bundled_root() / f"{study}-{kind}.safetensors"
     write_pack(path, entries)
     print(
-        f"{path.name}: {len(entries)} results, {path.stat().st_size / 2**20:.1f} MiB, of {len({model_spec(c.f.name).name for c in comparisons(kind)})} models"
+        f"{path.name}: {len(entries)} results, {path.stat().st_size / 2**20:.1f} MiB, "
+        f"of {len({model_spec(c.f.name).name for c in comparisons(kind)})} models"
     )
 
 

@@ -13,7 +13,8 @@ from repdiss_core import bundled
 
 
 def update_facts(news: dict[str, Any], path: Path | None = None) -> None:
-    """Merges `news` into a facts file (by default that of the language models); entries of nested tables one by one, others whole."""
+    """Merges `news` into a facts file (by default that of the language models);
+    entries of nested tables one by one, others whole."""
     with FileLock(str(bundled.cache_folder("training") / "facts.lock")):
         path = path or bundled.FACTS_FILE
         known = json.loads(path.read_text("utf-8")) if path.exists() else {}

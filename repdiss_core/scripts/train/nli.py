@@ -49,7 +49,8 @@ class Places:
 def train_all(
     chosen: list[Member], recipe: Recipe, places: Places, command: str, share: tuple[int, int] = (0, 1)
 ) -> None:
-    """Pre-train if needed, then fine-tune every classifier that has no file yet; share (i, n) is every n-th from the i-th."""
+    """Pre-train if needed, then fine-tune every classifier that has no file yet;
+    share (i, n) is every n-th from the i-th."""
     encoder = pre_train(recipe.pre_training, places.work, click.echo)
     started = time.monotonic()
     todo = [member for member in chosen[share[0] :: share[1]] if not places.weights_of(member.name).exists()]

@@ -25,11 +25,11 @@ from repdiss_core.models.tiny_bert import PreTrainingModel, save
 class PreTraining:
     """Masked language modelling on pairs of sentences, in two phases.
 
-    First: half of the second sentences restate a fact of the first, and a masked word must be restored. Then all restate one; of
-    the chosen words, mostly in the restatement, 40 % are masked, 40 % replaced by another of their kind and 20 % kept; they
-    must be restored, and each visible word of the restatement must be told as replaced or not (Clark et al. 2020), at first from
-    the last layer, later from layers 3 to 6 and, for the sentence as a whole, from [CLS]. Both phases teach to compare the words
-    of two sentences; no task asks who did what to whom.
+    First: half of the second sentences restate a fact of the first, and a masked word must be restored. Then all
+    restate one; of the chosen words, mostly in the restatement, 40 % are masked, 40 % replaced by another of their kind
+    and 20 % kept; they must be restored, and each visible word of the restatement must be told as replaced or not
+    (Clark et al. 2020), at first from the last layer, later from layers 3 to 6 and, for the sentence as a whole, from
+    [CLS]. Both phases teach to compare the words of two sentences; no task asks who did what to whom.
     """
 
     steps: int = 3200
