@@ -23,7 +23,8 @@ from repdiss_core.engine.in_parts import run_features
 from repdiss_core.engine.plan import TOKENS, FeatureGroup, Group, PopulationGroup, StitchGroup, TokenGroup, plan
 from repdiss_core.engine.population_pass import run_population, stored_same_layers
 from repdiss_core.engine.token_pass import run_tokens
-from repdiss_core.store.cache import ResultStore, disk_error
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.store.disk import disk_error
 
 CHECK_EVERY_S = 1.0
 

@@ -23,18 +23,20 @@ def work(job_id: str) -> int:
     """Compute one job; returns the exit status."""
     import filelock
 
-    from repdiss_core.runs import jobs
+    from repdiss_core.runs import job_files
 
     sys.stdout, sys.stderr = _Redacting(sys.stdout), _Redacting(sys.stderr)
     stop = stop_on_signal()
-    form = jobs.read_request(job_id)
-    status = jobs.JobStatus(job_id, form["title"], "queued", message="waiting for a free worker", started=time.time())
+    form = job_files.read_request(job_id)
+    status = job_files.JobStatus(
+        job_id, form["title"], "queued", message="waiting for a free worker", started=time.time()
+    )
     try:
-        with jobs.job_lock(job_id):
-            jobs.write_status(status)
-            slot = _wait_for_slot(lambda: stop.is_set() or jobs.cancel_wanted(job_id))
+        with job_files.job_lock(job_id):
+            job_files.write_status(status)
+            slot = _wait_for_slot(lambda: stop.is_set() or job_files.cancel_wanted(job_id))
             if slot is None:
-                jobs.write_status(replace(status, state="cancelled", message="cancelled before it began"))
+                job_files.write_status(replace(status, state="cancelled", message="cancelled before it began"))
                 return 0
             with slot:
                 return _work_in_slot(form, replace(status, state="running", message="importing"), stop)
@@ -46,9 +48,9 @@ def work(job_id: str) -> int:
 
 
 def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> int:
-    from repdiss_core.runs import jobs
+    from repdiss_core.runs import job_files
 
-    jobs.write_status(status)
+    job_files.write_status(status)
     reporter = _StatusProgress(status)
     log(f"started: {status.title}")
     try:
@@ -62,14 +64,14 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
             _forget_once(store, form, status.job_id)
 
         def wanted_to_stop() -> bool:
-            return stop.is_set() or jobs.cancel_wanted(status.job_id)
+            return stop.is_set() or job_files.cancel_wanted(status.job_id)
 
         try:
             with watched(reporter, wanted_to_stop):
                 make_engine(store, log).run(request, reporter, wanted_to_stop)
         except (Stopped, Cancelled):
             log("cancelled; finished batches are kept")
-            jobs.write_status(
+            job_files.write_status(
                 replace(
                     reporter.status,
                     state="cancelled",
@@ -79,7 +81,7 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
             )
             return 0
         log("done")
-        jobs.write_status(replace(reporter.status, state="done", fraction=1.0, message="done", seconds_left=None))
+        job_files.write_status(replace(reporter.status, state="done", fraction=1.0, message="done", seconds_left=None))
         return 0
     except UserError as error:
         sentence = str(error)
@@ -92,11 +94,11 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
 
 
 def _end_failed(status: Any, sentence: str) -> int:
-    from repdiss_core.runs import jobs
+    from repdiss_core.runs import job_files
 
     log(sentence)
     try:
-        jobs.write_status(replace(status, state="failed", error=sentence, message="stopped", seconds_left=None))
+        job_files.write_status(replace(status, state="failed", error=sentence, message="stopped", seconds_left=None))
     except UserError:
         log("This could not be written to the job's status either; the page shows the job as interrupted.")
     return 1
@@ -126,20 +128,20 @@ class _Redacting:
 
 def _forget_once(store: Any, form: dict[str, Any], job_id: str) -> None:
     """Drop what a fresh run replaces, and say so in the request: a resumed run must not drop its own work."""
-    from repdiss_core.runs import jobs
+    from repdiss_core.runs import job_files
 
     for comparison in Request.from_dict(form["request"]).comparisons:
         store.delete(comparison.key)
-    jobs.write_request(job_id, {**form, "fresh": False})
+    job_files.write_request(job_id, {**form, "fresh": False})
 
 
 def _wait_for_slot(give_up: Any) -> Any:
     import filelock
 
-    from repdiss_core.runs import jobs
+    from repdiss_core.runs import job_files
 
     while not give_up():
-        for lock in jobs.slot_locks():
+        for lock in job_files.slot_locks():
             try:
                 return lock.acquire()
             except filelock.Timeout:
@@ -160,13 +162,13 @@ class _StatusProgress:
         self.status, self._begun, self._written, self._logged = status, time.monotonic(), 0.0, float("-inf")
 
     def __call__(self, fraction: float, message: str) -> None:
-        from repdiss_core.runs import jobs
+        from repdiss_core.runs import job_files
 
         now = time.monotonic()
         left = (now - self._begun) * (1 - fraction) / fraction if fraction > 0.02 else None
         self.status = replace(self.status, fraction=fraction, message=message, seconds_left=left)
         if now - self._written > 0.3:
-            jobs.write_status(self.status)
+            job_files.write_status(self.status)
             self._written = now
         if now - self._logged > LOG_EVERY_S:
             log(f"{fraction:4.0%}  {message}")

@@ -23,7 +23,8 @@ from repdiss_core.base.comparison import Comparison, ModelId
 from repdiss_core.base.errors import UserError
 from repdiss_core.models import model_spec
 from repdiss_core.models.typed import of_config
-from repdiss_core.store.cache import Entry, ResultStore, write_pack
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.store.entries import Entry, write_pack
 from repdiss_core.store.result_check import check_result
 from repdiss_core.store.storage import checksum, write_atomically
 

@@ -7,7 +7,7 @@ import shutil
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import local_root, readonly
 from repdiss_core.runs import jobs
-from repdiss_core.store.cache import directory_size
+from repdiss_core.store.disk import directory_size
 
 PARTS = ("results", "activations", "checkpoints", "data", "jobs", "training")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sqlite3
 import time
@@ -17,19 +16,18 @@ from diskcache import Timeout
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import bundled_root, local_root
-from repdiss_core.store.entries import Entry, PackIndex, check_key, stored_at, write_pack
+from repdiss_core.store.disk import directory_size, disk_error, identity, is_damage, is_sound
+from repdiss_core.store.entries import Entry, PackIndex, check_key, stored_at
 from repdiss_core.store.storage import (
     DamagedEntry,
     ReadOnlyCache,
     SafeCache,
-    foreign_rules,
     open_diskcache,
     pack,
     unpack,
 )
 
 DAMAGE = (DamagedEntry, sqlite3.DatabaseError, OSError)
-__all__ = ["Entry", "ResultStore", "directory_size", "disk_error", "write_pack"]
 ORPHAN_AGE_S = 3600.0  # a file without a row is younger only while its writer may still be about to write the row
 
 
@@ -134,7 +132,7 @@ class ResultStore:
         """(entries that are right, a sentence for each that is not);
         damaged local entries and files without a row are removed."""
         before = len(self.problems)
-        if self._exists() and not _is_sound(self._folder / "cache.db"):
+        if self._exists() and not is_sound(self._folder / "cache.db"):
             self.close()
             self._set_aside("its tables and indexes do not agree")
         right = sum(self._get_local(key) is not None for key in self.keys("local"))
@@ -179,19 +177,19 @@ class ResultStore:
         Raises:
             UserError: the disk cannot be written.
         """
-        if self._cache is not None and self._opened_file != _identity(self._folder / "cache.db"):
+        if self._cache is not None and self._opened_file != identity(self._folder / "cache.db"):
             self.close()
         if self._cache is None:
             try:
                 self._cache = open_diskcache(self._folder)
             except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
+                if not is_damage(error):
                     raise disk_error(error, self._folder) from error
                 self._set_aside(error)
                 self._cache = open_diskcache(self._folder)
             except OSError as error:
                 raise disk_error(error, self._folder) from error
-            self._opened_file = _identity(self._folder / "cache.db")
+            self._opened_file = identity(self._folder / "cache.db")
         return self._cache
 
     def close(self) -> None:
@@ -209,7 +207,7 @@ class ResultStore:
                 return
             except (OSError, sqlite3.Error, Timeout, DamagedEntry) as error:
                 self.close()
-                if attempt == 2 or not _is_damage(error):
+                if attempt == 2 or not is_damage(error):
                     raise disk_error(error, self.directory) from error
                 self._set_aside(error)
 
@@ -223,7 +221,7 @@ class ResultStore:
             return look(cache)
         except sqlite3.DatabaseError as error:
             self.close()
-            if _is_damage(error):
+            if is_damage(error):
                 self._set_aside(error)
             else:
                 self.problems.append(
@@ -235,7 +233,7 @@ class ResultStore:
     def _set_aside(self, error: Exception | str) -> None:
         """Move a damaged database out of the way, unless another process has done so already."""
         with self.lock("set-aside"):
-            if not self._exists() or _is_sound(self._folder / "cache.db"):
+            if not self._exists() or is_sound(self._folder / "cache.db"):
                 return
             aside = self._folder.with_name(f"results.damaged-{time.time_ns()}")
             try:
@@ -283,58 +281,3 @@ class ResultStore:
         )
         with contextlib.suppress(UserError):  # a disk that cannot be written keeps it
             self._write(lambda cache: cache.drop(key))
-
-
-def directory_size(directory: Path) -> int:
-    """Bytes of all files below a directory."""
-    total = 0
-    for path in directory.rglob("*") if directory.exists() else ():
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            continue  # a partial file that another process has just renamed
-    return total
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file stands at a path."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _is_damage(error: Exception) -> bool:
-    """Whether a database is damaged, rather than busy or on a disk that refuses."""
-    if isinstance(error, sqlite3.OperationalError):
-        return any(
-            word in str(error) for word in ("no such", "malformed", "disk I/O")
-        )  # the last one: a file cut short beside its log
-    return isinstance(error, sqlite3.DatabaseError)
-
-
-def _is_sound(path: Path) -> bool:
-    """Whether SQLite finds no fault with a database, and it is one of results;
-    one that cannot be opened now is not damaged."""
-    try:
-        with contextlib.closing(
-            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
-        ) as database:
-            database.execute("SELECT key, raw, mode, filename, value FROM Cache LIMIT 1").fetchall()
-            if foreign_rules(database.execute):
-                return False
-            return database.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
-    except sqlite3.DatabaseError as error:
-        return not _is_damage(error)
-
-
-def disk_error(error: Exception, place: Path) -> UserError:
-    """The sentence for a cache that cannot be written."""
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "full" in str(error).lower()
-    what = "is full" if full else f"cannot be written ({getattr(error, 'strerror', None) or error})"
-    return UserError(
-        f"The disk that holds the cache {what}. What was stored before is kept. "
-        "Free some space (`python -m repdiss_core cache prune`) "
-        f"or set REPDISS_CACHE to a folder with room, then resume the job."
-    )

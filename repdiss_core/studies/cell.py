@@ -12,7 +12,8 @@ from repdiss_core.base.comparison import Comparison
 from repdiss_core.data import BY, TYPED
 from repdiss_core.measures.reduction import REDUCTIONS, mean_interval, pseudo_values, reduce_hsic
 from repdiss_core.models import model_spec
-from repdiss_core.store.cache import Entry, ResultStore
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.store.entries import Entry
 from repdiss_core.studies.common import CkaView, cka_panel, phi_words, stitch_preset_of
 from repdiss_core.studies.drawn import amount, how_cka
 from repdiss_core.studies.panels import MatrixPanel, load_hsic, load_stitch

@@ -14,7 +14,8 @@ import numpy as np
 from repdiss_core.base.comparison import Comparison, Request
 from repdiss_core.base.results import BatchHsic, LayerCurve, LayerMatrix, StitchResult
 from repdiss_core.measures.reduction import mean_interval, reduce_hsic
-from repdiss_core.store.cache import Entry, ResultStore
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.store.entries import Entry
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.base.results import SameLayerHsic
 from repdiss_core.measures.reduction import reduce_same_layers
-from repdiss_core.store.cache import Entry, ResultStore
-from repdiss_core.store.entries import origin_of
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.store.entries import Entry, origin_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,8 +23,9 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.data import docstrings, packed_text
 from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.checkpoint import CheckpointDir
-from repdiss_core.runs import estimates, jobs
-from repdiss_core.store.cache import ResultStore, write_pack
+from repdiss_core.runs import estimates, job_files, jobs
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.store.entries import write_pack
 from repdiss_core.store.kept_files import write_facts
 
 LIMIT_S = 5.0
@@ -223,13 +224,13 @@ def test_a_database_that_breaks_while_it_is_open_is_set_aside(tmp_path) -> None:
 @pytest.mark.parametrize("name", ["status.json", "request.json", "worker.json", "log.txt"])
 def test_damaged_job_files_are_a_sentence(name, own_cache) -> None:
     request, dice = small_request(), random.Random(name)
-    folder = jobs._folder(request.key)
+    folder = job_files.folder_of(request.key)
     folder.mkdir(parents=True)
     started = 0
     for _ in range(cases(60, 500)):
-        jobs.write_request(request.key, {"title": "t", "fresh": False, "request": request.to_dict()})
-        jobs.write_status(jobs.JobStatus(request.key, "t", "running", started=time.time()))
-        jobs._write(folder / "worker.json", {"pid": 1, "created": 0.0})
+        job_files.write_request(request.key, {"title": "t", "fresh": False, "request": request.to_dict()})
+        job_files.write_status(job_files.JobStatus(request.key, "t", "running", started=time.time()))
+        job_files.write_json(folder / "worker.json", {"pid": 1, "created": 0.0})
         (folder / "log.txt").write_text("10:00:00  started\n")
         spoil(folder / name, dice)
         (folder / "worker.json").exists() and jobs._worker(request.key)
@@ -237,7 +238,7 @@ def test_damaged_job_files_are_a_sentence(name, own_cache) -> None:
         assert [job.state for job in listed] == ([status.state] if status else [])
         assert isinstance(jobs.log_tail(request.key), str)
         with contextlib.suppress(UserError):
-            form = jobs.read_request(request.key)
+            form = job_files.read_request(request.key)
             assert Request.from_dict(form["request"]).key == request.key
             started += 1
     tally(f"damaged {name} of a job", cases=cases(60, 500), wrong=0, tracebacks=0)

@@ -22,7 +22,7 @@ from hypothesis import strategies as some
 from repdiss_core.__main__ import cli, main
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import REPOSITORY
-from repdiss_core.runs import jobs
+from repdiss_core.runs import job_files, jobs
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.storage import DamagedEntry, pack, unpack
 
@@ -109,7 +109,7 @@ def _store(root: Path) -> ResultStore:
 @fuzzed("job names")
 @given(TEXT)
 def test_job_names_are_never_paths(name) -> None:
-    for act in (jobs.status, jobs.log_tail, jobs.read_request, jobs.cancel_wanted):
+    for act in (jobs.status, jobs.log_tail, job_files.read_request, job_files.cancel_wanted):
         with contextlib.suppress(UserError):
             assert act(name) in (None, "", False)
 

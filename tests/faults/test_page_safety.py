@@ -12,7 +12,7 @@ from faulting import F, G, small_request, tally
 from streamlit.testing.v1 import AppTest
 
 from repdiss_core.base.paths import REPOSITORY
-from repdiss_core.runs import jobs
+from repdiss_core.runs import job_files
 from repdiss_core.scripts.bench.browser import dashboard, settle
 from repdiss_core.ui.parts.text import as_text
 
@@ -103,9 +103,9 @@ def test_names_and_links_are_shown_as_text(place, own_cache) -> None:
     """Every Markdown element that holds the planted text holds it with each mark escaped."""
     request = small_request()
     if place == "job title":
-        jobs._folder(request.key).mkdir(parents=True)
-        jobs.write_request(request.key, {"title": SCRIPT, "fresh": False, "request": request.to_dict()})
-        jobs.write_status(jobs.JobStatus(request.key, SCRIPT, "failed", error=SCRIPT, message=SCRIPT))
+        job_files.folder_of(request.key).mkdir(parents=True)
+        job_files.write_request(request.key, {"title": SCRIPT, "fresh": False, "request": request.to_dict()})
+        job_files.write_status(job_files.JobStatus(request.key, SCRIPT, "failed", error=SCRIPT, message=SCRIPT))
     test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
     test.switch_page("pages/7_Runs.py" if place == "job title" else "pages/4_Compare_models.py")
     if place == "link":

@@ -12,7 +12,7 @@ import pytest
 from faulting import assert_same_bytes, cases, compute, compute_counted, small_request, tally, values
 
 from repdiss_core.base.comparison import Request
-from repdiss_core.runs import jobs
+from repdiss_core.runs import job_files, jobs
 from repdiss_core.store.cache import ResultStore
 
 ASKERS = 8
@@ -86,10 +86,10 @@ def test_caches_of_two_machines_copied_over_each_other(forking, new_root, undist
 def job_with_worker(process: psutil.Process, started: float, created: float, state: str = "running") -> str:
     """A job's folder as its server left it."""
     request = small_request()
-    jobs._folder(request.key).mkdir(parents=True, exist_ok=True)
-    jobs.write_request(request.key, {"title": "t", "fresh": False, "request": request.to_dict()})
-    jobs.write_status(jobs.JobStatus(request.key, "t", state, started=started))
-    jobs._write(jobs._folder(request.key) / "worker.json", {"pid": process.pid, "created": created})
+    job_files.folder_of(request.key).mkdir(parents=True, exist_ok=True)
+    job_files.write_request(request.key, {"title": "t", "fresh": False, "request": request.to_dict()})
+    job_files.write_status(job_files.JobStatus(request.key, "t", state, started=started))
+    job_files.write_json(job_files.folder_of(request.key) / "worker.json", {"pid": process.pid, "created": created})
     return request.key
 
 
@@ -98,7 +98,7 @@ def test_a_clock_set_back_does_not_declare_a_live_worker_dead(forking) -> None:
     me = psutil.Process()
     for change in (-86400.0, -10.0, 10.0, 86400.0):
         job_id = job_with_worker(me, time.time() + change, me.create_time() + change)
-        with jobs.job_lock(job_id):
+        with job_files.job_lock(job_id):
             assert jobs.status(job_id).state == "running"
         assert jobs.status(job_id).state == "interrupted"
 

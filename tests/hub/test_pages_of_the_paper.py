@@ -7,7 +7,8 @@ import tiny_repositories as tiny
 from shown import opened
 from streamlit.testing.v1 import AppTest
 
-from repdiss_core.runs import jobs
+from repdiss_core.base.comparison import Request
+from repdiss_core.runs import job_files, jobs
 from repdiss_core.runs.resolve import is_pinned
 from repdiss_core.ui.cards import figure_card
 
@@ -71,7 +72,7 @@ def test_compute_here_pins_what_it_names_and_the_page_finds_its_job(hub, monkeyp
     next(b for b in test.button if b.label == "Compute here").click().run()
     assert [e.message for e in test.exception] == [] and [e.value for e in test.error] == []
     (job,) = jobs.list_jobs()
-    request = jobs.Request.from_dict(jobs.read_request(job.job_id)["request"])
+    request = Request.from_dict(job_files.read_request(job.job_id)["request"])
     assert is_pinned(request) and request.key == job.job_id
     assert any(b.label in ("Cancel", "Resume") for b in test.button)  # the page shows that very job
 

@@ -13,7 +13,7 @@ from synthetic import fill, put_cka
 
 from repdiss_core.models import model_spec
 from repdiss_core.runs import jobs
-from repdiss_core.runs.jobs import JobStatus
+from repdiss_core.runs.job_files import JobStatus
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry import question as asymmetry
 from repdiss_core.studies.cell import cka_cell

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from repdiss_core.base.errors import UserError
-from repdiss_core.runs import jobs
+from repdiss_core.runs import job_files, jobs
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import CkaView, cka_panel, data_id
 from repdiss_core.studies.panels import load_matrix, request_for
@@ -26,7 +26,7 @@ def panel(f="mini-gelu-3l-s0", g="mini-solu-3l-s0", view=None):
     return cka_panel(f, g, view or CkaView(), data_id(setting, "eval"))
 
 
-def wait(job_id: str, states: tuple[str, ...], seconds: float = PATIENCE_S) -> jobs.JobStatus:
+def wait(job_id: str, states: tuple[str, ...], seconds: float = PATIENCE_S) -> job_files.JobStatus:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         status = jobs.status(job_id)
@@ -40,9 +40,11 @@ def test_two_askers_share_one_worker_and_the_result_is_stored() -> None:
     request = request_for([panel().comparison], 3)
     first, second = jobs.start(request, "once"), jobs.start(request, "twice")
     assert first == second
-    pid = json.loads((jobs._folder(first) / "worker.json").read_text())["pid"]
+    pid = json.loads((job_files.folder_of(first) / "worker.json").read_text())["pid"]
     wait(first, ("done",))
-    assert json.loads((jobs._folder(first) / "worker.json").read_text())["pid"] == pid, "a second worker was started"
+    assert json.loads((job_files.folder_of(first) / "worker.json").read_text())["pid"] == pid, (
+        "a second worker was started"
+    )
     view = load_matrix(ResultStore.open(), panel(), "mean_of_ratios", 3)
     assert view.complete and view.origin == "local" and view.matrix.values.shape == (3, 3)
     assert [job.title for job in jobs.list_jobs()] == ["once"]
@@ -58,7 +60,7 @@ def test_killed_worker_is_noticed_and_resumed_where_it_stood() -> None:
     while load_matrix(ResultStore.open(), wanted, "mean_of_ratios", 250).n_batches == 0:
         assert time.monotonic() < end, jobs.log_tail(job_id)
         time.sleep(0.05)
-    os.kill(json.loads((jobs._folder(job_id) / "worker.json").read_text())["pid"], signal.SIGKILL)
+    os.kill(json.loads((job_files.folder_of(job_id) / "worker.json").read_text())["pid"], signal.SIGKILL)
     assert wait(job_id, ("interrupted", "done"), 10).state == "interrupted"
     kept = load_matrix(ResultStore.open(), wanted, "mean_of_ratios", 250)
     assert 0 < kept.n_batches < 250, "finished batches are kept"
@@ -72,11 +74,11 @@ def test_killed_worker_is_noticed_and_resumed_where_it_stood() -> None:
 def test_cancel_signals_no_stranger(monkeypatch) -> None:
     """A process that took over the number of a dead worker is left alone."""
     request = request_for([panel().comparison], 2)
-    folder = jobs._folder(request.key)
+    folder = job_files.folder_of(request.key)
     folder.mkdir(parents=True)
-    jobs.write_status(jobs.JobStatus(request.key, "stale", "running", started=time.time() - 100))
+    job_files.write_status(job_files.JobStatus(request.key, "stale", "running", started=time.time() - 100))
     me = psutil.Process()
-    jobs._write(folder / "worker.json", {"pid": me.pid, "created": me.create_time() - 1000})
+    job_files.write_json(folder / "worker.json", {"pid": me.pid, "created": me.create_time() - 1000})
     assert jobs.status(request.key).state == "interrupted"
     monkeypatch.setattr(psutil.Process, "send_signal", lambda *a: pytest.fail("a stranger was signalled"))
     monkeypatch.setattr(psutil.Process, "kill", lambda *a: pytest.fail("a stranger was killed"))
@@ -114,7 +116,7 @@ def test_nothing_asked_for() -> None:
 def test_a_setting_that_is_no_number_is_a_sentence(value, monkeypatch) -> None:
     monkeypatch.setenv("REPDISS_WORKERS", value)
     with pytest.raises(UserError, match="REPDISS_WORKERS is .* it is a number of at least 0"):
-        jobs.n_workers()
+        job_files.n_workers()
 
 
 def test_unknown_job() -> None:

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from repdiss_core.base.errors import UserError
-from repdiss_core.store.cache import ResultStore, disk_error, write_pack
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.store.disk import disk_error
+from repdiss_core.store.entries import write_pack
 from repdiss_core.store.storage import DamagedEntry, SafeDisk, pack, unpack
 
 KEY, OTHER = "a" * 64, "b" * 64

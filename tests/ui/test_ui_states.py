@@ -7,7 +7,7 @@ import pytest
 from synthetic import put_stitch
 
 from repdiss_core.plots.theme import LOOKS
-from repdiss_core.runs.jobs import JobStatus
+from repdiss_core.runs.job_files import JobStatus
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry.question import Params
 from repdiss_core.studies.caption import Caption

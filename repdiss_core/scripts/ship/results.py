@@ -19,7 +19,8 @@ from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.engine.run import Engine
 from repdiss_core.measures.massive import CHOICES
 from repdiss_core.models import MODELS, model_spec
-from repdiss_core.store.cache import Entry, ResultStore, write_pack
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.store.entries import Entry, write_pack
 from repdiss_core.studies.asymmetry.question import DEPTHS, Params, all_curves, paper_curves
 from repdiss_core.studies.common import CkaView, cka_panel, data_id
 from repdiss_core.studies.generalization import question as generalization

@@ -12,8 +12,8 @@ from repdiss_core.measures.reduction import mean_interval
 from repdiss_core.models import model_spec
 from repdiss_core.plots.layer_heatmap import LOSS_SCALE, PENALTY_SCALE, HeatmapPanel, heatmap_row
 from repdiss_core.plots.theme import Look
-from repdiss_core.store.cache import Entry, ResultStore
-from repdiss_core.store.entries import origin_of
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.store.entries import Entry, origin_of
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.common import phi_words, stitch_comparison
 from repdiss_core.studies.drawn import Drawn

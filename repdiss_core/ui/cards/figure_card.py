@@ -11,7 +11,7 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import readonly
 from repdiss_core.plots.theme import Look, chart_config
 from repdiss_core.runs import jobs
-from repdiss_core.runs.jobs import JobStatus
+from repdiss_core.runs.job_files import JobStatus
 from repdiss_core.studies.drawn import Drawn
 from repdiss_core.ui.cards.card import Card
 from repdiss_core.ui.cards.card_sharing import export_panel, link_panel

@@ -6,7 +6,7 @@ import streamlit as st
 
 from repdiss_core.base.paths import readonly
 from repdiss_core.runs import jobs, pruning
-from repdiss_core.runs.jobs import JobStatus
+from repdiss_core.runs.job_files import JobStatus
 from repdiss_core.ui.parts.attempts import attempt, show_refusal
 from repdiss_core.ui.parts.shared import result_store
 from repdiss_core.ui.parts.text import age, as_text, duration, size

@@ -9,7 +9,8 @@ import streamlit as st
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.plots.theme import LOOKS, Look
-from repdiss_core.store.cache import Entry, ResultStore
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.store.entries import Entry
 from repdiss_core.store.storage import modified_ns
 from repdiss_core.ui.parts.presenting import choices, presenting
 from repdiss_core.ui.parts.text import as_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from repdiss_core.runs import jobs
-from repdiss_core.runs.jobs import JobStatus
+from repdiss_core.runs.job_files import JobStatus
 
 
 def any_alive(card_id: str) -> bool:
