@@ -144,7 +144,7 @@ def test_pages_only_place_things(path: Path) -> None:
 @pytest.mark.parametrize("path", sources(), ids=lambda p: module_name(p))
 def test_files_stay_short(path: Path) -> None:
     n_lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert n_lines <= 340, f"{module_name(path)} has {n_lines} lines; split it by what its parts are for."
+    assert n_lines <= 320, f"{module_name(path)} has {n_lines} lines; split it by what its parts are for."
 
 
 def test_top_level_is_fixed() -> None:
