@@ -71,7 +71,7 @@ def outline(panel: HeatmapPanel, block: tuple[int, int], number: int) -> list[di
     return [where | {"line": {"color": color, "width": width}} for color, width in ((theme.INK, 4), ("#FFFFFF", 1.8))]
 
 
-def axes(
+def panel_axes(
     panel: HeatmapPanel, look: Look, number: int, x_domain: tuple[float, float], y_domain: tuple[float, float]
 ) -> dict[str, Any]:
     rows, columns = panel.shape
@@ -105,7 +105,7 @@ def _at(panel: HeatmapPanel, count: int) -> list[float]:
     return [(layer - 0.5) / count if panel.relative else float(layer) for layer in range(1, count + 1)]
 
 
-def traces(
+def panel_traces(
     panel: HeatmapPanel, scale: Scale, limits: tuple[float, float], side: float, look: Look
 ) -> list[dict[str, Any]]:
     matrix = panel.matrix

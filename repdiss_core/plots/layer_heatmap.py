@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from repdiss_core.plots import theme
-from repdiss_core.plots.heatmap_panel import LARGE, HeatmapPanel, axes, axis_name, outline
+from repdiss_core.plots.heatmap_panel import LARGE, HeatmapPanel, axis_name, outline, panel_axes, panel_traces
 from repdiss_core.plots.map_scale import (
     CKA_SCALE,
     DIFFERENCE_SCALE,
@@ -80,7 +80,7 @@ def heatmap_grid(
     for row, y_domain in zip(rows, _row_domains(len(rows), height, margin), strict=True):
         for panel, x_domain in zip(row, columns, strict=False):
             number += 1
-            layout |= axes(panel, look, number, x_domain, y_domain)
+            layout |= panel_axes(panel, look, number, x_domain, y_domain)
             layout["annotations"].append(theme.panel_title(look, panel.title, number))
             layout["shapes"] += [shape for block in panel.outlines for shape in outline(panel, block, number)]
             if panel.matrix is None or not np.isfinite(panel.matrix.values).any():
@@ -90,7 +90,7 @@ def heatmap_grid(
             if panel.matrix is not None:
                 place = {"xaxis": axis_name("x", number), "yaxis": axis_name("y", number)}
                 on = panel.scale or scale
-                drawn = traces(
+                drawn = panel_traces(
                     panel,
                     on,
                     limits if panel.scale is None else limits_of([panel.matrix], on),
