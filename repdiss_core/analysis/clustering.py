@@ -80,7 +80,7 @@ def dendrogram(distance: np.ndarray) -> Tree:
     branches = tuple(
         (np.array(x) / 10 - 0.5, np.array(y)) for x, y in zip(drawn["icoord"], drawn["dcoord"], strict=True)
     )
-    return Tree(tuple(int(i) for i in drawn["leaves"]), branches)
+    return Tree(tuple(int(i) for i in drawn["leaves"] or ()), branches)
 
 
 def _hierarchical(distance: np.ndarray, k: int) -> np.ndarray:

@@ -239,7 +239,9 @@ def _check(s: np.ndarray, x: np.ndarray, names: np.ndarray) -> None:
         raise UserError("All members have the same size, so the family predicts nothing; add members of other sizes.")
 
 
-def _departures(s, x, names, level, yardstick=None) -> tuple[list[Departure], float, int]:
+def _departures(
+    s: np.ndarray, x: np.ndarray, names: np.ndarray, level: float, yardstick: tuple[float, int] | None = None
+) -> tuple[list[Departure], float, int]:
     """(a departure a shape, seed sd, its degrees of freedom); the last two as given where `yardstick` is."""
     shapes = list(dict.fromkeys(names.tolist()))
     single = {p: _departures_of(s, x, names, p) for p in shapes}
@@ -262,7 +264,7 @@ def _departures(s, x, names, level, yardstick=None) -> tuple[list[Departure], fl
     return found, seed_sd, freedom
 
 
-def _departures_of(s, x, names, p) -> tuple[np.ndarray, float, int]:
+def _departures_of(s: np.ndarray, x: np.ndarray, names: np.ndarray, p: str) -> tuple[np.ndarray, float, int]:
     """((seeds of p,) departures; variance of the mean prediction; its degrees of freedom)."""
     own = np.flatnonzero(names == p)
     others = [np.flatnonzero(names == q) for q in dict.fromkeys(names.tolist()) if q != p]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,9 +63,10 @@ class BatchHsic:
     @classmethod
     def joined(cls, parts: list[BatchHsic]) -> BatchHsic:
         """The batches of all parts, in their order."""
-        arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in cls.ARRAYS)
         massive = {name: np.concatenate([part.massive[name] for part in parts]) for name in parts[0].massive}
-        return cls(*arrays, notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)), massive=massive)
+        notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+        cross, self_f, self_g, n_tokens = _joined(parts, cls.ARRAYS)
+        return cls(cross, self_f, self_g, n_tokens, notes, massive)
 
     def transposed(self) -> BatchHsic:
         """The same comparison seen from g."""
@@ -79,7 +81,8 @@ class BatchHsic:
     def from_arrays(cls, arrays: dict[str, np.ndarray], notes: tuple[str, ...] = ()) -> BatchHsic:
         """The result that `to_arrays` was called on."""
         massive = {name: arrays[name] for name in cls.MASSIVE if name in arrays}
-        return cls(*(arrays[name] for name in cls.ARRAYS), notes=notes, massive=massive)
+        cross, self_f, self_g, n_tokens = (arrays[name] for name in cls.ARRAYS)
+        return cls(cross, self_f, self_g, n_tokens, notes, massive)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +125,8 @@ class SameLayerHsic:
     @classmethod
     def joined(cls, parts: list[SameLayerHsic]) -> SameLayerHsic:
         """The batches of all parts, in their order."""
-        arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in cls.ARRAYS)
-        return cls(*arrays, notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)))
+        cross, self_f, self_g, n_tokens = _joined(parts, cls.ARRAYS)
+        return cls(cross, self_f, self_g, n_tokens, tuple(dict.fromkeys(note for part in parts for note in part.notes)))
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """(arrays, plain values) for the cache."""
@@ -132,7 +135,8 @@ class SameLayerHsic:
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], plain: dict[str, Any]) -> SameLayerHsic:
         """The result that `to_arrays` was called on."""
-        return cls(*(arrays[name] for name in cls.ARRAYS), notes=tuple(plain.get("notes", ())))
+        cross, self_f, self_g, n_tokens = (arrays[name] for name in cls.ARRAYS)
+        return cls(cross, self_f, self_g, n_tokens, tuple(plain.get("notes", ())))
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,12 +226,9 @@ class StitchResult:
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], plain: dict[str, Any]) -> StitchResult:
         """The result that `to_arrays` was called on."""
-        wanted = {name: plain[name] for name in ("layer_f", "layer_g", "steps_done", "steps")}
-        return cls(
-            **{name: np.asarray(arrays[name], dtype=np.float64) for name in cls.ARRAYS},
-            **wanted,
-            provenance=plain.get("provenance", {}),
-        )
+        numbers = {name: np.asarray(arrays[name], dtype=np.float64) for name in cls.ARRAYS}
+        wanted: dict[str, Any] = numbers | {n: plain[n] for n in ("layer_f", "layer_g", "steps_done", "steps")}
+        return cls(**wanted, provenance=plain.get("provenance", {}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,6 +261,11 @@ class LayerCurve:
                 f"standard_error {self.standard_error.shape}, "
                 f"interval {self.interval.shape}; expected (L,), (L,), (2, L)."
             )
+
+
+def _joined(parts: Sequence[BatchHsic] | Sequence[SameLayerHsic], names: tuple[str, ...]) -> Iterator[np.ndarray]:
+    """Each named array of all parts, one after the other along the batches."""
+    return (np.concatenate([getattr(part, name) for part in parts]) for name in names)
 
 
 def layer_labels(n_layers: int) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ def build(sources: Sources, split: str, tokenizer_file: Path) -> np.ndarray:
 
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     separator = tokenizer.token_to_id(bundled.SEPARATOR)
+    assert separator is not None, "the bundled tokenizer has a separator"
     row: list[int] = []
     for encoded in tokenizer.encode_batch(list(docstring_text.documents(sources, split))):
         row.extend(encoded.ids)

@@ -95,10 +95,10 @@ def open_entailment(split: str, sequences_per_batch: int, tokens_per_sequence: i
 def special_ids() -> tuple[int, int, int]:
     """Ids of [CLS], [SEP] and [PAD]."""
     encoder = tokenizer.load(TOKENIZER).encoder
-    found = tuple(encoder.token_to_id(token) for token in SPECIAL)
-    if None in found:
+    begin, end, pad = (encoder.token_to_id(token) for token in SPECIAL)
+    if begin is None or end is None or pad is None:
         raise UserError(f"The tokenizer of {TOKENIZER} lacks one of {', '.join(SPECIAL)}: it is not BERT's.")
-    return found  # type: ignore[return-value]
+    return begin, end, pad
 
 
 @functools.lru_cache(maxsize=4)

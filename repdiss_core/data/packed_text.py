@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def content_id(source: TextSource, tokenizer_source: str, split: str) -> str:
     if text is None or cut == tokenizer.UNKNOWN:
         return UNPINNED
     start = tokenizer_source in tokenizer.START_TOKEN_SOURCES
-    form = {"text": text, "tokenizer": cut, "separator": tokenizer.separator_of(tokenizer_source)}
+    form: dict[str, Any] = {"text": text, "tokenizer": cut, "separator": tokenizer.separator_of(tokenizer_source)}
     form |= {"split": split, "rule": RULE, "most": MAX_TOKENS, "start": start}
     return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
 
@@ -79,9 +80,11 @@ def with_start(row: np.ndarray, start: int, length: int) -> np.ndarray:
 
 def _cut(source: TextSource, cutter: tokenizer.TextTokenizer, remainder: int) -> np.ndarray:
     """Every second document, starting with number 1 (remainder 0) or 0."""
+    separator = cutter.separator
+    assert separator is not None, "open_text refuses a tokenizer without one"
     mine = itertools.islice(text_sources.documents(source), 1 - remainder, None, 2)
     row: list[int] = []
     while len(row) < MAX_TOKENS and (batch := list(itertools.islice(mine, 64))):
         for encoded in cutter.encoder.encode_batch(batch, add_special_tokens=False):
-            row += [*encoded.ids, cutter.separator]
+            row += [*encoded.ids, separator]
     return np.asarray(row[:MAX_TOKENS], dtype="<u4")

@@ -76,5 +76,6 @@ class PairStream:
     def _trimmed(self, cut: slice, rows: np.ndarray | None) -> TokenBatch:
         real = self._real[cut]
         width = int(real.sum(axis=1).max()) if self.trim and self.rows != "padded" else real.shape[1]
-        parts = (np.ascontiguousarray(a[:, :width]) for a in (self._tokens[cut], real))
-        return TokenBatch(*parts, self._labels[cut], None if rows is None else np.ascontiguousarray(rows[:, :width]))
+        tokens, mask = (np.ascontiguousarray(a[:, :width]) for a in (self._tokens[cut], real))
+        chosen = None if rows is None else np.ascontiguousarray(rows[:, :width])
+        return TokenBatch(tokens, mask, self._labels[cut], chosen)

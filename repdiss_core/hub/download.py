@@ -63,7 +63,7 @@ def download(repo: Repo, pin: Pin, names: Sequence[str], folder: Path) -> None:
     check_room(str(repo), total, folder)
     done = 0
     for name in names:
-        place = {
+        place: dict[str, Any] = {
             "repo_id": repo.name,
             "filename": name,
             "repo_type": repo.kind,

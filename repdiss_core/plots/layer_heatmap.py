@@ -60,6 +60,7 @@ def heatmap_grid(
     panels = [panel for row in rows for panel in row]
     slots = max(SLOTS, *(len(row) for row in rows))  # one map alone is as large as one of three
     own = [panel for panel in panels if panel.scale is not None]
+    own_scale = own[0].scale if own else None
     limits = limits_of([panel.matrix for panel in panels if panel.scale is None], scale, style.data_range)
     columns = theme.panel_domains(slots, gap=0.11 if own else 0.065 if slots <= SLOTS else 0.05, right=ROOM_FOR_BAR)
     margin = theme.fixed_margins(look, tick_characters=2)
@@ -72,10 +73,9 @@ def heatmap_grid(
         "margin": margin,
     }
     layout |= {"dragmode": "zoom"} if any(max(panel.shape) > LARGE for panel in panels) else {}
-    if own:
-        layout["coloraxis2"] = color_axis(
-            limits_of([panel.matrix for panel in own], own[0].scale), own[0].scale, look, columns[-1][1]
-        )
+    if own_scale is not None:
+        own_limits = limits_of([panel.matrix for panel in own], own_scale)
+        layout["coloraxis2"] = color_axis(own_limits, own_scale, look, columns[-1][1])
     number = 0
     for row, y_domain in zip(rows, _row_domains(len(rows), height, margin), strict=True):
         for panel, x_domain in zip(row, columns, strict=False):

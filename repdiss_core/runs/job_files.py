@@ -88,8 +88,8 @@ def read_status(job_id: str) -> JobStatus | None:
     form = read_json(folder_of(job_id) / "status.json")
     if form is None:
         return None
-    texts = {name: form.get(name, "") for name in ("title", "state", "message", "error")}
-    numbers = {name: form.get(name) for name in ("fraction", "seconds_left", "started", "updated")}
+    texts: dict[str, Any] = {name: form.get(name, "") for name in ("title", "state", "message", "error")}
+    numbers: dict[str, Any] = {name: form.get(name) for name in ("fraction", "seconds_left", "started", "updated")}
     if not all(isinstance(text, str) for text in texts.values()) or texts["state"] not in STATES:
         return None
     if not all(

@@ -214,7 +214,7 @@ class ReadOnlyCache:
         """As `SafeCache.find`."""
         rows = self._rows(ROW, (key,))
         try:
-            return self._disk.fetch(*rows[0], read=False) if rows else None
+            return self._disk.fetch(rows[0][0], rows[0][1], rows[0][2], read=False) if rows else None
         except OSError as error:
             raise DamagedEntry(f"its file cannot be read: {error.strerror}") from error
 

@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,16 +139,16 @@ def _one_round(browser: Any, found: dict[str, list[float]]) -> None:
         found[FIRST].append(time.perf_counter() - started)
         time.sleep(READING_S)
         for label in LINKS:
-            waited = _seconds(lambda label=label: _switch(tab, label))
+            waited = _seconds(partial(_switch, tab, label))
             found[SWITCH].append(waited)
             found[TO_PAGE[label]].append(waited)
         tab.goto(f"{address}/Activation_asymmetry")
         settle(tab)
         for word in ("penalty", "loss", "penalty"):
-            found[REDRAW].append(_seconds(lambda word=word: _show(tab, word)))
+            found[REDRAW].append(_seconds(partial(_show, tab, word)))
         for row in range(3):
             _point_at_cell(tab, row)
-            found[CLICK].append(_seconds(lambda row=row: _click(tab, row)))
+            found[CLICK].append(_seconds(partial(_click, tab, row)))
     tab.context.close()
     tab = _fresh_tab(browser)
     started = time.perf_counter()

@@ -9,6 +9,7 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def _speed(peers: dict[str, Cka], rounds: int) -> dict[str, Any]:
     """Interleaved rounds: other processes slow every contestant of a round alike, so that ratios within a round
     stay fair."""
     f, g = _layers(N_LAYERS, 0), _layers(N_LAYERS, 1)
-    contestants = _contestants(peers)
+    contestants: dict[str, Callable[[list[Tensor], list[Tensor]], object]] = {**_contestants(peers)}
     out = torch.empty(N_TOKENS, N_TOKENS)
     contestants["torch.mm"] = lambda f, g: [torch.mm(x, x.T, out=out) for x in (*f, *g)]
     for name, function in contestants.items():
@@ -163,8 +164,8 @@ def _errors(peers: dict[str, Cka]) -> dict[str, dict[str, dict[str, float | str]
         for name in FEATURE_SETS:
             f, g = build(name, n, d)
             expected = reference_cka(f, g)
-            tensors = [[torch.from_numpy(x) for x in layers] for layers in (f, g)]
-            row = {who: _error(function, *tensors, expected) for who, function in {HEADLINE: ours, **peers}.items()}
+            in_f, in_g = ([torch.from_numpy(x) for x in layers] for layers in (f, g))
+            row = {who: _error(function, in_f, in_g, expected) for who, function in {HEADLINE: ours, **peers}.items()}
             report.setdefault(f"n = {n}, d = {d}", {})[name] = row
     return report
 

@@ -23,7 +23,7 @@ def run(batches: int, json_path: str | None) -> int:
     """
     import torch
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
         for name, shape in SHAPES.items():

@@ -24,7 +24,12 @@ PYTHIA_LAYERS = (6, 12, 24, 16, 24, 32, 32, 36)
 
 def run(json_path: str | None) -> int:
     """Measure on an empty cache, print a table; returns 0 where all targets are met, else 1."""
-    found = {"whole_s": _whole_seconds(), "growth": _growth(), "memory": _memory(), "redraw_s": _redraw_seconds()}
+    found: dict[str, Any] = {
+        "whole_s": _whole_seconds(),
+        "growth": _growth(),
+        "memory": _memory(),
+        "redraw_s": _redraw_seconds(),
+    }
     few, many = found["growth"]
     ratio = many["seconds"] / few["seconds"] / (many["members"] / few["members"])
     rows = [

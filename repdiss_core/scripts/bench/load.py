@@ -162,9 +162,10 @@ async def _open_session(
 ) -> tuple[str, Choose]:
     """A reader without a browser: Streamlit's own protocol, the same script runs and the same figures sent."""
     from websockets.asyncio.client import connect
+    from websockets.typing import Origin, Subprotocol
 
-    url = f"ws{address.removeprefix('http')}/_stcore/stream"
-    socket = await opened.enter_async_context(connect(url, subprotocols=["streamlit"], max_size=None, origin=address))
+    url, spoken = f"ws{address.removeprefix('http')}/_stcore/stream", [Subprotocol("streamlit")]
+    socket = await opened.enter_async_context(connect(url, subprotocols=spoken, max_size=None, origin=Origin(address)))
     session = _Session(socket, load)
     await session.rerun()
     return SESSIONS, lambda: session.choose(dice)

@@ -6,10 +6,14 @@ from __future__ import annotations
 import io
 import tempfile
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import REPOSITORY
 from repdiss_core.scripts.bench.browser import FLAGS, chromium, dashboard, settle
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 FOLDER = REPOSITORY / "docs" / "pictures"
 WINDOW = {"width": 1280, "height": 860}
@@ -58,7 +62,7 @@ def small(png: bytes) -> bytes:
     return out.getvalue()
 
 
-def take(browser, address: str, picture: Picture) -> bytes:
+def take(browser: Browser, address: str, picture: Picture) -> bytes:
     """A screenshot of the window, PNG."""
     page = browser.new_page(viewport=WINDOW, color_scheme=picture.scheme)
     page.goto(f"{address}/{picture.link}")

@@ -161,7 +161,7 @@ def _published(spec: ModelSpec, dtype: str, device: str) -> Any:
 def _random(spec: ModelSpec, dtype: str, device: str, seed: int) -> Any:
     """The architecture with weights of standard deviation .02, made where they stay."""
     import torch
-    from transformers import GPTNeoXForCausalLM
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
     from repdiss_core.models.decoder import DecoderResidualModel, checked_config, network_of
 
@@ -179,6 +179,7 @@ def _random(spec: ModelSpec, dtype: str, device: str, seed: int) -> Any:
             "rotary_pct": 0.25,
         },
     )
+    assert isinstance(config, GPTNeoXConfig)
     with torch.device("meta"):
         shapes = {name: p.shape for name, p in GPTNeoXForCausalLM(config).named_parameters()}
     draw = torch.Generator(device).manual_seed(seed)

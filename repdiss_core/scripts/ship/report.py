@@ -55,8 +55,9 @@ def _quick(store: ResultStore, params: Params) -> list[str]:
     """Penalty by layer and direction, mean and standard deviation over ordered pairs of models."""
     groups: dict[str, list[np.ndarray]] = {}
     for spec in all_curves(params):
-        results = [load_stitch(store, c)[0] for c in spec.comparisons]
-        if all(r is not None and r.complete for r in results):
+        stored = (load_stitch(store, c)[0] for c in spec.comparisons)
+        results = [r for r in stored if r is not None and r.complete]
+        if len(results) == len(spec.comparisons):
             label = f"{spec.kind_f} → {spec.kind_g}" + {"identical": ", itself", "control": ", other seed"}.get(
                 spec.role, ""
             )
@@ -88,10 +89,9 @@ def _reference(store: ResultStore, params: Params) -> list[str]:
         cells = []
         for comparison in spec.comparisons:
             result, _ = load_stitch(store, comparison)
-            done = result is not None and result.complete
             cells.append(
                 f"{result.penalty.mean():.3f} ± {result.penalty.std(ddof=1) / result.penalty.size**0.5:.3f}"
-                if done
+                if result is not None and result.complete
                 else "—"
             )
         rows.append(f"| {spec.name} | {' | '.join(cells)} |")

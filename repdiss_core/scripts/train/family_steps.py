@@ -81,7 +81,7 @@ class MemberTraining:
         model = new_model(self.member.architecture, self.member.seed)
         return model.eval(), checkpoints.load(checkpoints.path_of(self.folder, step), model)
 
-    def _step(self, model: nn.Module, optimizer: torch.optim.Optimizer, tokens: Tensor, rate: float) -> float:
+    def _step(self, model: GPTNeoXForCausalLM, optimizer: torch.optim.Optimizer, tokens: Tensor, rate: float) -> float:
         for group in optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast("cpu", torch.bfloat16):

@@ -102,7 +102,7 @@ def main(models: str, tokens: int | None, small: bool) -> None:
     torch.set_num_threads(1)
     try:
         names = _chosen(models, small)
-        recipe = SMALL if small else Recipe(**({"constant_tokens": tokens} if tokens else {}))
+        recipe = SMALL if small else Recipe(constant_tokens=tokens) if tokens else Recipe()
         corpus = Corpus(docstrings.tokens("train"), docstrings.tokens("eval"))
         root = bundled.cache_folder("training-small" if small else "training")
         command = f"python -m repdiss_core.scripts.train.gpt --models {','.join(names)}"

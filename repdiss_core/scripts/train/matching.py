@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -43,8 +43,8 @@ def next_start(tried: dict[int, float], target: float, slope: float, available: 
 
 def match(
     tries: dict[str, dict[int, float]],
-    slopes: dict[str, float],
-    available: dict[str, Sequence[int]],
+    slopes: Mapping[str, float],
+    available: Mapping[str, Sequence[int]],
     decayed_loss: Callable[[str, int], float],
     most_tries: int = 4,
 ) -> dict[str, int]:

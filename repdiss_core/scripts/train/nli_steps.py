@@ -236,7 +236,7 @@ def _named(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def _checkpoint(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    tensors = {f"weight.{name}": p for name, p in _named(model)}
+    tensors: dict[str, torch.Tensor] = {f"weight.{name}": p for name, p in _named(model)}
     for name, parameter in _named(model):
         tensors |= {
             f"{key}.{name}": torch.as_tensor(value) for key, value in optimizer.state.get(parameter, {}).items()

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformer_lens.model_bridge.sources.native.model import NativeModel
 
 from repdiss_core.base.comparison import DataId
 from repdiss_core.bundled.recipe import BundledModel, Recipe
@@ -30,6 +31,21 @@ class Report(Protocol):
     def __call__(self, segment: str, step: int, end: int, loss: float, tokens_a_second: float) -> None: ...
 
 
+class Steps(Protocol):
+    """What the recipes of both families say of one step of the optimiser."""
+
+    @property
+    def sequences_per_batch(self) -> int: ...
+    @property
+    def tokens_per_sequence(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def betas(self) -> tuple[float, float]: ...
+    @property
+    def weight_decay(self) -> float: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """Tokens to train and to validate on, (n,) each."""
@@ -37,12 +53,12 @@ class Corpus:
     train: np.ndarray
     held_out: np.ndarray
 
-    def order(self, recipe: Recipe, seed: int, epoch: int) -> PackedStream:
+    def order(self, recipe: Steps, seed: int, epoch: int) -> PackedStream:
         """The training batches of an epoch in the order of a seed."""
         shape = recipe.sequences_per_batch, recipe.tokens_per_sequence
         return PackedStream(self.train, DataId("train", "train", "", *shape, seed=seed + 10_000 * epoch))
 
-    def validation(self, recipe: Recipe, n_sequences: int | None) -> Tensor:
+    def validation(self, recipe: Steps, n_sequences: int | None) -> Tensor:
         """(n, t) sequences of the held-out tokens: all, or so many of them evenly spaced."""
         t = recipe.tokens_per_sequence
         whole = self.held_out[: len(self.held_out) // t * t].reshape(-1, t)
@@ -53,7 +69,7 @@ class Corpus:
 class Order:
     """The training batches of one model, step by step; a new order every epoch."""
 
-    def __init__(self, corpus: Corpus, recipe: Recipe, seed: int) -> None:
+    def __init__(self, corpus: Corpus, recipe: Steps, seed: int) -> None:
         self._corpus, self._recipe, self._seed = corpus, recipe, seed
         self._epoch, self._stream = 0, corpus.order(recipe, seed, 0)
 
@@ -103,7 +119,7 @@ class Training:
         temporary.replace(done)
         return shipped
 
-    def final_model(self, start: int) -> nn.Module:
+    def final_model(self, start: int) -> NativeModel:
         """The model at the end of a decay."""
         model = new_model(self.model.architecture, self.model.seed)
         checkpoints.load(
@@ -144,7 +160,7 @@ class Training:
             last = checkpoints.path_of(self.folder / CONSTANT, start)
         return checkpoints.load(last, model, optimizer) if last else Progress()
 
-    def _step(self, model: nn.Module, optimizer: torch.optim.Optimizer, tokens: Tensor, rate: float) -> float:
+    def _step(self, model: NativeModel, optimizer: torch.optim.Optimizer, tokens: Tensor, rate: float) -> float:
         for group in optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast("cpu", torch.bfloat16):
@@ -168,7 +184,7 @@ class Training:
                 checkpoints.path_of(folder, step).unlink()
 
 
-def new_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def new_optimizer(model: nn.Module, recipe: Steps) -> torch.optim.Optimizer:
     """AdamW; biases and LayerNorms are not decayed."""
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]
