@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import REPOSITORY
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 FOLDER = REPOSITORY / "docs" / "pictures"
-WINDOW = {"width": 1280, "height": 860}
+WINDOW = (1280, 860)  # pixels
 WIDTH, COLORS = 720, 160  # of a picture that is kept
 
 
@@ -33,7 +33,7 @@ class Picture:
 
     name: str
     link: str
-    scheme: str = "light"
+    scheme: Literal["light", "dark"] = "light"
     at: str = ""
 
 
@@ -64,7 +64,7 @@ def small(png: bytes) -> bytes:
 
 def take(browser: Browser, address: str, picture: Picture) -> bytes:
     """A screenshot of the window, PNG."""
-    page = browser.new_page(viewport=WINDOW, color_scheme=picture.scheme)
+    page = browser.new_page(viewport={"width": WINDOW[0], "height": WINDOW[1]}, color_scheme=picture.scheme)
     page.goto(f"{address}/{picture.link}")
     settle(page)
     if picture.at:
