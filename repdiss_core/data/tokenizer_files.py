@@ -128,16 +128,16 @@ def _backend(folder: Path, given: dict[str, str]) -> Any:
     """The fast tokenizer that transformers makes: by the model's kind, else by the class that tokenizer_config.json names."""
     import transformers
 
-    given = {"local_files_only": True, "trust_remote_code": False, **given}
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, **given}
     try:
-        return transformers.AutoTokenizer.from_pretrained(str(folder), **given).backend_tokenizer
+        return transformers.AutoTokenizer.from_pretrained(str(folder), **options).backend_tokenizer
     except Exception:
         config = folder / CONFIGS[0]
         named = json.loads(config.read_text("utf-8")).get("tokenizer_class") if config.exists() else None
         found = getattr(transformers, str(named), None)
         if not (isinstance(found, type) and issubclass(found, transformers.PreTrainedTokenizerBase)):
             raise
-        return found.from_pretrained(str(folder), **given).backend_tokenizer
+        return found.from_pretrained(str(folder), **options).backend_tokenizer
 
 
 def _converted_file(place: TokenizerPlace) -> Path:

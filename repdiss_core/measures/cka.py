@@ -278,7 +278,8 @@ def _check_partners(f: Prepared, g: Prepared) -> None:
         raise UserError(
             f"f was prepared for the estimator {f.estimator!r} and g for {g.estimator!r}: prepare both alike."
         )
-    if f.sequence_ids is not None and not np.array_equal(f.sequence_ids, g.sequence_ids):
+    ids_f, ids_g = f.sequence_ids, g.sequence_ids
+    if ids_f is not None and (ids_g is None or not np.array_equal(ids_f, ids_g)):
         raise UserError("f and g were prepared with different sequence ids: both models must read the same sequences.")
     if f.packed.device != g.packed.device:
         raise UserError(f"f lies on {f.packed.device} and g on {g.packed.device}: prepare both on one device.")

@@ -160,7 +160,8 @@ def float64_on_cpu(tensor: Tensor) -> np.ndarray:
 def full_float32(device: torch.device) -> Iterator[None]:
     """Inside, float32 products keep float32 accuracy (no TF32, no bfloat16, no autocast); settings return to what
     they were."""
-    backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+    on_cpu = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # made when torch starts
+    backends = (torch.backends.cuda.matmul, on_cpu)
     before = [backend.fp32_precision for backend in backends]
     try:
         for backend in backends:

@@ -70,7 +70,7 @@ def find_massive(layers: Sequence[Tensor], multiple: float = MULTIPLE) -> Massiv
         norms = torch.linalg.vector_norm(x.float(), dim=1)
         ratios.append((norms / norms.median().clamp_min(torch.finfo(torch.float32).tiny)).cpu().numpy())
     ratio = np.stack(ratios)
-    return MassiveRows((ratio > multiple).any(axis=0), ratio.max(axis=1).astype(np.float64), ratio.max(axis=0))
+    return MassiveRows(np.any(ratio > multiple, axis=0), ratio.max(axis=1).astype(np.float64), ratio.max(axis=0))
 
 
 def normalised(x: Tensor) -> Tensor:

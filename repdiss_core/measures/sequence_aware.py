@@ -56,6 +56,7 @@ def check_sequence_ids(ids: Any, n: int) -> np.ndarray:
 
 def _correction(n: int, ids: np.ndarray | None) -> Correction:
     """Weights of the statistics (P, r, Pm + r, Pm − r, Q, Q1, ΣQ) and of the entries of K̃∘L̃."""
+    assert ids is not None, "the estimator needs sequences, so that `check_sequence_ids` has run"
     lengths = np.bincount(ids).astype(np.float64)  # m_s, (S,)
     m = lengths[ids]  # (n,)
     m2, m3, m4 = ((lengths**k).sum() for k in (2, 3, 4))
@@ -76,6 +77,7 @@ def _correction(n: int, ids: np.ndarray | None) -> Correction:
 
 def _statistics(row_sums: np.ndarray, diagonal: np.ndarray, c: Any, ids: np.ndarray | None) -> np.ndarray:
     """(p,) the statistics in the order of `_correction`; c is (n, d)."""
+    assert ids is not None, "the estimator needs sequences, so that `check_sequence_ids` has run"
     c = np.asarray(c, dtype=np.float64)
     lengths = np.bincount(ids).astype(np.float64)
     one_hot = np.zeros((len(ids), len(lengths)))

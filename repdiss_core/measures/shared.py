@@ -174,7 +174,7 @@ class LayerPreparations:
 
     def _centre(self, x: Tensor, name: str) -> tuple[Tensor, int, bool]:
         x = x if x.dtype == torch.float64 else x.to(self.dtype)
-        c = self.workspace.take(*x.shape, self.dtype, self.device)
+        c = self.workspace.take(x.shape[0], x.shape[1], self.dtype, self.device)
         norms, _, exponent = centre_into(x, c, False, name)
         c -= c.mean(dim=0)  # what rounding left of the mean: it counts where the mean is many times the spread
         first = float(torch.linalg.vector_norm(x[0].double())) * 2.0**-exponent

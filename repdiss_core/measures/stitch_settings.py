@@ -106,7 +106,7 @@ def identity_comparison(f: ModelId, g: ModelId, data: DataId, layer_f: int, laye
 
 def settings_of(comparison: Comparison) -> StitchSettings:
     """The training settings that a stitching comparison was built with (what it does not name is the reference's)."""
-    given = dict(comparison.settings)
+    given: dict[str, Any] = dict(comparison.settings)
     return StitchSettings(
         **{field.name: given[field.name] for field in dataclasses.fields(StitchSettings) if field.name in given}
     )

@@ -216,7 +216,7 @@ def _handing_on(block: nn.Module, tuple_size: int) -> Iterator[None]:
         state = state_of(args, kwargs)
         return (state, *[None] * (tuple_size - 1)) if tuple_size else state
 
-    block.forward = forward  # type: ignore[method-assign]
+    block.forward = forward
     try:
         yield
     finally:

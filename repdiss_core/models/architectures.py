@@ -167,7 +167,9 @@ def shape_of(name: str, config: Mapping[str, Any]) -> Shape:
         UserError: an unsupported architecture, a key without which the shape would be guessed, or a size that is no whole number.
     """
     known = architecture_of(name, config)
-    given = {key: config.get(known.spelling(key, config)) for key in (*SHAPE, *known.needed, *_MORE_SIZES)}
+    given: dict[str, Any] = {
+        key: config.get(known.spelling(key, config)) for key in (*SHAPE, *known.needed, *_MORE_SIZES)
+    }
     missing = [known.spelled.get(key, key) for key in (*SHAPE, *known.needed) if given[key] is None]
     if "rotary_pct" in known.others and not _rotary_shares(config):
         missing.append("rotary_pct (or rope_parameters.partial_rotary_factor)")

@@ -65,8 +65,8 @@ class BertResidualModel:
         tokens = checked_tokens(self.name, batch.tokens, self.n_ctx, self.vocab_size)
         self.n_forwards += 1
         types = np.zeros_like(tokens) if self.separator is None else token_types(tokens, self.separator)
-        ids, types = (torch.from_numpy(a).to(self.device) for a in (tokens, types))
-        return self.network.bert.embeddings(input_ids=ids, token_type_ids=types)
+        ids, kinds = (torch.from_numpy(a).to(self.device) for a in (tokens, types))
+        return self.network.bert.embeddings(input_ids=ids, token_type_ids=kinds)
 
     def blocks(self, h: Tensor, a: int, b: int, batch: TokenBatch) -> Tensor:
         """(b, t, d_model) after blocks a+1 … b; no token attends to padding; differentiable in h."""

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ class DecoderResidualModel:
         self._positions = getattr(base, known.positions) if known.positions else None
         self._rotary = None if known.positions else base.rotary_emb
         self._windowed, self._cap = windowed_blocks(config), getattr(config, "final_logit_softcapping", None)
-        self.device, self.n_forwards = self._embedding.weight.device, 0
+        self.device, self.n_forwards = cast("Tensor", self._embedding.weight).device, 0
 
     def embed(self, batch: TokenBatch) -> Tensor:
         """(b, t, d_model): token embeddings, and positions where they are learned; rotary ones enter in the blocks' attention."""
@@ -293,7 +293,7 @@ def _check_weights(name: str, own: Mapping[str, Tensor], given: Mapping[str, Ten
 def _fill_buffers(network: PreTrainedModel, device: str) -> None:
     """Rotary frequencies, tables and scales, which are no part of the weights, as transformers itself makes them after a load."""
     for parameter in network.parameters():
-        parameter._is_hf_initialized = True  # what transformers leaves alone
+        parameter._is_hf_initialized = True  # type: ignore[attr-defined]  # what transformers leaves alone
     for module in network.modules():
         hollow = {name: buffer for name, buffer in module.named_buffers(recurse=False) if buffer.is_meta}
         for name, buffer in hollow.items():

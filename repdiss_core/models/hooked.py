@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
-from transformer_lens.model_bridge.sources.native.model import NativeModel
+from transformer_lens.model_bridge.sources.native import boot
+from transformer_lens.model_bridge.sources.native.model import NativeBlock, NativeModel
 
 from repdiss_core import bundled
 from repdiss_core.base.errors import UserError
@@ -88,7 +89,7 @@ class HookedResidualModel:
             h = run(block, h)
             yield h - h.mean(dim=-1, keepdim=True) if self.resid_mean == "removed" else h
 
-    def _runner(self, t: int, batch: TokenBatch):
+    def _runner(self, t: int, batch: TokenBatch) -> Callable[[NativeBlock, Tensor], Tensor]:
         """A function (block, h) -> h; padded batches take the native block, which knows masks."""
         if self._fast and batch.mask is None:
             mask = causal_mask(t).to(self.device)
@@ -148,9 +149,7 @@ def load_bundled(spec: ModelSpec, resid_mean: str = "removed") -> HookedResidual
 
     path = bundled.WEIGHTS_FOLDER / f"{spec.name}.safetensors"
     tensors = _checked_weights(path, spec)
-    bridge = TransformerBridge.boot_native(
-        bridge_config(BUNDLED_MODELS[spec.name].architecture, seed=0), model_name=spec.name
-    )
+    bridge = boot(bridge_config(BUNDLED_MODELS[spec.name].architecture, seed=0), model_name=spec.name)
     load_native(bridge, {name: tensor.float() for name, tensor in tensors.items()})
     return HookedResidualModel(bridge, spec.name, resid_mean)
 

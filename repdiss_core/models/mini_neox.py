@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXAttention, GPTNeoXLayer
 
 from repdiss_core.bundled.family.recipe import NeoxArchitecture
 
@@ -13,6 +17,7 @@ from repdiss_core.bundled.family.recipe import NeoxArchitecture
 def neox_config(architecture: NeoxArchitecture) -> GPTNeoXConfig:
     """The configuration of transformers."""
     a = architecture
+    rotary: dict[str, Any] = {"rotary_pct": a.rotary_fraction}  # read by transformers, though its signature lacks it
     return GPTNeoXConfig(
         vocab_size=a.vocab_size,
         hidden_size=a.d_model,
@@ -20,7 +25,7 @@ def neox_config(architecture: NeoxArchitecture) -> GPTNeoXConfig:
         num_attention_heads=a.n_heads,
         intermediate_size=a.d_mlp,
         max_position_embeddings=a.n_ctx,
-        rotary_pct=a.rotary_fraction,
+        **rotary,
         use_parallel_residual=True,
         tie_word_embeddings=False,
         use_cache=False,
@@ -54,7 +59,7 @@ class _HeadLoss(torch.autograd.Function):
     """Unembedding and mean cross-entropy at once; gradients are made in the forward pass, in place."""
 
     @staticmethod
-    def forward(ctx, h: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, h: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         low = torch.bfloat16 if torch.is_autocast_enabled("cpu") else h.dtype
         h_low, weight_low = h.to(low), weight.to(low)
         logits = (h_low @ weight_low.T).float()
@@ -67,7 +72,7 @@ class _HeadLoss(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx, scale: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, Tensor, None]:
         for_h, for_weight = ctx.saved_tensors
         return for_h * scale, for_weight * scale, None
 
@@ -79,6 +84,7 @@ def _final_states(model: GPTNeoXForCausalLM, tokens: Tensor) -> Tensor:
     half = sin.shape[-1] // 2
     turn = cos[0], torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)
     for layer in base.layers:
+        assert isinstance(layer, GPTNeoXLayer)
         # Parallel residual: attention and MLP read the same stream, each through a LayerNorm of its own.
         h = (
             h
@@ -88,7 +94,7 @@ def _final_states(model: GPTNeoXForCausalLM, tokens: Tensor) -> Tensor:
     return base.final_layer_norm(h)
 
 
-def _attention(attention: nn.Module, x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+def _attention(attention: GPTNeoXAttention, x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
     b, t, d = x.shape
     size = attention.head_size
     # Attention itself in float32: in bfloat16 the backward pass of small heads takes four times as long on a CPU.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.model_bridge.sources.native import boot
 from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
 
 from repdiss_core import hub
@@ -44,7 +45,7 @@ def load_hub(
     check_depth(spec, config.n_layers)
     check_size(spec.name, spec.tokenizer_repo, config.d_vocab)
     with torch.random.fork_rng(devices=[]):
-        bridge = TransformerBridge.boot_native(config, model_name=spec.name)
+        bridge = boot(config, model_name=spec.name)
     fill(bridge, spec.name, read_tensors(spec.name, folder, files))
     torch.nn.Module.to(bridge, device=device, dtype=getattr(torch, dtype))  # the bridge's own `to` prints
     bridge.cfg.device = device

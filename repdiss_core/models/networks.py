@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
@@ -123,8 +123,8 @@ def check_loaded(name: str, network: PreTrainedModel, info: Mapping[str, Any]) -
 
 
 def _same(embedding: nn.Module, head: nn.Module) -> bool:
-    one, other = embedding.weight, head.weight
-    return one is other or (one.shape == other.shape and bool(torch.equal(one, other)))  # type: ignore[arg-type, union-attr]
+    one, other = cast("Tensor", embedding.weight), cast("Tensor", head.weight)
+    return one is other or (one.shape == other.shape and torch.equal(one, other))
 
 
 def _check_room(name: str, built: Any, config: PreTrainedConfig, tensors: Mapping[str, Tensor]) -> None:

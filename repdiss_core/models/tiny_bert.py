@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -20,6 +21,13 @@ INIT_STD = 0.02
 
 def config() -> BertConfig:
     """6 layers of width 64; no dropout, so that runs differ by classifier and batch order alone."""
+    # These belong to every configuration of transformers, whose signature does not name them.
+    common: dict[str, Any] = {
+        "num_labels": len(LABELS),
+        "id2label": dict(enumerate(LABELS)),
+        "label2id": {label: i for i, label in enumerate(LABELS)},
+        "attn_implementation": "sdpa",
+    }
     return BertConfig(
         vocab_size=len(vocabulary()),
         hidden_size=D_MODEL,
@@ -30,11 +38,8 @@ def config() -> BertConfig:
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         pad_token_id=PAD,
-        num_labels=len(LABELS),
-        id2label=dict(enumerate(LABELS)),
-        label2id={label: i for i, label in enumerate(LABELS)},
         initializer_range=INIT_STD,
-        attn_implementation="sdpa",
+        **common,
     )
 
 
