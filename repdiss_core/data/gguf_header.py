@@ -1,4 +1,7 @@
-"""What the header of a GGUF file says: the model's sizes, how its numbers are stored, its special tokens. No torch, no network."""
+"""What the header of a GGUF file says: the model's sizes, how its numbers are stored, its special tokens.
+
+No torch, no network.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,8 @@ SPECIALS = {
 
 
 def header_of(path: Path) -> dict[str, Any]:
-    """{"config": sizes as a config.json would state them, "specials": {"eos_token": …}, "stored": "Q4_1 (210), F32 (61)", "n_parameters"}.
+    """{"config": sizes as a config.json would state them, "specials": {"eos_token": …}, "stored": "Q4_1 (210), F32
+    (61)", "n_parameters"}.
 
     Reading takes seconds, since every token is in the header: the facts are kept on this machine under the file's hash.
 
@@ -74,7 +78,8 @@ def _read(path: Path) -> dict[str, Any]:
         n_tokens = len(tokens.data)
     except Exception as error:  # the library raises whatever a damaged header leads to
         raise UserError(
-            f"{path.name} cannot be read as a GGUF file ({told(error)}): it is damaged, or holds no model with its tokenizer. "
+            f"{path.name} cannot be read as a GGUF file ({told(error)}): it is damaged, "
+            "or holds no model with its tokenizer. "
             "Fetch it again."
         ) from error
     config = {"model_type": MODEL_TYPES.get(kind, kind), "vocab_size": n_tokens}

@@ -50,7 +50,8 @@ def of_name(name: str) -> TextSource:
         path = typed_path(name)
         if not (os.path.isfile(path) or is_saved_set(path)):
             raise UserError(
-                f"There is no file {path}; write path: and a .txt, .jsonl or .parquet file, or a folder of save_to_disk."
+                f"There is no file {path}; write path: and a .txt, .jsonl or .parquet file, "
+                "or a folder of save_to_disk."
             )
         return TextSource(None, "text", str(path))
     repo, _, column = name.removeprefix("hub:").partition(":")

@@ -1,7 +1,8 @@
 """Tokenizers by where they come from: a repository of the hub, a folder ("path:…") or the project's own ("bundled").
 
-Read from tokenizer.json, into which other forms are converted first (`tokenizer_files`). A library that is asked for a tokenizer it cannot
-find answers with one of two entries and no error; here a missing file is an error, and the size is checked against the model's vocabulary.
+Read from tokenizer.json, into which other forms are converted first (`tokenizer_files`). A library that is asked for a
+tokenizer it cannot find answers with one of two entries and no error; here a missing file is an error, and the size is
+checked against the model's vocabulary.
 """
 
 from __future__ import annotations
@@ -160,7 +161,8 @@ def check_size(name: str, source: str, vocab_size: int) -> None:
     beyond = sum(1 for i in ids if i >= vocab_size and i not in added)
     if beyond or inside < LEAST_SHARE * vocab_size:
         raise UserError(
-            f"The tokenizer of {source} has {len(ids)} entries and {name} a vocabulary of {vocab_size}: they do not belong together. "
+            f"The tokenizer of {source} has {len(ids)} entries and {name} a vocabulary of {vocab_size}: "
+            "they do not belong together. "
             "Choose the tokenizer that the model was trained with."
         )
 
@@ -203,7 +205,8 @@ def _fetched(source: str) -> TokenizerPlace:
     form = tokenizer_files.form_among(files)
     if not form:
         raise UserError(
-            f"{repo} has no {tokenizer_files.JSON}, so that no text can be cut into its tokens. Choose a repository that has one."
+            f"{repo} has no {tokenizer_files.JSON}, so that no text can be cut into its tokens. "
+            "Choose a repository that has one."
         )
     beside = CONFIGS if form == (tokenizer_files.JSON,) else tokenizer_files.BESIDE
     return TokenizerPlace(hub.fetch(repo, [*form, *(name for name in beside if name in files)]), form)

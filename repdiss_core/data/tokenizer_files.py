@@ -1,7 +1,8 @@
-"""Tokenizers that stand in another form than tokenizer.json: which files they are, and their conversion by transformers.
+"""Tokenizers that stand in another form than tokenizer.json:
+which files they are, and their conversion by transformers.
 
-Converted once into `cache/local/tokenizers/HASH/tokenizer.json`. Importing this imports no torch; the conversion does, in a process of its own
-where the caller has not imported it (the dashboard never does).
+Converted once into `cache/local/tokenizers/HASH/tokenizer.json`. Importing this imports no torch; the conversion does,
+in a process of its own where the caller has not imported it (the dashboard never does).
 """
 
 from __future__ import annotations
@@ -22,9 +23,15 @@ from repdiss_core.base.paths import REPOSITORY, local_root
 JSON = "tokenizer.json"
 # In the order in which they are looked for; each needs all of its files.
 FORMS = (
-    (JSON,), ("vocab.json", "merges.txt"), ("vocab.txt",), ("tokenizer.model",), ("spiece.model",), ("sentencepiece.bpe.model",), ("spm.model",),
+    (JSON,),
+    ("vocab.json", "merges.txt"),
+    ("vocab.txt",),
+    ("tokenizer.model",),
+    ("spiece.model",),
+    ("sentencepiece.bpe.model",),
+    ("spm.model",),
     ("tekken.json",),
-)  # fmt: skip
+)
 CONFIGS = ("tokenizer_config.json", "special_tokens_map.json")
 BESIDE = (*CONFIGS, "config.json", "added_tokens.json")  # read by the conversion where they are there
 SECONDS = 300
@@ -125,7 +132,8 @@ def convert(folder: Path, names: tuple[str, ...], file: Path) -> None:
 
 
 def _backend(folder: Path, given: dict[str, str]) -> Any:
-    """The fast tokenizer that transformers makes: by the model's kind, else by the class that tokenizer_config.json names."""
+    """The fast tokenizer that transformers makes: by the model's kind,
+    else by the class that tokenizer_config.json names."""
     import transformers
 
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, **given}

@@ -105,7 +105,8 @@ def cka_ratio(cross: np.ndarray, self_f: np.ndarray, self_g: np.ndarray) -> np.n
 
 
 def reduce_same_layers(batches: SameLayerHsic, n_batches: int, reduction: str = "mean_of_ratios") -> np.ndarray:
-    """(L,) CKA of equal layers over the first `n_batches` batches; NaN where a layer's HSIC with itself is not positive.
+    """(L,) CKA of equal layers over the first `n_batches` batches;
+    NaN where a layer's HSIC with itself is not positive.
 
     Args:
         reduction: a name in `REDUCTIONS`.

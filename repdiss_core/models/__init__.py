@@ -35,7 +35,8 @@ class ModelSpec:
         repo, revision: where it stands on the hub ("" for what ships); `path` is a local folder's.
         tokenizer_repo: the repository (or folder) whose tokenizer.json it reads with.
         download_bytes: about what has to be fetched.
-        norm: "LayerNorm", which takes each token's mean away before a block reads it; "RMSNorm" and whatever else it says do not.
+        norm: "LayerNorm", which takes each token's mean away before a block reads it; "RMSNorm" and whatever else it
+            says do not.
         reads_both_ways: an encoder, whose tokens see what comes after them.
     """
 
@@ -68,12 +69,14 @@ class ModelSpec:
 
     @property
     def takes_a_device(self) -> bool:
-        """Whether it runs on a device and in a dtype of choice; the small models that ship run in float32 on the processor."""
+        """Whether it runs on a device and in a dtype of choice; the small models that ship run in float32 on the
+        processor."""
         return self.source != "bundled"
 
     @property
     def resid_means(self) -> tuple[str, ...]:
-        """What may become of each token's mean over d_model, the usual first: a network that reads it has to keep it."""
+        """What may become of each token's mean over d_model, the usual first:
+        a network that reads it has to keep it."""
         return ("removed", "kept") if self.norm == "LayerNorm" else ("kept",)
 
 
@@ -92,7 +95,10 @@ def _bundled_spec(name: str, facts: dict, tokenizer: str) -> ModelSpec:
     return ModelSpec(
         name=name,
         source="bundled",
-        architecture=f"GPT with LayerNorm before attention and MLP, rotary positions on {a['rotary_dim']} of {a['d_head']} dimensions",
+        architecture=(
+            f"GPT with LayerNorm before attention and MLP, rotary positions on {a['rotary_dim']} of {a['d_head']} "
+            "dimensions"
+        ),
         n_layers=a["n_layers"],
         d_model=a["d_model"],
         n_heads=a["n_heads"],
@@ -126,8 +132,8 @@ def model_spec(name: str) -> ModelSpec:
     """The model of that name, or a `UserError` with the nearest ones.
 
     Beside what ships: the paper's models ("pythia-1b-deduped", "gelu-3l", "feather-bert-07"), these at a revision
-    ("pythia-1b-deduped@step1000"), any repository of the hub ("hub:org/name@revision"), a folder or a GGUF file ("path:…"), and the untrained
-    twin of any of them ("random:NAME").
+    ("pythia-1b-deduped@step1000"), any repository of the hub ("hub:org/name@revision"), a folder or a GGUF file
+    ("path:…"), and the untrained twin of any of them ("random:NAME").
     """
     if name in MODELS:
         return MODELS[name]
@@ -152,13 +158,15 @@ def model_spec(name: str) -> ModelSpec:
 
 
 def load_model(name: str, resid_mean: str | None = None, dtype: str = "float32", device: str = "cpu") -> ResidualModel:
-    """The model of that name, frozen; imports torch (seconds) and reads the weights, which are fetched where they have to be.
+    """The model of that name, frozen; imports torch (seconds) and reads the weights,
+    which are fetched where they have to be.
 
     Args:
         resid_mean: "removed" or "kept"; None takes the usual one of the model, the first of its spec's `resid_means`.
 
     Raises:
-        UserError: missing, damaged or foreign weights; a bundled model in another dtype than float32 or on another device.
+        UserError: missing, damaged or foreign weights; a bundled model in another dtype than float32 or on another
+            device.
     """
     spec = model_spec(name)
     module, function = spec.loader.split(":")

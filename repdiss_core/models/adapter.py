@@ -1,7 +1,10 @@
-"""One adapter for every residual-stream transformer: the network's own forward pass, hooked at its blocks. Imports torch.
+"""One adapter for every residual-stream transformer: the network's own forward pass, hooked at its blocks.
 
-Masks, rotary angles, sliding windows, experts, soft caps and scales are then the network's own. `blocks` and `head` replace the stream before
-a block and let the blocks that are not asked for hand on what they get. `decoder.py` has the faster, exact path for the architectures it knows.
+Imports torch.
+
+Masks, rotary angles, sliding windows, experts, soft caps and scales are then the network's own. `blocks` and `head`
+replace the stream before a block and let the blocks that are not asked for hand on what they get. `decoder.py` has the
+faster, exact path for the architectures it knows.
 """
 
 from __future__ import annotations
@@ -70,7 +73,8 @@ class AdapterResidualModel:
         """(b, t, d_model) after blocks a+1 … b of a raw residual stream; differentiable in h."""
         if not 0 <= a <= b <= self.n_layers:
             raise UserError(
-                f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers})."
+                f"{self.name} has {self.n_layers} blocks; "
+                f"those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers})."
             )
         if a == b:
             return h
@@ -80,14 +84,16 @@ class AdapterResidualModel:
         return found[0]
 
     def head(self, h: Tensor, batch: TokenBatch) -> Tensor:
-        """(b, t, vocab_size) logits of a raw residual stream after the last block, by whatever the network does after it.
+        """(b, t, vocab_size) logits of a raw residual stream after the last block,
+        by whatever the network does after it.
 
         Raises:
             UserError: the network has no unembedding.
         """
         if not self.has_head:
             raise UserError(
-                f"{self.name} has no head that predicts tokens, so that it is compared by its features and not stitched."
+                f"{self.name} has no head that predicts tokens, so that it is compared by its features and not "
+                "stitched."
             )
         output = self._run(batch, [*self._passed(self.n_layers), _before(self.structure.blocks[0], _replacing(h))])
         return output.logits
@@ -96,8 +102,9 @@ class AdapterResidualModel:
     def residuals(self, batch: TokenBatch, after_embedding: bool = False) -> Iterator[Tensor]:
         """(b, t, d_model) after block 1, 2 … n_layers, without gradient, with `resid_mean` applied.
 
-        The last one is before the final norm, unlike transformers' `hidden_states[-1]`. The forward pass up to the last block is run before
-        the first one is handed out. The streams are copies, since a network may add to its own in place.
+        The last one is before the final norm, unlike transformers' `hidden_states[-1]`. The forward pass up to the last
+        block is run before the first one is handed out. The streams are copies, since a network may add to its own in
+        place.
 
         Args:
             after_embedding: begin with what block 1 reads (layer 0).
@@ -120,7 +127,8 @@ class AdapterResidualModel:
 
     @torch.no_grad()
     def _counts_positions_from_zero(self) -> bool:
-        """Whether the network takes `position_ids` 0, 1 … as what it counts itself: padded batches then hand over each text's own.
+        """Whether the network takes `position_ids` 0, 1 … as what it counts itself:
+        padded batches then hand over each text's own.
 
         RoBERTa counts from elsewhere and leaves padding out by itself; Mamba has no positions.
         """

@@ -37,7 +37,8 @@ def base_name(name: str, said: Mapping[str, Any]) -> str:
         return f"path:{here}"
     if here.is_absolute() or base.startswith((".", "~")) or base.count("/") != 1:
         raise UserError(
-            f"The adapter {name} stands on {base}, which is not on this machine. Put the base there, or write its folder as "
+            f"The adapter {name} stands on {base}, which is not on this machine. "
+            "Put the base there, or write its folder as "
             "base_model_name_or_path in adapter_config.json."
         )
     revision = said.get("revision")
@@ -55,5 +56,6 @@ def base_of(name: str, said: Mapping[str, Any]) -> ModelSpec:
         return model_spec(base)
     except UserError as error:
         raise UserError(
-            f"The adapter {name} stands on {base}. {error} Or write the base's folder as base_model_name_or_path in adapter_config.json."
+            f"The adapter {name} stands on {base}. "
+            f"{error} Or write the base's folder as base_model_name_or_path in adapter_config.json."
         ) from error

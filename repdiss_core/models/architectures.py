@@ -1,6 +1,9 @@
-"""The decoder-only architectures that RepDiss reads: where their parts lie, and what a config.json has to say. Imports no torch.
+"""The decoder-only architectures that RepDiss reads: where their parts lie, and what a config.json has to say.
 
-To add one: an entry of ARCHITECTURES. `tests/models/test_decoder.py` runs over all of them against transformers' own forward pass.
+Imports no torch.
+
+To add one: an entry of ARCHITECTURES. `tests/models/test_decoder.py` runs over all of them against transformers' own
+forward pass.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from repdiss_core.base.errors import UserError
 
 MOST = 2**24  # of any one size; what a network takes in all is checked against its files
 MOST_TABLED = 2**14  # positions, where each block holds a table of positions × positions
-# How transformers calls what decides a network's shape. Where a file leaves one out, transformers fills in another model's.
+# How transformers calls what decides a network's shape. Where a file leaves one out, transformers fills in another
+# model's.
 SHAPE = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
 _MORE_SIZES = (
     "intermediate_size",
@@ -34,14 +38,16 @@ class Architecture:
     Args:
         label: for people.
         config, network: transformers' classes.
-        blocks, norm, positions: attributes of the base model: list of blocks, final norm, learned positions ("" where they are rotary).
+        blocks, norm, positions: attributes of the base model: list of blocks, final norm, learned positions ("" where
+            they are rotary).
         spelled: {transformers' name of a size: its name in this architecture's config.json}.
         needed: keys without which the network's shape would be guessed, beside SHAPE.
-        others: further keys that change what the network computes. Nothing else of a config.json is handed over: other keys could ask
-            for more memory than there is (`num_labels`) or name code to be fetched.
+        others: further keys that change what the network computes. Nothing else of a config.json is handed over: other
+            keys could ask for more memory than there is (`num_labels`) or name code to be fetched.
         root_mean_square: norms divide by the root mean square and do not subtract the mean.
         gated: the MLP multiplies by a gate.
-        biases: (queries, keys and values; output of attention; MLP): True, False, or the key of config.json that says so.
+        biases: (queries, keys and values; output of attention; MLP): True, False, or the key of config.json that says
+            so.
         biases_unless_said: what such a key means where it is missing.
         normed_heads: queries and keys pass a norm of a head's size.
         norms_a_block: beside those of heads.
@@ -73,7 +79,8 @@ class Architecture:
         return key if own not in config and key in config else own
 
     def handed_over(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """What of a config.json reaches transformers; of a size that is stated under two names, the one that `shape_of` reads."""
+        """What of a config.json reaches transformers; of a size that is stated under two names,
+        the one that `shape_of` reads."""
         names = [self.spelling(key, config) for key in (*SHAPE, *self.needed, *self.others, *_MORE_SIZES, *_ALL)]
         return {name: config[name] for name in names if name in config}
 
@@ -86,43 +93,56 @@ ARCHITECTURES: dict[str, Architecture] = {
         biases=("attention_bias", "attention_bias", True), biases_unless_said=True,
     ),
     "gpt2": Architecture(
-        "GPT-2", "GPT2Config", "GPT2LMHeadModel", blocks="h", norm="ln_f", positions="wpe", root_mean_square=False, gated=False,
+        "GPT-2", "GPT2Config", "GPT2LMHeadModel", blocks="h", norm="ln_f", positions="wpe", root_mean_square=False,
+        gated=False,
         spelled={
-            "hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head", "max_position_embeddings": "n_positions",
+            "hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
+            "max_position_embeddings": "n_positions",
             "intermediate_size": "n_inner", "hidden_act": "activation_function",
         },
         needed=("hidden_act",),
-        others=("layer_norm_epsilon", "scale_attn_weights", "scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn"), biases=(True, True, True),
+        others=("layer_norm_epsilon", "scale_attn_weights", "scale_attn_by_inverse_layer_idx",
+            "reorder_and_upcast_attn"), biases=(True, True, True),
         tied=True,
     ),
     "gpt_neo": Architecture(
-        "GPT-Neo", "GPTNeoConfig", "GPTNeoForCausalLM", blocks="h", norm="ln_f", positions="wpe", root_mean_square=False, gated=False,
-        spelled={"num_hidden_layers": "num_layers", "num_attention_heads": "num_heads", "hidden_act": "activation_function"},
-        needed=("hidden_act", "attention_types", "window_size"), others=("layer_norm_epsilon",), biases=(False, True, True), tied=True, tables=True,
+        "GPT-Neo", "GPTNeoConfig", "GPTNeoForCausalLM", blocks="h", norm="ln_f", positions="wpe",
+        root_mean_square=False, gated=False,
+        spelled={"num_hidden_layers": "num_layers", "num_attention_heads": "num_heads",
+            "hidden_act": "activation_function"},
+        needed=("hidden_act", "attention_types", "window_size"), others=("layer_norm_epsilon",),
+        biases=(False, True, True), tied=True, tables=True,
     ),
     "llama": Architecture(
         "Llama", "LlamaConfig", "LlamaForCausalLM", others=(*_ROPE, "rms_norm_eps", "attention_bias", "mlp_bias"),
         biases=("attention_bias", "attention_bias", "mlp_bias"),
     ),
     "mistral": Architecture(
-        "Mistral", "MistralConfig", "MistralForCausalLM", needed=("intermediate_size", "hidden_act", "num_key_value_heads"),
+        "Mistral", "MistralConfig", "MistralForCausalLM",
+        needed=("intermediate_size", "hidden_act", "num_key_value_heads"),
     ),
     "qwen2": Architecture(
         "Qwen2", "Qwen2Config", "Qwen2ForCausalLM", needed=("intermediate_size", "hidden_act", "num_key_value_heads"),
         others=(*_ROPE, "rms_norm_eps", *_WINDOWS), biases=(True, False, False),
     ),
     "qwen3": Architecture(
-        "Qwen3", "Qwen3Config", "Qwen3ForCausalLM", needed=("intermediate_size", "hidden_act", "num_key_value_heads", "head_dim"),
-        others=(*_ROPE, "rms_norm_eps", "attention_bias", *_WINDOWS), biases=("attention_bias", "attention_bias", False), normed_heads=True,
+        "Qwen3", "Qwen3Config", "Qwen3ForCausalLM",
+        needed=("intermediate_size", "hidden_act", "num_key_value_heads", "head_dim"),
+        others=(*_ROPE, "rms_norm_eps", "attention_bias", *_WINDOWS),
+        biases=("attention_bias", "attention_bias", False), normed_heads=True,
     ),
     "gemma": Architecture(
-        "Gemma", "GemmaConfig", "GemmaForCausalLM", needed=("intermediate_size", "hidden_act", "num_key_value_heads", "head_dim"),
-        others=(*_ROPE, "rms_norm_eps", "attention_bias"), biases=("attention_bias", "attention_bias", False), tied=True,
+        "Gemma", "GemmaConfig", "GemmaForCausalLM",
+        needed=("intermediate_size", "hidden_act", "num_key_value_heads", "head_dim"),
+        others=(*_ROPE, "rms_norm_eps", "attention_bias"), biases=("attention_bias", "attention_bias", False),
+        tied=True,
     ),
     "gemma2": Architecture(
         "Gemma 2", "Gemma2Config", "Gemma2ForCausalLM", spelled={"hidden_act": "hidden_activation"},
-        needed=("intermediate_size", "hidden_act", "num_key_value_heads", "head_dim", "sliding_window", "query_pre_attn_scalar"),
-        others=(*_ROPE, "rms_norm_eps", "attention_bias", "layer_types", "final_logit_softcapping", "attn_logit_softcapping"),
+        needed=("intermediate_size", "hidden_act", "num_key_value_heads", "head_dim", "sliding_window",
+            "query_pre_attn_scalar"),
+        others=(*_ROPE, "rms_norm_eps", "attention_bias", "layer_types", "final_logit_softcapping",
+            "attn_logit_softcapping"),
         biases=("attention_bias", "attention_bias", False), norms_a_block=4, tied=True,
     ),
 }  # fmt: skip
@@ -164,7 +184,8 @@ def shape_of(name: str, config: Mapping[str, Any]) -> Shape:
     """The sizes that a config.json states.
 
     Raises:
-        UserError: an unsupported architecture, a key without which the shape would be guessed, or a size that is no whole number.
+        UserError: an unsupported architecture, a key without which the shape would be guessed, or a size that is no
+            whole number.
     """
     known = architecture_of(name, config)
     given: dict[str, Any] = {
@@ -175,7 +196,8 @@ def shape_of(name: str, config: Mapping[str, Any]) -> Shape:
         missing.append("rotary_pct (or rope_parameters.partial_rotary_factor)")
     if missing:
         raise UserError(
-            f"The configuration of {name} lacks {', '.join(missing)}. Fetch its config.json anew or add what is missing."
+            f"The configuration of {name} lacks {', '.join(missing)}. "
+            "Fetch its config.json anew or add what is missing."
         )
     for key in (*SHAPE, *_MORE_SIZES):
         if given[key] is not None and (type(given[key]) is not int or not 1 <= given[key] <= MOST):

@@ -1,4 +1,5 @@
-"""Bundled BERT classifiers behind the model protocol: features, blocks with bidirectional masks, head. Imports torch."""
+"""Bundled BERT classifiers behind the model protocol: features, blocks with bidirectional masks,
+head. Imports torch."""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ class BertResidualModel:
         self.device, self.n_forwards = next(network.parameters()).device, 0
         if len(labels) != int(config.num_labels):
             raise UserError(
-                f"{name} has {config.num_labels} outputs but {len(labels)} labels ({', '.join(labels)}); name one label for each output."
+                f"{name} has {config.num_labels} outputs but {len(labels)} labels ({', '.join(labels)}); "
+                "name one label for each output."
             )
 
     def embed(self, batch: TokenBatch) -> Tensor:
@@ -72,7 +74,8 @@ class BertResidualModel:
         """(b, t, d_model) after blocks a+1 … b; no token attends to padding; differentiable in h."""
         if not 0 <= a <= b <= self.n_layers:
             raise UserError(
-                f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers})."
+                f"{self.name} has {self.n_layers} blocks; "
+                f"those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers})."
             )
         if a == b:
             return h
@@ -86,9 +89,11 @@ class BertResidualModel:
         return self.network.classifier(self.network.bert.pooler(h))
 
     def read_out(self, h: Tensor, batch: TokenBatch) -> Tensor:
-        """(b, n_labels) logits from what the last block reads: `head(blocks(h, L - 1, L))` with that block's first token alone.
+        """(b, n_labels) logits from what the last block reads: `head(blocks(h, L - 1, L))` with that block's first
+        token alone.
 
-        The head reads the first token only, so that of the last block the other tokens' queries, sums and dense layers are not needed.
+        The head reads the first token only, so that of the last block the other tokens' queries, sums and dense layers
+        are not needed.
         """
         layer = self.network.bert.encoder.layer[-1]
         attention, first = layer.attention.self, h[:, :1]

@@ -1,4 +1,5 @@
-"""Checks that every model source makes: tokens that the model can read, and weights that are those of the facts file."""
+"""Checks that every model source makes: tokens that the model can read,
+and weights that are those of the facts file."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def checked_tokens(name: str, tokens: np.ndarray, n_ctx: int, vocab_size: int) -> np.ndarray:
-    """(b, t) the tokens in one piece of memory, if a model of that context and vocabulary reads them; else a `UserError`."""
+    """(b, t) the tokens in one piece of memory, if a model of that context and vocabulary reads them;
+    else a `UserError`."""
     tokens = np.ascontiguousarray(tokens)
     if tokens.shape[1] > n_ctx:
         raise UserError(f"{name} reads at most {n_ctx} tokens; the sequences have {tokens.shape[1]}. Cut them shorter.")
@@ -48,7 +50,8 @@ def check_weights(spec: ModelSpec, path: Path, folder: str) -> str:
     found = bundled.file_hash(path)
     if found != spec.weights:
         raise UserError(
-            f"The weights of {spec.name} are damaged: {path.name} has the hash {found[:12]}, the facts file says {spec.weights[:12]}. {restore}"
+            f"The weights of {spec.name} are damaged: {path.name} has the hash {found[:12]}, "
+            f"the facts file says {spec.weights[:12]}. {restore}"
         )
     return restore
 
@@ -62,12 +65,14 @@ def check_depth(spec: ModelSpec, n_layers: int) -> None:
     """Raise a `UserError` where a checkpoint is not as deep as its facts say: its layers would be drawn wrongly."""
     if n_layers != spec.n_layers:
         raise UserError(
-            f"The checkpoint of {spec.name} has {n_layers} layers, its facts say {spec.n_layers}: {spec.repo} holds another model at {spec.revision}."
+            f"The checkpoint of {spec.name} has {n_layers} layers, its facts say {spec.n_layers}: "
+            f"{spec.repo} holds another model at {spec.revision}."
         )
 
 
 def read_tensors(name: str, folder: Path, files: Sequence[str]) -> dict[str, Tensor]:
-    """The tensors of a model's weight files; torch's own (.bin, .pth) with `weights_only=True`, so that no code in them runs.
+    """The tensors of a model's weight files; torch's own (.bin, .pth) with `weights_only=True`,
+    so that no code in them runs.
 
     Raises:
         UserError: a file that cannot be read, or that holds more than tensors.
@@ -88,7 +93,8 @@ def read_tensors(name: str, folder: Path, files: Sequence[str]) -> dict[str, Ten
             )
         except pickle.UnpicklingError as error:
             raise UserError(
-                f"The weights of {name} ({file}) hold more than tensors, which RepDiss never opens. Look for safetensors."
+                f"The weights of {name} ({file}) hold more than tensors, which RepDiss never opens. "
+                "Look for safetensors."
             ) from error
         except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
             raise UserError(

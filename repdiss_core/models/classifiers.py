@@ -32,7 +32,9 @@ def _spec(name: str, facts: dict, known: dict) -> ModelSpec:
     return ModelSpec(
         name=name,
         source="bundled",
-        architecture="BERT with LayerNorm after each addition, learned positions, a classifier of three labels on [CLS]",
+        architecture=(
+            "BERT with LayerNorm after each addition, learned positions, a classifier of three labels on [CLS]"
+        ),
         n_layers=N_LAYERS,
         d_model=D_MODEL,
         n_heads=N_HEADS,

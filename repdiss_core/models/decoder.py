@@ -1,4 +1,5 @@
-"""Decoder-only networks of transformers behind the model protocol: one class for all of `architectures`. Imports torch."""
+"""Decoder-only networks of transformers behind the model protocol:
+one class for all of `architectures`. Imports torch."""
 
 from __future__ import annotations
 
@@ -36,8 +37,8 @@ class DecoderResidualModel:
     Args:
         network: of one of `ARCHITECTURES`; put into evaluation mode and frozen here.
         name: as in the registry.
-        resid_mean: "removed" subtracts each token's mean over d_model in `residuals`, "kept" does not. A network whose norms divide by the
-            root mean square reads that mean, so that there it can only be kept.
+        resid_mean: "removed" subtracts each token's mean over d_model in `residuals`, "kept" does not. A network whose
+            norms divide by the root mean square reads that mean, so that there it can only be kept.
     """
 
     def __init__(self, network: PreTrainedModel, name: str, resid_mean: str = "removed") -> None:
@@ -48,7 +49,8 @@ class DecoderResidualModel:
             )
         if known.root_mean_square and resid_mean == "removed":
             raise UserError(
-                f'{name} divides by the root mean square, so that each token\'s mean over d_model matters to it: use resid_mean "kept".'
+                f"{name} divides by the root mean square, so that each token's mean over d_model matters to it: "
+                'use resid_mean "kept".'
             )
         self.network, self.name, self.resid_mean = network.eval().requires_grad_(False), name, resid_mean
         self.n_layers, self.d_model = int(config.num_hidden_layers), int(config.hidden_size)
@@ -62,7 +64,8 @@ class DecoderResidualModel:
         self.device, self.n_forwards = cast("Tensor", self._embedding.weight).device, 0
 
     def embed(self, batch: TokenBatch) -> Tensor:
-        """(b, t, d_model): token embeddings, and positions where they are learned; rotary ones enter in the blocks' attention."""
+        """(b, t, d_model): token embeddings, and positions where they are learned;
+        rotary ones enter in the blocks' attention."""
         tokens = checked_tokens(self.name, batch.tokens, self.n_ctx, self.vocab_size)
         self.n_forwards += 1
         h = self._embedding(torch.from_numpy(tokens).to(self.device))
@@ -76,7 +79,8 @@ class DecoderResidualModel:
         """(b, t, d_model) after blocks a+1 … b of a raw residual stream; differentiable in h."""
         if not 0 <= a <= b <= self.n_layers:
             raise UserError(
-                f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers})."
+                f"{self.name} has {self.n_layers} blocks; "
+                f"those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers})."
             )
         last = h
         for after in self._after_each(h, a, b, batch):
@@ -98,7 +102,8 @@ class DecoderResidualModel:
             yield h - h.mean(dim=-1, keepdim=True) if self.resid_mean == "removed" else h
 
     def _after_each(self, h: Tensor, a: int, b: int, batch: TokenBatch) -> Iterator[Tensor]:
-        """The raw stream after blocks a+1, a+2 … b, which get what the whole model hands to them: causal mask, positions, rotary angles.
+        """The raw stream after blocks a+1, a+2 … b, which get what the whole model hands to them: causal mask,
+        positions, rotary angles.
 
         A block called without a mask is silently not causal with eager attention.
         """
@@ -126,7 +131,8 @@ class DecoderResidualModel:
 
 
 def windowed_blocks(config: PreTrainedConfig) -> list[bool]:
-    """Of each block, whether its attention sees a window of the text that a mask cuts (GPT-Neo's blocks cut theirs themselves)."""
+    """Of each block, whether its attention sees a window of the text that a mask cuts (GPT-Neo's blocks cut theirs
+    themselves)."""
     types = getattr(config, "layer_types", None)
     if types is not None:
         return [kind == "sliding_attention" for kind in types]
@@ -147,7 +153,8 @@ def checked_config(name: str, config: Any) -> PreTrainedConfig:
         raise UserError(f"The configuration of {name} cannot be used: {told(error)}") from error
     if any(windowed_blocks(built)) and built.sliding_window is None:
         raise UserError(
-            f"The configuration of {name} names blocks that see a window (layer_types) and no sliding_window. Fetch its config.json anew."
+            f"The configuration of {name} names blocks that see a window (layer_types) and no sliding_window. "
+            "Fetch its config.json anew."
         )
     return built
 
@@ -159,7 +166,8 @@ def network_of(
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
 ) -> PreTrainedModel:
-    """The network with exactly the given weights; it is never made with random ones first, so that 12 billion need no double room.
+    """The network with exactly the given weights; it is never made with random ones first,
+    so that 12 billion need no double room.
 
     Raises:
         UserError: a weight is missing, foreign or of another shape.
@@ -179,7 +187,8 @@ def network_of(
     _check_weights(name, own, given)
     if second is not None and not torch.equal(second, given[embedding]):
         raise UserError(
-            f"The configuration of {name} ties its unembedding to its embedding, but its weights hold two. Fetch them anew."
+            f"The configuration of {name} ties its unembedding to its embedding, but its weights hold two. "
+            "Fetch them anew."
         )
     state = {key: given[key].to(device, dtype) for key in own}
     network.load_state_dict({**state, UNEMBEDDING: state[embedding]} if tied else state, strict=True, assign=True)
@@ -190,12 +199,14 @@ def network_of(
 
 
 def check_room(name: str, config: PreTrainedConfig, tensors: Mapping[str, Tensor]) -> None:
-    """Raise a `UserError` where a configuration asks for far more numbers than are given: building its network could take all memory."""
+    """Raise a `UserError` where a configuration asks for far more numbers than are given:
+    building its network could take all memory."""
     form = config.to_dict()
     held, asked = sum(value.numel() for value in tensors.values()), n_parameters(form, shape_of(name, form))
     if asked > 2 * held + 2**20:
         raise UserError(
-            f"The weights of {name} do not fit its configuration: it asks for {asked:,} numbers, the files hold {held:,}. Fetch them anew."
+            f"The weights of {name} do not fit its configuration: it asks for {asked:,} numbers, "
+            f"the files hold {held:,}. Fetch them anew."
         )
 
 
@@ -264,7 +275,8 @@ def load_path(
 
 
 def _named_as_here(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Without old buffers, and under transformers' names: Pythia's files say embed_out for lm_head, GPT-2's leave out the base's prefix."""
+    """Without old buffers, and under transformers' names: Pythia's files say embed_out for lm_head,
+    GPT-2's leave out the base's prefix."""
     given = {
         re.sub(r"^embed_out\.", "lm_head.", key): value for key, value in tensors.items() if not _BUFFERS.search(key)
     }
@@ -286,12 +298,14 @@ def _check_weights(name: str, own: Mapping[str, Tensor], given: Mapping[str, Ten
     for key, parameter in own.items():
         if parameter.shape != given[key].shape:
             raise UserError(
-                f"The weights of {name} do not fit its configuration: {key} is {tuple(given[key].shape)}, expected {tuple(parameter.shape)}."
+                f"The weights of {name} do not fit its configuration: {key} is {tuple(given[key].shape)}, "
+                f"expected {tuple(parameter.shape)}."
             )
 
 
 def _fill_buffers(network: PreTrainedModel, device: str) -> None:
-    """Rotary frequencies, tables and scales, which are no part of the weights, as transformers itself makes them after a load."""
+    """Rotary frequencies, tables and scales, which are no part of the weights,
+    as transformers itself makes them after a load."""
     for parameter in network.parameters():
         parameter._is_hf_initialized = True  # type: ignore[attr-defined]  # what transformers leaves alone
     for module in network.modules():

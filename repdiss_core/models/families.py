@@ -1,7 +1,8 @@
 """The families of transformers that the adapter reads, and what a config.json says of them. Imports no torch.
 
-`FAMILIES` names those that the tests run on a tiny network against transformers' own forward pass (`tests/models/test_adapter.py`). Another
-causal language model of transformers is read as well: whatever it is, it passes the checks of `load_checks` or is refused.
+`FAMILIES` names those that the tests run on a tiny network against transformers' own forward pass
+(`tests/models/test_adapter.py`). Another causal language model of transformers is read as well: whatever it is, it
+passes the checks of `load_checks` or is refused.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Family:
 
     Args:
         label: for people.
-        norm: "LayerNorm" before attention and MLP, which takes each token's mean away before a block reads it; anything else does not.
+        norm: "LayerNorm" before attention and MLP, which takes each token's mean away before a block reads it; anything
+            else does not.
     """
 
     label: str
@@ -92,7 +94,8 @@ def family_of(name: str, config: Any) -> Family:
     """The family that a config.json names.
 
     Raises:
-        UserError: quantised weights, two streams (encoder and decoder), or a kind of model that transformers does not have.
+        UserError: quantised weights, two streams (encoder and decoder), or a kind of model that transformers does not
+            have.
     """
     if not isinstance(config, Mapping):
         raise UserError(f"The config.json of {name} holds no JSON object. Fetch it anew.")
@@ -105,7 +108,8 @@ def family_of(name: str, config: Any) -> Family:
         )
     if not isinstance(kind, str) or not (kind in FAMILIES or kind in _kinds_of_transformers()):
         raise UserError(
-            f"{name} is of the architecture {str(kind)[:40]}, which the installed transformers does not have; RepDiss compares "
+            f"{name} is of the architecture {str(kind)[:40]}, which the installed transformers does not have; "
+            "RepDiss compares "
             f"{', '.join(FAMILIES)} and other language models of transformers. "
             "The paper's gelu, solu and BERT models have names of their own."
         )
@@ -119,7 +123,8 @@ def check_precision(name: str, config: Mapping[str, Any]) -> None:
         method = said.get("quant_method", "in an unnamed form") if isinstance(said, Mapping) else str(said)
         raise UserError(
             f"The weights of {name} are quantised ({str(method)[:40]}), which only a library for GPUs reads. "
-            "Choose the model's copy in float32, bfloat16 or float16, or a GGUF file, which RepDiss turns back into numbers."
+            "Choose the model's copy in float32, bfloat16 or float16, or a GGUF file, "
+            "which RepDiss turns back into numbers."
         )
 
 
@@ -133,7 +138,8 @@ def shape_of_family(name: str, config: Mapping[str, Any]) -> Shape:
     missing = [" or ".join(SPELLINGS[key][:2]) for key in NEEDED if given[key] is None]
     if missing:
         raise UserError(
-            f"The configuration of {name} lacks {', '.join(missing)}. Fetch its config.json anew or add what is missing."
+            f"The configuration of {name} lacks {', '.join(missing)}. "
+            "Fetch its config.json anew or add what is missing."
         )
     experts = {key: config[key] for key in EXPERT_KEYS if config.get(key) is not None}
     limits = {"n_layers": LAYERS_AT_MOST, **dict.fromkeys(experts, EXPERTS_AT_MOST)}
@@ -141,7 +147,8 @@ def shape_of_family(name: str, config: Mapping[str, Any]) -> Shape:
         most = limits.get(key, MOST)
         if value is not None and (type(value) is not int or not 1 <= value <= most):
             raise UserError(
-                f"The configuration of {name} gives {SPELLINGS.get(key, (key,))[0]} as {str(value)[:40]!r}; it is a whole "
+                f"The configuration of {name} gives {SPELLINGS.get(key, (key,))[0]} as {str(value)[:40]!r}; "
+                "it is a whole "
                 f"number, 1 to {most}. Fetch its config.json anew."
             )
     d, n_heads = given["d_model"], given["n_heads"] or 0

@@ -60,7 +60,11 @@ def _spec(name: str, facts: dict, tokenizer: str) -> ModelSpec:
     return ModelSpec(
         name=name,
         source="bundled",
-        architecture=f"GPT-NeoX: attention and MLP in parallel, rotary positions on {int(a.rotary_fraction * a.d_head)} of {a.d_head} dimensions",
+        architecture=(
+            "GPT-NeoX: "
+            f"attention and MLP in parallel, rotary positions on {int(a.rotary_fraction * a.d_head)} of {a.d_head} "
+            "dimensions"
+        ),
         n_layers=a.n_layers,
         d_model=a.d_model,
         n_heads=a.n_heads,

@@ -61,7 +61,8 @@ def files_of(place: Path) -> ModelFiles:
     if missing:
         raise UserError(
             f"The folder {place} has no {' and no '.join(missing)}; a model needs config.json, a tokenizer "
-            "(tokenizer.json, or files that transformers converts to it) and weights (safetensors or .bin), or is a GGUF file."
+            "(tokenizer.json, or files that transformers converts to it) and weights (safetensors or .bin), "
+            "or is a GGUF file."
         )
     _check_is_there(place, ("config.json", *weights))
     check_shards(str(place), names, weights, _indexed(place, names, weights))
@@ -95,7 +96,8 @@ def check_shards(place: str, names: Sequence[str], weights: Sequence[str], index
 
 
 def count_parameters(files: Sequence[Path]) -> int:
-    """Numbers in safetensors files, as their headers say; 0 where a file is of another form or damaged, which loading will say."""
+    """Numbers in safetensors files, as their headers say; 0 where a file is of another form or damaged,
+    which loading will say."""
     counted = 0
     for path in files:
         try:
@@ -148,5 +150,6 @@ def _check_is_there(place: Path, names: Sequence[str]) -> None:
         with (place / name).open("rb") as file:
             if file.read(len(POINTER)) == POINTER:
                 raise UserError(
-                    f"{name} in {place} is a pointer of git-lfs and not the file itself. Run `git lfs pull` in that folder."
+                    f"{name} in {place} is a pointer of git-lfs and not the file itself. "
+                    "Run `git lfs pull` in that folder."
                 )

@@ -69,7 +69,8 @@ class HookedResidualModel:
         """(b, t, d_model) after blocks a+1 … b of a raw residual stream; differentiable in h."""
         if not 0 <= a <= b <= self.n_layers:
             raise UserError(
-                f"{self.name} has {self.n_layers} blocks; those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers})."
+                f"{self.name} has {self.n_layers} blocks; "
+                f"those after {a} up to {b} were asked for (0 <= a <= b <= {self.n_layers})."
             )
         run = self._runner(h.shape[1], batch)
         for block in self._network.layers[a:b]:
@@ -101,7 +102,8 @@ class HookedResidualModel:
         tokens = batch.tokens
         if tokens.shape[1] > self.n_ctx:
             raise UserError(
-                f"{self.name} reads at most {self.n_ctx} tokens; the sequences have {tokens.shape[1]}. Cut them shorter."
+                f"{self.name} reads at most {self.n_ctx} tokens; the sequences have {tokens.shape[1]}. "
+                "Cut them shorter."
             )
         if tokens.size and not (int(np.min(tokens)) >= 0 and int(np.max(tokens)) < self.vocab_size):
             raise UserError(
@@ -116,7 +118,8 @@ def _unwrapped(bridge: TransformerBridge) -> NativeModel:
     """A plain native model that shares the parameters of a bridge."""
     if not isinstance(bridge.original_model, NativeModel):
         raise UserError(
-            f"The bridge wraps a {type(bridge.original_model).__name__}; HookedResidualModel takes native ones (boot_native)."
+            f"The bridge wraps a {type(bridge.original_model).__name__}; "
+            "HookedResidualModel takes native ones (boot_native)."
         )
     shared = {name.replace(_WRAPPER, ""): p for name, p in bridge.original_model.named_parameters()}
     network = NativeModel(bridge.cfg)

@@ -1,7 +1,8 @@
 """What is checked of every model that the adapter loads, before a number of it is shown. Imports torch.
 
-The checks are those of nnterp (Dumas 2025) and of `docs/models.md`: states are finite, they do not depend on the company in a batch, the future
-does not leak, and the last state through the network's own head gives the network's own logits. A few tokens are enough for each.
+The checks are those of nnterp (Dumas 2025) and of `docs/models.md`: states are finite, they do not depend on the
+company in a batch, the future does not leak, and the last state through the network's own head gives the network's own
+logits. A few tokens are enough for each.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def _check_finite(model: AdapterResidualModel, states: list[Tensor]) -> None:
             dtype = str(h.dtype).removeprefix("torch.")
             cure = "Its weights are damaged: fetch it anew." if h.dtype == torch.float32 else "Use float32."
             raise UserError(
-                f"{model.name} failed the check “finite states”: block {layer} gives NaN or infinite values in {dtype}. {cure}"
+                f"{model.name} failed the check “finite states”: "
+                f"block {layer} gives NaN or infinite values in {dtype}. {cure}"
             )
 
 
@@ -95,8 +97,10 @@ def _check_padding(
         difference = max(relative_difference(h[:1], one), relative_difference(h[1:, at], other))
         if not difference <= tolerance:
             raise UserError(
-                f"{model.name} failed the check “batch equals alone, padding {side}”: after block {layer} a text's states in a padded batch "
-                f"differ from those that it has alone by {difference:.2g} of their norm (at most {tolerance:g}). Its maps would depend on the batches."
+                f"{model.name} failed the check “batch equals alone, padding {side}”: "
+                f"after block {layer} a text's states in a padded batch "
+                f"differ from those that it has alone by {difference:.2g} of their norm (at most {tolerance:g}). "
+                "Its maps would depend on the batches."
             )
         largest = max(largest, difference)
     return Checked(f"batch equals alone, padding {side}", largest)
@@ -113,8 +117,10 @@ def _check_causality(model: AdapterResidualModel, long: np.ndarray, states: list
         difference = relative_difference(h[:, :-1], before[:, :-1])
         if not difference <= tolerance:
             raise UserError(
-                f"{model.name} failed the check “causality”: another last token changes the states of earlier ones after block {layer} "
-                f"by {difference:.2g} of their norm. A causal model cannot see the future: its mask or its configuration is wrong."
+                f"{model.name} failed the check “causality”: "
+                f"another last token changes the states of earlier ones after block {layer} "
+                f"by {difference:.2g} of their norm. A causal model cannot see the future: "
+                "its mask or its configuration is wrong."
             )
         largest = max(largest, difference)
     return Checked("causality", largest)
@@ -132,14 +138,17 @@ def _check_logits(model: AdapterResidualModel, long: np.ndarray, tolerance: floa
     difference = relative_difference(cut, own)
     if not difference <= tolerance:
         raise UserError(
-            f"{model.name} failed the check “own logits”: the states after its last block, through its final norm and head, give logits that "
-            f"differ from its own by {difference:.2g} of their norm (at most {tolerance:g}). Its blocks are not what was taken for them."
+            f"{model.name} failed the check “own logits”: the states after its last block, "
+            "through its final norm and head, give logits that "
+            f"differ from its own by {difference:.2g} of their norm (at most {tolerance:g}). "
+            "Its blocks are not what was taken for them."
         )
     return Checked("own logits", difference)
 
 
 def _check_mean(model: AdapterResidualModel, long: np.ndarray, tolerance: float) -> Checked:
-    """A constant added to the stream changes nothing that the network computes from it: its mean over d_model may be taken away."""
+    """A constant added to the stream changes nothing that the network computes from it:
+    its mean over d_model may be taken away."""
     batch = TokenBatch(long)
     with torch.no_grad():
         h = model.embed(batch)
@@ -148,7 +157,8 @@ def _check_mean(model: AdapterResidualModel, long: np.ndarray, tolerance: float)
     difference = relative_difference(_centred(after), _centred(before))
     if not difference <= tolerance:
         raise UserError(
-            f"{model.name} failed the check “mean over d_model”: its blocks read each token's mean, so that it cannot be removed "
+            f"{model.name} failed the check “mean over d_model”: its blocks read each token's mean, "
+            "so that it cannot be removed "
             f'(a constant changes the last state by {difference:.2g} of its norm): use resid_mean "kept".'
         )
     return Checked("mean over d_model", difference)

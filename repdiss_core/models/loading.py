@@ -1,4 +1,8 @@
-"""Any transformer of transformers from its files, behind the adapter, refused unless every weight is there and every check passes. Imports torch."""
+"""Any transformer of transformers from its files, behind the adapter, refused unless every weight is there and every
+check passes.
+
+Imports torch.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +46,8 @@ def load_hub(
 
 
 def adapted(spec: ModelSpec, network: PreTrainedModel, resid_mean: str, device: str) -> AdapterResidualModel:
-    """The network behind the adapter, once its tokenizer fits and it has passed every check; `model.checked` says what they found."""
+    """The network behind the adapter, once its tokenizer fits and it has passed every check;
+    `model.checked` says what they found."""
     causal = not is_encoder(network.config.to_dict())
     moved: Any = network
     model = AdapterResidualModel(moved.to(device), spec.name, resid_mean, spec.n_ctx, causal)

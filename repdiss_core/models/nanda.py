@@ -1,4 +1,6 @@
-"""The gelu and solu models of Nanda 2022: checkpoints in HookedTransformer's layout, behind the model protocol. Imports torch.
+"""The gelu and solu models of Nanda 2022: checkpoints in HookedTransformer's layout, behind the model protocol.
+
+Imports torch.
 
 transformer_lens' own loader lists the repository each time, so that it fails without a network; here the files are
 fetched once at a pinned commit, and only its conversion of names and shapes is used.
@@ -62,12 +64,16 @@ def bridge_config(name: str, form: dict[str, Any]) -> TransformerBridgeConfig:
     normalization = form.get("normalization", form.get("normalization_type"))
     if form.get("attn_only") or form.get("shortformer_pos") or normalization not in ("LN", "LNPre"):
         raise UserError(
-            f"{name} has attention alone, other positions or no LayerNorm ({normalization}); RepDiss reads the gelu and solu models."
+            f"{name} has attention alone, other positions or no LayerNorm ({normalization}); "
+            "RepDiss reads the gelu and solu models."
         )
     return TransformerBridgeConfig(
-        **{key: form[key] for key in CONFIG_KEYS}, attn_only=False, normalization_type=normalization, positional_embedding_type="standard",
+        **{key: form[key] for key in CONFIG_KEYS},
+        attn_only=False,
+        normalization_type=normalization,
+        positional_embedding_type="standard",
         architecture="TransformerLensNative",
-    )  # fmt: skip
+    )
 
 
 def fill(bridge: TransformerBridge, name: str, tensors: dict[str, torch.Tensor]) -> None:

@@ -28,13 +28,15 @@ def load_hub(
     kind = read_json(spec.name, hub.fetch(repo_of(spec), ["config.json"]) / "config.json").get("model_type")
     if kind != "gpt_neox":
         raise UserError(
-            f"{spec.name} is a {str(kind)[:40]} model; this loader reads GPT-NeoX models (gpt_neox): {spec.repo} holds another model."
+            f"{spec.name} is a {str(kind)[:40]} model; this loader reads GPT-NeoX models (gpt_neox): "
+            f"{spec.repo} holds another model."
         )
     return decoder.load_hub(spec, resid_mean, dtype, device)
 
 
 def load_family(spec: ModelSpec, resid_mean: str = "removed") -> DecoderResidualModel:
-    """A member of the bundled family, or one of its checkpoints, in float32; its weights are checked against the facts."""
+    """A member of the bundled family, or one of its checkpoints, in float32;
+    its weights are checked against the facts."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

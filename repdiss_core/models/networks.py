@@ -1,7 +1,7 @@
 """Networks of transformers with exactly the given weights, or none. Imports torch.
 
-Nothing of a checkpoint is executed: weights are tensors alone, code that a configuration names is never fetched, and what could ask for more
-memory than the weights justify is refused before it is built.
+Nothing of a checkpoint is executed: weights are tensors alone, code that a configuration names is never fetched, and
+what could ask for more memory than the weights justify is refused before it is built.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def config_of(name: str, said: Mapping[str, Any]) -> PreTrainedConfig:
 
 
 def network_class(name: str, config: PreTrainedConfig) -> Any:
-    """The class of transformers that runs the configuration: with its unembedding for decoders, without any head for encoders.
+    """The class of transformers that runs the configuration: with its unembedding for decoders,
+    without any head for encoders.
 
     Raises:
         UserError: transformers has none.
@@ -62,7 +63,8 @@ def network_class(name: str, config: PreTrainedConfig) -> Any:
     mapping = MODEL_MAPPING if is_encoder(config.to_dict()) else MODEL_FOR_CAUSAL_LM_MAPPING
     if type(config) not in mapping:
         raise UserError(
-            f"{name} is of the architecture {config.model_type}, which is no language model in transformers: RepDiss compares "
+            f"{name} is of the architecture {config.model_type}, which is no language model in transformers: "
+            "RepDiss compares "
             "models that read text in one residual stream."
         )
     return mapping[type(config)]
@@ -74,7 +76,8 @@ def network_with(
     """The network with exactly the given weights.
 
     Raises:
-        UserError: a weight is missing, foreign or of another shape; the configuration asks for far more than the files hold.
+        UserError: a weight is missing, foreign or of another shape; the configuration asks for far more than the files
+            hold.
     """
     built = network_class(name, config)
     _check_room(name, built, config, tensors)
@@ -118,7 +121,8 @@ def check_loaded(name: str, network: PreTrainedModel, info: Mapping[str, Any]) -
     embedding, head = network.get_input_embeddings(), network.get_output_embeddings()
     if head is not None and getattr(network.config, "tie_word_embeddings", False) and not _same(embedding, head):
         raise UserError(
-            f"The configuration of {name} ties its unembedding to its embedding, but its weights hold two. Fetch them anew."
+            f"The configuration of {name} ties its unembedding to its embedding, but its weights hold two. "
+            "Fetch them anew."
         )
 
 
@@ -128,7 +132,8 @@ def _same(embedding: nn.Module, head: nn.Module) -> bool:
 
 
 def _check_room(name: str, built: Any, config: PreTrainedConfig, tensors: Mapping[str, Tensor]) -> None:
-    """Raise a `UserError` where a configuration asks for far more numbers than are given: building its network could take all memory."""
+    """Raise a `UserError` where a configuration asks for far more numbers than are given:
+    building its network could take all memory."""
     try:
         with torch.device("meta"), quiet():
             hollow = built(config)
@@ -139,14 +144,16 @@ def _check_room(name: str, built: Any, config: PreTrainedConfig, tensors: Mappin
     made = sum(value.numel() for value in hollow.buffers())
     if asked > 2 * held + 2**20 or made > held + ROOM_FOR_BUFFERS:
         raise UserError(
-            f"The weights of {name} do not fit its configuration: it asks for {asked + made:,} numbers, the files hold {held:,}. "
+            f"The weights of {name} do not fit its configuration: it asks for {asked + made:,} numbers, "
+            f"the files hold {held:,}. "
             "Fetch them anew."
         )
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Inside, transformers neither warns nor draws progress bars: what matters of it is said in sentences of our own."""
+    """Inside, transformers neither warns nor draws progress bars:
+    what matters of it is said in sentences of our own."""
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(transformers_logging.CRITICAL)
     transformers_logging.disable_progress_bar()

@@ -1,7 +1,7 @@
 """The paper's own models: facts that are known before anything is fetched. Imports no torch and reaches no network.
 
-A model's identity (`ModelSpec.weights`) is the commit that its revision was pinned to (`repdiss_core.hub`); before that it
-is "unpinned:…", under which nothing is ever stored (`repdiss_core.runs.resolve` pins what a request names).
+A model's identity (`ModelSpec.weights`) is the commit that its revision was pinned to (`repdiss_core.hub`); before that
+it is "unpinned:…", under which nothing is ever stored (`repdiss_core.runs.resolve` pins what a request names).
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def repo_of(spec: ModelSpec) -> Repo:
 
 
 def status(spec: ModelSpec) -> str:
-    """ "bundled", "cached" (its weights are on this machine) or "to download" with the size; "local" for a folder, "drawn here" for an
-    untrained twin."""
+    """ "bundled", "cached" (its weights are on this machine) or "to download" with the size; "local" for a folder,
+    "drawn here" for an untrained twin."""
     if not spec.repo:
         return "drawn here" if spec.state == "untrained" else "local" if spec.name.startswith("path:") else "bundled"
     known = hub.pinned(repo_of(spec))
@@ -100,7 +100,8 @@ def size(n_bytes: int) -> str:
 
 
 def memory_bytes(spec: ModelSpec, dtype: str = "float32") -> int:
-    """What the weights take in memory: as large as their files once these are known, else by the number of parameters."""
+    """What the weights take in memory: as large as their files once these are known,
+    else by the number of parameters."""
     known = hub.pinned(repo_of(spec)) if spec.family in FILE_BYTES else None
     files = weight_files(known.files) if known is not None else []
     size_of = 2 if dtype == "bfloat16" else 4
@@ -141,14 +142,35 @@ def _pythia(base: str, suffix: str) -> ModelSpec:
     n_layers, d, n_heads = (int(config[key]) for key in ("num_hidden_layers", "hidden_size", "num_attention_heads"))
     d_head, n = d // n_heads, 2 * vocabulary * d + n_layers * (12 * d * d + 13 * d) + 2 * d
     return ModelSpec(
-        name=f"{base}{suffix}", source="hub",
-        architecture=f"GPT-NeoX: attention and MLP in parallel, rotary positions on {int(d_head * config['rotary_pct'])} of {d_head} dimensions",
-        n_layers=n_layers, d_model=d, n_heads=n_heads, d_head=d_head, n_ctx=2048, activation="gelu", seed=1234,
-        weights=f"{UNPINNED}main", tokenizer=PYTHIA_TOKENIZER, vocab_size=vocabulary, n_parameters=n, family="pythia", group=f"{base}{suffix}",
-        validation_loss=float("nan"), tokens_seen=PYTHIA_TOKENS, state="final", loader="repdiss_core.models.neox:load_hub",
-        repo=f"EleutherAI/{base}{suffix}", revision="main", tokenizer_repo=PYTHIA_TOKENIZER,
+        name=f"{base}{suffix}",
+        source="hub",
+        architecture=(
+            "GPT-NeoX: "
+            f"attention and MLP in parallel, rotary positions on {int(d_head * config['rotary_pct'])} of {d_head} "
+            "dimensions"
+        ),
+        n_layers=n_layers,
+        d_model=d,
+        n_heads=n_heads,
+        d_head=d_head,
+        n_ctx=2048,
+        activation="gelu",
+        seed=1234,
+        weights=f"{UNPINNED}main",
+        tokenizer=PYTHIA_TOKENIZER,
+        vocab_size=vocabulary,
+        n_parameters=n,
+        family="pythia",
+        group=f"{base}{suffix}",
+        validation_loss=float("nan"),
+        tokens_seen=PYTHIA_TOKENS,
+        state="final",
+        loader="repdiss_core.models.neox:load_hub",
+        repo=f"EleutherAI/{base}{suffix}",
+        revision="main",
+        tokenizer_repo=PYTHIA_TOKENIZER,
         download_bytes=2 * n + n_layers * 2048 * 2048,  # float16, and the causal masks that the checkpoints carry
-    )  # fmt: skip
+    )
 
 
 def _nanda(kind: str, n_layers: int, d: int) -> ModelSpec:
@@ -156,21 +178,57 @@ def _nanda(kind: str, n_layers: int, d: int) -> ModelSpec:
     solu = 8 * d if kind == "solu" else 0  # the LayerNorm after the activation
     n = NANDA_VOCABULARY * (2 * d + 1) + N_CTX * d + n_layers * (12 * d * d + 13 * d + solu) + 2 * d
     return ModelSpec(
-        name=f"{kind}-{n_layers}l", source="hub", architecture="GPT with LayerNorm before attention and MLP, learned positions",
-        n_layers=n_layers, d_model=d,
-        n_heads=d // 64, d_head=64, n_ctx=N_CTX, activation="solu_ln" if kind == "solu" else "gelu", seed=0, weights=f"{UNPINNED}main",
-        tokenizer=NANDA_TOKENIZER, vocab_size=NANDA_VOCABULARY, n_parameters=n, family="nanda", group=f"nanda-{n_layers}l",
-        validation_loss=float("nan"), tokens_seen=0, state="final", loader="repdiss_core.models.nanda:load_hub", repo=repo, revision="main",
-        tokenizer_repo=NANDA_TOKENIZER, download_bytes=4 * n,
-    )  # fmt: skip
+        name=f"{kind}-{n_layers}l",
+        source="hub",
+        architecture="GPT with LayerNorm before attention and MLP, learned positions",
+        n_layers=n_layers,
+        d_model=d,
+        n_heads=d // 64,
+        d_head=64,
+        n_ctx=N_CTX,
+        activation="solu_ln" if kind == "solu" else "gelu",
+        seed=0,
+        weights=f"{UNPINNED}main",
+        tokenizer=NANDA_TOKENIZER,
+        vocab_size=NANDA_VOCABULARY,
+        n_parameters=n,
+        family="nanda",
+        group=f"nanda-{n_layers}l",
+        validation_loss=float("nan"),
+        tokens_seen=0,
+        state="final",
+        loader="repdiss_core.models.nanda:load_hub",
+        repo=repo,
+        revision="main",
+        tokenizer_repo=NANDA_TOKENIZER,
+        download_bytes=4 * n,
+    )
 
 
 def _feather(run: int) -> ModelSpec:
     return ModelSpec(
-        name=f"feather-bert-{run:02d}", source="hub", architecture="bert-base-uncased, fine-tuned on MNLI: three labels on [CLS]",
-        n_layers=12, d_model=768,
-        n_heads=12, d_head=64, n_ctx=512, activation="gelu", seed=run, weights=f"{UNPINNED}main", tokenizer=BERT_TOKENIZER, vocab_size=30522,
-        n_parameters=109_484_547, family="feather", group="feather", validation_loss=float("nan"), tokens_seen=0, state="final",
-        loader="repdiss_core.models.bert:load_feather", repo=f"connectivity/feather_berts_{run}", revision="main", tokenizer_repo=BERT_TOKENIZER,
+        name=f"feather-bert-{run:02d}",
+        source="hub",
+        architecture="bert-base-uncased, fine-tuned on MNLI: three labels on [CLS]",
+        n_layers=12,
+        d_model=768,
+        n_heads=12,
+        d_head=64,
+        n_ctx=512,
+        activation="gelu",
+        seed=run,
+        weights=f"{UNPINNED}main",
+        tokenizer=BERT_TOKENIZER,
+        vocab_size=30522,
+        n_parameters=109_484_547,
+        family="feather",
+        group="feather",
+        validation_loss=float("nan"),
+        tokens_seen=0,
+        state="final",
+        loader="repdiss_core.models.bert:load_feather",
+        repo=f"connectivity/feather_berts_{run}",
+        revision="main",
+        tokenizer_repo=BERT_TOKENIZER,
         download_bytes=438_000_000,
-    )  # fmt: skip
+    )

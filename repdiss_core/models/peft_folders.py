@@ -1,4 +1,7 @@
-"""PEFT adapter folders (LoRA): the base that they name with the adapter merged into its weights, in memory. Imports torch."""
+"""PEFT adapter folders (LoRA): the base that they name with the adapter merged into its weights, in memory.
+
+Imports torch.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,22 @@ from repdiss_core.models.files import ADAPTER_CONFIG, ModelFiles, read_json
 
 # What decides a LoRA's values. Other keys could name modules to import or weights to draw.
 LORA = (
-    "r", "lora_alpha", "target_modules", "exclude_modules", "fan_in_fan_out", "bias", "use_rslora", "modules_to_save", "layers_to_transform",
-    "layers_pattern", "rank_pattern", "alpha_pattern", "use_dora", "lora_bias", "target_parameters",
-)  # fmt: skip
+    "r",
+    "lora_alpha",
+    "target_modules",
+    "exclude_modules",
+    "fan_in_fan_out",
+    "bias",
+    "use_rslora",
+    "modules_to_save",
+    "layers_to_transform",
+    "layers_pattern",
+    "rank_pattern",
+    "alpha_pattern",
+    "use_dora",
+    "lora_bias",
+    "target_parameters",
+)
 
 
 def merged_network(name: str, files: ModelFiles, network: PreTrainedModel) -> PreTrainedModel:
@@ -36,7 +52,8 @@ def merged_network(name: str, files: ModelFiles, network: PreTrainedModel) -> Pr
         result: Any = set_peft_model_state_dict(adapted, dict(tensors))
     except Exception as error:  # whatever shapes or names that do not fit make torch and peft say
         raise UserError(
-            f"The adapter {name} does not fit its base ({told(error)}). Check base_model_name_or_path in its {ADAPTER_CONFIG}."
+            f"The adapter {name} does not fit its base ({told(error)}). "
+            f"Check base_model_name_or_path in its {ADAPTER_CONFIG}."
         ) from error
     missing = sorted(key for key in result.missing_keys if "lora_" in key or "modules_to_save" in key)
     for what, keys in (("lacks", missing), ("has what its base has no place for", sorted(result.unexpected_keys))):

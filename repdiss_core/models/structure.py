@@ -1,7 +1,8 @@
 """Where the residual stream of a network lies, read from the network itself and not from a table. Imports torch.
 
-The blocks are the longest `nn.ModuleList` of modules of one class that a forward pass runs one after the other, and whose output (a tensor,
-or the first entry of a tuple) has the shape of its input, (b, t, d). Experts fall out, since they see tokens without their sequence.
+The blocks are the longest `nn.ModuleList` of modules of one class that a forward pass runs one after the other, and
+whose output (a tensor, or the first entry of a tuple) has the shape of its input, (b, t, d). Experts fall out, since
+they see tokens without their sequence.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Structure:
 
 
 class _Call(NamedTuple):
-    """One call of a module: its place in the list, the shapes of the stream before and after, and the size of the tuple it gave."""
+    """One call of a module: its place in the list, the shapes of the stream before and after,
+    and the size of the tuple it gave."""
 
     place: int
     before: tuple[int, ...]
@@ -60,19 +62,22 @@ def structure_of(network: nn.Module, name: str) -> Structure:
     embedding = _part(network, "get_input_embeddings")
     if not isinstance(getattr(embedding, "weight", None), Tensor):
         raise UserError(
-            f"{name} has no embedding of tokens (get_input_embeddings): RepDiss reads networks that read text. Choose another model."
+            f"{name} has no embedding of tokens (get_input_embeddings): RepDiss reads networks that read text. "
+            "Choose another model."
         )
     lists = {path: part for path, part in network.named_modules() if isinstance(part, nn.ModuleList) and _alike(part)}
     if not lists:
         raise UserError(
-            f"{name} has no blocks: no list of modules of one class (nn.ModuleList) was found in {type(network).__name__}."
+            f"{name} has no blocks: "
+            f"no list of modules of one class (nn.ModuleList) was found in {type(network).__name__}."
         )
     seen = _probe(network, lists, embedding, name)
     fits = [path for path, calls in seen.items() if _run_as_blocks(calls, len(lists[path]))]
     if not fits:
         longest = max(lists, key=lambda path: len(lists[path]))
         raise UserError(
-            f"{name} has no residual stream that RepDiss finds: the modules of {longest} change the shape of what they get, "
+            f"{name} has no residual stream that RepDiss finds: "
+            f"the modules of {longest} change the shape of what they get, "
             "or are not run once each in their order. Choose a model whose blocks keep it."
         )
     path = max(fits, key=lambda one: len(lists[one]))
@@ -98,7 +103,8 @@ def with_state(args: tuple[Any, ...], kwargs: dict[str, Any], state: Tensor) -> 
 
 
 def probe_tokens(vocab_size: int, n_sequences: int, n_tokens: int, avoid: set[int]) -> Tensor:
-    """(n_sequences, n_tokens) token ids, the same at every call, none of `avoid` (padding, whose place some encoders count)."""
+    """(n_sequences, n_tokens) token ids, the same at every call,
+    none of `avoid` (padding, whose place some encoders count)."""
     ids = torch.arange(n_sequences * n_tokens, dtype=torch.int64) * 7919 + 11
     usable = [i for i in range(min(vocab_size, 4096)) if i not in avoid] or [0]
     return torch.tensor(usable)[ids % len(usable)].reshape(n_sequences, n_tokens)

@@ -44,7 +44,8 @@ def config() -> BertConfig:
 
 
 class PreTrainingModel(nn.Module):
-    """A masked language model with a head that says which words were replaced, and the pooler that classifiers start from."""
+    """A masked language model with a head that says which words were replaced,
+    and the pooler that classifiers start from."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -75,7 +76,8 @@ def classifier(encoder: dict[str, Tensor], seed: int) -> BertForSequenceClassifi
     missing, unexpected = model.load_state_dict(encoder, strict=False)
     if unexpected or any(not key.startswith("classifier") for key in missing):
         raise UserError(
-            f"The pre-trained encoder does not fit the classifier: missing {missing}, unexpected {unexpected}. Pre-train it anew."
+            f"The pre-trained encoder does not fit the classifier: missing {missing}, unexpected {unexpected}. "
+            "Pre-train it anew."
         )
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -1,4 +1,5 @@
-"""Models that a user names: a repository of the hub ("hub:org/name@revision") or a folder ("path:…"). Imports no torch."""
+"""Models that a user names: a repository of the hub ("hub:org/name@revision") or a folder ("path:…"). Imports no
+torch."""
 
 from __future__ import annotations
 
@@ -92,7 +93,8 @@ def prepare(repo: Repo) -> None:
     missing += [] if form_among(known.files) else [JSON]
     if missing:
         raise UserError(
-            f"{repo} has no {' and no '.join(missing)}; RepDiss reads models with config.json, {JSON} (or a tokenizer that transformers "
+            f"{repo} has no {' and no '.join(missing)}; RepDiss reads models with config.json, "
+            f"{JSON} (or a tokenizer that transformers "
             f"converts to it) and weights. {_instead(known.files)}"
         )
     weights = weight_files(known.files)
@@ -115,7 +117,8 @@ def _instead(files: Iterable[str]) -> str:
 
 
 def _pin(repo: Repo) -> Pin:
-    """What the hub says of the repository; where it knows none of that name, the nearest ones that are known here are told."""
+    """What the hub says of the repository; where it knows none of that name,
+    the nearest ones that are known here are told."""
     try:
         return hub.pin(repo)
     except hub.NoSuchRepository as error:
@@ -157,18 +160,36 @@ def of_family(name: str, config: dict[str, Any], tokenizer: str, weights: str) -
 
 def _of_shape(name: str, family: Family, shape: Shape, tokenizer: str, weights: str) -> ModelSpec:
     return ModelSpec(
-        name=name, source="local", architecture=family.label,
-        n_layers=shape.n_layers, d_model=shape.d_model, n_heads=shape.n_heads, d_head=shape.d_head, n_ctx=shape.n_ctx,
-        activation="", seed=0, weights=weights, tokenizer=tokenizer, vocab_size=shape.vocab_size, n_parameters=0, family="typed", group="typed",
-        validation_loss=float("nan"), tokens_seen=0, state="final", loader="repdiss_core.models.loading:load_path", norm=family.norm,
-    )  # fmt: skip
+        name=name,
+        source="local",
+        architecture=family.label,
+        n_layers=shape.n_layers,
+        d_model=shape.d_model,
+        n_heads=shape.n_heads,
+        d_head=shape.d_head,
+        n_ctx=shape.n_ctx,
+        activation="",
+        seed=0,
+        weights=weights,
+        tokenizer=tokenizer,
+        vocab_size=shape.vocab_size,
+        n_parameters=0,
+        family="typed",
+        group="typed",
+        validation_loss=float("nan"),
+        tokens_seen=0,
+        state="final",
+        loader="repdiss_core.models.loading:load_path",
+        norm=family.norm,
+    )
 
 
 def _of_place(name: str) -> ModelSpec:
     place = typed_path(name)
     if not os.path.exists(place) or (os.path.isfile(place) and place.suffix.lower() != ".gguf"):
         raise UserError(
-            f"There is no folder {place}; write path: and a folder with config.json, tokenizer.json and weights, or a GGUF file."
+            f"There is no folder {place}; write path: and a folder with config.json, tokenizer.json and weights, "
+            "or a GGUF file."
         )
     try:
         return _of_files(name, files_of(place))
@@ -207,10 +228,20 @@ def _of_adapter(name: str, files: ModelFiles) -> ModelSpec:
     source = f"path:{files.folder}" if own else base.tokenizer_repo
     weights = hashlib.sha256(f"{base.weights}:{_digest(files.folder, files.names)}".encode()).hexdigest()
     return replace(
-        base, name=name, source="local", architecture=f"{base.architecture}, with an adapter merged into it", weights=weights, repo="", revision="",
-        tokenizer=tokenizer.fingerprint(source), tokenizer_repo=source, family="typed", group="typed", state="final",
+        base,
+        name=name,
+        source="local",
+        architecture=f"{base.architecture}, with an adapter merged into it",
+        weights=weights,
+        repo="",
+        revision="",
+        tokenizer=tokenizer.fingerprint(source),
+        tokenizer_repo=source,
+        family="typed",
+        group="typed",
+        state="final",
         loader="repdiss_core.models.loading:load_path",
-    )  # fmt: skip
+    )
 
 
 def _digest(folder: Path, names: Iterable[str]) -> str:
@@ -225,5 +256,6 @@ def _about(n: int) -> int:
 def _unknown(name: str, repo: Repo) -> ModelSpec:
     first = " and ".join(FIRST)
     raise UserError(
-        f"Nothing is known of {name} yet: run `python -m repdiss_core fetch {name}` with a network; it reads {first} first."
+        f"Nothing is known of {name} yet: run `python -m repdiss_core fetch {name}` with a network; "
+        f"it reads {first} first."
     )

@@ -1,4 +1,7 @@
-"""The untrained twin of any language model, "random:NAME" or "random:SEED:NAME": its architecture with weights drawn by a seed. Imports no torch.
+"""The untrained twin of any language model, "random:NAME" or "random:SEED:NAME": its architecture with weights drawn by
+a seed.
+
+Imports no torch.
 
 What two models share without any training is the control of every comparison.
 """
@@ -13,8 +16,16 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.models import ModelSpec, model_spec, paper_models
 
 TWIN = re.compile(r"random:(?:([0-9]{1,9}):)?(.+)", re.DOTALL)
-LOADERS = ("hooked:load_bundled", "neox:load_family", "neox:load_hub", "decoder:load_hub", "decoder:load_path", "nanda:load_hub",
-           "loading:load_hub", "loading:load_path")  # fmt: skip
+LOADERS = (
+    "hooked:load_bundled",
+    "neox:load_family",
+    "neox:load_hub",
+    "decoder:load_hub",
+    "decoder:load_path",
+    "nanda:load_hub",
+    "loading:load_hub",
+    "loading:load_path",
+)
 
 
 def parts_of(name: str) -> tuple[int, str]:
@@ -41,12 +52,24 @@ def twin_spec(name: str) -> ModelSpec:
     base = model_spec(trained)
     if base.loader.removeprefix("repdiss_core.models.") not in LOADERS:
         raise UserError(
-            f"{trained} is a classifier; only language models and encoders have an untrained twin. Choose another model."
+            f"{trained} is a classifier; only language models and encoders have an untrained twin. "
+            "Choose another model."
         )
     unpinned = base.weights.startswith(paper_models.UNPINNED)
     weights = base.weights if unpinned else hashlib.sha256(f"untrained:{seed}:{base.weights}".encode()).hexdigest()
     return replace(
-        base, name=name, weights=weights, seed=seed, state="untrained", tokens_seen=0, validation_loss=float("nan"), repo="", revision="",
-        download_bytes=0, architecture=f"{base.architecture}; weights drawn with seed {seed}, untrained", family="untrained", group="untrained",
+        base,
+        name=name,
+        weights=weights,
+        seed=seed,
+        state="untrained",
+        tokens_seen=0,
+        validation_loss=float("nan"),
+        repo="",
+        revision="",
+        download_bytes=0,
+        architecture=f"{base.architecture}; weights drawn with seed {seed}, untrained",
+        family="untrained",
+        group="untrained",
         loader="repdiss_core.models.untrained_networks:load_twin",
-    )  # fmt: skip
+    )

@@ -1,4 +1,5 @@
-"""Networks of the models that RepDiss knows, with the weights that their libraries draw before training. Imports torch."""
+"""Networks of the models that RepDiss knows, with the weights that their libraries draw before training. Imports
+torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Buttons that act in the browser alone: copying a link or a text, saving a chart as a picture with what it rests on."""
+"""Buttons that act in the browser alone: copying a link or a text,
+saving a chart as a picture with what it rests on."""
 
 from __future__ import annotations
 
@@ -7,8 +8,8 @@ from pathlib import Path
 from streamlit.components.v2 import component
 
 BUTTON_CSS = """
-.repdiss-button { font: inherit; font-size: .875rem; color: inherit; background: none; border: 1px solid transparent; border-radius: 6px;
-  padding: .2rem .45rem; cursor: pointer; }
+.repdiss-button { font: inherit; font-size: .875rem; color: inherit; background: none; border: 1px solid transparent;
+  border-radius: 6px; padding: .2rem .45rem; cursor: pointer; }
 .repdiss-button:hover { color: var(--st-primary-color); }
 .repdiss-button:focus-visible { outline: 3px solid var(--st-primary-color); outline-offset: 1px; }
 .repdiss-told { font-size: .8rem; margin-left: .4rem; }

@@ -1,7 +1,7 @@
 """Charts: a component that draws a Plotly figure in the browser and tells which of its points was clicked.
 
-Streamlit's own chart element draws every figure twice when it appears, and says nothing of a click on a heatmap. The drawing
-library is Plotly.js's build for cartesian axes (`plotly_js/`), a third of the whole one, served by this server.
+Streamlit's own chart element draws every figure twice when it appears, and says nothing of a click on a heatmap. The
+drawing library is Plotly.js's build for cartesian axes (`plotly_js/`), a third of the whole one, served by this server.
 """
 
 from __future__ import annotations
@@ -83,9 +83,15 @@ def _serve() -> None:
 
 
 def chart(
-    spec: Spec, *, key: str, alt: str, config: Mapping[str, Any], link: str = "", on_click: Callable[[Click], None] | None = None,
+    spec: Spec,
+    *,
+    key: str,
+    alt: str,
+    config: Mapping[str, Any],
+    link: str = "",
+    on_click: Callable[[Click], None] | None = None,
     chosen: tuple[int, int, int] | None = None,
-) -> Click | None:  # fmt: skip
+) -> Click | None:
     """Draw a figure and return the click that brought about this run, if one did.
 
     Its height stands from the start; a chart far below the window is drawn when it comes near.
@@ -94,8 +100,10 @@ def chart(
         key: names the chart on its page, and its container in CSS ("st-key-…").
         alt: what the figure shows, for those who do not see it.
         config: Plotly's settings, as `repdiss_core.plots.theme.chart_config` gives them.
-        link: charts of one name outline the cell under the pointer in all their maps, by the numbers of its layers; "" for none.
-        on_click: called before the rerun that a click on a point brings about; inside a fragment only that one runs again.
+        link: charts of one name outline the cell under the pointer in all their maps, by the numbers of its layers; ""
+            for none.
+        on_click: called before the rerun that a click on a point brings about; inside a fragment only that one runs
+            again.
         chosen: (panel, row, column) of a cell that stays outlined, numbered as in `Click`.
     """
     serve_library()

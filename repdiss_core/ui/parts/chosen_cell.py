@@ -1,4 +1,5 @@
-"""Which cell of a card's maps is chosen: by a click, by the lists of layers, or by the address, which always carries it."""
+"""Which cell of a card's maps is chosen: by a click, by the lists of layers, or by the address,
+which always carries it."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def take(card_id: str, click: Click) -> None:
 
 
 def put(card_id: str, cell: Cell | None) -> None:
-    """Choose (panel from 1, row, column), or none; the address then says panel.row's layer.column's layer, counted from 1."""
+    """Choose (panel from 1, row, column), or none; the address then says panel.row's layer.column's layer,
+    counted from 1."""
     name = parameter(card_id)
     if cell is None:
         st.query_params.pop(name, None)
@@ -39,7 +41,8 @@ def chosen_cell(card_id: str, forms: Sequence[dict[str, Any]]) -> Cell | None:
 
 
 def first_cell(forms: Sequence[dict[str, Any]]) -> Cell | None:
-    """The cell that is shown where none was named: of the last map, which is the one between two models, the upper right one."""
+    """The cell that is shown where none was named: of the last map, which is the one between two models,
+    the upper right one."""
     maps = [number for number, form in enumerate(forms, start=1) if form["values"]]
     if not maps:
         return None
@@ -54,7 +57,10 @@ def parameter(card_id: str) -> str:
 
 def cell_line(form: dict[str, Any], row: int, column: int) -> str:
     """Both layers, value, interval and the size of the sample, from a map in the form that exports have."""
-    where = f"Layer {form['row_labels'][row]} of {form['rows']} × layer {form['column_labels'][column]} of {form['columns']}"
+    where = (
+        f"Layer {form['row_labels'][row]} of {form['rows']} × layer {form['column_labels'][column]} of "
+        f"{form['columns']}"
+    )
     value, low, high = (
         values[row][column] for values in (form["values"], form["interval"]["lower"], form["interval"]["upper"])
     )

@@ -1,4 +1,5 @@
-"""What the page says of models that are not shipped: facts, whether they are here, and what a computation would take."""
+"""What the page says of models that are not shipped: facts, whether they are here,
+and what a computation would take."""
 
 from __future__ import annotations
 

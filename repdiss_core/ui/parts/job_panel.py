@@ -42,7 +42,8 @@ def _list(was_alive: bool) -> None:
         st.rerun()
     if not known:
         st.markdown(
-            "No run has been started from these pages yet. Every figure has a button *Compute here* or *Recompute here*."
+            "No run has been started from these pages yet. "
+            "Every figure has a button *Compute here* or *Recompute here*."
         )
     for job in known:
         _row(job)
@@ -101,7 +102,8 @@ def cache_panel() -> None:
     parts = pruning.sizes()
     rows = "\n".join(f"| {PART_NAMES.get(name, name)} | {size(n)} |" for name, n in parts.items() if n)
     st.markdown(
-        f"| on this machine | size |\n|:--|--:|\n{rows or '| nothing yet | 0 bytes |'}\n| **together** | **{size(sum(parts.values()))}** |"
+        f"| on this machine | size |\n|:--|--:|\n{rows or '| nothing yet | 0 bytes |'}\n| **together** | "
+        f"**{size(sum(parts.values()))}** |"
     )
     if readonly():
         return

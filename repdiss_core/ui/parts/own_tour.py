@@ -1,4 +1,7 @@
-"""A tour of one's own: views that were kept, with a sentence each. It lives in the browser's session and in a link; the server stores nothing."""
+"""A tour of one's own: views that were kept, with a sentence each.
+
+It lives in the browser's session and in a link; the server stores nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ from repdiss_core.base.errors import UserError
 
 STATE = "my tour"
 MOST_STOPS, MOST_CHARACTERS, MOST_BYTES = 40, 400, 40_000
-BAD_LINK = "The link’s tour could not be read: it is cut off or was changed. Ask for it again, or start one with “Add to my tour” on any page of figures."
+BAD_LINK = (
+    "The link’s tour could not be read: it is cut off or was changed. Ask for it again, "
+    "or start one with “Add to my tour” on any page of figures."
+)
 
 
 @dataclass(frozen=True)
@@ -101,5 +107,6 @@ def _stop(told: Any, pages: Mapping[str, str]) -> Stop:
 
 
 def _text(given: Any, most: int) -> str:
-    """Its first characters; half of a surrogate pair, which no file and no address can hold, becomes a question mark."""
+    """Its first characters; half of a surrogate pair, which no file and no address can hold,
+    becomes a question mark."""
     return str(given)[:most].encode("utf-8", "replace").decode()

@@ -18,7 +18,8 @@ _LINKED: ContextVar[Mapping[str, str] | None] = ContextVar("choices of another p
 
 @contextmanager
 def choices_of(query: Mapping[str, str]) -> Iterator[None]:
-    """Inside, pickers draw nothing and give what a link with this query says; what it leaves open, or names wrongly, is the first choice."""
+    """Inside, pickers draw nothing and give what a link with this query says;
+    what it leaves open, or names wrongly, is the first choice."""
     token = _LINKED.set(query)
     try:
         yield
@@ -106,5 +107,8 @@ def show_unknown() -> None:
 def _note_unknown(key: str, label: str, names: list[str]) -> None:
     asked = st.query_params.get(key)
     if asked is not None and asked not in names:
-        sentence = f"The link asked for {as_text(label.lower())} “{as_text(asked[:60])}”, which is not offered here; another value is shown."
+        sentence = (
+            f"The link asked for {as_text(label.lower())} “{as_text(asked[:60])}”, which is not offered here; "
+            "another value is shown."
+        )
         st.session_state.setdefault(UNKNOWN, []).append(sentence)

@@ -81,7 +81,10 @@ def _cka(batches: int) -> CkaView:
             "Massive tokens",
             MASSIVES,
             "massive",
-            f"Tokens longer than {MULTIPLE:g} times the median of a layer. Two of them that two models share can drive CKA to 1 alone.",
+            (
+                f"Tokens longer than {MULTIPLE:g} times the median of a layer. "
+                "Two of them that two models share can drive CKA to 1 alone."
+            ),
         ),
     )
 

@@ -1,4 +1,5 @@
-"""What all parts of a page share: the pages and their addresses, the results at hand, the look, errors told in a sentence."""
+"""What all parts of a page share: the pages and their addresses, the results at hand, the look,
+errors told in a sentence."""
 
 from __future__ import annotations
 
