@@ -77,7 +77,7 @@ def identity(source: TextSource) -> str | None:
 
 def is_saved_set(path: Path) -> bool:
     """Whether a folder is one that `datasets` wrote with `save_to_disk`."""
-    return any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
+    return any(os.path.isfile(path / name) for name in ("dataset_info.json", "dataset_dict.json"))
 
 
 def _hash_of(path: Path) -> str:

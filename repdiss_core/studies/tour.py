@@ -90,16 +90,16 @@ def _last_layers(facts: Facts) -> str:
 
 
 def _still_falling(facts: Facts) -> str:
-    told = []
+    falls = []
     for spec in asymmetry.paper_curves(asymmetry.Params(depth=3)):
         curves = load_learning(facts.store, spec)
         if curves and kind(spec.comparisons[0].f.name) != kind(spec.comparisons[0].g.name):
             tenth = max(1, curves[0].train_loss.size // 10)
             drops = [float(np.mean(c.train_loss[:tenth]) - np.mean(c.train_loss[-tenth:])) for c in curves]
-            told.append(
+            falls.append(
                 f"{spec.name}: the loss falls by {min(drops):.3f} to {max(drops):.3f} nats a token from the first tenth of the steps to the last"
             )
-    return "; ".join(told) + "." if told else "The stitches are not trained yet."
+    return "; ".join(falls) + "." if falls else "The stitches are not trained yet."
 
 
 def _family(facts: Facts) -> str:

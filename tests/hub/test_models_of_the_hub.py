@@ -20,7 +20,7 @@ from repdiss_core.hub import Repo
 from repdiss_core.models import load_model, model_spec, paper_models
 from repdiss_core.runs.resolve import prepare_models
 from repdiss_core.studies.scaling.table1 import PUBLISHED, pythia_rows
-from repdiss_core.ui.cards.scaling_tables import _read_anew
+from repdiss_core.ui.cards.scaling_tables import _sources
 
 BATCH = TokenBatch(np.random.default_rng(0).integers(0, 300, (2, 24)))
 TOKENS = torch.from_numpy(BATCH.tokens)
@@ -89,8 +89,8 @@ def test_table_1_is_read_anew_from_a_model_that_was_loaded(hub):
     assert row.source == "published figures, since the fetched config.json cannot be read of pythia-70m-deduped"
     assert replace(row, source=PUBLISHED) == rows["pythia-70m"]
     assert re.search(
-        "Published figures, since the fetched config.json cannot be read of pythia-70m-deduped: fetch it anew",
-        _read_anew(pythia_rows()).replace("\\", ""),
+        "Published figures, since the fetched config.json cannot be read of pythia-70m-deduped: fetch it again",
+        _sources(pythia_rows()).replace("\\", ""),
     )
 
 

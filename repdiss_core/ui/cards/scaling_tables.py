@@ -18,11 +18,11 @@ from repdiss_core.studies.words import departure_sentence
 from repdiss_core.ui.cards.scaling_cards import loaded as load_choice
 from repdiss_core.ui.parts.text import as_text, count
 
-NAMED = 4  # tokens of a model that are told
+MOST_TOKENS = 4  # tokens of a model that are named
 HEAD = ("model", "layers", "d_model", "heads", "d_head", "rotary_dim")
 
 
-def table1(found: Loaded) -> None:
+def table1(family: Loaded) -> None:
     """Table 1 for the eight Pythia models, and the same for the family on the page; the odd row is marked by the analysis."""
     with st.container(border=True, key="card-table1", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -30,29 +30,27 @@ def table1(found: Loaded) -> None:
             st.subheader("Head dimensions", anchor="table1", width="content")
         left, right = st.columns([1.2, 1], gap="large")
         with left:
-            st.markdown(f"**{as_text(found.params.family)}**")
-            st.markdown(_head_table(family_rows(found.params.family), lambda shape: _judged(found, shape)))
+            st.markdown(f"**{as_text(family.params.family)}**")
+            st.markdown(_head_table(family_rows(family.params.family), lambda shape: _judged(family, shape)))
         with right:
             st.markdown("**The paper’s Pythia models**")
             pythia = pythia_rows()
             st.markdown(_head_table(pythia))
         st.caption(
             "d\\_head is d\\_model over heads; rotary\\_dim is a quarter of it. From the models’ configurations. A row is marked where the analysis of the maps above names its "
-            "shape odd. "
-            + _read_anew(pythia)
-            + " Choose the paper’s family above to have its maps computed and judged."
+            "shape odd. " + _sources(pythia) + " Choose the paper’s family above to have its maps computed and judged."
         )
 
 
-def _read_anew(rows: tuple[HeadRow, ...]) -> str:
+def _sources(rows: tuple[HeadRow, ...]) -> str:
     """Which rows come from a model's own file on this machine."""
     unread = [row.source for row in rows if row.source.startswith(UNREADABLE)]
     here = [row for row in rows if row.source != PUBLISHED and row.source not in unread]
-    told = f" {as_text('; '.join(unread).capitalize())}: fetch it anew." if unread else ""
+    unread_note = f" {as_text('; '.join(unread).capitalize())}: fetch it again." if unread else ""
     if not here:
-        return f"The Pythia rows are the published figures; a model that is fetched here has its row read anew from its own config.json.{told}"
+        return f"The Pythia rows are the published figures; a model that is fetched here has its row read from its own config.json.{unread_note}"
     others = "" if len(here) == len(rows) else "; the other Pythia rows are the published figures"
-    return f"Read anew from files on this machine: {as_text(', '.join(row.source for row in here))}{others}.{told}"
+    return f"Read from files on this machine: {as_text(', '.join(row.source for row in here))}{others}.{unread_note}"
 
 
 def _head_table(rows: tuple[HeadRow, ...], judged: Callable[[str], str] | None = None) -> str:
@@ -65,16 +63,16 @@ def _head_table(rows: tuple[HeadRow, ...], judged: Callable[[str], str] | None =
     return "\n".join(lines)
 
 
-def _judged(found: Loaded, shape: str) -> str:
-    odd = odd_shapes(found)
+def _judged(family: Loaded, shape: str) -> str:
+    odd = odd_shapes(family)
     if shape in odd:
         return f":orange-badge[:material/flag: odd]  {as_text(departure_sentence(odd[shape]))}"
-    return "regular" if found.maps.complete else "not computed"
+    return "regular" if family.maps.complete else "not computed"
 
 
-def massive_table(found: Loaded) -> None:
+def massive_table(family: Loaded) -> None:
     """How many tokens are massive in each member, which, and how much its map and blocks change without them."""
-    rows = rows_of_massive(found.params)
+    rows = rows_of_massive(family.params)
     st.header("Massive tokens", anchor="massive")
     if not rows:
         st.markdown(
@@ -131,7 +129,7 @@ def _change(value: float) -> str:
 
 def _named_tokens(row: MassiveRow) -> list[tuple[str, int]]:
     """(text, times) of the tokens left out most; their numbers where the model's tokenizer is not on this machine."""
-    most = list(row.tokens.items())[:NAMED]
+    most = list(row.tokens.items())[:MOST_TOKENS]
     try:
         texts = (
             [f"“{text}”" for text in token_texts(model_spec(row.name).tokenizer_repo, [i for i, _ in most])]
