@@ -2,24 +2,22 @@
 
 import streamlit as st
 
+from repdiss_core.studies.paper import STUDIES
 from repdiss_core.ui.cards import asymmetry_cards as cards
 from repdiss_core.ui.cards.claims_list import claims_by_depth, headline, stored_claims
-from repdiss_core.ui.cards.figure_card import figure_card
+from repdiss_core.ui.cards.study_cards import show_figures, study_cards
 from repdiss_core.ui.page import begin_page, end_page
 from repdiss_core.ui.parts.hub_notes import tell_what_it_takes
 from repdiss_core.ui.parts.shared import told_in_a_sentence
 
-begin_page("pages/1_Activation_asymmetry.py", cards.QUESTION, figures=True)
+STUDY = STUDIES["asymmetry"]
+
+begin_page(STUDY.page, STUDY.question, figures=True)
 found = st.container(gap="small", key="headline")
 with told_in_a_sentence():
     choice = cards.pick()
-    stitching = cards.stitching_card(choice)
-    tell_what_it_takes([stitching.request])
-    figure_card(stitching)
-    for params in choice.params:
-        figure_card(cards.cka_card(params, choice.style, choice.relative))
-    for params in choice.params:
-        figure_card(cards.learning_card(params, choice.log_steps))
+    tell_what_it_takes(card.request for card in study_cards(STUDY.name, choice)[:1])
+    show_figures(STUDY.name, choice)
     claims = {params.depth: stored_claims(params) for params in choice.params}
     with found:
         headline(claims)

@@ -2,27 +2,23 @@
 
 import streamlit as st
 
+from repdiss_core.studies.paper import PAIR
 from repdiss_core.ui.cards import difference_cards as differences
 from repdiss_core.ui.cards import pair_cards as cards
-from repdiss_core.ui.cards.figure_card import figure_card
+from repdiss_core.ui.cards.study_cards import show_figures, study_cards
 from repdiss_core.ui.page import begin_page, end_page
 from repdiss_core.ui.parts.hub_notes import tell_what_it_takes
-from repdiss_core.ui.parts.pickers import switch
 from repdiss_core.ui.parts.shared import result_store, told_in_a_sentence
 from repdiss_core.ui.parts.text import as_text
 
-begin_page("pages/4_Compare_models.py", "How alike are these two models?", figures=True)
+begin_page(PAIR.page, PAIR.question, figures=True)
 found = st.container()
 with told_in_a_sentence():
-    choice = cards.pick()
-    found.markdown(as_text(cards.sentence(result_store(), choice)))
-    if switch("Show", differences.MODES, "mode") == differences.MODES[0]:
-        card = cards.card(choice)
-    else:
-        a, b = differences.pick_both(choice)
-        differences.say_what_differs(a, b)
-        card = differences.difference_card(a, b, choice.style, choice.relative)
-    tell_what_it_takes([card.request])
-    figure_card(card)
-    cards.facts(choice)
+    pair = cards.pick()
+    found.markdown(as_text(cards.sentence(result_store(), pair)))
+    choice = differences.one_or_both(pair)
+    differences.say_what_differs(*choice.params[1:])
+    tell_what_it_takes(card.request for card in study_cards(PAIR.name, choice))
+    show_figures(PAIR.name, choice)
+    cards.facts(pair)
 end_page()

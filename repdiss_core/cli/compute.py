@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from repdiss_core.base.comparison import Request
 from repdiss_core.base.errors import MOST_CHARACTERS, UserError
-from repdiss_core.cli.generalization import population_options, population_request, take_params
-from repdiss_core.cli.scaling import family_options, family_params, family_request, take_family
+from repdiss_core.cli.generalization import population_options, take_params
+from repdiss_core.cli.scaling import family_options, family_params, take_family
 from repdiss_core.runs.estimates import words
 from repdiss_core.runs.progress import TerminalProgress, stop_on_signal
 from repdiss_core.runs.resolve import built_pinned, prepare_models
+
+if TYPE_CHECKING:
+    from repdiss_core.studies.figure import Figure
 
 ESTIMATORS = ("unbiased", "biased", "sequence_aware")
 REDUCTIONS = ("mean_of_ratios", "ratio_of_means")
@@ -191,19 +195,49 @@ def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:
 
 def requests_of(figures: tuple[str, ...], choices: dict[str, Any]) -> list[Callable[[], Request]]:
     """What figures need at these options: one builder of a request a study, to be called again once what it names is pinned."""
-    from repdiss_core.studies.paper import STUDIES, figure_spec
-
-    population, (family, _axes) = take_params(choices), take_family(choices)
-    of_study = {study: tuple(f for f in figures if figure_spec(f).study == study) for study in STUDIES}
-    common = asymmetry_params(**choices)
+    chosen = [command_figure(name) for name in figures]
+    params, _ = study_options(choices)
     builders = []
-    if of_study["generalization"]:
-        builders.append(lambda: population_request(of_study["generalization"], population))
-    if of_study["asymmetry"]:
-        builders.append(lambda: figures_request(of_study["asymmetry"], common))
-    if of_study["scaling"]:
-        builders.append(lambda: family_request(of_study["scaling"], family_params(family, common, choices["dtype"])))
+    for study, params_of in params.items():
+        of_study = tuple(figure.figure_id for figure in chosen if figure.study == study)
+        if of_study:
+            builders.append(partial(_request, of_study, params_of))
     return [build for build in builders if build() is not None]  # Table 1 needs nothing computed
+
+
+def _request(figures: tuple[str, ...], params_of: Callable[[], Any]) -> Any:
+    from repdiss_core.studies.paper import figures_request
+
+    return figures_request(figures, params_of())
+
+
+def command_figure(name: str) -> Figure:
+    """The figure of that name.
+
+    Raises:
+        UserError: there is none, or it shows two models that a page's lists choose.
+    """
+    from repdiss_core.studies.paper import figure_of
+
+    figure = figure_of(name)
+    if figure.needs_models:
+        raise UserError(
+            f"{figure.figure_id} ({figure.title}) shows two models of your choice. Choose them on the page, or use "
+            "`python -m repdiss_core compare MODEL_F MODEL_G`."
+        )
+    return figure
+
+
+def study_options(choices: dict[str, Any]) -> tuple[dict[str, Callable[[], Any]], bool]:
+    """({study: what makes its parameters of a command's options}, whether axes run over the fraction of the depth)."""
+    population, (family, relative) = take_params(choices), take_family(choices)
+    common, dtype = asymmetry_params(**choices), choices["dtype"]
+    params = {
+        "generalization": lambda: population,
+        "asymmetry": lambda: common,
+        "scaling": lambda: family_params(family, common, dtype),
+    }
+    return params, relative
 
 
 def asymmetry_params(
@@ -220,15 +254,6 @@ def asymmetry_params(
     name = stitch or chosen.stitch
     stitch_preset(name)
     return Params(seed_gelu=seed_gelu, seed_solu=seed_solu, stitch=name, cka=view, preset=chosen)
-
-
-def figures_request(figures: tuple[str, ...], params: Any) -> Request:
-    """One request for several figures."""
-    from repdiss_core.studies.panels import request_for
-    from repdiss_core.studies.paper import figure_parts
-
-    parts = [part for figure_id in figures for part in figure_parts(figure_id, params)]
-    return request_for((c for part in parts for c in part.comparisons), params.cka.n_batches)
 
 
 def compute(request: Request, engine_name: str = "local", setting: Any = None) -> None:

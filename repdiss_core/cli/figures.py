@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from repdiss_core.base.errors import UserError
-from repdiss_core.cli.compute import asymmetry_params, check_out, cka_options, setting_options
-from repdiss_core.cli.generalization import (
-    draw_population_figure,
-    is_population_figure,
-    population_options,
-    take_params,
-)
-from repdiss_core.cli.scaling import (
-    TABLE_ENDINGS,
-    draw_family_figure,
-    family_options,
-    family_params,
-    table_forms,
-    take_family,
-    write_table,
-)
+from repdiss_core.cli.compute import check_out, cka_options, command_figure, setting_options, study_options
+from repdiss_core.cli.generalization import population_options
+from repdiss_core.cli.scaling import TABLE_ENDINGS, family_options, write_table
+
+if TYPE_CHECKING:
+    from repdiss_core.studies.drawn import Drawn
+    from repdiss_core.studies.figure import Figure
 
 ENDINGS = (".html", ".json", ".csv", ".svg", ".png")
 
@@ -54,47 +45,37 @@ def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
     """Write a figure that is in the cache (shipped, or computed by `run`)."""
     from repdiss_core.plots.theme import LOOKS
     from repdiss_core.store.cache import ResultStore
-    from repdiss_core.studies import drawn as compose
-    from repdiss_core.studies.paper import figure_parts, figure_spec
+    from repdiss_core.studies.figure import NOT_COMPUTED, Choice, View
+    from repdiss_core.studies.paper import study_params
 
-    spec = figure_spec(figure_id)
-    check_out(out, TABLE_ENDINGS if spec.kind == "table" else ENDINGS)
-    population, (family, relative) = take_params(choices), take_family(choices)
-    params, dtype = asymmetry_params(**choices), choices["dtype"]
-    if spec.kind == "table":
-        write_table(out, table_forms(ResultStore.open(), family_params(family, params, dtype)))
+    found = command_figure(figure_id)
+    check_out(out, ENDINGS if found.table is None else TABLE_ENDINGS)
+    options, relative = study_options(choices)
+    params, store = options[found.study](), ResultStore.open()
+    if found.table is not None:
+        write_table(out, found, found.table(store, params))
         click.echo(f"Wrote {out}.", err=True)
         return
-    if is_population_figure(figure_id):
-        shown = "accuracy" if quantity == "loss" else quantity
-        drawn = draw_population_figure(figure_id, ResultStore.open(), population, LOOKS["print"], shown)
-    elif spec.study == "scaling":
-        drawn = draw_family_figure(
-            spec.figure_id, ResultStore.open(), family_params(family, params, dtype), LOOKS["print"], relative
-        )
-    else:
-        drawn = compose.compose(
-            ResultStore.open(), spec.kind, figure_parts(figure_id, params), LOOKS["print"], params.preset,
-            reduction=params.cka.reduction, n_batches=params.cka.n_batches, quantity=quantity,
-        )  # fmt: skip
+    choice = Choice(study_params(found.study, params), View(quantity, relative=relative, in_file=True))
+    drawn = [card.draw(store, LOOKS["print"], NOT_COMPUTED) for card in found.cards(choice)]
     if not all(d.complete for d in drawn):
         raise UserError(
-            f"{spec.label} is not in the cache at these settings. Compute it first: the same options with "
-            f"`python -m repdiss_core run {spec.figure_id}`."
+            f"{found.label or found.title} is not in the cache at these settings. Compute it first: the same options with "
+            f"`python -m repdiss_core run {found.figure_id}`."
         )
-    _write(out, spec, drawn)
+    _write(out, found, drawn)
     click.echo(f"Wrote {out}.", err=True)
 
 
-def _write(out: Path, spec: Any, drawn: list[Any]) -> None:
+def _write(out: Path, found: Figure, drawn: list[Drawn]) -> None:
     from repdiss_core.plots import html_file as html_export
     from repdiss_core.studies import exports
 
     forms = [form for d in drawn for form in d.forms]
     if out.suffix == ".json":
         whole = {
-            "figure": spec.figure_id,
-            "title": spec.title,
+            "figure": found.figure_id,
+            "title": found.title,
             "captions": [d.caption.text for d in drawn],
             "panels": forms,
         }
@@ -103,14 +84,16 @@ def _write(out: Path, spec: Any, drawn: list[Any]) -> None:
         out.write_text(exports.to_csv(forms), encoding="utf-8")
     elif out.suffix == ".html":
         out.write_text(
-            html_export.figure_file(f"{spec.label}: {spec.title}", [(d.figure, d.caption.text) for d in drawn]),
+            html_export.figure_file(
+                ": ".join(filter(None, (found.label, found.title))), [(d.figure, d.caption.text) for d in drawn]
+            ),
             encoding="utf-8",
         )
     else:
         _write_image(out, drawn)
 
 
-def _write_image(out: Path, drawn: list[Any]) -> None:
+def _write_image(out: Path, drawn: list[Drawn]) -> None:
     """Through kaleido and a Chromium that is on the machine; several cards become several numbered files."""
     import os
     import shutil

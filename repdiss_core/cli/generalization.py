@@ -1,4 +1,4 @@
-"""The figures of section 4 on the command line: their options, their request, and their drawings."""
+"""The options of the figures of section 4."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from repdiss_core.base.comparison import Request
-
 if TYPE_CHECKING:
-    from repdiss_core.plots.theme import Look
-    from repdiss_core.store.cache import ResultStore
-    from repdiss_core.studies.drawn import Drawn
     from repdiss_core.studies.generalization.question import Params
 
 NAMES = ("population", "k", "rank_by", "overlap", "rows", "hook", "items", "chunks")
@@ -56,43 +51,3 @@ def take_params(choices: dict[str, Any]) -> Params:
             **{{"chunks": "n_chunks"}.get(name, name): value for name, value in taken.items() if value is not None},
         }
     )
-
-
-def is_population_figure(figure_id: str) -> bool:
-    """Whether a figure belongs to section 4."""
-    from repdiss_core.studies.paper import figure_spec
-
-    return figure_spec(figure_id).kind == "population"
-
-
-def population_request(figures: tuple[str, ...], params: Params) -> Request:
-    """One request for several of these figures."""
-    from repdiss_core.studies.panels import request_for
-    from repdiss_core.studies.paper import figure_parts
-
-    return request_for(
-        (c for figure_id in figures for part in figure_parts(figure_id, params) for c in part.comparisons),
-        params.chunks,
-    )
-
-
-def draw_population_figure(
-    figure_id: str, store: ResultStore, params: Params, look: Look, quantity: str = "accuracy"
-) -> list[Drawn]:
-    """The cards of one of these figures, from the cache: the numbers are those of the page."""
-    from repdiss_core.studies.generalization import fig2_fig7_curves as curves
-    from repdiss_core.studies.generalization import fig8_distances as distances
-    from repdiss_core.studies.generalization.question import IN_DISTRIBUTION
-    from repdiss_core.studies.generalization.stored import load
-    from repdiss_core.studies.paper import figure_spec
-
-    found = load(store, params)
-    name = figure_spec(figure_id).figure_id
-    if name == "fig7":
-        return [curves.compose_stitching(found, look, (params.overlap,), quantity)]
-    if name == "fig8":
-        return [distances.compose_distances(found, look, params.sets)]
-    return [
-        curves.compose_stitching(found, look, (IN_DISTRIBUTION,), quantity),
-        curves.compose_cka(found, look, params.sets),
-    ]

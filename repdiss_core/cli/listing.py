@@ -71,13 +71,18 @@ def _studies() -> list[dict[str, Any]]:
 
 
 def _figures() -> list[dict[str, Any]]:
-    from repdiss_core.studies.paper import FIGURES
+    from repdiss_core.studies.paper import FIGURES, STUDIES, paper_figures
 
-    rows = []
-    for spec in FIGURES.values():
-        state = spec.title if spec.available else f"{spec.title} (not yet built)"
-        rows.append({"name": spec.figure_id, "source": f"§{spec.section}", "summary": state, **_facts(spec)})
-    return rows
+    ours = tuple(figure for figure in FIGURES.values() if not figure.label)
+    return [
+        {
+            "name": figure.figure_id,
+            "source": f"§{STUDIES[figure.study].section}" if figure.label else "ours",
+            "summary": figure.title,
+            **figure.facts(),
+        }
+        for figure in (*paper_figures(), *ours)
+    ]
 
 
 def _claims() -> list[dict[str, Any]]:

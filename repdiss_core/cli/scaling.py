@@ -1,4 +1,4 @@
-"""The figures of section 5 on the command line: their options, their request, their drawings, and Table 1."""
+"""The options of the figures of section 5, and how a table is written."""
 
 from __future__ import annotations
 
@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from repdiss_core.base.comparison import Request
-
 if TYPE_CHECKING:
-    from repdiss_core.plots.theme import Look
-    from repdiss_core.store.cache import ResultStore
-    from repdiss_core.studies.drawn import Drawn
+    from repdiss_core.studies.figure import Figure
     from repdiss_core.studies.scaling.question import Params
 
 TABLE_ENDINGS = (".json", ".csv", ".html")
@@ -45,38 +41,7 @@ def family_params(family: str | None, asymmetry: Any, dtype: str | None = None) 
     return Params(family, replace(asymmetry.cka, dtype=dtype or setting.dtype), setting)
 
 
-def family_request(figures: tuple[str, ...], params: Params) -> Request | None:
-    """One request for several of these figures; None where they need nothing computed."""
-    from repdiss_core.studies.panels import request_for
-    from repdiss_core.studies.paper import figure_parts
-
-    comparisons = [c for figure_id in figures for part in figure_parts(figure_id, params) for c in part.comparisons]
-    return request_for(comparisons, params.cka.n_batches) if comparisons else None
-
-
-def draw_family_figure(figure_id: str, store: ResultStore, params: Params, look: Look, relative: bool) -> list[Drawn]:
-    """The card of one of these figures, from the cache: the numbers are those of the page."""
-    from repdiss_core.studies.scaling.fig3_fig9_fig10_maps import compose_figure
-    from repdiss_core.studies.scaling.stored import load
-
-    return [compose_figure(store, load(store, params), figure_id, look, relative)]
-
-
-def table_forms(store: ResultStore, params: Params) -> list[dict[str, Any]]:
-    """Table 1 as plain JSON types: the family's, with what the analysis says, and the print's."""
-    from repdiss_core.studies.scaling.claims import odd_shapes
-    from repdiss_core.studies.scaling.stored import load
-    from repdiss_core.studies.scaling.table1 import as_form, family_rows, pythia_rows
-    from repdiss_core.studies.words import departure_sentence
-
-    marks = {shape: departure_sentence(departure) for shape, departure in odd_shapes(load(store, params)).items()}
-    return [
-        as_form(params.family, family_rows(params.family), marks),
-        as_form("pythia", pythia_rows(), {}),
-    ]
-
-
-def write_table(out: Path, forms: list[dict[str, Any]]) -> None:
+def write_table(out: Path, figure: Figure, forms: list[dict[str, Any]]) -> None:
     """JSON, CSV or HTML."""
     from repdiss_core.plots import html_file as html_export
     from repdiss_core.studies import exports
@@ -89,7 +54,7 @@ def write_table(out: Path, forms: list[dict[str, Any]]) -> None:
     ]
     if out.suffix == ".json":
         out.write_text(
-            exports.to_json({"figure": "table1", "title": "Head dimensions", "panels": forms}), encoding="utf-8"
+            exports.to_json({"figure": figure.figure_id, "title": "Head dimensions", "panels": forms}), encoding="utf-8"
         )
     elif out.suffix == ".csv":
         text = io.StringIO()

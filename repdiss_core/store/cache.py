@@ -22,6 +22,7 @@ from repdiss_core.store.storage import (
     DamagedEntry,
     ReadOnlyCache,
     SafeCache,
+    modified_ns,
     open_diskcache,
     pack,
     unpack,
@@ -66,6 +67,12 @@ class ResultStore:
         """The shipped entry, or the one that was brought from another machine;
         like it, it is never mixed with batches computed here."""
         return self._packs.get(key) or self._imported.get(key)
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Changes with every write to the local results, from any process."""
+        folder = self.directory / "results"
+        return tuple(modified_ns(folder / name) for name in ("cache.db", "cache.db-wal"))
 
     @property
     def imported_folder(self) -> Path:

@@ -1,6 +1,6 @@
 """From what is stored to a drawn figure: the same for a page and for the command line.
 
-`compose` loads a figure's part from the cache, draws it, and says in a caption what it rests on. It never computes.
+A `compose_…` loads a figure's parts from the cache, draws them, and says in a caption what they rest on. It never computes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from repdiss_core.store.entries import origin_of
 from repdiss_core.studies import exports
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.common import kind, phi_words, stitch_preset_of
+from repdiss_core.studies.figure import FigurePart
 from repdiss_core.studies.panels import CurveView, LearningCurve, MatrixView, load_curve, load_learning, load_matrix
-from repdiss_core.studies.paper import FigurePart
 from repdiss_core.studies.presets import Preset
 
 if TYPE_CHECKING:
@@ -201,20 +201,6 @@ def compose_learning(
         learning_curves(panels, look, log_steps, height=height), _stitch_caption(views, setting), all(v.complete for v in views),
         origin_of([v.origin for v in views]), _newest([v.stored_at for v in views]), [exports.learning_form(c) for c in curves], curves=tuple(views),
     )  # fmt: skip
-
-
-def compose(
-    store: ResultStore, kind: str, parts: tuple[FigurePart, ...], look: Look, setting: Preset, *,
-    reduction: str = "mean_of_ratios", n_batches: int = 100, quantity: str = "loss", state: str = "not computed yet",
-) -> list[Drawn]:  # fmt: skip
-    """All cards of a figure, by its kind in `repdiss_core.studies.paper.FIGURES`."""
-    if kind == "heatmaps":
-        return [compose_heatmaps(store, part, look, setting, reduction, n_batches, state) for part in parts]
-    if kind == "grid":
-        return [compose_grid(store, parts, look, setting, reduction, n_batches, state, height=310)]
-    if kind == "curves":
-        return [compose_curves(store, parts, look, setting, quantity, state)]
-    return [compose_learning(store, part, look, setting, state=state) for part in parts]
 
 
 def _stitch_caption(views: list[CurveView], setting: Preset) -> Caption:

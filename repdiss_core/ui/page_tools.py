@@ -8,6 +8,7 @@ import streamlit as st
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.plots.html_file import page_file
+from repdiss_core.studies.paper import FIGURE_PAGES
 from repdiss_core.ui.glossary import TERMS
 from repdiss_core.ui.parts.browser_button import copy_button
 from repdiss_core.ui.parts.own_tour import add_stop
@@ -16,12 +17,6 @@ from repdiss_core.ui.parts.shared import page_address, result_store
 from repdiss_core.ui.parts.term_help import show_terms
 from repdiss_core.ui.parts.text import as_text
 
-FIGURE_PAGES = (
-    "pages/1_Activation_asymmetry.py",
-    "pages/2_Generalization.py",
-    "pages/3_Scaling_families.py",
-    "pages/4_Compare_models.py",
-)
 TABLE_PAGES = ("app.py", "pages/5_Findings.py")
 
 
@@ -34,7 +29,7 @@ def page_tools(path: str) -> None:
         copy_button("Copy link", key="copy-page")
         if path in FIGURE_PAGES:
             _add_button(path)
-        if path in FIGURE_PAGES + TABLE_PAGES:
+        if path in FIGURE_PAGES or path in TABLE_PAGES:
             saving = st.popover(
                 "Save page", icon=":material/save:", type="tertiary", key="save-page", on_change="rerun"
             )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
@@ -13,25 +13,16 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.plots.html_file import Section, Table
 from repdiss_core.plots.theme import LOOKS
 from repdiss_core.studies import exports
-from repdiss_core.studies.asymmetry.claims import WAITING
 from repdiss_core.studies.claims import Claim
-from repdiss_core.studies.generalization.claims import generalization_claims
-from repdiss_core.studies.generalization.claims import headline as generalization_headline
 from repdiss_core.studies.paper import CITATION
 from repdiss_core.studies.phrases import SCOPES
-from repdiss_core.studies.scaling.claims import headline as scaling_headline
-from repdiss_core.studies.scaling.claims import scaling_claims
-from repdiss_core.studies.words import finding, headline, rests_on, rule_sentence
-from repdiss_core.ui.cards import asymmetry_cards, generalization_cards, pair_cards, scaling_cards
-from repdiss_core.ui.cards import difference_cards as differences
+from repdiss_core.studies.words import finding, rests_on, rule_sentence
 from repdiss_core.ui.cards.card import Card
-from repdiss_core.ui.cards.claims_list import stored_claims
 from repdiss_core.ui.cards.figure_card import drawn_card
-from repdiss_core.ui.cards.model_strip import NONE
-from repdiss_core.ui.parts.pickers import choices_of, choose, switch
-from repdiss_core.ui.parts.shared import PAGES, page_address, result_store
-
-PAIR_QUESTION = "How alike are these two models?"
+from repdiss_core.ui.cards.study_cards import study_cards
+from repdiss_core.ui.parts.pickers import choices_of
+from repdiss_core.ui.parts.shared import PAGES, page_address
+from repdiss_core.ui.study_pages import STUDY_PAGES
 
 
 @dataclass(frozen=True)
@@ -66,12 +57,12 @@ class Content:
     question: str
     cards: tuple[Card, ...]
     said: Callable[[], str]
-    claims: Callable[[], tuple[tuple[str, Claim], ...]] = tuple
+    claims: Callable[[], tuple[tuple[str, Claim], ...]]
 
 
 def has_figures(path: str) -> bool:
     """Whether views of a page can be toured and exported."""
-    return path in _CONTENTS
+    return path in STUDY_PAGES
 
 
 def content(view: View) -> Content:
@@ -80,15 +71,17 @@ def content(view: View) -> Content:
     Raises:
         UserError: the page has no figures, or its models are not there.
     """
-    if view.path not in _CONTENTS:
+    if view.path not in STUDY_PAGES:
         raise UserError(
-            f"{PAGES.get(view.path, 'That page')} has no figures to show. Figures are on: {', '.join(PAGES[path] for path in _CONTENTS)}."
+            f"{PAGES.get(view.path, 'That page')} has no figures to show. Figures are on: {', '.join(PAGES[path] for path in STUDY_PAGES)}."
         )
+    page = STUDY_PAGES[view.path]
     place = st.empty()
     with place.container(), choices_of(dict(view.query)):
-        found = _CONTENTS[view.path]()
+        choice = page.pick()
     place.empty()
-    return found
+    cards = study_cards(page.study.name, choice)
+    return Content(page.study.question, cards, partial(page.said, choice), partial(page.claims, choice))
 
 
 def cards_of(view: View) -> tuple[Card, ...]:
@@ -156,76 +149,3 @@ def foot() -> tuple[str, ...]:
         f"The paper: {CITATION}",
         "The figures: RepDiss, computed on the models that each caption names; they are not the paper's unless it says so.",
     )
-
-
-def _asymmetry() -> Content:
-    choice = asymmetry_cards.pick()
-    cards = (
-        asymmetry_cards.stitching_card(choice),
-        *(asymmetry_cards.cka_card(params, choice.style, choice.relative) for params in choice.params),
-        *(asymmetry_cards.learning_card(params, choice.log_steps) for params in choice.params),
-    )
-
-    def claims() -> tuple[tuple[str, Claim], ...]:
-        return tuple(
-            (f"{params.depth}-layer models", claim) for params in choice.params for claim in stored_claims(params)
-        )
-
-    def said() -> str:
-        return headline(stored_claims(choice.params[0]), WAITING)
-
-    return Content(asymmetry_cards.QUESTION, cards, said, claims)
-
-
-def _generalization() -> Content:
-    params, quantity = generalization_cards.pick()
-    names = [NONE, *generalization_cards.study.models_of(params.population)]
-    f, g = choose("First model", names, "model_a"), choose("Second model", names, "model_b")
-    pair = generalization_cards.pair_cards(params, f, g) if NONE not in (f, g) and f != g else ()
-
-    def claims() -> tuple[tuple[str, Claim], ...]:
-        return tuple((params.population, claim) for claim in generalization_claims(generalization_cards.loaded(params)))
-
-    cards = (*generalization_cards.cards(params, quantity), *pair)
-    return Content(
-        generalization_cards.QUESTION,
-        cards,
-        lambda: generalization_headline(generalization_cards.loaded(params)),
-        claims,
-    )
-
-
-def _scaling() -> Content:
-    choice = scaling_cards.pick()
-    cards = [
-        scaling_cards.overview_card(choice.params, switch("Show", scaling_cards.VIEWS, "whole")),
-        scaling_cards.pair_card(choice),
-    ]
-    for name in ("fig3", "fig9", "fig10"):
-        with suppress(UserError):  # a shape of that figure has no member yet; the page says so
-            cards.append(scaling_cards.figure_card_of(name, choice.params, choice.relative, choice.style))
-    cards += (*scaling_cards.analysis_cards(choice.params), *scaling_cards.training_cards(choice.params))
-
-    def claims() -> tuple[tuple[str, Claim], ...]:
-        return tuple((choice.params.family, claim) for claim in scaling_claims(scaling_cards.loaded(choice.params)))
-
-    return Content(
-        scaling_cards.QUESTION, tuple(cards), lambda: scaling_headline(scaling_cards.loaded(choice.params)), claims
-    )
-
-
-def _pair() -> Content:
-    choice = pair_cards.pick()
-    if switch("Show", differences.MODES, "mode") == differences.MODES[0]:
-        card = pair_cards.card(choice)
-    else:
-        card = differences.difference_card(*differences.pick_both(choice), choice.style, choice.relative)
-    return Content(PAIR_QUESTION, (card,), lambda: pair_cards.sentence(result_store(), choice))
-
-
-_CONTENTS: dict[str, Callable[[], Content]] = {
-    "pages/1_Activation_asymmetry.py": _asymmetry,
-    "pages/2_Generalization.py": _generalization,
-    "pages/3_Scaling_families.py": _scaling,
-    "pages/4_Compare_models.py": _pair,
-}

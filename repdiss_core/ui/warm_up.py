@@ -13,8 +13,8 @@ import streamlit as st
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.plots.theme import LOOKS, Look
-from repdiss_core.studies.asymmetry.question import DEPTHS, Params
 from repdiss_core.studies.paper import STUDIES
+from repdiss_core.studies.scaling.question import Params
 from repdiss_core.ui.parts.chart import LOAD, serve_library
 
 BRIEFLY_S = 0.0005
@@ -78,38 +78,33 @@ def _prepare(look: Look) -> None:
     try:
         whole_pandas()
         with suppress(UserError):  # no models: the page itself says so
-            for _ in first_figures(look):
+            for _ in steps(look):
                 while time.monotonic() - _LATEST["run"] < REST_S:
                     time.sleep(0.05)
     finally:
         sys.setswitchinterval(usual)
 
 
-def first_figures(look: Look) -> Iterator[None]:
+def steps(look: Look) -> Iterator[None]:
     """Draw and keep what the figure pages show before anything is chosen, and judge their claims; yields between steps."""
     yield
-    from repdiss_core.studies.generalization.claims import generalization_claims, headline
-    from repdiss_core.studies.generalization.question import Params as Population
-    from repdiss_core.studies.scaling.question import Params as Family
-    from repdiss_core.ui.cards import asymmetry_cards, generalization_cards, scaling_cards
-    from repdiss_core.ui.cards.claims_list import stored_claims
     from repdiss_core.ui.cards.figure_card import drawn_card
     from repdiss_core.ui.cards.scaling_tables import rows_of_massive
+    from repdiss_core.ui.cards.study_cards import first_cards
     from repdiss_core.ui.findings_page import stored_findings
+    from repdiss_core.ui.study_pages import STUDY_PAGES
 
-    population = Population()
-    generalization = generalization_cards.cards(population, "accuracy")[:-1]  # the last one's tab is closed
-    for card in (*asymmetry_cards.first_cards(), *generalization, *scaling_cards.first_cards()):
-        yield
-        _ = drawn_card(card, look).spec
-    for depth in DEPTHS:
-        yield
-        stored_claims(Params(depth=depth))
-    for judge in (headline, generalization_claims):
-        yield
-        judge(generalization_cards.loaded(population))
+    first = [(page, page.first()) for page in STUDY_PAGES.values() if page.first is not None]
+    for page, choice in first:
+        for card in first_cards(page.study.name, choice):
+            yield
+            _ = drawn_card(card, look).spec
+    for page, choice in first:
+        for judge in (page.said, page.claims):
+            yield
+            judge(choice)
     yield
-    rows_of_massive(Family())
+    rows_of_massive(Params())
     for study in STUDIES:
         yield
         stored_findings(study)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from repdiss_core import hub
 from repdiss_core.base.errors import UserError
@@ -53,6 +53,11 @@ class Params:
                 )
 
     @property
+    def n_batches(self) -> int:
+        """Batches of a map."""
+        return self.cka.n_batches
+
+    @property
     def gelu(self) -> str:
         """Name of the GeLU model."""
         return self.model("gelu", self.seed_gelu)
@@ -65,6 +70,18 @@ class Params:
     def model(self, activation: str, seed: int) -> str:
         """Name of a model of the chosen depth."""
         return model_name(activation, self.depth, seed, self.preset.models)
+
+
+def at_depths(params: Params | None = None) -> tuple[Params, ...]:
+    """The same choice at every depth (None: the first one); a seed that has no model there falls back to 0."""
+    return tuple(_at_depth(params or Params(), depth) for depth in DEPTHS)
+
+
+def _at_depth(params: Params, depth: int) -> Params:
+    models = params.preset.models
+    seed_gelu = params.seed_gelu if params.seed_gelu in seeds("gelu", depth, models) else 0
+    seed_solu = params.seed_solu if params.seed_solu in seeds("solu", depth, models) else 0
+    return replace(params, depth=depth, seed_gelu=seed_gelu, seed_solu=seed_solu)
 
 
 def model_name(activation: str, depth: int, seed: int, models: str = "bundled") -> str:

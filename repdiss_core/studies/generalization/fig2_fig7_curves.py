@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from repdiss_core.analysis.groups import over_pairs, pair_values, unordered_pair_values
+from repdiss_core.models import model_spec
 from repdiss_core.store.entries import origin_of
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Drawn
+from repdiss_core.studies.figure import Choice, Figure, FigureCard, FigurePart
 from repdiss_core.studies.generalization import question as study
-from repdiss_core.studies.generalization import words
-from repdiss_core.studies.generalization.stored import Loaded, cka_test, penalty_test
+from repdiss_core.studies.generalization import thumbnails, words
+from repdiss_core.studies.generalization.question import IN_DISTRIBUTION, Params
+from repdiss_core.studies.generalization.stored import Loaded, cka_test, loaded, penalty_test
+from repdiss_core.studies.panels import request_for
 from repdiss_core.studies.population import Origin
 
 if TYPE_CHECKING:
@@ -29,6 +34,19 @@ STITCH_NAMES = {
     "top_bottom": "generalizing → heuristic",
     "bottom_top": "heuristic → generalizing",
 }
+HOW_STITCHING_READS = (
+    "A stitched model runs the first layers of one classifier and the others of another, with nothing trained in between. The horizontal axis says which "
+    "part of the layers comes from the bottom model; “generalizing → heuristic” has a generalizing model below. Bands are the paper’s intervals over "
+    "pairs. Since pairs share models, they are too narrow; the p-values above the curves come from splitting the *models* at random instead, corrected for "
+    "the number of cuts, and are written only where they are below .05. The last cut exchanges only the head and is drawn apart."
+)
+HOW_CKA_READS = (
+    "Each curve is the mean CKA of block l of one model with block l of another, over pairs of one kind. If generalizing and heuristic models part late, the "
+    "grey curve falls away from the two others on the right. p-values as above, corrected for the number of blocks."
+)
+POPULATION = (
+    "Adds a test that splits the models at random: the paper's intervals treat pairs that share models as independent.",
+)
 
 
 def stitching_panel(loaded: Loaded, set_name: str, quantity: str, state: str) -> Any:
@@ -92,7 +110,7 @@ def compose_stitching(
         data=words.sets_words(sets),
         amount=f"{loaded.params.items} pairs of sentences a set · {n * (n - 1)} ordered pairs of models",
         estimator="identity stitching at every cut; the last cut exchanges only the head"
-        + ("; overlap: entailed or not" if len(sets) > 1 or sets[0] != study.IN_DISTRIBUTION else ""),
+        + ("; overlap: entailed or not" if len(sets) > 1 or sets[0] != IN_DISTRIBUTION else ""),
         interval=words.interval_words(penalty_test(loaded, sets[0])),
         departures=words.departures_words(loaded.params),
     )
@@ -131,101 +149,87 @@ def progress(state: str, origin: Origin, what: str) -> str:
     return state if origin.name is None else f"{state}: {origin.n_missing} {what} still missing"
 
 
-def compose_pair_stitching(
-    accuracy: dict[str, Any], f: str, g: str, look: Look, state: str = "not computed yet"
-) -> Drawn:
-    """Two models stitched into each other, a panel a set, with each model's own accuracy at the ends of the curves.
+def stitched(params: Params, sets: tuple[str, ...]) -> FigurePart:
+    """Every ordered pair of the two groups, stitched at every cut."""
+    models = study.group_models(params)
+    pairs = tuple(c for name in sets for c in study.stitched_pairs(params, name, models).values())
+    return FigurePart("Identity stitching", pairs=pairs)
 
-    Args:
-        accuracy: {set: PopulationAccuracy of the two models}.
-    """
-    from repdiss_core.plots.depth_fraction_curve import DepthPanel, GroupCurve, depth_curves
 
-    panels, forms = [], []
-    for name, found in accuracy.items():
-        n_cuts = found.values.shape[-1]
-        x = np.linspace(0, 1, n_cuts) if n_cuts else np.array([0.0, 1.0])
-        labels = tuple(f"cut {c}" for c in range(len(x)))
-        curves = []
-        for bottom, top, kind in ((f, g, "pair_forth"), (g, f, "pair_back")) if found.complete else ():
-            values = found.values[found.models.index(bottom), found.models.index(top)]
-            blank = np.full((2, n_cuts), np.nan)
-            curves.append(GroupCurve(f"{bottom} → {top}", kind, values, blank, 1))
-            forms.append(_pair_form(f"{name}: {bottom} → {top}", bottom, top, values))
-        panels.append(
-            DepthPanel(
-                words.SHORT_SETS[name],
-                x,
-                labels,
-                tuple(curves),
-                True,
-                state=progress(state, found.origin, "ordered pairs"),
-            )
-        )
-    told = "; ".join(
-        f"{words.SHORT_SETS[name].lower()}: {f} alone {found.own[found.models.index(f)]:.3f}, {g} alone {found.own[found.models.index(g)]:.3f}"
-        for name, found in accuracy.items()
-        if found.complete
+def compared(params: Params, sets: tuple[str, ...]) -> FigurePart:
+    """Every pair of the population by CKA; several figures of one choice rest on them."""
+    names = study.models_of(params.population)
+    return _compared(params, sets, tuple((name, model_spec(name).weights) for name in names))
+
+
+@lru_cache(maxsize=16)
+def _compared(params: Params, sets: tuple[str, ...], _models: tuple[tuple[str, str], ...]) -> FigurePart:
+    return FigurePart("CKA by layer", pairs=tuple(c for name in sets for c in study.cka_pairs(params, name).values()))
+
+
+def _stitching_card(figure: Figure, choice: Choice, sets: tuple[str, ...]) -> FigureCard:
+    """Accuracy by cut; a page shows both sets side by side, a file that of its figure."""
+    params = choice.only
+    quantity = "penalty" if choice.view.quantity == "penalty" else "accuracy"
+    title = (
+        "Accuracy after identity stitching, by cut"
+        if quantity == "accuracy"
+        else "Accuracy lost by identity stitching, by cut"
     )
-    n_items = max((found.n_items for found in accuracy.values()), default=0)
-    amount = f"{n_items} pairs of sentences a set, one pair of models in both directions" if n_items else ""
-    caption = Caption(
-        models=f"{f} and {g}",
-        data=words.sets_words(tuple(accuracy)),
-        amount=amount,
-        estimator="identity stitching at every cut",
-        interval=told,
-    )
-    return drawn(
-        depth_curves(panels, look, "fraction of layers in the bottom model", "accuracy", 340),
-        caption,
-        [a.origin for a in accuracy.values()],
-        forms,
+    return figure.card(
+        choice,
+        card_id="stitching",
+        title=title,
+        tag="Fig 2 left, Fig 7",
+        request=request_for(stitched(params, sets).comparisons, params.n_batches),
+        draw=lambda store, look, state: compose_stitching(loaded(store, params), look, sets, quantity, state),
+        departures=(),
     )
 
 
-def compose_pair_cka(cka: dict[str, Any], f: str, g: str, look: Look, state: str = "not computed yet") -> Drawn:
-    """CKA of two models by layer, a panel a set."""
-    from repdiss_core.plots.depth_fraction_curve import DepthPanel, GroupCurve, depth_curves
-
-    panels, forms = [], []
-    for name, found in cka.items():
-        n_layers = found.values.shape[-1] or 1
-        x = np.arange(1, n_layers + 1) / n_layers
-        curves: tuple[Any, ...] = ()
-        if found.complete:
-            values = found.of((f, g))[0, 1]
-            curves = (GroupCurve("CKA of the two models", "pair_forth", values, np.full((2, n_layers), np.nan), 1),)
-            forms.append(_pair_form(f"{name}: CKA", f, g, values))
-        labels = tuple(f"block {layer}" for layer in range(1, n_layers + 1))
-        panels.append(
-            DepthPanel(words.SHORT_SETS[name], x, labels, curves, state=progress(state, found.origin, "pairs"))
-        )
-    least = min(cka.values(), key=lambda found: found.n_chunks)
-    amount = f"{least.n_chunks} chunks of {least.rows_per_chunk} rows, one pair of models" if least.n_chunks else ""
-    caption = Caption(
-        models=f"{f} and {g}",
-        data=words.sets_words(tuple(cka)),
-        amount=amount,
-        estimator="CKA of equal blocks, read as set above",
+def _fig2_cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+    params = choice.only
+    cka = figure.card(
+        choice.reduced(choice.params, ()),
+        card_id="cka",
+        title="CKA by layer",
+        tag="Fig 2 right",
+        request=request_for(compared(params, params.sets).comparisons, params.n_batches),
+        draw=lambda store, look, state: compose_cka(loaded(store, params), look, params.sets, state),
+        explain=HOW_CKA_READS,
+        departures=(),
     )
-    return drawn(
-        depth_curves(panels, look, "depth, fraction of layers", "CKA", 300),
-        caption,
-        [c.origin for c in cka.values()],
-        forms,
-    )
+    return _stitching_card(figure, choice, (IN_DISTRIBUTION,) if choice.view.in_file else params.sets), cka
 
 
-def _pair_form(title: str, f: str, g: str, values: np.ndarray) -> dict[str, Any]:
-    labels, blank = [str(i) for i in range(len(values))], [None] * len(values)
-    return {
-        "title": title,
-        "rows": f,
-        "columns": g,
-        "row_labels": labels,
-        "column_labels": labels,
-        "values": values.tolist(),
-        "standard_error": blank,
-        "interval": {"level": 0.95, "lower": blank, "upper": blank},
-    }
+def _fig7_cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+    """None on the page, where the card of Figure 2 shows it too."""
+    return (_stitching_card(figure, choice, (choice.only.overlap,)),) if choice.view.in_file else ()
+
+
+FIG2 = Figure(
+    "fig2",
+    "generalization",
+    "Identity stitching and CKA by layer",
+    lambda params: (stitched(params, (IN_DISTRIBUTION,)), compared(params, params.sets)),
+    explain=HOW_STITCHING_READS,
+    label="Fig 2",
+    shows="Accuracy after identity stitching, and CKA, within and between two groups of fine-tuned BERTs.",
+    departures=POPULATION,
+    uses=("quantity",),
+    thumbnail=lambda store: thumbnails.fig2(loaded(store, Params())),
+    split=_fig2_cards,
+)
+FIG7 = Figure(
+    "fig7",
+    "generalization",
+    "Identity stitching on lexical overlap",
+    lambda params: (stitched(params, (params.overlap,)),),
+    explain=HOW_STITCHING_READS,
+    label="Fig 7",
+    shows="As Figure 2 left, on the lexical-overlap set.",
+    departures=POPULATION,
+    uses=("quantity",),
+    thumbnail=lambda store: thumbnails.fig7(loaded(store, Params())),
+    split=_fig7_cards,
+)

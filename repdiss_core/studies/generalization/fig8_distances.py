@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from repdiss_core.analysis import clustering
 from repdiss_core.analysis.groups import PermutationTest, permutation_test, unordered_pair_values
+from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Drawn
-from repdiss_core.studies.generalization import words
-from repdiss_core.studies.generalization.fig2_fig7_curves import NAMES, drawn, progress
-from repdiss_core.studies.generalization.stored import KEPT, Loaded
+from repdiss_core.studies.figure import Choice, Figure, FigureCard, FigurePart
+from repdiss_core.studies.generalization import thumbnails, words
+from repdiss_core.studies.generalization.fig2_fig7_curves import NAMES, POPULATION, compared, drawn, progress
+from repdiss_core.studies.generalization.question import Params
+from repdiss_core.studies.generalization.stored import KEPT, Loaded, loaded
 from repdiss_core.studies.phrases import signed
 
 if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
+
+HOW_DISTANCES_READ = (
+    "One point a pair of models: the root of the sum over blocks of arccos(CKA)². Boxes show quartiles. If the two groups are clusters, the grey points lie "
+    "above the others."
+)
+HOW_MAPS_READ = (
+    "Every model of the population against every other; dark is far apart. The tree joins the nearest first (average linkage) and orders the map. The strip "
+    "under it is each model’s accuracy on lexical overlap: were the models clustered by how they generalize, it would fall into two blocks."
+)
+HOW_POINTS_READ = "Points that lie close are models whose features are alike. Colour is accuracy on lexical overlap; circles are the generalizing group, squares the heuristic one, small diamonds the models between."
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,12 @@ def group_distance(loaded: Loaded, set_name: str) -> np.ndarray | None:
     return whole[np.ix_(chosen, chosen)]
 
 
+def kinds_of_pairs(loaded: Loaded, set_name: str) -> dict[str, np.ndarray]:
+    """{kind of pair: its distances}; empty where a distance is missing."""
+    distance = group_distance(loaded, set_name)
+    return {} if distance is None else unordered_pair_values(distance, loaded.groups.is_top)
+
+
 @lru_cache(maxsize=KEPT)
 def clusterings(loaded: Loaded, set_name: str) -> tuple[Clustering, ...]:
     """The three methods with two clusters of the groups' models; empty where a distance is missing."""
@@ -80,8 +100,7 @@ def compose_distances(loaded: Loaded, look: Look, sets: tuple[str, ...], state: 
 
     panels, forms = [], []
     for name in sets:
-        distance = group_distance(loaded, name)
-        kinds = {} if distance is None else unordered_pair_values(distance, loaded.groups.is_top)
+        kinds = kinds_of_pairs(loaded, name)
         ordered = [kind for kind in ("top_top", "top_bottom", "bottom_bottom") if kind in kinds]
         groups = tuple((NAMES[kind].replace(" – ", " –\n"), kind, kinds[kind]) for kind in ordered)
         panels.append(DistancePanel(words.SHORT_SETS[name], groups, progress(state, loaded.cka[name].origin, "pairs")))
@@ -256,3 +275,57 @@ def _groups(loaded: Loaded, models: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         "top" if name in loaded.groups.top else "bottom" if name in loaded.groups.bottom else "other" for name in models
     )
+
+
+def _draw(compose: Callable[..., Drawn], store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
+    params = choice.only
+    return compose(loaded(store, params), look, params.sets, state)
+
+
+def _parts(params: Params) -> tuple[FigurePart, ...]:
+    return (compared(params, params.sets),)
+
+
+def _cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+    return (figure.card(choice, departures=()),)  # its caption names them
+
+
+def _thumbnail(store: ResultStore) -> str:
+    params = Params()
+    return thumbnails.fig8([kinds_of_pairs(loaded(store, params), name) for name in params.sets])
+
+
+FIG8 = Figure(
+    "fig8",
+    "generalization",
+    "Distances between models",
+    _parts,
+    partial(_draw, compose_distances),
+    HOW_DISTANCES_READ,
+    label="Fig 8",
+    shows="Distribution of the CKA distance within and between the two groups.",
+    departures=POPULATION,
+    card_id="distances",
+    thumbnail=_thumbnail,
+    split=_cards,
+)
+DISTANCE_MAP = Figure(
+    "distance-map",
+    "generalization",
+    "The map of distances and its tree",
+    _parts,
+    partial(_draw, compose_map),
+    HOW_MAPS_READ,
+    card_id="map",
+    tabs="maps",
+)
+DISTANCE_POINTS = Figure(
+    "distance-points",
+    "generalization",
+    "The models in the plane",
+    _parts,
+    partial(_draw, compose_points),
+    HOW_POINTS_READ,
+    card_id="points",
+    tabs="maps",
+)

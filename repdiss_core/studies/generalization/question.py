@@ -95,6 +95,11 @@ class Params:
         return self.n_chunks or (PAPER_CHUNKS if self.population == FEATHER else CHUNKS)[self.rows]
 
     @property
+    def n_batches(self) -> int:
+        """The chunks, by the name that every study has for the size of a result."""
+        return self.chunks
+
+    @property
     def sets(self) -> tuple[str, str]:
         """The two sets that are shown side by side."""
         return IN_DISTRIBUTION, self.overlap

@@ -14,6 +14,7 @@ from repdiss_core.studies.generalization import question as study
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.population import PopulationAccuracy, PopulationCka, load_accuracy, load_cka
 
+KEPT_CHOICES = 24
 KEPT = 64  # tests remembered: several figures and claims of one choice rest on each
 
 
@@ -63,6 +64,16 @@ def load(store: ResultStore, params: Params) -> Loaded:
         {name: load_cka(store, study.cka_pairs(params, name), params.chunks) for name in params.sets},
         {name: load_accuracy(store, study.stitched_pairs(params, name, groups.models)) for name in params.sets},
     )
+
+
+def loaded(store: ResultStore, params: Params) -> Loaded:
+    """`load`, from memory until something is stored anew."""
+    return _loaded(store, params, store.version)
+
+
+@lru_cache(maxsize=KEPT_CHOICES)
+def _loaded(store: ResultStore, params: Params, _version: tuple[int, ...]) -> Loaded:
+    return load(store, params)
 
 
 @lru_cache(maxsize=KEPT)

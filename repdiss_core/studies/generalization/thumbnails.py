@@ -1,11 +1,11 @@
-"""Figures 2, 7 and 8 as lines of a small picture."""
+"""Figures 2, 7 and 8 as small pictures."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from repdiss_core.analysis.groups import pair_values, unordered_pair_values
-from repdiss_core.studies.generalization.fig8_distances import group_distance
+from repdiss_core.plots.thumbnail import lines_svg
 from repdiss_core.studies.generalization.question import IN_DISTRIBUTION
 from repdiss_core.studies.generalization.stored import Loaded
 
@@ -13,14 +13,23 @@ GROUPS = {"top_top": "top", "bottom_bottom": "bottom", "top_bottom": "between", 
 Line = tuple[np.ndarray, np.ndarray, dict[str, str]]
 
 
-def lines(figure_id: str, loaded: Loaded) -> list[list[Line]]:
-    """[[(x, y, style)]] by panel: means over pairs by cut or layer; for Figure 8 the sorted distances of each kind of pair."""
-    overlap = loaded.params.overlap
-    if figure_id == "fig7":
-        return [_stitched(loaded, overlap)]
-    if figure_id == "fig8":
-        return [_distances(loaded, name) for name in loaded.params.sets]
-    return [_stitched(loaded, IN_DISTRIBUTION), _cka(loaded, IN_DISTRIBUTION)]
+def fig2(loaded: Loaded) -> str:
+    """Accuracy by cut and CKA by layer in distribution, means over pairs; SVG text."""
+    return lines_svg([_stitched(loaded, IN_DISTRIBUTION), _cka(loaded, IN_DISTRIBUTION)])
+
+
+def fig7(loaded: Loaded) -> str:
+    """Accuracy by cut on lexical overlap, means over pairs; SVG text."""
+    return lines_svg([_stitched(loaded, loaded.params.overlap)])
+
+
+def fig8(kinds: list[dict[str, np.ndarray]]) -> str:
+    """The sorted distances of each kind of pair, a panel a set; SVG text.
+
+    Args:
+        kinds: {kind of pair: its distances} a set.
+    """
+    return lines_svg([[_sorted(kind, values) for kind, values in found.items()] for found in kinds])
 
 
 def _stitched(loaded: Loaded, set_name: str) -> list[Line]:
@@ -33,10 +42,8 @@ def _cka(loaded: Loaded, set_name: str) -> list[Line]:
     return [] if values is None else _means(unordered_pair_values(values, loaded.groups.is_top))
 
 
-def _distances(loaded: Loaded, set_name: str) -> list[Line]:
-    distance = group_distance(loaded, set_name)
-    kinds = {} if distance is None else unordered_pair_values(distance, loaded.groups.is_top)
-    return [(np.linspace(0, 1, values.size), np.sort(values), _style(kind)) for kind, values in kinds.items()]
+def _sorted(kind: str, values: np.ndarray) -> Line:
+    return np.linspace(0, 1, values.size), np.sort(values), _style(kind)
 
 
 def _means(kinds: dict[str, np.ndarray]) -> list[Line]:

@@ -7,22 +7,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repdiss_core.base.comparison import DataId
+from repdiss_core.base.comparison import DataId, Request
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.results import LayerMatrix
 from repdiss_core.measures.reduction import pseudo_values, t_quantile
+from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import origin_of
 from repdiss_core.studies import exports
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Drawn, amount, how_cka
-from repdiss_core.studies.panels import MatrixPanel, load_hsic, load_matrix
+from repdiss_core.studies.figure import Choice, Figure, FigureCard
+from repdiss_core.studies.pair.question import Pair, pair_panels
+from repdiss_core.studies.pair.stitch_map import load_map, map_form, pair_maps
+from repdiss_core.studies.panels import MatrixPanel, load_hsic, load_matrix, load_stitch, request_for
+from repdiss_core.studies.reading import LINK
 
 if TYPE_CHECKING:
     from repdiss_core.plots.map_scale import MapStyle
     from repdiss_core.plots.theme import Look
 
 EMPTY = "not computed yet"
+HOW_DIFFERENCES_READ = (
+    "A and B share one scale. The third map is B minus A: orange where B is higher, purple where it is lower, pale where they agree. "
+    "Where both rest on the same batches, the interval is that of the paired difference: what a batch does to both goes out. Point at a cell for it."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,3 +218,72 @@ def _caption(a: Measured, b: Measured) -> Caption:
         estimator="; ".join(dict.fromkeys((a.how, b.how))),
         interval=paired if a.matrix is not None and b.matrix is not None else "",
     )
+
+
+def measured(store: ResultStore, choice: Pair) -> Measured:
+    """The map between the two models of a choice, with its sample."""
+    depths = model_spec(choice.f).n_layers, model_spec(choice.g).n_layers
+    if choice.measure == "cka":
+        panel = pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1]
+        return measured_cka(store, panel, depths, choice.view.reduction, choice.view.n_batches)
+    one = pair_maps(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)[-1]
+    matrix, entries = load_map(store, one, choice.quantity)
+    whole = bool(np.isfinite(matrix.values).all())
+    sample = None
+    if whole:
+        results = [[load_stitch(store, c)[0] for c in row] for row in one.comparisons]
+        sample = np.array(
+            [[r.penalty if choice.quantity == "penalty" else r.loss for r in row] for row in results]
+        ).transpose(2, 0, 1)
+    return Measured(
+        choice.quantity,
+        choice.f,
+        choice.g,
+        *depths,
+        matrix if entries else None,
+        sample,
+        "sequence",
+        one.comparisons[0][0].data,
+        choice.measure.replace("_", " "),
+        map_form(one, matrix, choice.quantity),
+        whole,
+        origin_of([e.origin for e in entries]),
+        max((e.stored_at for e in entries), default=None),
+    )
+
+
+def _request(a: Pair, b: Pair) -> Request:
+    comparisons = []
+    for choice in (a, b):
+        if choice.measure == "cka":
+            comparisons.append(pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1].comparison)
+        else:
+            comparisons += [
+                c
+                for row in pair_maps(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)[-1].comparisons
+                for c in row
+            ]
+    return request_for(comparisons, max(a.view.n_batches, b.view.n_batches))
+
+
+def _cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+    """A, B and B − A, drawn as the page's own lists say; none where those alone are chosen."""
+    if len(choice.params) != 3:
+        return ()
+    listed, a, b = choice.params
+
+    def draw(store: ResultStore, look: Look, state: str) -> Drawn:
+        return compose_difference(measured(store, a), measured(store, b), look, listed.style, listed.relative, state)
+
+    return (figure.card(choice, request=_request(a, b), draw=draw, shows=(a, b, listed.style, listed.relative)),)
+
+
+DIFFERENCE = Figure(
+    "difference",
+    "pair",
+    "Two results and their difference",
+    explain=HOW_DIFFERENCES_READ,
+    link=LINK,
+    split=_cards,
+    needs_models=True,
+)

@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.models import model_spec
+from repdiss_core.plots.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.studies.common import CkaView, cka_panel, data_id, resid_mean_of, same_layer_curve
 from repdiss_core.studies.panels import CurveSpec, MatrixPanel
 from repdiss_core.studies.presets import Preset
+
+SAME, EVERY = "each with its own number", "every pair"
+MEASURE_NAMES = {"cka": "CKA", "stitching": "stitching", "identity_stitching": "identity stitching"}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models and how they are compared and shown.
+
+    Args:
+        layers: `SAME` or `EVERY`.
+    """
+
+    f: str
+    g: str
+    measure: str
+    layers: str
+    quantity: str
+    view: CkaView
+    stitch: str
+    setting: Preset
+    pins: int = 0
+    style: MapStyle = USUAL_STYLE
+    relative: bool = False
+
+    @property
+    def n_batches(self) -> int:
+        """Batches of a map."""
+        return self.view.n_batches
 
 
 def check_pair(name_f: str, name_g: str, data: str) -> None:

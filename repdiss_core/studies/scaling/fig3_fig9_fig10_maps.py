@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from repdiss_core.plots.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.plots.theme import Look
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.drawn import Blocks, Drawn, compose_grid
-from repdiss_core.studies.paper import FigurePart, figure_parts
+from repdiss_core.studies.figure import Choice, Figure, FigureCard, FigurePart
+from repdiss_core.studies.panels import load_matrix
+from repdiss_core.studies.reading import HOW_CKA_READS, LINK
 from repdiss_core.studies.scaling import words
-from repdiss_core.studies.scaling.question import pair_panel, short_name
-from repdiss_core.studies.scaling.stored import Loaded, blocks
+from repdiss_core.studies.scaling.question import Params, figure_panels, pair_panel, short_name
+from repdiss_core.studies.scaling.stored import Loaded, blocks, loaded
 
 GRID_HEIGHT = 310
+HOW_BLOCKS_READ = (
+    HOW_CKA_READS
+    + " White frames are blocks: contiguous layers that are more alike than layers of their distance are on average, by an exact "
+    "segmentation. A map without frames has no blocks, or too few layers (under 6) to tell."
+)
 
 
 def compose_overview(loaded: Loaded, look: Look, state: str) -> Drawn:
@@ -85,7 +94,7 @@ def compose_figure(
     style: MapStyle = USUAL_STYLE,
 ) -> Drawn:
     """Figure 3, 9 or 10 for the chosen family."""
-    return _grid(store, loaded, figure_parts(figure_id, loaded.params), look, relative, state, GRID_HEIGHT, style)
+    return _grid(store, loaded, rows_of(figure_id, loaded.params), look, relative, state, GRID_HEIGHT, style)
 
 
 def _grid(
@@ -135,3 +144,58 @@ def changed_cells(kept: Loaded, other: Loaded) -> float:
         if pair in other.maps.pairs
     ]
     return float(max(found)) if found else float("nan")
+
+
+def rows_of(figure_id: str, params: Params) -> tuple[FigurePart, ...]:
+    """Figure 3, 9 or 10: a part a row of maps."""
+    return tuple(FigurePart("", panels=row) for row in figure_panels(params, figure_id))
+
+
+def _draw(figure_id: str, store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
+    view = choice.view
+    return compose_figure(store, loaded(store, choice.only), figure_id, look, view.relative, state, view.style)
+
+
+def _cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+    return (figure.card(choice, departures=(*figure.departures, *choice.only.spec.departures)),)
+
+
+def _thumbnail(figure_id: str, store: ResultStore) -> str:
+    from repdiss_core.plots.thumbnail import heatmaps_svg
+
+    params = Params()
+    panels, n_batches = rows_of(figure_id, params)[0].panels, params.preset.cka_batches
+    return heatmaps_svg([load_matrix(store, panel, "mean_of_ratios", n_batches).matrix for panel in panels])
+
+
+def _figure(figure_id: str, label: str, title: str, shows: str) -> Figure:
+    return Figure(
+        figure_id,
+        "scaling",
+        title,
+        partial(rows_of, figure_id),
+        partial(_draw, figure_id),
+        HOW_BLOCKS_READ,
+        label=label,
+        shows=shows,
+        departures=(
+            "The printed centring lacks 1/n and the printed ratio a square root; both are put right.",
+            "Adds the blocks found by an exact segmentation, as outlines, where a model has at least 6 layers.",
+        ),
+        uses=("relative", "style"),
+        link=LINK,
+        thumbnail=partial(_thumbnail, figure_id),
+        split=_cards,
+    )
+
+
+FIG3 = _figure(
+    "fig3",
+    "Fig 3",
+    "CKA of four members against the largest",
+    "Heatmaps of pythia-1b, 1.4b, 2.8b and 6.9b against pythia-6.9b.",
+)
+FIG9 = _figure(
+    "fig9", "Fig 9", "CKA of all pairs of three members", "Heatmaps of all pairs of pythia-1b, 1.4b and 2.8b."
+)
+FIG10 = _figure("fig10", "Fig 10", "CKA within small members", "Heatmaps within pythia-70m, 160m, 410m and 1b.")

@@ -88,6 +88,11 @@ class Params:
             raise unknown_name("family", self.family, list(FAMILIES), "python -m repdiss_core run fig3 --help")
 
     @property
+    def n_batches(self) -> int:
+        """Batches of a map."""
+        return self.cka.n_batches
+
+    @property
     def spec(self) -> FamilySpec:
         """The chosen family."""
         return FAMILIES[self.family]

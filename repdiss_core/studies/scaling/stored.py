@@ -19,6 +19,7 @@ from repdiss_core.studies.scaling import question as study
 from repdiss_core.studies.scaling.family_maps import FamilyMaps, load_family
 from repdiss_core.studies.scaling.question import Params
 
+KEPT_CHOICES = 8
 KEPT = 16  # choices whose analysis is remembered
 
 
@@ -70,6 +71,16 @@ def load(store: ResultStore, params: Params) -> Loaded:
         store, names, tuple(s.n_layers for s in specs), study.all_panels(params), view.n_batches, view.reduction
     )
     return Loaded(params, maps, specs)
+
+
+def loaded(store: ResultStore, params: Params) -> Loaded:
+    """`load`, from memory until something is stored anew."""
+    return _loaded(store, params, store.version)
+
+
+@lru_cache(maxsize=KEPT_CHOICES)
+def _loaded(store: ResultStore, params: Params, _version: tuple[int, ...]) -> Loaded:
+    return load(store, params)
 
 
 @lru_cache(maxsize=256)

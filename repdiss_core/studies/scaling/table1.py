@@ -12,7 +12,12 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.models import model_spec, paper_models
 from repdiss_core.models.family import ROTARY_FRACTION
 from repdiss_core.models.pythia_table import PYTHIA_CONFIGS
-from repdiss_core.studies.scaling.question import members, shape_of, short_name
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.figure import Figure
+from repdiss_core.studies.scaling.claims import odd_shapes
+from repdiss_core.studies.scaling.question import Params, members, shape_of, short_name
+from repdiss_core.studies.scaling.stored import loaded
+from repdiss_core.studies.words import departure_sentence
 
 NEEDED = ("num_hidden_layers", "hidden_size", "num_attention_heads")
 PUBLISHED = "published figures, shipped"
@@ -116,3 +121,19 @@ def as_form(title: str, rows: tuple[HeadRow, ...], marks: Mapping[str, str]) -> 
             for r in rows
         ],
     }
+
+
+def forms(store: ResultStore, params: Params) -> list[dict[str, Any]]:
+    """The family's table, with what the analysis says, and the print's; plain JSON types."""
+    marks = {shape: departure_sentence(odd) for shape, odd in odd_shapes(loaded(store, params)).items()}
+    return [as_form(params.family, family_rows(params.family), marks), as_form("pythia", pythia_rows(), {})]
+
+
+TABLE1 = Figure(
+    "table1",
+    "scaling",
+    "Head dimensions of the family",
+    label="Table 1",
+    shows="d_head and rotary_dim of the eight Pythia models.",
+    table=forms,
+)

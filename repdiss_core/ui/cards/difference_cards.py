@@ -4,37 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import streamlit as st
 
-from repdiss_core.base.comparison import Request
-from repdiss_core.models import model_spec
-from repdiss_core.plots.map_scale import MapStyle
-from repdiss_core.plots.theme import Look
-from repdiss_core.store.cache import ResultStore
-from repdiss_core.store.entries import origin_of
-from repdiss_core.studies.drawn import Drawn
-from repdiss_core.studies.pair.difference import Measured, compose_difference, measured_cka
-from repdiss_core.studies.pair.question import pair_panels
-from repdiss_core.studies.pair.stitch_map import load_map, map_form, pair_maps
-from repdiss_core.studies.panels import load_stitch, request_for
-from repdiss_core.ui.cards.asymmetry_cards import LINK
-from repdiss_core.ui.cards.card import Card
-from repdiss_core.ui.cards.pair_cards import TYPED_MODELS, Choice, model_names
+from repdiss_core.studies.figure import Choice
+from repdiss_core.studies.pair.question import Pair
+from repdiss_core.ui.cards.pair_cards import TYPED_MODELS, model_names, pick, sentence
 from repdiss_core.ui.cards.pair_link import choice_of, differing
-from repdiss_core.ui.parts.pickers import choose, second_row, type_in
+from repdiss_core.ui.parts.pickers import choose, second_row, switch, type_in
 from repdiss_core.ui.parts.settings import ESTIMATORS
+from repdiss_core.ui.parts.shared import result_store
 from repdiss_core.ui.parts.text import as_text
 
 MODES = ("one result", "difference B − A")
 SAME_ESTIMATOR = "as in A"
-HOW_DIFFERENCES_READ = (
-    "A and B share one scale. The third map is B minus A: orange where B is higher, purple where it is lower, pale where they agree. "
-    "Where both rest on the same batches, the interval is that of the paired difference: what a batch does to both goes out. Point at a cell for it."
-)
 
 
-def pick_both(choice: Choice) -> tuple[Choice, Choice]:
+def pick_both(choice: Pair) -> tuple[Pair, Pair]:
     """(A, B): A is what the page's lists say, B another pair or estimator; a pasted link takes the place of either.
 
     Raises:
@@ -64,8 +49,11 @@ def pick_both(choice: Choice) -> tuple[Choice, Choice]:
     return a, replace(a, f=f, g=g, view=view)
 
 
-def say_what_differs(a: Choice, b: Choice) -> None:
-    """A table of the settings that differ, and only those."""
+def say_what_differs(*both: Pair) -> None:
+    """A table of the settings in which A and B differ, and only those; nothing without them."""
+    if not both:
+        return
+    a, b = both
     rows = differing(a, b)
     if not rows:
         st.markdown("A and B have the same settings: their difference is 0.")
@@ -77,66 +65,18 @@ def say_what_differs(a: Choice, b: Choice) -> None:
     )
 
 
-def difference_card(a: Choice, b: Choice, style: MapStyle, relative: bool) -> Card:
-    """A, B and B − A."""
-
-    def draw(store: ResultStore, look: Look, state: str) -> Drawn:
-        return compose_difference(measured(store, a), measured(store, b), look, style, relative, state)
-
-    shows = (a, b, style, relative)
-    return Card(
-        "difference",
-        "Two results and their difference",
-        "",
-        _request(a, b),
-        draw,
-        HOW_DIFFERENCES_READ,
-        shows=shows,
-        link=LINK,
-    )
+def whole_choice() -> Choice:
+    """Every picker of the page."""
+    return one_or_both(pick())
 
 
-def measured(store: ResultStore, choice: Choice) -> Measured:
-    """The map between the two models of a choice, with its sample."""
-    depths = model_spec(choice.f).n_layers, model_spec(choice.g).n_layers
-    if choice.measure == "cka":
-        panel = pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1]
-        return measured_cka(store, panel, depths, choice.view.reduction, choice.view.n_batches)
-    one = pair_maps(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)[-1]
-    matrix, entries = load_map(store, one, choice.quantity)
-    whole = bool(np.isfinite(matrix.values).all())
-    sample = None
-    if whole:
-        results = [[load_stitch(store, c)[0] for c in row] for row in one.comparisons]
-        sample = np.array(
-            [[r.penalty if choice.quantity == "penalty" else r.loss for r in row] for row in results]
-        ).transpose(2, 0, 1)
-    return Measured(
-        choice.quantity,
-        choice.f,
-        choice.g,
-        *depths,
-        matrix if entries else None,
-        sample,
-        "sequence",
-        one.comparisons[0][0].data,
-        choice.measure.replace("_", " "),
-        map_form(one, matrix, choice.quantity),
-        whole,
-        origin_of([e.origin for e in entries]),
-        max((e.stored_at for e in entries), default=None),
-    )
+def one_or_both(pair: Pair) -> Choice:
+    """The lists' own pair, followed by A and B where their difference is asked for."""
+    if switch("Show", MODES, "mode") == MODES[0]:
+        return Choice((pair,))
+    return Choice((pair, *pick_both(pair)))
 
 
-def _request(a: Choice, b: Choice) -> Request:
-    comparisons = []
-    for choice in (a, b):
-        if choice.measure == "cka":
-            comparisons.append(pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1].comparison)
-        else:
-            comparisons += [
-                c
-                for row in pair_maps(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)[-1].comparisons
-                for c in row
-            ]
-    return request_for(comparisons, max(a.view.n_batches, b.view.n_batches))
+def said(choice: Choice) -> str:
+    """The sentence at the top, on the pair of the lists."""
+    return sentence(result_store(), choice.params[0])

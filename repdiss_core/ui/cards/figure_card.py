@@ -13,6 +13,7 @@ from repdiss_core.plots.theme import Look, chart_config
 from repdiss_core.runs import jobs
 from repdiss_core.runs.job_files import JobStatus
 from repdiss_core.studies.drawn import Drawn
+from repdiss_core.studies.figure import NOT_COMPUTED
 from repdiss_core.ui.cards.card import Card
 from repdiss_core.ui.cards.card_sharing import export_panel, link_panel
 from repdiss_core.ui.cards.cell_panel import cell_panel
@@ -28,7 +29,6 @@ from repdiss_core.ui.parts.watched import any_alive
 POLL_S = 1.0
 KEPT_FIGURES = 64
 _DRAWN: dict[tuple[Hashable, ...], Drawn] = {}
-NOT_COMPUTED = "not computed yet"
 ORIGINS = {
     "shipped": "shipped result",
     "mixed": "in parts from different places",

@@ -1,8 +1,8 @@
-"""The pickers and the card of the page Compare models."""
+"""The pickers of the page Compare models, and what it says."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import streamlit as st
 
@@ -12,51 +12,21 @@ from repdiss_core.base.paths import readonly
 from repdiss_core.data import DATASETS, TYPED
 from repdiss_core.measures import MEASURES
 from repdiss_core.models import MODELS, ModelSpec, model_spec, paper_models, typed
-from repdiss_core.plots.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import CkaView, bundled_preset
-from repdiss_core.studies.drawn import compose_curves, compose_heatmaps
-from repdiss_core.studies.pair.cka_curve import compose_cka_by_layer
-from repdiss_core.studies.pair.question import pair_curves, pair_panels
-from repdiss_core.studies.pair.stitch_map import compose_stitch_maps, pair_maps
-from repdiss_core.studies.panels import load_curve, load_matrix, request_for
-from repdiss_core.studies.paper import FigurePart
+from repdiss_core.studies.pair.question import EVERY, MEASURE_NAMES, SAME, Pair, pair_curves, pair_panels
+from repdiss_core.studies.panels import load_curve, load_matrix
 from repdiss_core.studies.presets import Preset, preset
-from repdiss_core.ui.cards.asymmetry_cards import CURVE_HEIGHT, HEATMAP_HEIGHT, HOW_CKA_READS, HOW_STITCHING_READS, LINK
-from repdiss_core.ui.cards.card import Card
 from repdiss_core.ui.parts.hub_notes import ask_the_hub, fact_rows
 from repdiss_core.ui.parts.pickers import choose, controls, show_unknown, switch
 from repdiss_core.ui.parts.settings import cka_settings, map_style
 from repdiss_core.ui.parts.text import count
 
-MEASURE_NAMES = {"cka": "CKA", "stitching": "stitching", "identity_stitching": "identity stitching"}
 TYPED_MODELS = (*TYPED, "pythia-", "gelu-", "solu-")
 TYPED_HELP = "Beside these: a step of a training (pythia-1b-deduped@step1000), any model of a supported architecture (hub:org/name@revision), a folder (path:…)."
-SAME, EVERY = "each with its own number", "every pair"
-HOW_MAPS_READ = (
-    "Each cell is a stitch: the row’s model up to its layer, then the column’s model from its layer on. "
-    "The number is the loss, or the penalty against the column’s model alone, in nats a token. Lower is better."
-)
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What the dropdowns say."""
-
-    f: str
-    g: str
-    measure: str
-    layers: str
-    quantity: str
-    view: CkaView
-    stitch: str
-    setting: Preset
-    pins: int = 0
-    style: MapStyle = USUAL_STYLE
-    relative: bool = False
-
-
-def pick() -> Choice:
+def pick() -> Pair:
     """The two rows of controls."""
     names = model_names()
     with controls():
@@ -86,7 +56,7 @@ def pick() -> Choice:
                     cka=measure == "cka", stitching=measure == "stitching", setting=setting, axes=True
                 )
     show_unknown()
-    return Choice(f, g, measure, layers, quantity, view, stitch, replace(setting, data=data), hub.stamp(), *map_style())
+    return Pair(f, g, measure, layers, quantity, view, stitch, replace(setting, data=data), hub.stamp(), *map_style())
 
 
 def model_names() -> list[str]:
@@ -113,77 +83,7 @@ def _spec(name: str) -> ModelSpec:
     return model_spec(name)
 
 
-def card(choice: Choice) -> Card:
-    """The figure of the chosen measure."""
-    if choice.measure == "cka" and choice.layers == SAME:
-        return _cka_by_layer(choice)
-    if choice.measure == "cka":
-        part = FigurePart("", panels=pair_panels(choice.f, choice.g, choice.view, choice.setting))
-        return Card(
-            "pair",
-            f"CKA of {choice.f} and {choice.g}" if choice.f != choice.g else f"CKA within {choice.f}",
-            "",
-            request_for(part.comparisons, choice.view.n_batches),
-            lambda store, look, state: compose_heatmaps(
-                store,
-                part,
-                look,
-                choice.setting,
-                choice.view.reduction,
-                choice.view.n_batches,
-                state,
-                HEATMAP_HEIGHT,
-                choice.relative,
-                choice.style,
-            ),
-            HOW_CKA_READS,
-            shows=choice,
-            link=LINK,
-        )
-    title = f"{MEASURE_NAMES[choice.measure].capitalize()} {choice.quantity}"
-    if choice.layers == SAME:
-        part = FigurePart(
-            f"{choice.f} and {choice.g}",
-            curves=pair_curves(choice.f, choice.g, choice.setting, choice.stitch, choice.measure),
-        )
-        return Card(
-            "pair",
-            f"{title} by layer",
-            "",
-            request_for(part.comparisons, choice.view.n_batches),
-            lambda store, look, state: compose_curves(
-                store, (part,), look, choice.setting, choice.quantity, state, CURVE_HEIGHT
-            ),
-            HOW_STITCHING_READS,
-        )
-    maps = pair_maps(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)
-    return Card(
-        "pair",
-        f"{title}, every pair of layers",
-        "",
-        request_for((c for one in maps for row in one.comparisons for c in row), choice.view.n_batches),
-        lambda store, look, state: compose_stitch_maps(store, maps, look, choice.setting, choice.quantity, state),
-        HOW_MAPS_READ,
-        shows=choice,
-        link=LINK,
-    )
-
-
-def _cka_by_layer(choice: Choice) -> Card:
-    panel = pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1]
-    return Card(
-        "pair",
-        f"CKA of {choice.f} and {choice.g} by layer",
-        "",
-        request_for([panel.comparison], choice.view.n_batches),
-        lambda store, look, state: compose_cka_by_layer(
-            store, panel, look, choice.setting, choice.view, state, CURVE_HEIGHT
-        ),
-        HOW_CKA_READS,
-    )
-
-
-def sentence(store: ResultStore, choice: Choice) -> str:
+def sentence(store: ResultStore, choice: Pair) -> str:
     """One computed sentence with its interval: the CKA of the last layers, or the cheapest stitch."""
     if choice.measure != "cka":
         return _stitch_sentence(store, choice)
@@ -202,7 +102,7 @@ def sentence(store: ResultStore, choice: Choice) -> str:
     )
 
 
-def _stitch_sentence(store: ResultStore, choice: Choice) -> str:
+def _stitch_sentence(store: ResultStore, choice: Pair) -> str:
     view = load_curve(
         store, pair_curves(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)[0], "penalty"
     )
@@ -216,7 +116,7 @@ def _stitch_sentence(store: ResultStore, choice: Choice) -> str:
     )
 
 
-def facts(choice: Choice) -> None:
+def facts(choice: Pair) -> None:
     """What is known of the two models, side by side."""
     specs = [model_spec(name) for name in dict.fromkeys((choice.f, choice.g))]
     rows = (

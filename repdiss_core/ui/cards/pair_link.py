@@ -12,11 +12,9 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.data import DATASETS, TYPED
 from repdiss_core.studies.common import CkaView, resid_mean_of
 from repdiss_core.studies.drawn import FLATTEN_LABELS, REDUCTION_LABELS
+from repdiss_core.studies.pair.question import EVERY, MEASURE_NAMES, Pair
 from repdiss_core.ui.cards.pair_cards import (
-    EVERY,
-    MEASURE_NAMES,
     TYPED_MODELS,
-    Choice,
     data_sets,
     first_of,
     model_names,
@@ -29,7 +27,7 @@ LONGEST = 2000
 T = TypeVar("T")
 
 
-def choice_of(link: str) -> Choice:
+def choice_of(link: str) -> Pair:
     """The choice that a link of the page stands for; what it leaves out has the value of a fresh page.
 
     Raises:
@@ -57,7 +55,7 @@ def choice_of(link: str) -> Choice:
         massive=_value(asked, "massive", MASSIVES, "kept"),
     )
     measure = _value(asked, "measure", MEASURE_NAMES, "cka")
-    return Choice(
+    return Pair(
         f=f,
         g=g,
         measure=measure,
@@ -70,14 +68,14 @@ def choice_of(link: str) -> Choice:
     )
 
 
-def differing(a: Choice, b: Choice) -> list[tuple[str, str, str]]:
+def differing(a: Pair, b: Pair) -> list[tuple[str, str, str]]:
     """(setting, its value in A, its value in B) for the settings that differ, in the order of the page."""
     of_a, of_b = settings_of(a), settings_of(b)
     names = list(dict.fromkeys((*of_a, *of_b)))
     return [(name, of_a.get(name, "–"), of_b.get(name, "–")) for name in names if of_a.get(name) != of_b.get(name)]
 
 
-def settings_of(choice: Choice) -> dict[str, str]:
+def settings_of(choice: Pair) -> dict[str, str]:
     """Every setting that the numbers of a choice rest on, in words."""
     told = {
         "model f": choice.f,

@@ -12,7 +12,6 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.plots.theme import LOOKS, Look
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import Entry
-from repdiss_core.store.storage import modified_ns
 from repdiss_core.ui.parts.presenting import choices, presenting
 from repdiss_core.ui.parts.text import as_text
 
@@ -67,8 +66,7 @@ def result_store() -> ResultStore:
 
 def stored_version() -> tuple[int, ...]:
     """Changes with every write to the local results, from any process."""
-    folder = result_store().directory / "results"
-    return tuple(modified_ns(folder / name) for name in ("cache.db", "cache.db-wal"))
+    return result_store().version
 
 
 def current_look() -> Look:

@@ -1,0 +1,115 @@
+"""The figures of two chosen models: maps of CKA, CKA by layer, stitches by layer, maps of stitches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.drawn import Drawn, compose_curves, compose_heatmaps
+from repdiss_core.studies.figure import Choice, Figure, FigureCard, FigurePart
+from repdiss_core.studies.pair.cka_curve import compose_cka_by_layer
+from repdiss_core.studies.pair.question import MEASURE_NAMES, SAME, Pair, pair_curves, pair_panels
+from repdiss_core.studies.pair.stitch_map import compose_stitch_maps, pair_maps
+from repdiss_core.studies.panels import request_for
+from repdiss_core.studies.reading import CURVE_HEIGHT, HOW_CKA_READS, HOW_STITCHING_READS, LINK, MAP_HEIGHT
+
+if TYPE_CHECKING:
+    from repdiss_core.base.comparison import Comparison
+    from repdiss_core.plots.theme import Look
+
+HOW_MAPS_READ = (
+    "Each cell is a stitch: the row’s model up to its layer, then the column’s model from its layer on. "
+    "The number is the loss, or the penalty against the column’s model alone, in nats a token. Lower is better."
+)
+
+
+def _chosen(cka: bool, same: bool, card: Callable[[Figure, Pair], FigureCard]) -> Callable[..., tuple[FigureCard, ...]]:
+    """`card` where that measure and those layers are chosen, and nothing elsewhere."""
+
+    def split(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+        if len(choice.params) != 1:  # a difference: see difference.py
+            return ()
+        pair = choice.only
+        return (card(figure, pair),) if (pair.measure == "cka", pair.layers == SAME) == (cka, same) else ()
+
+    return split
+
+
+def _card(
+    figure: Figure, pair: Pair, title: str, comparisons: tuple[Comparison, ...], draw: Any, **more: Any
+) -> FigureCard:
+    request = request_for(comparisons, pair.n_batches)
+    return figure.card(Choice((pair,)), title=title, request=request, draw=draw, **more)
+
+
+def _cka_maps(figure: Figure, pair: Pair) -> FigureCard:
+    part = FigurePart("", panels=pair_panels(pair.f, pair.g, pair.view, pair.setting))
+    view = pair.view
+
+    def draw(store: ResultStore, look: Look, state: str) -> Drawn:
+        return compose_heatmaps(
+            store,
+            part,
+            look,
+            pair.setting,
+            view.reduction,
+            view.n_batches,
+            state,
+            MAP_HEIGHT,
+            pair.relative,
+            pair.style,
+        )
+
+    title = f"CKA of {pair.f} and {pair.g}" if pair.f != pair.g else f"CKA within {pair.f}"
+    return _card(figure, pair, title, part.comparisons, draw)
+
+
+def _cka_by_layer(figure: Figure, pair: Pair) -> FigureCard:
+    panel = pair_panels(pair.f, pair.g, pair.view, pair.setting)[-1]
+
+    def draw(store: ResultStore, look: Look, state: str) -> Drawn:
+        return compose_cka_by_layer(store, panel, look, pair.setting, pair.view, state, CURVE_HEIGHT)
+
+    title = f"CKA of {pair.f} and {pair.g} by layer"
+    return _card(figure, pair, title, (panel.comparison,), draw, shows=None)
+
+
+def _stitches_by_layer(figure: Figure, pair: Pair) -> FigureCard:
+    curves = pair_curves(pair.f, pair.g, pair.setting, pair.stitch, pair.measure)
+    part = FigurePart(f"{pair.f} and {pair.g}", curves=curves)
+
+    def draw(store: ResultStore, look: Look, state: str) -> Drawn:
+        return compose_curves(store, (part,), look, pair.setting, pair.quantity, state, CURVE_HEIGHT)
+
+    return _card(figure, pair, f"{_quantity(pair)} by layer", part.comparisons, draw, shows=None)
+
+
+def _stitch_maps(figure: Figure, pair: Pair) -> FigureCard:
+    maps = pair_maps(pair.f, pair.g, pair.setting, pair.stitch, pair.measure)
+    comparisons = tuple(c for one in maps for row in one.comparisons for c in row)
+
+    def draw(store: ResultStore, look: Look, state: str) -> Drawn:
+        return compose_stitch_maps(store, maps, look, pair.setting, pair.quantity, state)
+
+    return _card(figure, pair, f"{_quantity(pair)}, every pair of layers", comparisons, draw)
+
+
+def _quantity(pair: Pair) -> str:
+    return f"{MEASURE_NAMES[pair.measure].capitalize()} {pair.quantity}"
+
+
+def _figure(
+    figure_id: str, title: str, explain: str, split: Callable[..., tuple[FigureCard, ...]], link: str = ""
+) -> Figure:
+    return Figure(figure_id, "pair", title, explain=explain, card_id="pair", link=link, split=split, needs_models=True)
+
+
+PAIR_MAPS = _figure("pair-maps", "CKA of two models", HOW_CKA_READS, _chosen(True, False, _cka_maps), LINK)
+PAIR_CURVE = _figure("pair-curve", "CKA of two models by layer", HOW_CKA_READS, _chosen(True, True, _cka_by_layer))
+STITCH_CURVES = _figure(
+    "stitch-curves", "Stitching by layer", HOW_STITCHING_READS, _chosen(False, True, _stitches_by_layer)
+)
+STITCH_MAPS = _figure(
+    "stitch-maps", "Stitching, every pair of layers", HOW_MAPS_READ, _chosen(False, False, _stitch_maps), LINK
+)
