@@ -13,7 +13,7 @@ from shown import specs, words
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.generalization import question as study
 from repdiss_core.studies.generalization.question import Params
-from repdiss_core.ui.cards import figure_card, generalization_cards
+from repdiss_core.ui.cards import figure_card
 
 PAGE = "pages/2_Generalization.py"
 N_CHARTS = 5  # Figures 2 left, 2 right and 8, the map, and the strip of models
@@ -25,7 +25,6 @@ def fresh_store(own_cache):
     from repdiss_core.ui.parts.shared import result_store
 
     def clear() -> None:
-        generalization_cards._loaded.clear()
         result_store.clear()
         figure_card._DRAWN.clear()
 

@@ -265,18 +265,19 @@ def test_a_read_only_demo_shows_no_button_that_changes_anything(monkeypatch):
 def test_the_figures_drawn_ahead_are_those_that_the_pages_show_first(monkeypatch):
     from repdiss_core.base.paths import REPOSITORY
     from repdiss_core.plots.theme import LOOKS
+    from repdiss_core.ui.cards.study_cards import first_cards
     from repdiss_core.ui.parts.shared import result_store
-    from repdiss_core.ui.warm_up import first_figures
+    from repdiss_core.ui.warm_up import steps
 
     monkeypatch.setattr("repdiss_core.store.cache.bundled_root", lambda: REPOSITORY / "cache" / "bundled")
     result_store.clear()
     figure_card._DRAWN.clear()
-    assert len(list(first_figures(LOOKS["page"]))) > len(CARDS)
+    assert len(list(steps(LOOKS["page"]))) > len(CARDS)
     ahead = set(figure_card._DRAWN)
     for page in (ASYMMETRY, "pages/2_Generalization.py", "pages/3_Scaling_families.py"):
         assert [e.message for e in opened(page).exception] == []
     assert set(figure_card._DRAWN) == ahead
-    assert len(ahead) == len(CARDS) + 4 + len(scaling_cards.first_cards())
+    assert len(ahead) == len(CARDS) + 4 + len(list(first_cards("scaling", scaling_cards.first_choice())))
 
 
 def test_what_ships_is_shown_at_once_and_marked(monkeypatch):

@@ -19,12 +19,11 @@ from repdiss_core.studies.scaling import question as study
 from repdiss_core.studies.scaling.claims import scaling_claims
 from repdiss_core.studies.scaling.question import Params
 from repdiss_core.studies.scaling.stored import Loaded, load, with_massive
-from repdiss_core.ui.cards import figure_card, scaling_cards
+from repdiss_core.ui.cards import figure_card, study_cards
 
 FLAG = ":material/flag:"  # of an odd row
 PAGE = "pages/3_Scaling_families.py"
 CARDS = ("family", "pair", "fig3", "fig9", "fig10", "odd", "early", "trend", "heads", "training")
-REMEMBERED = ("overview_card", "pair_card", "figure_card_of", "analysis_cards", "training_cards", "_loaded")
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +34,7 @@ def family(own_cache, monkeypatch, tmp_path):
     def clear() -> None:
         result_store.clear()
         figure_card._DRAWN.clear()
-        for name in REMEMBERED:
-            getattr(scaling_cards, name).cache_clear()
+        study_cards._cards.cache_clear()
 
     monkeypatch.setattr("repdiss_core.store.cache.bundled_root", lambda: own_cache / "bundled")
     pretend(monkeypatch, tmp_path / "family")

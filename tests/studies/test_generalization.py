@@ -7,11 +7,11 @@ import pytest
 from repdiss_core.analysis.groups import split_groups
 from repdiss_core.base.errors import UserError
 from repdiss_core.bundled.nli import POPULATIONS
-from repdiss_core.cli.generalization import population_request
 from repdiss_core.models import model_spec
 from repdiss_core.studies.generalization import question as study
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.panels import request_for
+from repdiss_core.studies.paper import figures_request
 
 
 @pytest.mark.parametrize(("k", "pairs"), [(2, 6), (6, 66), (10, 190)])
@@ -69,7 +69,7 @@ def test_the_command_line_asks_for_what_the_page_asks_for(params) -> None:
     cka = [c for name in params.sets for c in study.cka_pairs(params, name).values()]
     stitched = [c for name in params.sets for c in study.stitched_pairs(params, name, models).values()]
     page = request_for(cka + stitched, params.chunks)
-    command = population_request(("fig2", "fig7", "fig8"), params)
+    command = figures_request(("fig2", "fig7", "fig8"), params)
     assert {c.key for c in command.comparisons} == {c.key for c in page.comparisons}
     assert command.n_batches == page.n_batches
 

@@ -10,12 +10,11 @@ from neox_family import LARGEST, SUSPECT, TWIN, pretend
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.bundled.family.recipe import FAMILY_MEMBERS
-from repdiss_core.cli.scaling import family_request
 from repdiss_core.models import model_spec
 from repdiss_core.models.pythia_table import PYTHIA_CONFIGS
 from repdiss_core.studies.common import CkaView
 from repdiss_core.studies.panels import request_for
-from repdiss_core.studies.paper import figure_parts
+from repdiss_core.studies.paper import figure_parts, figures_request
 from repdiss_core.studies.scaling import question as study
 from repdiss_core.studies.scaling.question import Params
 from repdiss_core.studies.scaling.table1 import as_form, family_rows, pythia_rows, row_of_config
@@ -108,8 +107,8 @@ def test_the_command_line_asks_for_what_the_cards_ask_for() -> None:
     page = request_for(
         (c for f in ("fig3", "fig10") for part in figure_parts(f, Params()) for c in part.comparisons), 100
     )
-    assert family_request(("fig3", "fig10", "table1"), Params()).key == page.key
-    assert family_request(("table1",), Params()) is None
+    assert figures_request(("fig3", "fig10", "table1"), Params()).key == page.key
+    assert figures_request(("table1",), Params()) is None
 
 
 def test_families_that_cannot_be_compared_are_refused(monkeypatch, tmp_path) -> None:
