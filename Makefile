@@ -6,7 +6,7 @@ STAMP := $(VENV)/.requirements.stamp
 DEV_STAMP := $(VENV)/.requirements-dev.stamp
 export OPENBLAS_NUM_THREADS ?= 2
 
-.PHONY: demo test test-all faults results lint clean
+.PHONY: demo test test-all faults results lint types clean
 .DEFAULT_GOAL := demo
 
 $(BIN)/python:
@@ -41,9 +41,12 @@ faults: $(DEV_STAMP)  ## All fault tests in their long form (about 35 minutes on
 results: $(STAMP)  ## Compute the shipped results of the bundled models anew (about an hour on 2 cores)
 	$(BIN)/python -m repdiss_core.scripts.ship.results
 
-lint: $(DEV_STAMP)
+lint: $(DEV_STAMP)  ## Style: ruff's rules and its formatter
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+
+types: $(DEV_STAMP)  ## Types: mypy on app.py, pages and repdiss_core
+	$(BIN)/python -m mypy
 
 clean:  ## Remove the environment (the cache stays)
 	rm -rf $(VENV)
