@@ -55,7 +55,7 @@ class ActivationCache:
         if self._cache is None:
             return None
         try:
-            data = self._cache.find(key)
+            data = self._cache.reader.find(key)
             if data is None:
                 return None
             layers, meta = unpack(data)

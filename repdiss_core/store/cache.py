@@ -20,11 +20,12 @@ from repdiss_core.store.disk import directory_size, disk_error, identity, is_dam
 from repdiss_core.store.entries import Entry, PackIndex, check_key, stored_at
 from repdiss_core.store.storage import (
     DamagedEntry,
-    ReadOnlyCache,
+    EntryReader,
     SafeCache,
     modified_ns,
     open_diskcache,
     pack,
+    read_only,
     unpack,
 )
 
@@ -128,7 +129,7 @@ class ResultStore:
         """All keys: origin "local", "shipped" or "imported"."""
         if origin in ("shipped", "imported"):
             return (self._packs if origin == "shipped" else self._imported).keys()
-        return self._read(lambda cache: cache.all_keys(), []) if self._exists() else []
+        return self._read(lambda reader: reader.all_keys(), []) if self._exists() else []
 
     @property
     def size_bytes(self) -> int:
@@ -153,7 +154,7 @@ class ResultStore:
         out."""
         if not self._exists():
             return []
-        named = self._read(lambda cache: cache.all_files(), None)
+        named = self._read(lambda reader: reader.all_files(), None)
         found = self._folder.glob("*/*/*.val") if named is not None else ()
         return [
             path
@@ -218,14 +219,14 @@ class ResultStore:
                     raise disk_error(error, self.directory) from error
                 self._set_aside(error)
 
-    def _read(self, look: Callable[[Any], Any], otherwise: Any) -> Any:
+    def _read(self, look: Callable[[EntryReader], Any], otherwise: Any) -> Any:
         """What `look` finds, on a disk that cannot be written too; `otherwise` where the database is damaged."""
         try:
-            cache: Any = self._writable()
+            reader = self._writable().reader
         except UserError:
-            cache = ReadOnlyCache(self._folder)
+            reader = read_only(self._folder)
         try:
-            return look(cache)
+            return look(reader)
         except sqlite3.DatabaseError as error:
             self.close()
             if is_damage(error):
@@ -257,7 +258,7 @@ class ResultStore:
     def _saved_from(self, aside: Path) -> int:
         """Copy what can still be read, and is right, from a damaged database into a new one;
         returns how many entries."""
-        old, saved = ReadOnlyCache(aside), 0
+        old, saved = read_only(aside), 0
         with contextlib.suppress(*DAMAGE), contextlib.closing(open_diskcache(self._folder)) as new:
             for key in old.all_keys():
                 with contextlib.suppress(*DAMAGE):
@@ -271,7 +272,7 @@ class ResultStore:
         if not self._exists():
             return None
         try:
-            data = self._read(lambda cache: cache.find(key), None)
+            data = self._read(lambda reader: reader.find(key), None)
             if data is None:
                 return None
             arrays, meta = unpack(data)

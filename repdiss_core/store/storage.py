@@ -135,6 +135,61 @@ class SafeDisk(diskcache.Disk):
             raise DamagedEntry(f"its file name {filename!r} points outside the cache")
 
 
+class EntryReader:
+    """Looks at the rows of a diskcache: one that is open for writing, or one that cannot be written.
+
+    Args:
+        rows: (statement, values) to the rows that SQLite answers with.
+        disk: opens the files that rows name.
+    """
+
+    def __init__(self, rows: Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]], disk: SafeDisk) -> None:
+        self._rows, self._disk = rows, disk
+
+    def find(self, key: str) -> bytes | None:
+        """The bytes at `key`, None where there is no row.
+
+        Raises:
+            DamagedEntry: there is a row, but not what it speaks of.
+        """
+        reason = ""
+        for _ in range(3):  # another process may replace the entry between the row and its file
+            rows = self._rows(ROW, (key,))
+            if not rows:
+                return None
+            mode, filename, value = rows[0]
+            try:
+                return self._disk.fetch(mode, filename, value, read=False)
+            except OSError as error:
+                reason = error.strerror or str(error)
+        raise DamagedEntry(f"its file cannot be read: {reason}")
+
+    def all_keys(self) -> list[str]:
+        """Every key that is text, in the order of storing."""
+        return _text_keys(self._rows(KEYS, ()))
+
+    def all_files(self) -> set[str]:
+        """Every file that a row names."""
+        return set(_text_keys(self._rows(FILES, ())))
+
+
+def read_only(directory: Path) -> EntryReader:
+    """The entries of a diskcache that cannot be written: diskcache itself writes its settings on opening."""
+    path = directory.resolve() / "cache.db"
+
+    def rows(statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        refused = sqlite3.OperationalError("it cannot be opened")
+        for how in ("mode=ro", "immutable=1"):  # the second reads without the side files that the first may make
+            try:
+                with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True)) as database:
+                    return _rows(database.execute, statement, values)
+            except sqlite3.OperationalError as error:
+                refused = error
+        raise refused
+
+    return EntryReader(rows, SafeDisk(str(directory)))
+
+
 # diskcache counts its entries and their bytes by triggers of one statement each.
 OWN_TRIGGER = re.compile(
     r'CREATE TRIGGER Settings_\w+ AFTER \w+ ON Cache FOR EACH ROW BEGIN UPDATE Settings SET value = value [^;"]+ '
@@ -173,19 +228,10 @@ class SafeCache(diskcache.Cache):
                     os.unlink(os.path.join(self._directory, filename))
             raise
 
-    def find(self, key: str) -> bytes | None:
-        """The bytes at `key`, None where there is no row.
-
-        Raises:
-            DamagedEntry: there is a row, but not what it speaks of (diskcache's `get` says nothing of a missing file).
-        """
-        for _ in range(3):  # another process may replace the entry between the row and its file
-            row = next(iter(_rows(self._sql, ROW, (key,))), None)
-            try:
-                return None if row is None else self._disk.fetch(*row, read=False)
-            except OSError as error:
-                reason = error.strerror or str(error)
-        raise DamagedEntry(f"its file cannot be read: {reason}")
+    @property
+    def reader(self) -> EntryReader:
+        """The rows of this cache, looked at without diskcache's own reading, which says nothing of a missing file."""
+        return EntryReader(lambda statement, values: _rows(self._sql, statement, values), self._disk)
 
     def drop(self, key: str) -> None:
         """Remove the row at `key` and its file, whatever the row holds."""
@@ -194,49 +240,6 @@ class SafeCache(diskcache.Cache):
             self._sql("DELETE FROM Cache WHERE key = ?", (key,))
         for (filename,) in rows:
             self._disk.remove((filename or b"").decode("utf-8", errors="replace"))
-
-    def all_keys(self) -> list[str]:
-        """Every key that is text, in the order of storing."""
-        return _text_keys(_rows(self._sql, KEYS))
-
-    def all_files(self) -> set[str]:
-        """Every file that a row names."""
-        return set(_text_keys(_rows(self._sql, FILES)))
-
-
-class ReadOnlyCache:
-    """The entries of a diskcache that cannot be written: diskcache itself writes its settings on opening."""
-
-    def __init__(self, directory: Path) -> None:
-        self._path, self._disk = directory.resolve() / "cache.db", SafeDisk(str(directory))
-
-    def find(self, key: str) -> bytes | None:
-        """As `SafeCache.find`."""
-        rows = self._rows(ROW, (key,))
-        try:
-            return self._disk.fetch(rows[0][0], rows[0][1], rows[0][2], read=False) if rows else None
-        except OSError as error:
-            raise DamagedEntry(f"its file cannot be read: {error.strerror}") from error
-
-    def all_keys(self) -> list[str]:
-        """As `SafeCache.all_keys`."""
-        return _text_keys(self._rows(KEYS))
-
-    def all_files(self) -> set[str]:
-        """As `SafeCache.all_files`."""
-        return set(_text_keys(self._rows(FILES)))
-
-    def _rows(self, statement: str, values: tuple = ()) -> list[tuple]:
-        for how in (
-            "mode=ro",
-            "immutable=1",
-        ):  # the second reads without the side files that the first may have to make
-            try:
-                with contextlib.closing(sqlite3.connect(f"{self._path.as_uri()}?{how}", uri=True)) as database:
-                    return _rows(database.execute, statement, values)
-            except sqlite3.OperationalError as error:
-                refused = error
-        raise refused
 
 
 def open_diskcache(directory: Path, budget_bytes: int | None = None) -> SafeCache:
