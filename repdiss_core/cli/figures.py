@@ -68,7 +68,7 @@ def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
 
 
 def _write(out: Path, found: Figure, drawn: list[Drawn]) -> None:
-    from repdiss_core.plots import html_file as html_export
+    from repdiss_core.plots import html_file
     from repdiss_core.studies import exports
 
     forms = [form for d in drawn for form in d.forms]
@@ -84,7 +84,7 @@ def _write(out: Path, found: Figure, drawn: list[Drawn]) -> None:
         out.write_text(exports.to_csv(forms), encoding="utf-8")
     elif out.suffix == ".html":
         out.write_text(
-            html_export.figure_file(
+            html_file.figure_file(
                 ": ".join(filter(None, (found.label, found.title))), [(d.figure, d.caption.text) for d in drawn]
             ),
             encoding="utf-8",

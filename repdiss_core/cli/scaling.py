@@ -43,7 +43,7 @@ def family_params(family: str | None, asymmetry: Any, dtype: str | None = None) 
 
 def write_table(out: Path, figure: Figure, forms: list[dict[str, Any]]) -> None:
     """JSON, CSV or HTML."""
-    from repdiss_core.plots import html_file as html_export
+    from repdiss_core.plots import html_file
     from repdiss_core.studies import exports
 
     columns = ["family", "name", *forms[0]["columns"], "source", "analysis"]
@@ -61,4 +61,4 @@ def write_table(out: Path, figure: Figure, forms: list[dict[str, Any]]) -> None:
         csv.writer(text).writerows([columns, *rows])
         out.write_text(text.getvalue(), encoding="utf-8")
     else:
-        out.write_text(html_export.table_file("Table 1: head dimensions", columns, rows), encoding="utf-8")
+        out.write_text(html_file.table_file("Table 1: head dimensions", columns, rows), encoding="utf-8")

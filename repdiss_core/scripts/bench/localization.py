@@ -8,9 +8,12 @@ import os
 import platform
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repdiss_core.scripts.bench.waiting import empty_cache, job_seconds
+
+if TYPE_CHECKING:
+    from repdiss_core.studies.generalization.question import Params
 
 CKA_TARGET_S, STITCHING_TARGET_S = 15.0, 60.0
 SIZES = (6, 12, 24)
@@ -22,15 +25,15 @@ def run(json_path: str | None) -> int:
 
     Times are those that a page waits for: from asking for the job to its end, the worker's start included.
     """
-    from repdiss_core.studies.generalization import question as study
+    from repdiss_core.studies.generalization import question
     from repdiss_core.studies.panels import request_for
 
-    params = study.Params()
-    name, models = study.IN_DISTRIBUTION, study.models_of(params.population)
-    groups = study.group_models(params)
+    params = question.Params()
+    name, models = question.IN_DISTRIBUTION, question.models_of(params.population)
+    groups = question.group_models(params)
     with empty_cache():
-        cka = request_for(study.cka_pairs(params, name).values(), params.chunks)
-        stitching = request_for(study.stitched_pairs(params, name, groups).values(), 1)
+        cka = request_for(question.cka_pairs(params, name).values(), params.chunks)
+        stitching = request_for(question.stitched_pairs(params, name, groups).values(), 1)
         rows = [
             _row(
                 (
@@ -46,7 +49,7 @@ def run(json_path: str | None) -> int:
                 STITCHING_TARGET_S,
             ),
         ]
-        growth = [_pass_seconds(params, study, models[:size]) for size in SIZES]
+        growth = [_pass_seconds(params, models[:size]) for size in SIZES]
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.machine()}")
     for row in rows:
         print(
@@ -66,7 +69,7 @@ def _row(what: str, seconds: float, target: float) -> dict[str, Any]:
     return {"what": what, "seconds": seconds, "target": target}
 
 
-def _pass_seconds(params: Any, study: Any, models: tuple[str, ...]) -> dict[str, float]:
+def _pass_seconds(params: Params, models: tuple[str, ...]) -> dict[str, float]:
     """Seconds of one chunk: what grows with the models (forwards, Gram matrices), and what grows with the pairs."""
     from itertools import combinations
 
@@ -74,8 +77,9 @@ def _pass_seconds(params: Any, study: Any, models: tuple[str, ...]) -> dict[str,
     from repdiss_core.engine.population_pass import feature_rows
     from repdiss_core.measures.cka import hsic_same_layers, prepare
     from repdiss_core.models import load_model
+    from repdiss_core.studies.generalization import question
 
-    data = study.cka_data(params, study.IN_DISTRIBUTION)
+    data = question.cka_data(params, question.IN_DISTRIBUTION)
     batch = open_stream(data.name, data.split, data.sequences_per_batch, data.tokens_per_sequence, data.seed).batch(0)
     loaded = [load_model(name, resid_mean="kept") for name in models]
     best = {"linear": float("inf"), "pairs": float("inf")}

@@ -10,7 +10,7 @@ from repdiss_core.analysis.intervals import p_words
 from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.scripts.ship.report_claims import claims_table
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.generalization import question as study
+from repdiss_core.studies.generalization import question
 from repdiss_core.studies.generalization.claims import generalization_claims
 from repdiss_core.studies.generalization.fig8_distances import clusterings, distance_test
 from repdiss_core.studies.generalization.question import Params
@@ -44,11 +44,11 @@ def tables(store: ResultStore) -> list[str]:
 def _accuracies(loaded: Loaded) -> list[str]:
     rows = ["| set | all models: mean (range) | generalizing | heuristic |", "|---|---:|---:|---:|"]
     for name in ("in_distribution", "lexical_overlap", "lexical_overlap_rank", "lexical_overlap_entailed"):
-        found = study.accuracies(loaded.params.population, name)
+        found = question.accuracies(loaded.params.population, name)
         values = np.array(list(found.values()))
         groups = [np.mean([found[m] for m in group]) for group in (loaded.groups.top, loaded.groups.bottom)]
         rows.append(
-            f"| {study.SET_LABELS[name]} | {values.mean():.3f} ({values.min():.3f}–{values.max():.3f}) | "
+            f"| {question.SET_LABELS[name]} | {values.mean():.3f} ({values.min():.3f}–{values.max():.3f}) | "
             f"{groups[0]:.3f} | {groups[1]:.3f} |"
         )
     return [

@@ -9,7 +9,7 @@ from repdiss_core.measures.massive import CHOICES, MULTIPLE
 from repdiss_core.models import model_spec
 from repdiss_core.scripts.ship.report_claims import claims_table
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.scaling import stored as analysis
+from repdiss_core.studies.scaling import stored
 from repdiss_core.studies.scaling.claims import scaling_claims
 from repdiss_core.studies.scaling.fig3_fig9_fig10_maps import changed_cells
 from repdiss_core.studies.scaling.question import FAMILIES, MINI, Params, short_name
@@ -36,7 +36,7 @@ def tables(store: ResultStore) -> list[str]:
 
 
 def _members(found: Loaded) -> list[str]:
-    value, _, low, high = analysis.within(found)
+    value, _, low, high = stored.within(found)
     rows = [
         "| member | parameters | heads × d_head | seed | validation loss, nats a token | CKA of its different layers |",
         "|---|---:|---:|---:|---:|---:|",
@@ -61,7 +61,7 @@ def _means(found: Loaded) -> list[str]:
 
 
 def _odd(found: Loaded) -> list[str]:
-    report = analysis.odd_report(found)
+    report = stored.odd_report(found)
     if isinstance(report, str):
         return [report]
     rows = ["| shape | seeds | departure, CKA | reach | odd |", "|---|---:|---:|---:|---|"]
@@ -84,7 +84,7 @@ def _odd(found: Loaded) -> list[str]:
 
 
 def _twins(found: Loaded) -> list[str]:
-    twins = analysis.twins(found)
+    twins = stored.twins(found)
     if isinstance(twins, str):
         return [twins]
     layers = range(twins.odd.shape[1])
@@ -119,7 +119,7 @@ def _twins(found: Loaded) -> list[str]:
 def _blocks(found: Loaded) -> list[str]:
     lines = []
     for name in found.maps.members:
-        one = analysis.blocks(found, name)
+        one = stored.blocks(found, name)
         if isinstance(one, str):
             continue
         part = one.segmentation
@@ -152,7 +152,7 @@ def _massive(kept: Loaded, dropped: Loaded, normalised: Loaded) -> list[str]:
             f"| {short_name(r.name)} | {r.dropped} of {r.rows} | {r.peak:.2f} | {r.layer} | {r.change:.3f} | "
             f"{r.change_normalised:.3f} |"
         )
-        for r in analysis.massive_rows(kept, dropped, normalised)
+        for r in stored.massive_rows(kept, dropped, normalised)
     ]
     changes = [changed_cells(kept, other) for other in (dropped, normalised)]
     told = "; ".join(

@@ -22,8 +22,7 @@ from filelock import FileLock
 
 from repdiss_core import bundled
 from repdiss_core.base.errors import UserError
-from repdiss_core.bundled import nli as facts_module
-from repdiss_core.bundled.nli import POPULATIONS, Member, members, weights_file
+from repdiss_core.bundled.nli import FACTS_FILE, POPULATIONS, WEIGHTS_FOLDER, Member, members, weights_file
 from repdiss_core.data import nli
 from repdiss_core.models.tiny_bert import classifier, read_classifier, save
 from repdiss_core.scripts.train.nli_steps import FineTuning, PreTraining, Recipe, accuracies, fine_tune, pre_train
@@ -137,7 +136,7 @@ def main(names: tuple[str, ...], limit: int | None, share: str, into: Path | Non
             )
         chosen = [member for name in names or POPULATIONS for member in members(name)[:limit]]
         if into is None:
-            places = Places(bundled.cache_folder("training-nli"), facts_module.WEIGHTS_FOLDER, facts_module.FACTS_FILE)
+            places = Places(bundled.cache_folder("training-nli"), WEIGHTS_FOLDER, FACTS_FILE)
         else:
             places = Places(into / "work", into / "weights", into / "facts.json")
         train_all(
