@@ -11,7 +11,7 @@ from repdiss_core.base.errors import unknown_name
 from repdiss_core.studies.asymmetry import fig1_curves, fig4_fig5_maps, fig6_learning
 from repdiss_core.studies.asymmetry.question import at_depths
 from repdiss_core.studies.figure import Figure, FigurePart
-from repdiss_core.studies.generalization import chosen_pair, fig2_fig7_curves, fig8_distances
+from repdiss_core.studies.generalization import chosen_pair, distance_maps, fig2_fig7_curves, fig8_distances
 from repdiss_core.studies.generalization import question as generalization
 from repdiss_core.studies.pair import difference
 from repdiss_core.studies.pair import figures as pair
@@ -64,8 +64,8 @@ FIGURES: dict[str, Figure] = {
         fig2_fig7_curves.FIG2,
         fig2_fig7_curves.FIG7,
         fig8_distances.FIG8,
-        fig8_distances.DISTANCE_MAP,
-        fig8_distances.DISTANCE_POINTS,
+        distance_maps.DISTANCE_MAP,
+        distance_maps.DISTANCE_POINTS,
         chosen_pair.CLASSIFIER_STITCHING,
         chosen_pair.CLASSIFIER_CKA,
         ours.FAMILY,
