@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from repdiss_core.studies.figure import Choice
 from repdiss_core.studies.generalization.claims import generalization_claims, headline
 from repdiss_core.studies.paper import STUDIES
 from repdiss_core.ui.cards import generalization_cards as cards
@@ -24,11 +25,11 @@ with told_in_a_sentence():
     found.markdown(as_text(headline(data)))
     cards.say_what_is_compared(params)
 
-    def clusters(choice):
+    def clusters(choice: Choice) -> Choice:
         cluster_table(data)
         return choice
 
-    def two_models(_choice):
+    def two_models(_choice: Choice) -> Choice:
         choice = cards.chosen(params, quantity, *model_strip(data))
         if not choice.view.models:
             st.info(

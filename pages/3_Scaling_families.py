@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from repdiss_core.studies.figure import Choice
 from repdiss_core.studies.paper import STUDIES, figures_request
 from repdiss_core.studies.scaling.claims import headline, scaling_claims
 from repdiss_core.ui.cards import scaling_cards as cards
@@ -16,7 +17,7 @@ from repdiss_core.ui.parts.text import as_text
 STUDY = STUDIES["scaling"]
 
 
-def heads(choice):
+def heads(choice: Choice) -> Choice:
     table1(cards.loaded(choice.only))
     return choice
 

@@ -179,7 +179,9 @@ class OddReport:
     seed_freedom: int
 
 
-def odd_members(similarity: np.ndarray, size: Sequence[float], shape: Sequence[str], level: float = 0.95) -> OddReport:
+def odd_members(
+    similarity: np.ndarray, size: Sequence[float] | np.ndarray, shape: Sequence[str], level: float = 0.95
+) -> OddReport:
     """Which shapes break the family's trend, by leaving each out in turn.
 
     For a shape P, the similarities of all pairs of *other* shapes (means over seeds) are fitted by

@@ -34,7 +34,9 @@ class SeedDifference:
         return "lower" if self.interval[1] < 0 else "undecided"
 
 
-def seed_difference(odd: Sequence[float], twin: Sequence[float], level: float = 0.95) -> SeedDifference:
+def seed_difference(
+    odd: Sequence[float] | np.ndarray, twin: Sequence[float] | np.ndarray, level: float = 0.95
+) -> SeedDifference:
     """The difference of two kinds of model, one value a seed; seeds of the two are not paired.
 
     Raises:
@@ -83,7 +85,7 @@ def value_at_loss(losses: Sequence[float], values: Sequence[float], target: floa
 def difference_at_loss(
     odd: Sequence[tuple[float, float]],
     twin: Sequence[tuple[float, float]],
-    twin_ends: Sequence[float],
+    twin_ends: Sequence[float] | np.ndarray,
     level: float = 0.95,
 ) -> SeedDifference:
     """Odd members minus their twin at the loss that each odd member has:

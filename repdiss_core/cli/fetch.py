@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.runs.progress import TerminalProgress, stop_on_signal
+
+if TYPE_CHECKING:
+    from repdiss_core.models import ModelSpec
 
 TEXT_PREFIX = "data:"
 
@@ -44,7 +49,7 @@ def _model(name: str, facts: bool) -> str:
     return f"{name}: {described(spec)}"
 
 
-def described(spec) -> str:
+def described(spec: ModelSpec) -> str:
     """A model's facts and whether it is here, in a line."""
     from repdiss_core.models import paper_models
 

@@ -73,7 +73,8 @@ def cka_cell(
         batches = batches.transposed()
     reduced = reduce_hsic(batches, reduction)
     at = (row, column)
-    statistics = (reduced.values[at], reduced.standard_error[at], reduced.interval[0][at], reduced.interval[1][at])
+    value, error = float(reduced.values[at]), float(reduced.standard_error[at])
+    low, high = (float(end[at]) for end in reduced.interval)
     data = panel.comparison.data
     return CellFacts(
         "CKA",
@@ -82,7 +83,7 @@ def cka_cell(
         panel.column_name,
         row + 1,
         column + 1,
-        tuple(map(float, statistics)),
+        (value, error, low, high),
         pseudo_values(batches, reduction)[:, row, column],
         how_cka(panel.comparison, reduction),
         amount(batches.n_batches, data.sequences_per_batch, data.tokens_per_sequence),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from repdiss_core.base.comparison import Comparison, DataId, ModelId, Setting, cka_comparison
 from repdiss_core.base.errors import UserError
@@ -126,7 +127,7 @@ def stitch_comparison(
             )
     f, g, data = model_id(name_f), model_id(name_g), data_id(setting, setting.eval_split, model=name_f)
     # A stitched model runs on the raw residual stream.
-    fields = {"resid_mean": "kept", "measure_version": MEASURES[measure].version}
+    fields: dict[str, Any] = {"resid_mean": "kept", "measure_version": MEASURES[measure].version}
     if measure == "stitching":
         phi = data_id(setting, setting.phi_split, model=name_f)
         made = stitch_settings.stitch_comparison(f, g, data, *pair, stitch_preset(stitch).settings, phi, **fields)

@@ -178,7 +178,8 @@ class Figure:
         if "request" not in changes:
             comparisons = (c for params in choice.params for part in self.parts(params) for c in part.comparisons)
             changes["request"] = request_for(comparisons, choice.params[0].n_batches)
-        usual = {
+        assert self.draw is not None, "a table has no card"
+        usual: dict[str, Any] = {
             "card_id": self.card_id or self.figure_id,
             "title": self.title,
             "tag": self.label,

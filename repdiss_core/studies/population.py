@@ -100,7 +100,8 @@ def load_cka(
     """
     models = _names(pairs)
     found: dict[tuple[str, str], np.ndarray] = {}
-    entries, counts, rows, notes = [], [], [], []
+    entries, counts, rows = [], [], []
+    notes: list[str] = []
     for pair, comparison in pairs.items():
         entry = _longest(store, comparison, n_chunks)
         if entry is None:

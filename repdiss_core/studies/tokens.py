@@ -52,7 +52,7 @@ class TokenTable:
         flat = self.cosine.ravel()
         order = np.argsort(flat if least else -flat, kind="stable")  # NaN comes last
         places = [i for i in order[:n] if np.isfinite(flat[i])]
-        return [tuple(int(k) for k in np.unravel_index(i, self.cosine.shape)) for i in places]
+        return [divmod(int(i), self.cosine.shape[1]) for i in places]
 
     def text(self, sequence: int, position: int) -> str:
         """A token's text, or its number where there is no tokenizer."""

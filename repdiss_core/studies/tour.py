@@ -76,9 +76,10 @@ def _last_layers(facts: Facts) -> str:
         load_matrix(facts.store, panel, params.cka.reduction, params.cka.n_batches)
         for panel in asymmetry.cka_panels(params)
     ]
-    if any(view.matrix is None for view in views):
+    maps = [view.matrix for view in views if view.matrix is not None]
+    if len(maps) < len(views):
         return "The maps are not computed yet."
-    between, own = views[-1].matrix, [view.matrix.values[0, -1] for view in views[:-1]]
+    between, own = maps[-1], [one.values[0, -1] for one in maps[:-1]]
     low, high = between.interval[:, -1, -1]
     return (
         f"After their last blocks the two models have CKA {between.values[-1, -1]:.2f} [{low:.2f}, {high:.2f}], more than a model’s own first and last layers "

@@ -12,6 +12,8 @@ from repdiss_core.studies.panels import load_learning
 from repdiss_core.studies.reading import LEARNING_HEIGHT
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from repdiss_core.plots.theme import Look
 
 HOW_LEARNING_READS = (
@@ -51,7 +53,9 @@ def _thumbnail(store: ResultStore) -> str:
 
     (part,) = parts(at_depths()[0])
     learning = [c for curve in part.curves for c in load_learning(store, curve)]
-    panels = {layer: [] for layer in sorted({c.layer for c in learning})}
+    panels: dict[int, list[tuple[np.ndarray, np.ndarray, dict[str, str]]]] = {
+        layer: [] for layer in sorted({c.layer for c in learning})
+    }
     for c in learning:
         style = {"role": c.role, "kind_f": c.kind_f, "kind_g": c.kind_g}
         panels[c.layer].append((c.step, running_mean(c.train_loss, c.step.size // 8 | 1), style))

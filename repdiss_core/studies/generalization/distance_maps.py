@@ -103,7 +103,7 @@ def compose_points(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str
 def _matrix_form(loaded: Loaded, set_name: str) -> dict[str, Any]:
     distance, models = loaded.distance(set_name), list(loaded.cka[set_name].models)
     blank = [[None] * len(models) for _ in models]
-    form = {
+    form: dict[str, Any] = {
         "title": f"distances, {words.SHORT_SETS[set_name].lower()}",
         "measure": "cka_distance",
         "rows": "",

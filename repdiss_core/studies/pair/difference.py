@@ -9,7 +9,7 @@ import numpy as np
 
 from repdiss_core.base.comparison import DataId, Request
 from repdiss_core.base.errors import UserError
-from repdiss_core.base.results import LayerMatrix
+from repdiss_core.base.results import LayerMatrix, StitchResult
 from repdiss_core.measures.reduction import pseudo_values, t_quantile
 from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
@@ -232,9 +232,7 @@ def measured(store: ResultStore, choice: Pair) -> Measured:
     sample = None
     if whole:
         results = [[load_stitch(store, c)[0] for c in row] for row in one.comparisons]
-        sample = np.array(
-            [[r.penalty if choice.quantity == "penalty" else r.loss for r in row] for row in results]
-        ).transpose(2, 0, 1)
+        sample = np.array([[_costs(r, choice.quantity) for r in row] for row in results]).transpose(2, 0, 1)
     return Measured(
         choice.quantity,
         choice.f,
@@ -287,3 +285,9 @@ DIFFERENCE = Figure(
     split=_cards,
     needs_models=True,
 )
+
+
+def _costs(result: StitchResult | None, quantity: str) -> np.ndarray:
+    """(n_sequences,) loss or penalty of one stitch of a map that is stored whole."""
+    assert result is not None
+    return result.penalty if quantity == "penalty" else result.loss

@@ -31,6 +31,11 @@ class StitchMap:
     g: str
     comparisons: tuple[tuple[Comparison, ...], ...]
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(layers of f, layers of g)."""
+        return len(self.comparisons), len(self.comparisons[0])
+
 
 def pair_maps(f: str, g: str, setting: Preset, stitch: str, measure: str) -> tuple[StitchMap, ...]:
     """Within f, within g, f into g, and g into f; one map alone where f is g."""
@@ -59,7 +64,7 @@ def compose_stitch_maps(
     """The maps as far as they are stored; cells that are still to come stay empty."""
     loaded = [load_map(store, one, quantity) for one in maps]
     panels = [
-        HeatmapPanel(one.title, one.f, one.g, *matrix.values.shape, matrix, np.isnan(matrix.values), state)
+        HeatmapPanel(one.title, one.f, one.g, *one.shape, matrix=matrix, pending=np.isnan(matrix.values), state=state)
         for one, (matrix, _) in zip(maps, loaded, strict=True)
     ]
     entries = [entry for _, found in loaded for entry in found]

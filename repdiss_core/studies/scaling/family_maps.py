@@ -125,7 +125,7 @@ def load_family(
             else None
         )
         rows = per_batch * batches.n_batches
-        tokens = tuple(_counted(batches.massive.get(f"tokens_{side}")) for side in "fg")
+        tokens = _counted(batches.massive.get("tokens_f")), _counted(batches.massive.get("tokens_g"))
         found[panel.row_name, panel.column_name] = PairMap(
             pseudo_values(batches, reduction), peaks, rows - int(batches.n_tokens.sum()), rows, tokens
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from repdiss_core.plots.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.plots.theme import Look
 from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Blocks, Drawn, compose_grid
 from repdiss_core.studies.figure import Choice, Figure, FigureCard, FigurePart
 from repdiss_core.studies.panels import load_matrix
@@ -16,6 +18,9 @@ from repdiss_core.studies.reading import HOW_CKA_READS, LINK
 from repdiss_core.studies.scaling import words
 from repdiss_core.studies.scaling.question import Params, figure_panels, pair_panel, short_name
 from repdiss_core.studies.scaling.stored import Loaded, blocks, loaded
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 GRID_HEIGHT = 310
 HOW_BLOCKS_READ = (
@@ -130,7 +135,7 @@ def outlined(loaded: Loaded, name: str) -> Blocks:
     return () if isinstance(found, str) else found.segmentation.blocks
 
 
-def drawn(loaded: Loaded, figure: object, caption: object, forms: list[dict]) -> Drawn:
+def drawn(loaded: Loaded, figure: go.Figure, caption: Caption, forms: list[dict[str, Any]]) -> Drawn:
     """A figure that rests on the whole family."""
     origin = loaded.maps.origin
     return Drawn(figure, caption, loaded.maps.complete, origin.name, origin.stored_at, forms)

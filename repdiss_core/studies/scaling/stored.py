@@ -286,10 +286,10 @@ def massive_rows(kept: Loaded, dropped: Loaded, normalised: Loaded) -> list[Mass
         if without is None or without.peaks is None:
             continue
         peaks = without.peaks[0]
-        changes = [
+        change, change_normalised = (
             np.nan if whole is None or one is None else float(np.abs(one.mean - whole.mean).max())
             for one in (without, unit)
-        ]
+        )
         found = [blocks(loaded, name) for loaded in (kept, dropped, normalised)]
         starts = tuple(None if isinstance(one, str) else one.segmentation.starts for one in found)
         rows.append(
@@ -300,7 +300,8 @@ def massive_rows(kept: Loaded, dropped: Loaded, normalised: Loaded) -> list[Mass
                 float(peaks.max()),
                 int(peaks.argmax()) + 1,
                 without.tokens[0],
-                *changes,
+                change,
+                change_normalised,
                 starts,
             )
         )

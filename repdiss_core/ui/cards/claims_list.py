@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import streamlit as st
@@ -34,7 +34,7 @@ def _judged(params: Params, _at: tuple[int, ...]) -> tuple[Claim, ...]:
     return asymmetry_claims(result_store(), params)
 
 
-def headline(by_depth: dict[int, Sequence[Claim]]) -> None:
+def headline(by_depth: Mapping[int, Sequence[Claim]]) -> None:
     """The leading claim, its verdict in both scopes at each depth, and the numbers of the first."""
     leading = [(depth, claim) for depth, claims in by_depth.items() for claim in claims if claim.lead]
     first_depth, first = leading[0]
@@ -49,7 +49,7 @@ def headline(by_depth: dict[int, Sequence[Claim]]) -> None:
 
 
 @st.fragment
-def claims_by_depth(by_depth: dict[int, Sequence[Claim]]) -> None:
+def claims_by_depth(by_depth: Mapping[int, Sequence[Claim]]) -> None:
     """A tab for each depth; the open one alone is drawn, and the address remembers it."""
     names = [f"{depth}-layer models" for depth in by_depth]
     for tab, claims in zip(st.tabs(names, key="claims", bind="query-params"), by_depth.values(), strict=True):

@@ -16,9 +16,9 @@ from repdiss_core.ui.parts.attempts import attempt, show_refusal
 from repdiss_core.ui.parts.text import as_text, count
 
 
-def tell_what_it_takes(requests: Iterable[Request]) -> None:
+def tell_what_it_takes(requests: Iterable[Request | None]) -> None:
     """A line on download, memory and time, where models of the hub are asked for; nothing where all of them ship."""
-    told = [sentence for request in requests if (sentence := estimates.words(request))]
+    told = [sentence for request in requests if request is not None and (sentence := estimates.words(request))]
     for sentence in dict.fromkeys(told[:1]):
         st.caption(as_text(sentence))
 
