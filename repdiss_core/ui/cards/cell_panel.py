@@ -10,7 +10,7 @@ import streamlit as st
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import readonly
-from repdiss_core.plots.theme import chart_config, count, spec_of
+from repdiss_core.plots.theme import Spec, chart_config, count, spec_of
 from repdiss_core.runs import jobs
 from repdiss_core.studies.cell import CellFacts, by_estimator, form_cell, places
 from repdiss_core.studies.drawn import Drawn
@@ -139,7 +139,7 @@ def value_words(facts: CellFacts) -> str:
     return f"{value:.4f}{unit}{reach}".replace("-0.", "\u22120.")
 
 
-def _strip(facts: CellFacts):
+def _strip(facts: CellFacts) -> Spec:
     from repdiss_core.plots.value_strip import value_strip
 
     return spec_of(value_strip(facts.sample, facts.statistics, current_look(), facts.quantity, facts.unit))

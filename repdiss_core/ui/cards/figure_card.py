@@ -23,7 +23,7 @@ from repdiss_core.ui.parts.chart import chart
 from repdiss_core.ui.parts.chosen_cell import chosen_cell, first_cell, put, take
 from repdiss_core.ui.parts.shared import current_look, result_store, stored_version
 from repdiss_core.ui.parts.term_help import show_terms
-from repdiss_core.ui.parts.text import age, as_text, duration
+from repdiss_core.ui.parts.text import BadgeColor, age, as_text, duration
 from repdiss_core.ui.parts.watched import any_alive
 
 POLL_S = 1.0
@@ -101,7 +101,7 @@ def _head(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
         st.badge(label, color=color, icon=icon)
 
 
-def state_tag(drawn: Drawn, job: JobStatus | None, now: float | None = None) -> tuple[str, str, str]:
+def state_tag(drawn: Drawn, job: JobStatus | None, now: float | None = None) -> tuple[str, BadgeColor, str]:
     """(words, colour, icon) for where a figure's numbers stand."""
     if job is not None and job.state == "queued":
         return "waiting for a free worker", "violet", ":material/hourglass_empty:"
@@ -156,8 +156,15 @@ def _cell_button(card: Card, drawn: Drawn) -> None:
     """Opens the panel of a cell for those who do not click on the map; its lists then choose another cell."""
     cell = first_cell(drawn.forms)
     if cell is not None and chosen_cell(card.card_id, drawn.forms) is None:
-        look = {"type": "tertiary", "icon": ":material/grid_on:", "help": "What one cell of the map rests on"}
-        st.button("Cell", key=f"cell-of-{card.card_id}", on_click=put, args=(card.card_id, cell), **look)
+        st.button(
+            "Cell",
+            key=f"cell-of-{card.card_id}",
+            type="tertiary",
+            icon=":material/grid_on:",
+            help="What one cell of the map rests on",
+            on_click=put,
+            args=(card.card_id, cell),
+        )
 
 
 def _explain(card: Card, drawn: Drawn) -> None:

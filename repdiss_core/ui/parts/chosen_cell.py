@@ -74,7 +74,8 @@ def cell_line(form: dict[str, Any], row: int, column: int) -> str:
 
 
 def _asked(card_id: str) -> Cell | None:
-    numbers = [whole_number(n) for n in st.query_params.get(parameter(card_id), "").split(".")]
+    read = (whole_number(n) for n in st.query_params.get(parameter(card_id), "").split("."))
+    numbers = [n or 0 for n in read]
     if len(numbers) != 3 or not all(numbers):  # they count from 1
         return None
     panel, row, column = numbers
@@ -84,4 +85,4 @@ def _asked(card_id: str) -> Cell | None:
 def _exists(forms: Sequence[dict[str, Any]], cell: Cell) -> bool:
     panel, row, column = cell
     rows = forms[panel - 1]["values"] if panel <= len(forms) else None
-    return bool(rows) and row < len(rows) and column < len(rows[row])
+    return rows is not None and row < len(rows) and column < len(rows[row])

@@ -9,10 +9,10 @@ from repdiss_core.runs import jobs, pruning
 from repdiss_core.runs.job_files import JobStatus
 from repdiss_core.ui.parts.attempts import attempt, show_refusal
 from repdiss_core.ui.parts.shared import result_store
-from repdiss_core.ui.parts.text import age, as_text, duration, size
+from repdiss_core.ui.parts.text import BadgeColor, age, as_text, duration, size
 
 POLL_S = 1.0
-LOOKS = {
+LOOKS: dict[str, tuple[BadgeColor, str]] = {
     "queued": ("violet", ":material/hourglass_empty:"),
     "running": ("violet", ":material/progress_activity:"),
     "done": ("green", ":material/check:"),

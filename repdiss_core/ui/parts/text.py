@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Literal
 
+BadgeColor = Literal["violet", "green", "red", "orange", "gray"]
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>])")
 
 
