@@ -178,12 +178,13 @@ class Figure:
         if "request" not in changes:
             comparisons = (c for params in choice.params for part in self.parts(params) for c in part.comparisons)
             changes["request"] = request_for(comparisons, choice.params[0].n_batches)
-        assert self.draw is not None, "a table has no card"
+        if "draw" not in changes:
+            assert self.draw is not None, f"{self.figure_id} has no drawing of its own"
+            changes["draw"] = partial(_draw, self.draw, choice)
         usual: dict[str, Any] = {
             "card_id": self.card_id or self.figure_id,
             "title": self.title,
             "tag": self.label,
-            "draw": partial(_draw, self.draw, choice),
             "explain": self.explain,
             "departures": self.departures,
             "shows": choice,
