@@ -25,7 +25,10 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session")
 def browser():
-    """One headless Chromium for all tests that need one, since Playwright refuses to run twice in a thread. Without it they skip loudly, under CI=true they fail."""
+    """One headless Chromium for all tests that need one, since Playwright refuses to run twice in a thread.
+
+    Without it they skip loudly, under CI=true they fail.
+    """
     from repdiss_core.scripts.bench.browser import FLAGS, chromium
 
     try:

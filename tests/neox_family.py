@@ -1,4 +1,5 @@
-"""A whole GPT-NeoX family as facts alone, and maps in which an answer was planted: nothing of it was trained or measured."""
+"""A whole GPT-NeoX family as facts alone, and maps in which an answer was planted:
+nothing of it was trained or measured."""
 
 from __future__ import annotations
 
@@ -105,7 +106,8 @@ class Planted:
         noise: standard deviation of a model's own deviation, seeds of one shape included.
         odd: {shape: what its maps with all others have more or less}.
         layers: {(name or shape, layer counted from 1): what that layer has more or less in maps with others}.
-        within, within_slope, within_noise: mean CKA within a model, how it grows with log10 of the parameters, and how it varies from shape to shape.
+        within, within_slope, within_noise: mean CKA within a model, how it grows with log10 of the parameters, and how
+            it varies from shape to shape.
         blocks: {shape: first layers of its blocks, counted from 0}.
     """
 

@@ -1,4 +1,5 @@
-"""Generated results put into a test's own cache through the official store: shapes of the real thing, values of none."""
+"""Generated results put into a test's own cache through the official store:
+shapes of the real thing, values of none."""
 
 from __future__ import annotations
 

@@ -96,7 +96,8 @@ def test_no_files_import_each_other_in_a_circle() -> None:
         for name in ends:
             del left[name]
     assert not left, (
-        f"{sorted(left)} hold a circle of imports, or stand above one: move what two of them share to a file below both."
+        f"{sorted(left)} hold a circle of imports, or stand above one: "
+        "move what two of them share to a file below both."
     )
 
 
@@ -112,7 +113,8 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
                 or name.startswith(("pages", "repdiss_core.ui"))
                 or (name == "repdiss_core.scripts.bench.load" and ".proto." in imported)
             ), (
-                f"{name}:{line} imports streamlit; only app.py, pages/ and repdiss_core/ui/ may. Return data and let ui draw it."
+                f"{name}:{line} imports streamlit; only app.py, pages/ and repdiss_core/ui/ may. "
+                "Return data and let ui draw it."
             )
         if library == "plotly":
             assert name.startswith("repdiss_core.plots"), (
@@ -120,7 +122,8 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
             )
         if library in HEAVY and at_top:
             assert name.startswith(WORKER_ROOMS), (
-                f"{name}:{line} imports {library} at its top; the web process reads this file. Import it inside the function that needs it."
+                f"{name}:{line} imports {library} at its top; the web process reads this file. "
+                "Import it inside the function that needs it."
             )
 
 

@@ -29,13 +29,14 @@ TABLE_CSS = """
   border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent); }
 .repdiss-findings thead th { color: var(--st-gray-text-color); font-size: .85rem; }
 .repdiss-findings tbody th { font-weight: 600; width: 30%; }
-.repdiss-findings thead th:is(:nth-child(4), :nth-child(5)), .repdiss-findings .repdiss-number { text-align: right; white-space: nowrap; }
+.repdiss-findings thead th:is(:nth-child(4), :nth-child(5)),
+.repdiss-findings .repdiss-number { text-align: right; white-space: nowrap; }
 .repdiss-findings .repdiss-models { min-width: 5.5rem; }
 .repdiss-findings small { color: var(--st-gray-text-color); font-size: .8rem; }
 .repdiss-findings a { color: var(--st-link-color); white-space: nowrap; }
 .repdiss-findings a:focus-visible { outline: 3px solid var(--st-primary-color); outline-offset: 2px; }
-.repdiss-verdict, .repdiss-ours { white-space: nowrap; border-radius: 4px; padding: .1rem .4rem; font-size: .85rem; font-weight: 400;
-  background: var(--st-gray-background-color); color: var(--st-gray-text-color); }
+.repdiss-verdict, .repdiss-ours { white-space: nowrap; border-radius: 4px; padding: .1rem .4rem; font-size: .85rem;
+  font-weight: 400; background: var(--st-gray-background-color); color: var(--st-gray-text-color); }
 .repdiss-holds { background: var(--st-green-background-color); color: var(--st-green-text-color); }
 .repdiss-does-not-hold { background: var(--st-orange-background-color); color: var(--st-orange-text-color); }
 .repdiss-ours { background: var(--st-blue-background-color); color: var(--st-blue-text-color); }

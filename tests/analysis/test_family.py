@@ -19,7 +19,8 @@ SIZE = np.array([5.6, 5.6, 5.9, 6.1, 6.1, 6.1, 6.1, 6.1, 6.1, 6.4, 6.7])  # c an
 def family(
     odd: str | None = None, effect: float = -0.1, seed: int = 0, noise: float = 0.004, slope: float = -0.1
 ) -> np.ndarray:
-    """(M, M) similarities that fall with the difference of sizes; every model has its own deviation, `odd` also `effect`."""
+    """(M, M) similarities that fall with the difference of sizes;
+    every model has its own deviation, `odd` also `effect`."""
     rng = np.random.default_rng(seed)
     own = rng.normal(size=len(SIZE)) * noise
     own += np.array([effect if s == odd else 0.0 for s in SHAPES])
@@ -49,8 +50,14 @@ def test_a_trend_is_numpys_line_with_an_exact_permutation():
     assert trend(range(12), np.arange(12) ** 2).p < 0.001
 
 
-@pytest.mark.parametrize("x, y, said", [([1, 2], [1, 2], "at least 3 members; there are 2"), ([1, 1, 1], [1, 2, 3], "the same size"),
-                                        ([1, 2, 3], [1, np.nan, 2], "a value for every member")])  # fmt: skip
+@pytest.mark.parametrize(
+    "x, y, said",
+    [
+        ([1, 2], [1, 2], "at least 3 members; there are 2"),
+        ([1, 1, 1], [1, 2, 3], "the same size"),
+        ([1, 2, 3], [1, np.nan, 2], "a value for every member"),
+    ],
+)
 def test_a_trend_without_ground_is_refused(x, y, said):
     with pytest.raises(UserError, match=said):
         trend(x, y)

@@ -24,7 +24,8 @@ TOP = np.arange(12) < 6
 
 
 def population(seed: int, between: float = 0.0, layers: int = 6, from_layer: int = 4) -> np.ndarray:
-    """(12, 12, L) symmetric values with a part of each model's own, and `between` taken off pairs between groups late."""
+    """(12, 12, L) symmetric values with a part of each model's own,
+    and `between` taken off pairs between groups late."""
     rng = np.random.default_rng(seed)
     own = rng.normal(size=(12, layers)) * 0.05
     values = 0.7 + own[:, None] + own[None] + 0.02 * rng.normal(size=(12, 12, layers))

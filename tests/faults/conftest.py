@@ -1,4 +1,5 @@
-"""Processes that start quickly (torch is loaded once and forked), and the undisturbed results that others must equal."""
+"""Processes that start quickly (torch is loaded once and forked),
+and the undisturbed results that others must equal."""
 
 from __future__ import annotations
 

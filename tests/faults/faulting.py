@@ -32,7 +32,8 @@ def tally(fault: str, **numbers: object) -> None:
 
 
 def small_request(n_batches: int = 6, stitches: int = 1) -> Request:
-    """Three CKA maps, and trained and identity stitches at that many layers, of two bundled models at the tiny preset."""
+    """Three CKA maps, and trained and identity stitches at that many layers,
+    of two bundled models at the tiny preset."""
     setting = preset("tiny")
     data = data_id(setting, "eval")
     wanted = [cka_panel(f, g, CkaView(), data).comparison for f, g in ((F, F), (G, G), (F, G))]

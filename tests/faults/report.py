@@ -1,4 +1,5 @@
-"""Writes the tables of docs/reliability.md, and that of load in docs/benchmarks.md, from the tally that `make faults` made: `report.py TALLY`."""
+"""Writes the tables of docs/reliability.md, and that of load in docs/benchmarks.md, from the tally that `make faults`
+made: `report.py TALLY`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Randomly damaged cache files and database rows: told in a sentence, computed anew, never a wrong number, never a traceback."""
+"""Randomly damaged cache files and database rows: told in a sentence, computed anew, never a wrong number,
+never a traceback."""
 
 from __future__ import annotations
 
@@ -56,10 +57,15 @@ JUNK = (
     b"\x80\x04\x95",
     "\x00",
 )
-STATEMENTS = ("DROP TABLE Cache", "DROP TABLE Settings", "DROP INDEX Cache_key_raw", "DELETE FROM Settings", "UPDATE Settings SET value = 'x'",
-              "UPDATE Cache SET value = (SELECT value FROM Cache WHERE value IS NOT NULL ORDER BY rowid DESC LIMIT 1) WHERE value IS NOT NULL",
+STATEMENTS = ("DROP TABLE Cache", "DROP TABLE Settings", "DROP INDEX Cache_key_raw", "DELETE FROM Settings",
+              "UPDATE Settings SET value = 'x'",
+              (
+                  "UPDATE Cache SET value = (SELECT value FROM Cache WHERE value IS NOT NULL ORDER BY rowid DESC "
+                  "LIMIT 1) WHERE value IS NOT NULL"
+              ),
               "UPDATE Cache SET filename = (SELECT max(filename) FROM Cache) WHERE filename IS NOT NULL",
-              "CREATE TRIGGER planted AFTER INSERT ON Cache BEGIN DELETE FROM Cache; END", "PRAGMA user_version = 7")  # fmt: skip
+              "CREATE TRIGGER planted AFTER INSERT ON Cache BEGIN DELETE FROM Cache; END",
+              "PRAGMA user_version = 7")  # fmt: skip
 
 
 def filled(folder: Path) -> dict[str, dict[str, np.ndarray]]:
@@ -160,7 +166,10 @@ def test_damaged_results_are_never_a_wrong_number(tmp_path) -> None:
         assert slowest < LIMIT_S, kind
         shutil.rmtree(folder)
     tally("damaged cache files and database rows", cases=sum(kinds.values()), wrong=0, tracebacks=0,
-          note=f"{len(kinds)} kinds; slowest case {slowest:.2f} s; {silent} times all rows had gone, which counts as not computed")  # fmt: skip
+          note=(
+              f"{len(kinds)} kinds; slowest case {slowest:.2f} s; {silent} times all rows had gone, "
+              "which counts as not computed"
+          ))  # fmt: skip
 
 
 def test_files_without_a_row_are_removed_once_no_writer_can_want_them(tmp_path) -> None:

@@ -1,4 +1,5 @@
-"""A full disk, a read-only cache and missing permissions: a sentence, what was stored is kept, and the work can be resumed."""
+"""A full disk, a read-only cache and missing permissions: a sentence, what was stored is kept,
+and the work can be resumed."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def command(root: str, *arguments: str, **environment: str) -> subprocess.Comple
     """The command line in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "repdiss_core", *arguments],
-        cwd=REPOSITORY, env=os.environ | {"REPDISS_CACHE": root} | environment, capture_output=True, text=True, timeout=LIMIT_S,
+        cwd=REPOSITORY, env=os.environ | {"REPDISS_CACHE": root} | environment, capture_output=True, text=True,
+        timeout=LIMIT_S,
     )  # fmt: skip
 
 
@@ -169,7 +171,10 @@ def test_a_new_cache_that_cannot_be_made_shows_what_ships(tmp_path, monkeypatch,
 def test_a_cache_that_is_no_folder_is_a_sentence(tmp_path, monkeypatch, capsys, make, reason) -> None:
     make(tmp_path / "place")
     monkeypatch.setenv("REPDISS_CACHE", str(tmp_path / "place"))
-    sentence = rf"The cache .*place/local cannot be opened \({reason}\). Give this user the right to read it, or set REPDISS_CACHE to another folder"
+    sentence = (
+        rf"The cache .*place/local cannot be opened \({reason}\). Give this user the right to read it, "
+        r"or set REPDISS_CACHE to another folder"
+    )
     for arguments in (
         ["cache", "info"],
         ["compare", F, G, "--batches", "2"],
@@ -203,7 +208,8 @@ request = small_request(stitches=3)
 os.setegid(65534); os.seteuid(65534)
 store = ResultStore(local, local / "none")
 assert store.get("0" * 64) is None and store.get({"a" * 64!r}).arrays["x"][0] == 1.0, store.problems
-for act in (lambda: store.put("b" * 64, {{"x": np.ones(1)}}, {{}}), lambda: jobs.start(request, "t"), lambda: store.lock("c" * 64).acquire()):
+put, start = lambda: store.put("b" * 64, {{"x": np.ones(1)}}, {{}}), lambda: jobs.start(request, "t")
+for act in (put, start, lambda: store.lock("c" * 64).acquire()):
     try:
         act()
     except UserError as error:

@@ -1,4 +1,5 @@
-"""Cache entries, model folders and command lines of any content: a sentence, no traceback, no code run, nothing outside the cache."""
+"""Cache entries, model folders and command lines of any content:
+a sentence, no traceback, no code run, nothing outside the cache."""
 
 from __future__ import annotations
 
@@ -127,12 +128,15 @@ OWN = {
     "gemma2": {**SHARED, "hidden_activation": "silu", "sliding_window": 4, "query_pre_attn_scalar": 4},
 }
 SMALL = {
-    "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, "max_position_embeddings": 16,
+    "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
+    "max_position_embeddings": 16,
 }  # fmt: skip
 CONFIGS = {kind: {"model_type": kind, **SMALL, **own} for kind, own in OWN.items()}
 TRICKS = (
-    "auto_map", "attn_implementation", "partial_rotary_factor", "torch_dtype", "_attn_implementation", "rope_parameters", "rope_scaling",
-    "quantization_config", "layer_norm_eps", "architectures", "hidden_dropout", "tie_word_embeddings", "attention_bias", "id2label", "num_labels",
+    "auto_map", "attn_implementation", "partial_rotary_factor", "torch_dtype", "_attn_implementation",
+    "rope_parameters", "rope_scaling",
+    "quantization_config", "layer_norm_eps", "architectures", "hidden_dropout", "tie_word_embeddings",
+    "attention_bias", "id2label", "num_labels",
     "pad_token_id", "bos_token_id", "transformers_version", "_name_or_path",
 )  # fmt: skip
 SIZES = some.sampled_from([0, -1, 1, 3, 7, 8, 2**31, 10**12, 2**64, 1.5, "8", None, True, [], {}, float("nan")])
@@ -212,10 +216,14 @@ def test_model_folders_of_any_content(whole_models, tmp_path, damage) -> None:
 
 # A right value for an argument or an option that takes any text; what click itself limits is read off the command.
 RIGHT = {
-    "figures": ("fig1", "fig2", "fig3", "fig4", "fig7", "fig9", "table1"), "figure_id": ("fig4", "Fig 3", "fig8"), "names": ("pythia-70m", "data:pile-10k"),
-    "model_f": (F, G, "mini-neox-4l128-h8-s0", "nli-0pct-00", "pythia-70m@step1000"), "model_g": (G, F, "pythia-70m", "nli-0pct-01"),
-    "results": ("fig4", "all", "fig3", "0" * 64), "file": ("x.safetensors",), "out": ("x.json", "x.csv"), "preset": ("bundled", "quick", "tiny", "paper"),
-    "stitch": ("quick", "tiny", "reference"), "family": ("mini-neox", "pythia"), "data": ("docstrings", "docstrings/eval", "pile-10k"), "layers": ("1:1", "1:2,2:3"),
+    "figures": ("fig1", "fig2", "fig3", "fig4", "fig7", "fig9", "table1"), "figure_id": ("fig4", "Fig 3", "fig8"),
+    "names": ("pythia-70m", "data:pile-10k"),
+    "model_f": (F, G, "mini-neox-4l128-h8-s0", "nli-0pct-00", "pythia-70m@step1000"),
+    "model_g": (G, F, "pythia-70m", "nli-0pct-01"),
+    "results": ("fig4", "all", "fig3", "0" * 64), "file": ("x.safetensors",), "out": ("x.json", "x.csv"),
+    "preset": ("bundled", "quick", "tiny", "paper"),
+    "stitch": ("quick", "tiny", "reference"), "family": ("mini-neox", "pythia"),
+    "data": ("docstrings", "docstrings/eval", "pile-10k"), "layers": ("1:1", "1:2,2:3"),
 }  # fmt: skip
 LEFT_OUT = {"--engine", "--address", "--help"}  # Ray is tested apart
 

@@ -1,4 +1,5 @@
-"""Bundles of any content, also of strangers who know the format: a sentence, or results that pages can read; nothing outside the cache."""
+"""Bundles of any content, also of strangers who know the format: a sentence, or results that pages can read;
+nothing outside the cache."""
 
 from __future__ import annotations
 

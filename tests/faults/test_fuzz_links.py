@@ -1,4 +1,7 @@
-"""Links of any content: whole pages, the choices and cells that links stand for, pasted links, own tours. A sentence, no traceback, no code run."""
+"""Links of any content: whole pages, the choices and cells that links stand for, pasted links, own tours.
+
+A sentence, no traceback, no code run.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,12 @@ pytestmark = pytest.mark.usefixtures("nothing_planted")
 PAGES = ["app.py", *(f"pages/{path.name}" for path in sorted((REPOSITORY / "pages").glob("*.py")))]
 
 PARAMETERS = some.sampled_from([
-    "f", "g", "data", "measure", "layers", "show", "estimator", "reduction", "flatten", "mean", "batches", "stitch", "steps", "depth", "gelu",
-    "solu", "population", "k", "rank", "measured", "rows", "hook", "model_a", "model_b", "claims", "maps", "embed", "theme", "models", "family",
-    "axes", "range", "numbers", "massive", "whole", "mode", "b_f", "b_g", "b_estimator", "a_link", "b_link", "at", "step", "tour", "mine", "present",
+    "f", "g", "data", "measure", "layers", "show", "estimator", "reduction", "flatten", "mean", "batches", "stitch",
+    "steps", "depth", "gelu",
+    "solu", "population", "k", "rank", "measured", "rows", "hook", "model_a", "model_b", "claims", "maps", "embed",
+    "theme", "models", "family",
+    "axes", "range", "numbers", "massive", "whole", "mode", "b_f", "b_g", "b_estimator", "a_link", "b_link", "at",
+    "step", "tour", "mine", "present",
     "cell-fig4-3", "cell-pair", "cell-fig3",
 ])  # fmt: skip
 
@@ -129,7 +135,8 @@ CHOICES = some.dictionaries(
     CHOICES.map(lambda choices: {k: encodable(v) for k, v in choices.items()}),
 )
 def test_choices_of_any_content(own_cache, page, choices) -> None:
-    """What a page makes of its address, up to the comparisons that it would compute; for a single figure the figure too."""
+    """What a page makes of its address, up to the comparisons that it would compute;
+    for a single figure the figure too."""
     began = time.process_time()
     try:
         shown = content(View.of(page, choices))
@@ -150,7 +157,8 @@ def word_of(content: object, cut: int | None) -> str:
 
 
 STOPS = some.lists(
-    some.fixed_dictionaries({"path": some.sampled_from(PAGES) | TEXT, "query": some.lists(some.lists(TEXT, min_size=1, max_size=3), max_size=3) | JSON,
+    some.fixed_dictionaries({"path": some.sampled_from(PAGES) | TEXT,
+        "query": some.lists(some.lists(TEXT, min_size=1, max_size=3), max_size=3) | JSON,
                              "card": TEXT | JSON, "note": TEXT | JSON}), max_size=4,
 )  # fmt: skip
 

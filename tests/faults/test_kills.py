@@ -76,7 +76,8 @@ def ask(root: str, request: dict) -> None:
 
 @pytest.mark.faults
 def test_worker_and_server_killed_at_random_moments(forking, new_root, monkeypatch) -> None:
-    """The real worker process, started as a page starts it; servers are killed while they start it and while it runs."""
+    """The real worker process, started as a page starts it; servers are killed while they start it and while it
+    runs."""
     request, dice = small_request(60), random.Random(2)
     wanted = finished_by_a_worker(request, new_root(), monkeypatch)
     kills = {"worker": 0, "server": 0}

@@ -1,4 +1,5 @@
-"""What the server refuses and what a page shows as text: foreign hosts and origins, HTML and script in names, labels and links."""
+"""What the server refuses and what a page shows as text: foreign hosts and origins, HTML and script in names,
+labels and links."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ from repdiss_core.runs import job_files
 from repdiss_core.scripts.bench.browser import dashboard, settle
 from repdiss_core.ui.parts.text import as_text
 
-SCRIPT = '<script>document.title="planted"</script><img src=x onerror="document.title=\'planted\'">[link](javascript:alert(1)) **bold** $x$ :red[y]'
+SCRIPT = (
+    '<script>document.title="planted"</script><img src=x '
+    "onerror=\"document.title='planted'\">[link](javascript:alert(1)) **bold** $x$ :red[y]"
+)
 MARKS = "<>[]()*_`$:#!"
 
 

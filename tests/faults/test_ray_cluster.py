@@ -1,4 +1,5 @@
-"""Ray's clusters: settings, addresses where nothing answers, GPUs, and jobs that pages send to a cluster that `ray start` made."""
+"""Ray's clusters: settings, addresses where nothing answers, GPUs,
+and jobs that pages send to a cluster that `ray start` made."""
 
 from __future__ import annotations
 
@@ -94,7 +95,8 @@ def test_an_address_where_nothing_answers_is_a_sentence_at_once() -> None:
 
 
 def test_a_shard_with_a_gpu_that_torch_does_not_see_is_a_sentence(ray, new_root, monkeypatch) -> None:
-    """The cluster says that it has one, so that Ray runs the shard; what runs on a real one is in tests/engine/test_shards.py."""
+    """The cluster says that it has one, so that Ray runs the shard; what runs on a real one is in
+    tests/engine/test_shards.py."""
     monkeypatch.setenv("REPDISS_CACHE", new_root())
     ray.init(
         address="local",

@@ -40,7 +40,8 @@ def test_eight_processes_that_ask_for_one_key_compute_it_once(forking, new_root,
 @pytest.mark.faults
 @pytest.mark.parametrize("newer", ["ours", "theirs"])
 def test_caches_of_two_machines_copied_over_each_other(forking, new_root, undisturbed, newer) -> None:
-    """A copy as rsync makes it: files of one over those of the other, the database of one, a log of the other that is left behind."""
+    """A copy as rsync makes it: files of one over those of the other, the database of one,
+    a log of the other that is left behind."""
     request, wanted = undisturbed
     halves = (Request(request.comparisons[:3], request.n_batches), Request(request.comparisons[2:], request.n_batches))
     roots = [Path(new_root()), Path(new_root())]
@@ -94,7 +95,8 @@ def job_with_worker(process: psutil.Process, started: float, created: float, sta
 
 
 def test_a_clock_set_back_does_not_declare_a_live_worker_dead(forking) -> None:
-    """Process start times are told in wall-clock time: after a change of the clock they no longer fit what was noted."""
+    """Process start times are told in wall-clock time: after a change of the clock they no longer fit what was
+    noted."""
     me = psutil.Process()
     for change in (-86400.0, -10.0, 10.0, 86400.0):
         job_id = job_with_worker(me, time.time() + change, me.create_time() + change)

@@ -57,7 +57,8 @@ def as_bin(folder: Path) -> None:
 
 
 def lora(folder: Path, base: Path, seed: int = 1, **said):
-    """A LoRA adapter with weights that are not zero, as peft writes it; returns the base with it, merged by peft itself."""
+    """A LoRA adapter with weights that are not zero, as peft writes it;
+    returns the base with it, merged by peft itself."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -75,7 +76,8 @@ def lora(folder: Path, base: Path, seed: int = 1, **said):
 
 
 def gguf(path: Path, seed: int = 3, quantised: bool = True, damage: int = 0) -> dict[str, torch.Tensor]:
-    """A Llama of two blocks in a GGUF file with a byte-level tokenizer; returns transformers' tensors of what it stores, turned back."""
+    """A Llama of two blocks in a GGUF file with a byte-level tokenizer;
+    returns transformers' tensors of what it stores, turned back."""
     import numpy as np
     from gguf import GGMLQuantizationType as Kind
     from gguf import GGUFWriter, dequantize, quantize

@@ -26,9 +26,11 @@ class LoopbackHub:
     """Repositories by (kind, name), each with its revisions; and what the server does wrong.
 
     Args:
-        gated: names whose files are refused until somebody has accepted terms; what they hold is told, as on the real hub.
+        gated: names whose files are refused until somebody has accepted terms; what they hold is told, as on the real
+            hub.
         failing: status with which everything is answered but the question whether the hub is there; 0 for none.
-        hanging: accept, and never answer; "after the first" only answers whether the hub is there; "files" stops in the middle of a file.
+        hanging: accept, and never answer; "after the first" only answers whether the hub is there; "files" stops in the
+            middle of a file.
         break_after: path → bytes after which the connection ends, once.
         wrong_bytes: paths whose content is not what the headers announce.
         log: (method, path, Range header) of each request.

@@ -1,4 +1,5 @@
-"""Forward passes written out in plain torch from the tensors of a checkpoint: what the loaders' features are checked against."""
+"""Forward passes written out in plain torch from the tensors of a checkpoint:
+what the loaders' features are checked against."""
 
 from __future__ import annotations
 

@@ -202,23 +202,28 @@ REFUSED = {
         lambda f: folders.edit_config(f, num_hidden_layers=2),
         r"have what the network has not: model\.layers\.2\.",
     ),
-    "another shape": (lambda f: folders.edit_config(f, vocab_size=319), r"do not fit its configuration: .* is \(320, 32\), expected \(319, 32\)"),
+    "another shape": (lambda f: folders.edit_config(f, vocab_size=319),
+        r"do not fit its configuration: .* is \(320, 32\), expected \(319, 32\)"),
     "far more than the files hold": (
         lambda f: folders.edit_config(f, intermediate_size=2**24),
         r"asks for [0-9,]+ numbers, the files hold [0-9,]+",
     ),
-    "layers without end": (lambda f: folders.edit_config(f, num_hidden_layers=10**9), r"gives num_hidden_layers as '1000000000'; it is a whole number, 1 to 1024"),
-    "no number of layers": (lambda f: folders.edit_config(f, num_hidden_layers=None), "lacks num_hidden_layers or n_layer"),
+    "layers without end": (lambda f: folders.edit_config(f, num_hidden_layers=10**9),
+        r"gives num_hidden_layers as '1000000000'; it is a whole number, 1 to 1024"),
+    "no number of layers": (lambda f: folders.edit_config(f, num_hidden_layers=None),
+        "lacks num_hidden_layers or n_layer"),
     "a head that should be tied": (
         lambda f: folders.edit_config(f, tie_word_embeddings=True),
         "ties its unembedding to its embedding, but its weights hold two",
     ),
-    "GPTQ": (lambda f: folders.edit_config(f, quantization_config={"quant_method": "gptq"}), r"weights of .* are quantised \(gptq\), which only"),
+    "GPTQ": (lambda f: folders.edit_config(f, quantization_config={"quant_method": "gptq"}),
+        r"weights of .* are quantised \(gptq\), which only"),
     "bitsandbytes": (
         lambda f: folders.edit_config(f, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
         r"quantised \(bitsandbytes\)",
     ),
-    "two streams": (lambda f: folders.edit_config(f, model_type="t5", is_encoder_decoder=True), "an encoder and a decoder with a residual stream each"),
+    "two streams": (lambda f: folders.edit_config(f, model_type="t5", is_encoder_decoder=True),
+        "an encoder and a decoder with a residual stream each"),
     "pictures": (lambda f: folders.edit_config(f, model_type="vit"), "is no language model in transformers"),
     "not a number": (
         lambda f: folders.edit_weights(f, lambda t: t["model.layers.1.mlp.down_proj.weight"].fill_(float("nan"))),
@@ -236,8 +241,10 @@ REFUSED = {
         lambda f: (folders.shard(f), (f / "model-00002-of-00002.safetensors").unlink()),
         r"lacks model-00002-of-00002\.safetensors, which hold a part of its weights",
     ),
-    "damaged weights": (lambda f: (f / "model.safetensors").write_bytes(b"broken"), r"cannot be read \(model\.safetensors"),
-    "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), r"has no tokenizer\.json; a model needs config\.json, a tokenizer"),
+    "damaged weights": (lambda f: (f / "model.safetensors").write_bytes(b"broken"),
+        r"cannot be read \(model\.safetensors"),
+    "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(),
+        r"has no tokenizer\.json; a model needs config\.json, a tokenizer"),
 }  # fmt: skip
 
 

@@ -98,7 +98,8 @@ def test_two_models_are_compared_on_a_text_of_the_users_own(whole, tmp_path, cap
 
 
 def test_bench_scale_loads_what_is_published_unless_told_otherwise(whole, tmp_path, capsys, monkeypatch):
-    """The tiny hub's Pythia under the real name: its own weights through the loader, and no request at all with --random-init."""
+    """The tiny hub's Pythia under the real name: its own weights through the loader,
+    and no request at all with --random-init."""
     from repdiss_core.models import model_spec
     from repdiss_core.scripts.bench import scale
 

@@ -173,7 +173,9 @@ def test_any_model_of_the_hub_and_of_a_folder(hub, tmp_path):
     hub.add("someone/own-model", files)
     with pytest.raises(
         UserError,
-        match=r"Nothing is known of hub:someone/own-model yet: run `python -m repdiss_core fetch hub:someone/own-model`",
+        match=(
+            "Nothing is known of hub:someone/own-model yet: run `python -m repdiss_core fetch hub:someone/own-model`"
+        ),
     ):
         model_spec("hub:someone/own-model")
     prepare_models(["hub:someone/own-model"])
@@ -282,7 +284,10 @@ def test_gelu_checkpoints_that_are_not_right(hub, change, sentence):
     [
         (
             {"config.json": b'{"model_type": "planted"}', "tokenizer.json": b"{}", "model.safetensors": b""},
-            r"is of the architecture planted, which the installed transformers does not have; RepDiss compares gpt2, .*mamba, bert, .*The paper's gelu",
+            (
+                r"is of the architecture planted, which the installed transformers does not have; "
+                r"RepDiss compares gpt2, .*mamba, bert, .*The paper's gelu"
+            ),
         ),
         (
             {"config.json": b'{"model_type": "gpt_neox"}', "tokenizer.json": b"{}", "model.safetensors": b""},

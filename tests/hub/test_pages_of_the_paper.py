@@ -1,4 +1,5 @@
-"""The pages with the paper's models chosen: facts and status before anything is fetched, and one click that pins what it names."""
+"""The pages with the paper's models chosen: facts and status before anything is fetched,
+and one click that pins what it names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Text through the loopback hub: packed by the models' own tokenizer, the same off line, and told when it does not fit."""
+"""Text through the loopback hub: packed by the models' own tokenizer, the same off line,
+and told when it does not fit."""
 
 from __future__ import annotations
 
@@ -104,7 +105,10 @@ def test_too_little_text_for_the_batches_that_are_asked_for(texts):
     stream = open_stream(bound("pile-10k", PYTHIA), "eval", 1, 64)
     with pytest.raises(
         UserError,
-        match=r"pile-10k by EleutherAI/pythia-70m-deduped/eval holds [\d,]+ tokens, enough for \d+ batches of 1 × 64; 1,000 were asked",
+        match=(
+            r"pile-10k by EleutherAI/pythia-70m-deduped/eval holds [\d,]+ tokens, enough for \d+ batches of 1 × 64; "
+            r"1,000 were asked"
+        ),
     ):
         stream.require(1000)
     with pytest.raises(UserError, match=r"enough for 0 batches of 1 × 99999"):
@@ -122,7 +126,10 @@ def test_a_set_without_a_readable_file(texts):
 def test_tokens_of_another_tokenizer_are_refused():
     with pytest.raises(
         UserError,
-        match=r"docstrings holds tokens of the bundled tokenizer, which models of EleutherAI/pythia-70m-deduped do not read\. Choose pile",
+        match=(
+            r"docstrings holds tokens of the bundled tokenizer, which models of EleutherAI/pythia-70m-deduped do not "
+            r"read\. Choose pile"
+        ),
     ):
         bound("docstrings", PYTHIA)
     with pytest.raises(

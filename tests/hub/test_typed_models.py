@@ -1,4 +1,5 @@
-"""Models that a user names, of every architecture: facts before anything is fetched, comparisons by the command line, and what is refused."""
+"""Models that a user names, of every architecture: facts before anything is fetched, comparisons by the command line,
+and what is refused."""
 
 from __future__ import annotations
 
@@ -113,16 +114,34 @@ def edited(kind: str, change) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        (lambda: edited("gpt2", lambda t, c: t.pop("transformer.h.1.attn.c_attn.bias")), r"lack: transformer\.h\.1\.attn\.c_attn.*nothing was"),
-        (lambda: edited("llama", lambda t, c: t.update(extra=t["lm_head.weight"].clone())), "have what the network has not: extra"),
-        (lambda: edited("llama", lambda t, c: c.update(vocab_size=319)), r"do not fit its configuration: .* is \(320, 16\), expected \(319, 16\)"),
-        (lambda: edited("llama", lambda t, c: c.update(tie_word_embeddings=True)), "ties its unembedding to its embedding, but its weights hold two"),
-        (lambda: edited("gpt2", lambda t, c: c.update(model_type="planted")), r"is of the architecture planted, which .* does not have; RepDiss compares gpt2"),
+        (
+            lambda: edited("gpt2", lambda t, c: t.pop("transformer.h.1.attn.c_attn.bias")),
+            r"lack: transformer\.h\.1\.attn\.c_attn.*nothing was",
+        ),
+        (
+            lambda: edited("llama", lambda t, c: t.update(extra=t["lm_head.weight"].clone())),
+            "have what the network has not: extra",
+        ),
+        (
+            lambda: edited("llama", lambda t, c: c.update(vocab_size=319)),
+            r"do not fit its configuration: .* is \(320, 16\), expected \(319, 16\)",
+        ),
+        (
+            lambda: edited("llama", lambda t, c: c.update(tie_word_embeddings=True)),
+            "ties its unembedding to its embedding, but its weights hold two",
+        ),
+        (
+            lambda: edited("gpt2", lambda t, c: c.update(model_type="planted")),
+            r"is of the architecture planted, which .* does not have; RepDiss compares gpt2",
+        ),
         (lambda: edited("gpt2", lambda t, c: c.pop("activation_function")), "lacks activation_function"),
         (lambda: edited("gpt2", lambda t, c: c.update(n_layer="2")), r"gives n_layer as '2'; it is a whole number"),
-        (lambda: {**edited("gpt2", lambda t, c: None), "tokenizer.json": tiny.word_tokenizer()}, r"has 70 entries and .* a vocabulary of 320"),
+        (
+            lambda: {**edited("gpt2", lambda t, c: None), "tokenizer.json": tiny.word_tokenizer()},
+            r"has 70 entries and .* a vocabulary of 320",
+        ),
     ],
-)  # fmt: skip
+)
 def test_folders_that_are_not_right(tmp_path, files, sentence):
     name = put(tmp_path / "m", files())
     with pytest.raises(UserError, match=sentence):
@@ -163,7 +182,8 @@ def test_names_that_the_hub_refuses(hub, name, sentence):
 
 
 def test_a_tokenizer_is_the_same_however_its_file_was_written(tmp_path, book, capsys):
-    """Merges as pairs or as text, other white space, a padding rule: GPT-2's sizes and what people save of them differ in these."""
+    """Merges as pairs or as text, other white space, a padding rule:
+    GPT-2's sizes and what people save of them differ in these."""
     files = tiny.decoder("gpt2", 2, 2)
     form = json.loads(files["tokenizer.json"])
     form["model"]["merges"] = [

@@ -65,8 +65,10 @@ def vocabulary(tokenizer: bytes) -> int:
 
 def neox_config(n_layers: int, vocab_size: int) -> dict:
     return {
-        "model_type": "gpt_neox", "architectures": ["GPTNeoXForCausalLM"], "vocab_size": vocab_size, "hidden_size": D, "num_hidden_layers": n_layers,
-        "num_attention_heads": HEADS, "intermediate_size": 4 * D, "max_position_embeddings": N_CTX, "hidden_act": "gelu", "rotary_pct": 0.25,
+        "model_type": "gpt_neox", "architectures": ["GPTNeoXForCausalLM"], "vocab_size": vocab_size, "hidden_size": D,
+        "num_hidden_layers": n_layers,
+        "num_attention_heads": HEADS, "intermediate_size": 4 * D, "max_position_embeddings": N_CTX,
+        "hidden_act": "gelu", "rotary_pct": 0.25,
         "use_parallel_residual": True, "torch_dtype": "float16",
     }  # fmt: skip
 
@@ -99,7 +101,8 @@ def neox(n_layers: int, seed: int, form: str = "safetensors", vocab_size: int = 
 
 @cache
 def decoder(kind: str, n_layers: int, seed: int, **changes: int) -> Files:
-    """A network of another architecture as transformers writes it, with a tokenizer; Llama's puts a token before every text."""
+    """A network of another architecture as transformers writes it, with a tokenizer;
+    Llama's puts a token before every text."""
     import transformers
 
     from repdiss_core.models.architectures import ARCHITECTURES
@@ -140,7 +143,8 @@ def torch_bytes(tensors: dict[str, torch.Tensor]) -> bytes:
 
 def nanda_config(kind: str, n_layers: int, vocab_size: int) -> dict:
     return {
-        "d_model": D, "n_layers": n_layers, "d_mlp": 4 * D, "d_head": D // HEADS, "n_heads": HEADS, "n_ctx": 1024, "d_vocab": vocab_size,
+        "d_model": D, "n_layers": n_layers, "d_mlp": 4 * D, "d_head": D // HEADS, "n_heads": HEADS, "n_ctx": 1024,
+        "d_vocab": vocab_size,
         "act_fn": "solu_ln" if kind == "solu" else "gelu", "attn_only": False, "normalization": "LN", 
         "tokenizer_name": "NeelNanda/gpt-neox-tokenizer-digits",
     }  # fmt: skip
@@ -187,7 +191,8 @@ def bert(seed: int, n_layers: int = 12, id2label: tuple[str, ...] = ("LABEL_0", 
 
     config = {
         "model_type": "bert", "vocab_size": vocabulary(word_tokenizer()), "hidden_size": D,
-        "num_hidden_layers": n_layers, "num_attention_heads": HEADS, "intermediate_size": 2 * D, "max_position_embeddings": 512,
+        "num_hidden_layers": n_layers, "num_attention_heads": HEADS, "intermediate_size": 2 * D,
+        "max_position_embeddings": 512,
         "id2label": {str(i): label for i, label in enumerate(id2label)},
     }  # fmt: skip
     torch.manual_seed(seed)

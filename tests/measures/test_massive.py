@@ -15,7 +15,8 @@ PLANTED = [17, 211]
 
 
 def features(seed: int, massive: float = 0.0) -> torch.Tensor:
-    """(N, D) independent rows; where `massive`, two of them are 200 times as long and point the same way (1) or opposite ways (-1)."""
+    """(N, D) independent rows; where `massive`, two of them are 200 times as long and point the same way (1) or
+    opposite ways (-1)."""
     x = torch.randn(N, D, generator=torch.Generator().manual_seed(seed))
     if massive:
         x[PLANTED[0]] *= 200

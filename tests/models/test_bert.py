@@ -1,4 +1,7 @@
-"""BERT behind the protocol: parity with transformers, masks, hooks, bad input. Random small networks of the real architecture."""
+"""BERT behind the protocol: parity with transformers, masks, hooks, bad input.
+
+Random small networks of the real architecture.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,10 @@ def tiny_bert(
     seed: int = 0, n_layers: int = 3, d_model: int = 16, name: str = "tiny", labels: tuple[str, ...] = LABELS, **more
 ) -> BertResidualModel:
     config = BertConfig(
-        vocab_size=len(nli.vocabulary()), hidden_size=d_model, num_hidden_layers=n_layers, num_attention_heads=4, intermediate_size=32,
-        max_position_embeddings=32, num_labels=len(labels), hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.3, **more,
+        vocab_size=len(nli.vocabulary()), hidden_size=d_model, num_hidden_layers=n_layers, num_attention_heads=4,
+        intermediate_size=32,
+        max_position_embeddings=32, num_labels=len(labels), hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+        initializer_range=0.3, **more,
     )  # fmt: skip
     torch.manual_seed(seed)
     return BertResidualModel(BertForSequenceClassification(config), name, labels, nli.SEP)

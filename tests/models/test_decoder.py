@@ -1,4 +1,5 @@
-"""Every supported architecture behind the protocol, against transformers' own forward pass: random tiny networks of the real classes."""
+"""Every supported architecture behind the protocol, against transformers' own forward pass:
+random tiny networks of the real classes."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from repdiss_core.models.protocol import ResidualModel
 
 V, D, L, T = 50, 32, 4, 12
 SIZES = {
-    "vocab_size": V, "hidden_size": D, "num_hidden_layers": L, "num_attention_heads": 4, "intermediate_size": 48, "max_position_embeddings": 16,
+    "vocab_size": V, "hidden_size": D, "num_hidden_layers": L, "num_attention_heads": 4, "intermediate_size": 48,
+    "max_position_embeddings": 16,
     "initializer_range": 0.3,
 }  # fmt: skip
 WINDOWS = {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 2}
@@ -39,12 +41,16 @@ GEMMA2 = {
 # (architecture, what its config.json says beside SIZES)
 KINDS = {
     "gpt_neox": ("gpt_neox", {"rotary_pct": 0.5, "hidden_act": "gelu"}),
-    "gpt_neox, tied": ("gpt_neox", {"rotary_pct": 0.5, "hidden_act": "gelu", "attention_bias": False, "tie_word_embeddings": True}),
+    "gpt_neox, tied": ("gpt_neox", {"rotary_pct": 0.5, "hidden_act": "gelu", "attention_bias": False,
+        "tie_word_embeddings": True}),
     "gpt2": ("gpt2", {"activation_function": "gelu_new", "intermediate_size": None}),
-    "gpt2, scaled by layer": ("gpt2", {"activation_function": "gelu_new", "scale_attn_by_inverse_layer_idx": True, "tie_word_embeddings": False}),
-    "gpt_neo": ("gpt_neo", {"activation_function": "gelu_new", "attention_types": [[["global", "local"], 2]], "window_size": 5}),
+    "gpt2, scaled by layer": ("gpt2", {"activation_function": "gelu_new", "scale_attn_by_inverse_layer_idx": True,
+        "tie_word_embeddings": False}),
+    "gpt_neo": ("gpt_neo", {"activation_function": "gelu_new", "attention_types": [[["global", "local"], 2]],
+        "window_size": 5}),
     "llama": ("llama", {"num_key_value_heads": 2, "hidden_act": "silu", "rope_theta": 500.0}),
-    "llama, tied": ("llama", {"num_key_value_heads": 1, "head_dim": 12, "hidden_act": "silu", "tie_word_embeddings": True, "rope_scaling": LLAMA3}),
+    "llama, tied": ("llama", {"num_key_value_heads": 1, "head_dim": 12, "hidden_act": "silu",
+        "tie_word_embeddings": True, "rope_scaling": LLAMA3}),
     "llama, with biases": ("llama", {"hidden_act": "silu", "attention_bias": True, "mlp_bias": True}),
     "mistral": ("mistral", {"num_key_value_heads": 2, "hidden_act": "silu", "sliding_window": None, "head_dim": 16}),
     "mistral, windowed": ("mistral", {"num_key_value_heads": 2, "hidden_act": "silu", "sliding_window": 5}),
@@ -52,9 +58,12 @@ KINDS = {
     "qwen2, windowed": ("qwen2", {"num_key_value_heads": 2, "hidden_act": "silu", **WINDOWS}),
     "qwen3": ("qwen3", {"num_key_value_heads": 2, "hidden_act": "silu", "head_dim": 16}),
     "gemma": ("gemma", {"num_key_value_heads": 1, "head_dim": 16, "hidden_act": "gelu_pytorch_tanh"}),
-    "gemma2": ("gemma2", {**GEMMA2, "sliding_window": 5, "final_logit_softcapping": 3.0, "attn_logit_softcapping": 2.0}),
-    "gemma2, without caps": ("gemma2", {**GEMMA2, "sliding_window": 5, "final_logit_softcapping": None, "attn_logit_softcapping": None}),
-    "qwen3, windowed": ("qwen3", {"num_key_value_heads": 2, "hidden_act": "silu", "head_dim": 16, "attention_bias": True, **WINDOWS}),
+    "gemma2": ("gemma2", {**GEMMA2, "sliding_window": 5, "final_logit_softcapping": 3.0,
+        "attn_logit_softcapping": 2.0}),
+    "gemma2, without caps": ("gemma2", {**GEMMA2, "sliding_window": 5, "final_logit_softcapping": None,
+        "attn_logit_softcapping": None}),
+    "qwen3, windowed": ("qwen3", {"num_key_value_heads": 2, "hidden_act": "silu", "head_dim": 16,
+        "attention_bias": True, **WINDOWS}),
 }  # fmt: skip
 
 
@@ -131,23 +140,31 @@ QWEN = {"vocab_size": 151936, "hidden_act": "silu", "max_position_embeddings": 3
 PUBLISHED = [
     (124_439_808, {"model_type": "gpt2", **GPT, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024}),
     (125_198_592, {"model_type": "gpt_neo", **GPT, **NEO, "attention_types": [[["global", "local"], 6]]}),
-    (1_235_814_400, {"model_type": "llama", **LLAMA, "vocab_size": 128256, "hidden_size": 2048, "num_hidden_layers": 16, "intermediate_size": 8192,
+    (1_235_814_400, {"model_type": "llama", **LLAMA, "vocab_size": 128256, "hidden_size": 2048,
+        "num_hidden_layers": 16, "intermediate_size": 8192,
                      "tie_word_embeddings": True}),
-    (7_241_732_096, {"model_type": "mistral", **LLAMA, "vocab_size": 32000, "hidden_size": 4096, "num_hidden_layers": 32,
+    (7_241_732_096, {"model_type": "mistral", **LLAMA, "vocab_size": 32000, "hidden_size": 4096,
+        "num_hidden_layers": 32,
                      "intermediate_size": 14336}),
-    (2_614_341_888, {"model_type": "gemma2", "vocab_size": 256000, "hidden_size": 2304, "num_hidden_layers": 26, "num_attention_heads": 8,
-                     "num_key_value_heads": 4, "head_dim": 256, "intermediate_size": 9216, "max_position_embeddings": 8192, "sliding_window": 4096,
-                     "query_pre_attn_scalar": 256, "hidden_act": "gelu_pytorch_tanh", "hidden_activation": "gelu_pytorch_tanh"}),
-    (494_032_768, {"model_type": "qwen2", **QWEN, "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
+    (2_614_341_888, {"model_type": "gemma2", "vocab_size": 256000, "hidden_size": 2304, "num_hidden_layers": 26,
+        "num_attention_heads": 8,
+                     "num_key_value_heads": 4, "head_dim": 256, "intermediate_size": 9216,
+                     "max_position_embeddings": 8192, "sliding_window": 4096,
+                     "query_pre_attn_scalar": 256, "hidden_act": "gelu_pytorch_tanh",
+                     "hidden_activation": "gelu_pytorch_tanh"}),
+    (494_032_768, {"model_type": "qwen2", **QWEN, "hidden_size": 896, "num_hidden_layers": 24,
+        "num_attention_heads": 14, "num_key_value_heads": 2,
                    "intermediate_size": 4864}),
-    (596_049_920, {"model_type": "qwen3", **QWEN, "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8,
+    (596_049_920, {"model_type": "qwen3", **QWEN, "hidden_size": 1024, "num_hidden_layers": 28,
+        "num_attention_heads": 16, "num_key_value_heads": 8,
                    "head_dim": 128, "intermediate_size": 3072}),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("published", "config"), PUBLISHED)
 def test_known_models_have_as_many_parameters_as_is_published(published, config):
-    """gpt2, gpt-neo-125m, Llama-3.2-1B, Mistral-7B-v0.1, gemma-2-2b, Qwen2.5-0.5B, Qwen3-0.6B, from what their config.json states."""
+    """gpt2, gpt-neo-125m, Llama-3.2-1B, Mistral-7B-v0.1, gemma-2-2b, Qwen2.5-0.5B, Qwen3-0.6B,
+    from what their config.json states."""
     assert n_parameters(config, shape_of("p", config)) == published
     with torch.device("meta"):
         network = getattr(transformers, ARCHITECTURES[config["model_type"]].network)(checked_config("p", config))
@@ -165,7 +182,8 @@ def test_padding_equals_the_model_with_its_attention_mask(kind, tmp_path):
 
 
 def test_a_stitch_runs_the_upper_blocks_as_the_whole_model_does(kind, tmp_path):
-    """Another stream after block 2: the same logits as a full forward pass with that block's output replaced, and a gradient."""
+    """Another stream after block 2: the same logits as a full forward pass with that block's output replaced,
+    and a gradient."""
     network, given = saved(kind, tmp_path), batch()
     model = loaded(tmp_path, kind)
     h = torch.randn(3, T, D, requires_grad=True)
@@ -184,7 +202,8 @@ def test_a_stitch_runs_the_upper_blocks_as_the_whole_model_does(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama, tied", "qwen2", "gemma2"])
 def test_published_files_differ_from_what_transformers_writes(kind, tmp_path):
-    """Without the base model's prefix, with masks that older versions stored, and with the tied unembedding once more."""
+    """Without the base model's prefix, with masks that older versions stored,
+    and with the tied unembedding once more."""
     network, given = saved(kind, tmp_path), batch()
     whole = cut_logits(loaded(tmp_path, kind), given)
     prefix = f"{network.base_model_prefix}."
@@ -232,7 +251,10 @@ def test_the_mean_of_a_network_with_root_mean_square_norms_is_kept(tmp_path):
         assert (moved > 0.1) == seen
     with pytest.raises(
         UserError,
-        match=r'p divides by the root mean square, so that each token\'s mean over d_model matters to it: use resid_mean "kept"',
+        match=(
+            r"p divides by the root mean square, so that each token\'s mean over d_model matters to it: "
+            r'use resid_mean "kept"'
+        ),
     ):
         load_folder(tmp_path / "llama", "p")
     removed = next(load_folder(tmp_path / "gpt2", "p").residuals(batch()))
@@ -247,7 +269,13 @@ def form(kind: str, **changes) -> dict:
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
-        ({"model_type": "mamba"}, r"p is of the architecture mamba; RepDiss compares gpt_neox \(GPT-NeoX\), gpt2 .*gemma2 \(Gemma 2\)\. The paper's"),
+        (
+            {"model_type": "mamba"},
+            (
+                r"p is of the architecture mamba; RepDiss compares gpt_neox \(GPT-NeoX\), gpt2 .*gemma2 \(Gemma 2\)\. "
+                r"The paper's"
+            ),
+        ),
         ({}, "p is of the architecture nothing named"),
         ([1], "config.json of p holds no JSON object"),
         (form("mistral", num_key_value_heads=None), "configuration of p lacks num_key_value_heads"),
@@ -259,18 +287,24 @@ def form(kind: str, **changes) -> dict:
         (form("gemma2", sliding_window=None), "configuration of p lacks sliding_window"),
         (form("qwen2", layer_types=["full_attention"]), r"gives layer_types as .*; it is a list of 4 times"),
         (form("qwen2", layer_types=["full_attention"] * 3 + ["code"]), "gives layer_types as"),
-        (form("qwen3", layer_types=["sliding_attention"] * 4), r"names blocks that see a window \(layer_types\) and no sliding_window"),
+        (
+            form("qwen3", layer_types=["sliding_attention"] * 4),
+            r"names blocks that see a window \(layer_types\) and no sliding_window",
+        ),
         (form("gemma2", query_pre_attn_scalar=-1), "gives query_pre_attn_scalar as '-1'"),
         (form("gpt_neo", attention_types=[[["global"], 10**12]]), r"gives attention_types as .* for 4 blocks"),
         (form("gpt_neo", attention_types=7), "gives attention_types as '7'"),
         (form("gpt_neo", attention_types=[[["global", "far"], 2]]), "gives attention_types as"),
-        (form("gpt_neo", max_position_embeddings=2**20), "gives max_position_embeddings as '1048576'; it is at most 16384 in this architecture"),
+        (
+            form("gpt_neo", max_position_embeddings=2**20),
+            "gives max_position_embeddings as '1048576'; it is at most 16384 in this architecture",
+        ),
         (form("llama", num_attention_heads=5), "configuration of p cannot be used"),
         (form("llama", rope_scaling={"rope_type": "planted"}), "No network can be built from the configuration of p"),
         (form("llama", hidden_act="planted"), "No network can be built from the configuration of p"),
         (form("llama", intermediate_size=2**24), "it asks for [0-9,]+ numbers, the files hold 100"),
     ],
-)  # fmt: skip
+)
 def test_configurations_that_are_refused(config, sentence):
     with pytest.raises(UserError, match=sentence):
         network_of("p", checked_config("p", config), {"x": torch.ones(100)})

@@ -1,4 +1,7 @@
-"""GPT-NeoX behind the protocol: parity with transformers, masks, stitching, bad input. Random small networks of the real architecture."""
+"""GPT-NeoX behind the protocol: parity with transformers, masks, stitching, bad input.
+
+Random small networks of the real architecture.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ from repdiss_core.models.family import FAMILY, checkpoint_of, family_checkpoints
 from repdiss_core.models.protocol import ResidualModel
 
 CONFIG = {
-    "model_type": "gpt_neox", "vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64,
+    "model_type": "gpt_neox", "vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "intermediate_size": 64,
     "max_position_embeddings": 16, "hidden_act": "gelu", "rotary_pct": 0.25,
 }  # fmt: skip
 
@@ -114,7 +118,8 @@ def identity_penalties(f: DecoderResidualModel, g: DecoderResidualModel, tmp_pat
     ]
     found = {}
     run_identity_stitches(
-        comparisons, f, g, stream, 3, lambda c, r: found.update({c.layer_pairs: r}), CheckpointDir(tmp_path, lambda _: None),
+        comparisons, f, g, stream, 3, lambda c, r: found.update({c.layer_pairs: r}),
+        CheckpointDir(tmp_path, lambda _: None),
         lambda *_: None, lambda: False,
     )  # fmt: skip
     return [float(np.mean(np.asarray(found[c.layer_pairs].penalty))) for c in comparisons]
@@ -259,7 +264,8 @@ def test_damaged_or_missing_weights_of_a_member(tmp_path, monkeypatch):
 
 def test_the_list_of_models_needs_no_torch():
     code = (
-        "import sys; from repdiss_core.models import MODELS; from repdiss_core.models.family import family_checkpoints; family_checkpoints(); "
+        "import sys; from repdiss_core.models import MODELS; "
+        "from repdiss_core.models.family import family_checkpoints; family_checkpoints(); "
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

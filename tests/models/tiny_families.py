@@ -9,14 +9,17 @@ import transformers
 
 VOCABULARY, WIDTH, DEPTH, CONTEXT = 97, 32, 3, 64
 BASE = {
-    "vocab_size": VOCABULARY, "hidden_size": WIDTH, "num_hidden_layers": DEPTH, "num_attention_heads": 4, "intermediate_size": 48,
-    "max_position_embeddings": CONTEXT, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "initializer_range": 0.2,
+    "vocab_size": VOCABULARY, "hidden_size": WIDTH, "num_hidden_layers": DEPTH, "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": CONTEXT, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+    "initializer_range": 0.2,
 }  # fmt: skip
 SHARED_HEADS: dict[str, Any] = {"num_key_value_heads": 2}
 HEADS_OF_8 = {**SHARED_HEADS, "head_dim": 8}
 PLAIN_ROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}
 MINISTRAL_ROPE = {
-    "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16, "beta_fast": 32.0, "beta_slow": 1.0,
+    "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16,
+    "beta_fast": 32.0, "beta_slow": 1.0,
     "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1,
 }  # fmt: skip
 EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
@@ -25,7 +28,8 @@ SPECIAL = {"cls_token_id": 1, "sep_token_id": 2}
 # family: (model_type of transformers, what its configuration says beside BASE)
 DECODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2": ("gpt2", {}),
-    "gpt_neo": ("gpt_neo", {"attention_types": [[["global", "local"], 1], [["global"], 1]], "num_layers": DEPTH, "window_size": 4}),
+    "gpt_neo": ("gpt_neo", {"attention_types": [[["global", "local"], 1], [["global"], 1]], "num_layers": DEPTH,
+        "window_size": 4}),
     "gptj": ("gptj", {"rotary_dim": 4}),
     "gpt_neox": ("gpt_neox", {}),
     "opt": ("opt", {"ffn_dim": 48, "word_embed_proj_dim": WIDTH}),
@@ -50,7 +54,8 @@ DECODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo2": ("olmo2", SHARED_HEADS),
     "olmo3": ("olmo3", {**SHARED_HEADS, **WINDOW}),
     "smollm3": ("smollm3", SHARED_HEADS),
-    "granite": ("granite", {**SHARED_HEADS, "logits_scaling": 4.0, "residual_multiplier": 0.5, "embedding_multiplier": 3.0}),
+    "granite": ("granite", {**SHARED_HEADS, "logits_scaling": 4.0, "residual_multiplier": 0.5,
+        "embedding_multiplier": 3.0}),
     "stablelm": ("stablelm", {**SHARED_HEADS, "use_parallel_residual": True}),
     "starcoder2": ("starcoder2", SHARED_HEADS),
     "glm4": ("glm4", {**HEADS_OF_8, "partial_rotary_factor": 0.5}),

@@ -123,7 +123,8 @@ def block_map(n_layers: int, blocks: tuple[tuple[int, int], ...], relative: bool
 
 
 def family(depths: tuple[int, ...], missing: int | None = None) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """(names, generated maps of all layers of a family, their means); those of the member `missing` are not there yet."""
+    """(names, generated maps of all layers of a family, their means);
+    those of the member `missing` are not there yet."""
     ends = np.cumsum((0, *depths))
     where = np.concatenate([np.linspace(0, 1, depth) for depth in depths])
     values = 0.3 + 0.65 * np.exp(-2 * np.abs(np.subtract.outer(where, where)))
@@ -313,12 +314,16 @@ def page(look_names: tuple[str, ...] = ("page", "page_dark", "print", "presentin
     for name in look_names:
         look = LOOKS[name]
         parts.append(
-            f'<section id="{name}" style="background:{look.background};color:{look.text};padding:24px;width:1120px"><h1>{name}</h1>'
+            f'<section id="{name}" '
+            f'style="background:{look.background};color:{look.text};padding:24px;width:1120px"><h1>{name}</h1>'
         )
         for title, figure in cases(look):
             parts.append(f"<h3>{title}</h3>" + figure.to_html(full_html=False, include_plotlyjs=not parts[1:]))
         parts.append("</section>")
-    return f'<!doctype html><meta charset="utf-8"><style>{PAGE_CSS}</style><body style="font-family:sans-serif;margin:0">{"".join(parts)}</body>'
+    return (
+        f'<!doctype html><meta charset="utf-8"><style>{PAGE_CSS}</style><body '
+        f'style="font-family:sans-serif;margin:0">{"".join(parts)}</body>'
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The figures of a family: grids of maps with outlined blocks, series in panels, and the family as one matrix; never pixels."""
+"""The figures of a family: grids of maps with outlined blocks, series in panels, and the family as one matrix;
+never pixels."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ def request(f: str, g: str, n_batches: int = 1000, dtype: str = "float32"):
 
 
 def test_two_pythias_take_their_bytes_and_their_operations():
-    """70m and 160m: 166 + 375 MB to fetch; weights 4 bytes each; 2 · 12 d² L a token of 1000 batches of 1024, once a model."""
+    """70m and 160m: 166 + 375 MB to fetch; weights 4 bytes each;
+    2 · 12 d² L a token of 1000 batches of 1024, once a model."""
     needs = estimates.needs_of(request("pythia-70m-deduped", "pythia-160m-deduped"))
     assert round(needs.download_bytes / 1e6) == 166 + 375
     assert needs.memory_bytes == 4 * (70_426_624 + 162_322_944)
@@ -44,7 +45,8 @@ def test_it_is_told_for_the_device_at_hand(monkeypatch):
 
 
 def test_the_button_tells_the_time_for_models_that_ship_too(monkeypatch):
-    """Two 3-layer models over 100 batches: 2 · 24 · 3 · 128² operations a token, at 0.2 of the rate, and 5 s to start."""
+    """Two 3-layer models over 100 batches: 2 · 24 · 3 · 128² operations a token, at 0.2 of the rate,
+    and 5 s to start."""
     monkeypatch.setattr(estimates, "rate_here", lambda: ("this processor", 1e11))
     asked = request("mini-gelu-3l-s0", "mini-solu-3l-s0", 100)
     seconds = 5 + 2 * 24 * 3 * 128**2 * 1024 * 100 / 2e10

@@ -31,7 +31,8 @@ def test_it_prints_times_shares_and_memory(monkeypatch, tmp_path, capsys):
 
 
 def test_forward_operations_are_counted_as_published():
-    """Twice the non-embedding weights a token, and 4 t² d a block for attention: pythia-70m has 18,874,368 such weights."""
+    """Twice the non-embedding weights a token, and 4 t² d a block for attention:
+    pythia-70m has 18,874,368 such weights."""
     assert scale.forward_flops(model_spec("pythia-70m-deduped")) == 2.0 * 18_874_368 * 1024 + 4.0 * 6 * 512 * 1024**2
 
 

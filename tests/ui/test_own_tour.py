@@ -34,12 +34,18 @@ def test_a_link_gives_back_the_tour() -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        "", "!!", "AAAA", packed([STOP])[:-9], word({"path": STOP.path}), word([1]),
+        "",
+        "!!",
+        "AAAA",
+        packed([STOP])[:-9],
+        word({"path": STOP.path}),
+        word([1]),
         word([{"path": "../etc", "query": [], "card": "", "note": ""}]),
-        word([{"path": "pages/7_Runs.py", "query": [], "card": "", "note": ""}]), word([{"path": STOP.path, "query": [["a"]], "card": "", "note": ""}]),
+        word([{"path": "pages/7_Runs.py", "query": [], "card": "", "note": ""}]),
+        word([{"path": STOP.path, "query": [["a"]], "card": "", "note": ""}]),
         word([{"path": STOP.path, "query": [], "card": "", "note": "x" * 100_000}]),
     ],
-)  # fmt: skip
+)
 def test_a_link_that_is_no_tour_is_told_in_a_sentence(bad) -> None:
     with pytest.raises(UserError, match=r"could not be read.*Add to my tour"):
         unpacked(bad, PAGES)
