@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from repdiss_core.base.errors import UserError
+from repdiss_core.base.layer_pairs import ALL, LayerPairs, OneCut, layer_pairs
+
 Setting = str | int | float | bool
 
 
@@ -51,7 +54,7 @@ class Comparison:
         f: the bottom model of a stitch, the rows of a CKA map.
         g: the top model of a stitch, the columns of a CKA map.
         data: the evaluation stream.
-        layer_pairs: "all" for CKA maps; one pair "l:m" (layer of f, layer of g) for a stitch.
+        layer_pairs: which layers stand beside each other: all, equal ones, every cut, or one pair.
         hook: where the residual stream is read.
         resid_mean: "removed" subtracts each token's mean over d_model from features, "kept" does not.
         dtype: of the forward pass.
@@ -63,7 +66,7 @@ class Comparison:
     f: ModelId
     g: ModelId
     data: DataId
-    layer_pairs: str = "all"
+    layer_pairs: LayerPairs = ALL
     hook: str = "resid_post"
     resid_mean: str = "removed"
     dtype: str = "float32"
@@ -84,13 +87,21 @@ class Comparison:
 
     @property
     def layer_pair(self) -> tuple[int, int]:
-        """(layer of f, layer of g) of a stitch, both counted from 1 (0 is the embedding)."""
-        layer_f, layer_g = self.layer_pairs.split(":")
-        return int(layer_f), int(layer_g)
+        """(layer of f, layer of g) of one pair of layers, both counted from 1 (0 is the embedding).
+
+        Raises:
+            UserError: the comparison is not of one pair.
+        """
+        if not isinstance(self.layer_pairs, OneCut):
+            raise UserError(
+                f"The layer pair of a stitch is {self.layer_pairs.text!r}; expected two numbers such as '2:2' "
+                "(layer of f, layer of g)."
+            )
+        return self.layer_pairs.layer_f, self.layer_pairs.layer_g
 
     def to_dict(self) -> dict[str, Any]:
-        """The canonical form: plain JSON types, settings as an object."""
-        return {**dataclasses.asdict(self), "settings": dict(self.settings)}
+        """The canonical form: plain JSON types, settings as an object, layer pairs as their text."""
+        return {**dataclasses.asdict(self), "layer_pairs": self.layer_pairs.text, "settings": dict(self.settings)}
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> Comparison:
@@ -101,6 +112,7 @@ class Comparison:
                 "f": ModelId(**form["f"]),
                 "g": ModelId(**form["g"]),
                 "data": DataId(**form["data"]),
+                "layer_pairs": layer_pairs(form.get("layer_pairs", "all")),
                 "settings": tuple(form["settings"].items()),
             }
         )
@@ -128,14 +140,21 @@ class Request:
         return cls(tuple(Comparison.from_dict(c) for c in form["comparisons"]), int(form["n_batches"]))
 
 
-def cka_comparison(f: ModelId, g: ModelId, data: DataId, **fields: Any) -> tuple[Comparison, bool]:
-    """A CKA comparison in canonical order, and whether (f, g) had to be swapped to reach it.
+def in_order(
+    measure: str, symmetric: bool, f: ModelId, g: ModelId, data: DataId, **fields: Any
+) -> tuple[Comparison, bool]:
+    """A comparison of two models, and whether (f, g) had to be swapped to reach its canonical order.
 
-    CKA is symmetric, so that a pair has one entry: the models in the order of their names.
+    A pair of a symmetric measure has one entry: the models in the order of their names.
     """
-    swapped = (g.name, g.weights) < (f.name, f.weights)
+    swapped = symmetric and (g.name, g.weights) < (f.name, f.weights)
     first, second = (g, f) if swapped else (f, g)
-    return Comparison("cka", first, second, data, **fields), swapped
+    return Comparison(measure, first, second, data, **fields), swapped
+
+
+def cka_comparison(f: ModelId, g: ModelId, data: DataId, **fields: Any) -> tuple[Comparison, bool]:
+    """A CKA comparison in canonical order, and whether (f, g) had to be swapped to reach it."""
+    return in_order("cka", True, f, g, data, **fields)
 
 
 def _digest(form: Mapping[str, Any]) -> str:

@@ -2,141 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
+from repdiss_core.base.batches import BatchHsic, BatchValues, SameLayerHsic
 from repdiss_core.base.errors import UserError
 
-
-@dataclass(frozen=True, eq=False)
-class BatchHsic:
-    """HSIC values of every batch of one comparison; append-only, reduced later as often as one likes.
-
-    Args:
-        cross: (n_batches, L_f, L_g) HSIC of each layer of f with each layer of g.
-        self_f: (n_batches, L_f) HSIC of each layer of f with itself.
-        self_g: (n_batches, L_g) the same for g.
-        n_tokens: (n_batches,) rows that entered each batch.
-        notes: what a reader must know, such as why a layer has no value.
-        massive: what is known of massive tokens, by name, first axis the batches: peak_f (n_batches, L_f) and peak_g,
-            the longest row over the median row of each layer; tokens_f (n_batches, 8) and tokens_g, ids of the tokens
-            dropped, -1 where fewer.
-    """
-
-    cross: np.ndarray
-    self_f: np.ndarray
-    self_g: np.ndarray
-    n_tokens: np.ndarray
-    notes: tuple[str, ...] = ()
-    massive: dict[str, np.ndarray] = field(default_factory=dict)
-
-    ARRAYS = ("cross", "self_f", "self_g", "n_tokens")
-    MASSIVE = ("peak_f", "peak_g", "tokens_f", "tokens_g")
-
-    def __post_init__(self) -> None:
-        b, lf, lg = self.cross.shape
-        if any(len(a) != b for a in self.massive.values()):
-            raise UserError(
-                f"BatchHsic holds {b} batches, but what it says of massive tokens has another number of them."
-            )
-        if self.self_f.shape != (b, lf) or self.self_g.shape != (b, lg) or self.n_tokens.shape != (b,):
-            raise UserError(
-                f"BatchHsic shapes disagree: cross {self.cross.shape}, self_f {self.self_f.shape}, "
-                f"self_g {self.self_g.shape}, "
-                f"n_tokens {self.n_tokens.shape}; expected (B, L_f, L_g), (B, L_f), (B, L_g), (B,)."
-            )
-
-    @property
-    def n_batches(self) -> int:
-        """How many batches were measured."""
-        return int(self.cross.shape[0])
-
-    def first(self, n_batches: int) -> BatchHsic:
-        """The first batches alone."""
-        cut = slice(0, n_batches)
-        massive = {name: a[cut] for name, a in self.massive.items()}
-        return BatchHsic(self.cross[cut], self.self_f[cut], self.self_g[cut], self.n_tokens[cut], self.notes, massive)
-
-    @classmethod
-    def joined(cls, parts: list[BatchHsic]) -> BatchHsic:
-        """The batches of all parts, in their order."""
-        massive = {name: np.concatenate([part.massive[name] for part in parts]) for name in parts[0].massive}
-        notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
-        cross, self_f, self_g, n_tokens = _joined(parts, cls.ARRAYS)
-        return cls(cross, self_f, self_g, n_tokens, notes, massive)
-
-    def transposed(self) -> BatchHsic:
-        """The same comparison seen from g."""
-        massive = {f"{name[:-1]}{'g' if name[-1] == 'f' else 'f'}": a for name, a in self.massive.items()}
-        return BatchHsic(self.cross.transpose(0, 2, 1), self.self_g, self.self_f, self.n_tokens, self.notes, massive)
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """What the cache holds of it, beside the notes."""
-        return {name: getattr(self, name) for name in self.ARRAYS} | self.massive
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray], notes: tuple[str, ...] = ()) -> BatchHsic:
-        """The result that `to_arrays` was called on."""
-        massive = {name: arrays[name] for name in cls.MASSIVE if name in arrays}
-        cross, self_f, self_g, n_tokens = (arrays[name] for name in cls.ARRAYS)
-        return cls(cross, self_f, self_g, n_tokens, notes, massive)
+__all__ = [
+    "BatchHsic",
+    "BatchValues",
+    "CutAccuracies",
+    "LayerCurve",
+    "LayerMatrix",
+    "SameLayerHsic",
+    "StitchResult",
+    "Stored",
+    "TokenValues",
+    "layer_labels",
+]
 
 
-@dataclass(frozen=True, eq=False)
-class SameLayerHsic:
-    """HSIC of equal layers of two models, for every batch: append-only, as `BatchHsic`.
+class Stored(Protocol):
+    """What every type of result that the cache holds can do."""
 
-    Args:
-        cross: (n_batches, L) HSIC of layer l of f with layer l of g.
-        self_f, self_g: (n_batches, L) HSIC of each layer with itself.
-        n_tokens: (n_batches,) rows that entered each batch.
-    """
+    ARRAYS: ClassVar[tuple[str, ...]]
 
-    cross: np.ndarray
-    self_f: np.ndarray
-    self_g: np.ndarray
-    n_tokens: np.ndarray
-    notes: tuple[str, ...] = ()
-
-    ARRAYS = ("cross", "self_f", "self_g", "n_tokens")
-
-    def __post_init__(self) -> None:
-        shape = self.cross.shape
-        if (
-            len(shape) != 2
-            or self.self_f.shape != shape
-            or self.self_g.shape != shape
-            or self.n_tokens.shape != shape[:1]
-        ):
-            raise UserError(
-                f"SameLayerHsic shapes disagree: cross {shape}, self_f {self.self_f.shape}, "
-                f"self_g {self.self_g.shape}, "
-                f"n_tokens {self.n_tokens.shape}; expected (B, L), (B, L), (B, L), (B,)."
-            )
-
-    @property
-    def n_batches(self) -> int:
-        """How many batches were measured."""
-        return int(self.cross.shape[0])
-
-    @classmethod
-    def joined(cls, parts: list[SameLayerHsic]) -> SameLayerHsic:
-        """The batches of all parts, in their order."""
-        cross, self_f, self_g, n_tokens = _joined(parts, cls.ARRAYS)
-        return cls(cross, self_f, self_g, n_tokens, tuple(dict.fromkeys(note for part in parts for note in part.notes)))
+    def covers(self, n_batches: int) -> bool:
+        """Whether a request of so many batches needs nothing more."""
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """(arrays, plain values) for the cache."""
-        return {name: getattr(self, name) for name in self.ARRAYS}, {"notes": list(self.notes)}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray], plain: dict[str, Any]) -> SameLayerHsic:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> Self:
         """The result that `to_arrays` was called on."""
-        cross, self_f, self_g, n_tokens = (arrays[name] for name in cls.ARRAYS)
-        return cls(cross, self_f, self_g, n_tokens, tuple(plain.get("notes", ())))
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,8 +77,7 @@ class LayerMatrix:
             object.__setattr__(self, "column_labels", layer_labels(columns))
         if (len(self.row_labels), len(self.column_labels)) != (rows, columns):
             raise UserError(
-                f"LayerMatrix has {rows} × {columns} cells but {len(self.row_labels)} row and "
-                f"{len(self.column_labels)} column labels."
+                f"LayerMatrix has {rows} × {columns} cells but {len(self.row_labels)} row and {len(self.column_labels)} column labels."
             )
 
 
@@ -206,7 +107,7 @@ class StitchResult:
     steps: int
     provenance: dict[str, Any] = field(default_factory=dict)
 
-    ARRAYS = ("loss", "loss_closed_form", "loss_f", "loss_g", "step", "train_loss")
+    ARRAYS: ClassVar[tuple[str, ...]] = ("loss", "loss_closed_form", "loss_f", "loss_g", "step", "train_loss")
 
     @property
     def penalty(self) -> np.ndarray:
@@ -218,17 +119,80 @@ class StitchResult:
         """Whether phi was trained to the last step and evaluated."""
         return self.steps_done >= self.steps and self.loss.size > 0
 
+    def covers(self, n_batches: int) -> bool:
+        """Whether it is complete; how many batches it is evaluated on is part of its key."""
+        return self.complete
+
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """(arrays, plain values) for the cache."""
         plain = {name: getattr(self, name) for name in ("layer_f", "layer_g", "steps_done", "steps", "provenance")}
         return {name: np.asarray(getattr(self, name)) for name in self.ARRAYS}, plain
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray], plain: dict[str, Any]) -> StitchResult:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> StitchResult:
         """The result that `to_arrays` was called on."""
         numbers = {name: np.asarray(arrays[name], dtype=np.float64) for name in cls.ARRAYS}
         wanted: dict[str, Any] = numbers | {n: plain[n] for n in ("layer_f", "layer_g", "steps_done", "steps")}
         return cls(**wanted, provenance=plain.get("provenance", {}))
+
+
+@dataclass(frozen=True, eq=False)
+class CutAccuracies:
+    """Which items a stitched classifier gets right at every cut.
+
+    Args:
+        correct: (L+1, n_items) uint8, the stitch at cut 0 … L.
+        own_f, own_g: (n_items,) uint8, both models by themselves.
+    """
+
+    correct: np.ndarray
+    own_f: np.ndarray
+    own_g: np.ndarray
+
+    ARRAYS: ClassVar[tuple[str, ...]] = ("correct", "own_f", "own_g")
+
+    def covers(self, n_batches: int) -> bool:
+        """Always: how many items there are is part of the key."""
+        return True
+
+    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """(arrays, plain values) for the cache."""
+        plain = {"n_items": self.correct.shape[1], "n_cuts": len(self.correct)}
+        return {name: getattr(self, name) for name in self.ARRAYS}, plain
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> CutAccuracies:
+        """The result that `to_arrays` was called on."""
+        return cls(*(arrays[name] for name in cls.ARRAYS))
+
+
+@dataclass(frozen=True, eq=False)
+class TokenValues:
+    """One batch of tokens with what a measure says of each; positions that are no row of the features have NaN.
+
+    Args:
+        tokens: (b, t) int64 ids.
+        cosine, contribution: (b, t), see `repdiss_core.measures.token_alignment`.
+    """
+
+    tokens: np.ndarray
+    cosine: np.ndarray
+    contribution: np.ndarray
+
+    ARRAYS: ClassVar[tuple[str, ...]] = ("tokens", "cosine", "contribution")
+
+    def covers(self, n_batches: int) -> bool:
+        """Always: which batch it is of is part of the key."""
+        return True
+
+    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """(arrays, plain values) for the cache."""
+        return {name: getattr(self, name) for name in self.ARRAYS}, {}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], plain: Mapping[str, Any]) -> TokenValues:
+        """The result that `to_arrays` was called on."""
+        return cls(*(arrays[name] for name in cls.ARRAYS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,15 +221,9 @@ class LayerCurve:
         n = len(self.layer)
         if self.values.shape != (n,) or self.standard_error.shape != (n,) or self.interval.shape != (2, n):
             raise UserError(
-                f"LayerCurve {self.name!r} has {n} layers but values {self.values.shape}, "
-                f"standard_error {self.standard_error.shape}, "
+                f"LayerCurve {self.name!r} has {n} layers but values {self.values.shape}, standard_error {self.standard_error.shape}, "
                 f"interval {self.interval.shape}; expected (L,), (L,), (2, L)."
             )
-
-
-def _joined(parts: Sequence[BatchHsic] | Sequence[SameLayerHsic], names: tuple[str, ...]) -> Iterator[np.ndarray]:
-    """Each named array of all parts, one after the other along the batches."""
-    return (np.concatenate([getattr(part, name) for part in parts]) for name in names)
 
 
 def layer_labels(n_layers: int) -> tuple[str, ...]:

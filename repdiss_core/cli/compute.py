@@ -258,8 +258,8 @@ def asymmetry_params(
 
 def compute(request: Request, engine_name: str = "local", setting: Any = None) -> None:
     """Run a request from this process, with a bar on a terminal and plain lines otherwise."""
-    from repdiss_core.engine.feature_pass import Stopped
-    from repdiss_core.engine.ray_engine import make_engine
+    from repdiss_core.engine.engines import make_engine
+    from repdiss_core.engine.stopping import Stopped
     from repdiss_core.hub.download import Cancelled, watched
     from repdiss_core.store.cache import ResultStore
 

@@ -61,7 +61,7 @@ def _data() -> list[dict[str, Any]]:
 def _measures() -> list[dict[str, Any]]:
     from repdiss_core.measures import MEASURES
 
-    return [{"name": s.name, "source": "repdiss", "summary": s.label, **_facts(s)} for s in MEASURES.values()]
+    return [{"name": s.name, "source": "repdiss", "summary": s.label, **s.facts()} for s in MEASURES.values()]
 
 
 def _studies() -> list[dict[str, Any]]:

@@ -16,16 +16,16 @@ import numpy as np
 
 from repdiss_core.base.comparison import Comparison, ModelId
 from repdiss_core.base.errors import UserError
+from repdiss_core.base.results import CutAccuracies
 from repdiss_core.data.batches import TokenBatch
+from repdiss_core.measures import spec_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MEASURE = "stitched_accuracy"
-SCORINGS = ("exact", "entailment_or_not")
 ITEMS_AT_ONCE = 125
 
-Keep = Callable[[Comparison, dict[str, np.ndarray], dict[str, Any]], None]
+Keep = Callable[[Comparison, CutAccuracies], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +61,10 @@ def run_accuracies(
     """Measure ordered pairs that share data and settings; results are kept as each bottom model is finished.
 
     Args:
-        comparisons: measure "stitched_accuracy", layer_pairs "cuts", settings `items` and `scoring`.
+        comparisons: of one measure of answers, at every cut, with the settings `items` and `scoring`.
         load: gives the classifier of a model's id.
         stream: of the comparisons' data, with labels.
-        keep: called for every pair with the arrays `correct` (L+1, n_items), `own_f` and `own_g` (n_items,), all uint8.
+        keep: called for every pair with its result, all arrays uint8.
         should_stop: asked between bottom models and batches; what is finished has been kept then.
 
     Raises:
@@ -75,8 +75,9 @@ def run_accuracies(
     first = comparisons[0]
     items = read_items(stream, int(first.setting("items")))
     models = {m: load(m) for m in sorted({m for c in comparisons for m in (c.f, c.g)})}
-    check_exchangeable(list(models.values()))
-    judge = _judge(str(first.setting("scoring")), next(iter(models.values())).labels)
+    measure = spec_of(first).load()
+    measure.check(list(models.values()))
+    judge = measure.judge(str(first.setting("scoring")), next(iter(models.values())).labels)
     by_bottom: dict[ModelId, list[Comparison]] = {}
     for comparison in sorted(comparisons, key=lambda c: (c.f, c.g)):
         by_bottom.setdefault(comparison.f, []).append(comparison)
@@ -87,28 +88,12 @@ def run_accuracies(
             number / len(by_bottom),
             f"stitching {bottom.name} under {len(wanted)} models ({number + 1} of {len(by_bottom)})",
         )
-        found = _bottom(models, bottom, [c.g for c in wanted], parts, items, judge, should_stop)
+        found = _bottom(measure, models, bottom, [c.g for c in wanted], parts, items, judge, should_stop)
         if found is None:
             return
         for comparison in wanted:
-            arrays = {"correct": found[comparison.g], "own_f": own[comparison.f], "own_g": own[comparison.g]}
-            keep(comparison, arrays, {"n_items": len(items.labels), "n_cuts": len(found[comparison.g])})
+            keep(comparison, CutAccuracies(found[comparison.g], own[comparison.f], own[comparison.g]))
     progress(1.0, "stitched all pairs")
-
-
-def stitched_logits(f_residuals: Sequence[Tensor], g: Any, batch: TokenBatch) -> list[Tensor]:
-    """[(b, n_labels)] g's logits at every cut 0 … L, from f's residuals [(b, t, d)] at those cuts.
-
-    All cuts below block l pass through it together, as one batch of that many times the sequences; of the last block only
-    the token that the head reads is computed.
-    """
-    import torch
-
-    n_layers, h = len(f_residuals) - 1, f_residuals[0]
-    for layer in range(1, n_layers):
-        h = torch.cat([g.blocks(h, layer - 1, layer, _repeated(batch, layer)), f_residuals[layer]])
-    below = g.read_out(h, _repeated(batch, n_layers)).split(len(f_residuals[0]))
-    return [*below, g.head(f_residuals[n_layers], batch)]
 
 
 def read_items(stream: Any, n_items: int) -> Items:
@@ -131,41 +116,6 @@ def read_items(stream: Any, n_items: int) -> Items:
     masks = [np.ones_like(b.tokens, dtype=bool) if b.mask is None else b.mask for b in batches]
     columns = ([b.tokens for b in batches], masks, [b.labels for b in batches])
     return Items(*(np.concatenate(column)[:n_items] for column in columns))
-
-
-def check_exchangeable(models: Sequence[Any]) -> None:
-    """Raise a `UserError` unless the models' blocks can be exchanged and their labels mean the same."""
-    first = models[0]
-    for other in models[1:]:
-        if (first.n_layers, first.d_model) != (other.n_layers, other.d_model):
-            raise UserError(
-                f"Identity stitching exchanges blocks of equal shape, but {first.name} has {first.n_layers} layers of width {first.d_model} and "
-                f"{other.name} {other.n_layers} of width {other.d_model}. Choose models of one depth and width."
-            )
-        if set(first.labels) != set(other.labels):
-            raise UserError(
-                f"{first.name} tells {', '.join(first.labels)} apart and {other.name} {', '.join(other.labels)}: their accuracies cannot be "
-                "compared. Choose classifiers of one label set."
-            )
-        if first.labels != other.labels:
-            raise UserError(
-                f"{first.name} and {other.name} have the same labels in another order ({', '.join(first.labels)}; {', '.join(other.labels)}): "
-                "a stitched model would be scored wrongly. Reorder the labels when loading one of them."
-            )
-
-
-def _judge(scoring: str, labels: tuple[str, ...]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """(predictions, labels) -> which are right; HANS counts neutral and contradiction as one answer."""
-    if scoring not in SCORINGS:
-        raise UserError(f"There is no scoring {scoring!r}; choose {' or '.join(SCORINGS)}.")
-    if scoring == "exact":
-        return lambda predicted, wanted: predicted == wanted
-    if "entailment" not in labels:
-        raise UserError(
-            f"Scoring entailment_or_not needs a label named entailment; these models have {', '.join(labels)}. Choose exact."
-        )
-    entailment = labels.index("entailment")
-    return lambda predicted, wanted: (predicted == entailment) == (wanted == entailment)
 
 
 def _residuals(model: Any, batch: TokenBatch) -> list[Tensor]:
@@ -191,6 +141,7 @@ def _own(model: Any, parts: list[tuple[np.ndarray, TokenBatch]], items: Items, j
 
 
 def _bottom(
+    measure: Any,
     models: dict[ModelId, Any],
     bottom: ModelId,
     tops: list[ModelId],
@@ -206,7 +157,7 @@ def _bottom(
 
     def under(g: ModelId, residuals: list[Tensor], chosen: np.ndarray, batch: TokenBatch) -> None:
         with torch.no_grad():
-            for cut, values in enumerate(stitched_logits(residuals, models[g], batch)):
+            for cut, values in enumerate(measure.cut_logits(residuals, models[g], batch)):
                 found[g][cut, chosen] = judge(values.argmax(-1).cpu().numpy(), batch.labels)
 
     with single_threaded() as n_threads, ThreadPoolExecutor(n_threads) as pool:
@@ -231,11 +182,3 @@ def single_threaded() -> Iterator[int]:
         yield n_threads
     finally:
         torch.set_num_threads(n_threads)
-
-
-def _repeated(batch: TokenBatch, times: int) -> TokenBatch:
-    """The batch, stacked on itself."""
-    if times == 1:
-        return batch
-    mask = None if batch.mask is None else np.tile(batch.mask, (times, 1))
-    return TokenBatch(np.tile(batch.tokens, (times, 1)), mask)

@@ -1,4 +1,7 @@
-"""The features of one batch: each model runs once, and is prepared once for all comparisons that read it alike."""
+"""The features of one batch: each model runs once, and is prepared once for all comparisons that read it alike.
+
+Several measures share the forward passes, and what they have in common: `measures.shared.LayerPreparations`.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ import numpy as np
 from repdiss_core.base.comparison import Comparison, ModelId
 from repdiss_core.base.errors import UserError
 from repdiss_core.engine.activations import ActivationCache, batch_key, residual_streams
+from repdiss_core.measures import spec_of
 from repdiss_core.measures.massive import MULTIPLE, MassiveRows, check_choice, find_massive, normalised
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from repdiss_core.data.batches import TokenBatch
-    from repdiss_core.measures.cka import Prepared
+    from repdiss_core.measures.shared import LayerPreparations
 
 ModelLoader = Callable[[ModelId, str], Any]
 
@@ -24,7 +28,7 @@ ModelLoader = Callable[[ModelId, str], Any]
 class BatchFeatures:
     """One batch of the group's stream, through whatever models are asked for.
 
-    Without massive tokens to drop, M models are prepared M times, however many pairs. Where tokens are dropped, those of both
+    Without massive tokens to drop, M models are prepared M times a measure, however many pairs. Where tokens are dropped, those of both
     models of a pair are, so that a model is prepared once for each distinct set of rows that its pairs leave.
 
     Args:
@@ -35,47 +39,67 @@ class BatchFeatures:
     def __init__(self, batch: TokenBatch, index: int, load: ModelLoader, activations: ActivationCache) -> None:
         self.batch, self.index, self.load, self.activations = batch, index, load, activations
         self._layers: dict[tuple, list[Tensor]] = {}
-        self._prepared: dict[tuple, Prepared] = {}
+        self._shared: dict[tuple, LayerPreparations] = {}
+        self._prepared: dict[tuple, Any] = {}
         self._massive: dict[tuple, MassiveRows] = {}
 
-    def sides(self, comparison: Comparison) -> tuple[tuple[Prepared, Prepared], dict[str, np.ndarray]]:
-        """((f, g) prepared to be multiplied, what is known of massive tokens as in `BatchHsic.massive`)."""
+    def sides(self, comparison: Comparison) -> tuple[tuple[Any, Any], dict[str, np.ndarray]]:
+        """((f, g) prepared for the comparison's measure, what is known of massive tokens as in `BatchHsic.massive`)."""
         treatment = str(comparison.setting("massive", "kept"))
         check_choice(treatment, str(comparison.setting("flatten", "token")))
         if treatment != "dropped":
             f, g = (self._side(model, comparison, treatment, None) for model in (comparison.f, comparison.g))
             return (f, g), {}
-        found = [self._massive_rows(model, comparison) for model in (comparison.f, comparison.g)]
-        drop = found[0].is_massive | found[1].is_massive
+        massive = [self._massive_rows(model, comparison) for model in (comparison.f, comparison.g)]
+        drop = massive[0].is_massive | massive[1].is_massive
         f, g = (self._side(model, comparison, treatment, drop) for model in (comparison.f, comparison.g))
         ids = np.asarray(self.batch.tokens).reshape(-1)
         ids = ids if self.batch.mask is None else ids[np.asarray(self.batch.mask).reshape(-1)]
-        known = {f"peak_{side}": one.peak for side, one in zip("fg", found, strict=True)}
-        return (f, g), known | {f"tokens_{side}": one.tokens(ids) for side, one in zip("fg", found, strict=True)}
+        peaks = {f"peak_{side}": rows.peak for side, rows in zip("fg", massive, strict=True)}
+        return (f, g), peaks | {f"tokens_{side}": rows.tokens(ids) for side, rows in zip("fg", massive, strict=True)}
 
     def layers(self, model: ModelId, comparison: Comparison) -> list[Tensor]:
         """[(n, d)] features of each layer of a model, a row a token."""
         return self._features(model, comparison, "token")
 
-    def _side(self, model: ModelId, comparison: Comparison, treatment: str, drop: np.ndarray | None) -> Prepared:
-        from repdiss_core.measures.cka import prepare
+    def _side(self, model: ModelId, comparison: Comparison, treatment: str, drop: np.ndarray | None) -> Any:
+        """One model prepared for a measure with its options; made once, whatever the number of pairs."""
+        from repdiss_core.measures.shared import BatchContext
 
-        estimator, mode = str(comparison.setting("estimator", "unbiased")), str(comparison.setting("flatten", "token"))
-        rows = b"" if drop is None or not drop.any() else drop.tobytes()
-        kept_whole = treatment == "dropped" and not rows
-        wanted = (model, comparison.resid_mean, estimator, mode, "kept" if kept_whole else treatment, rows)
+        spec = spec_of(comparison)
+        mode, options = str(comparison.setting("flatten", "token")), spec.chosen(comparison)
+        whole = drop is None or not drop.any()
+        rows = (
+            model,
+            comparison.resid_mean,
+            mode,
+            "kept" if treatment == "dropped" and whole else treatment,
+            b"" if drop is None or whole else drop.tobytes(),
+        )
+        wanted = (spec.name, tuple(sorted(options.items())), *rows)
         if wanted not in self._prepared:
             try:
-                layers = self._features(model, comparison, mode)
-                ids = sequence_ids(self.batch, mode) if estimator == "sequence_aware" else None
-                if rows and drop is not None:
-                    layers, ids = [x[~drop] for x in layers], None if ids is None else ids[~drop]
-                elif treatment == "normalised":
-                    layers = [normalised(x) for x in layers]
-                self._prepared[wanted] = prepare(layers, estimator=estimator, sequence_ids=ids)
+                shared = self._shared_of(rows, model, comparison, None if whole else drop)
+                self._prepared[wanted] = spec.load().prepare(shared, BatchContext(shared.sequence_ids, options))
             except UserError as error:
                 raise UserError(f"{model.name}, batch {self.index + 1}: {error}") from error
         return self._prepared[wanted]
+
+    def _shared_of(
+        self, rows: tuple, model: ModelId, comparison: Comparison, drop: np.ndarray | None
+    ) -> LayerPreparations:
+        """The features of some rows, and what several measures need of them."""
+        from repdiss_core.measures.shared import LayerPreparations
+
+        _, _, mode, treatment, _ = rows
+        if rows not in self._shared:
+            layers, ids = self._features(model, comparison, mode), sequence_ids(self.batch, mode)
+            if drop is not None:
+                layers, ids = [x[~drop] for x in layers], ids[~drop]
+            elif treatment == "normalised":
+                layers = [normalised(x) for x in layers]
+            self._shared[rows] = LayerPreparations(layers, ids)
+        return self._shared[rows]
 
     def _massive_rows(self, model: ModelId, comparison: Comparison) -> MassiveRows:
         multiple = float(comparison.setting("massive_multiple", MULTIPLE))
@@ -85,7 +109,7 @@ class BatchFeatures:
         return self._massive[wanted]
 
     def _features(self, model: ModelId, comparison: Comparison, mode: str) -> list[Tensor]:
-        from repdiss_core.measures.cka import flatten
+        from repdiss_core.measures.flatten import flatten
 
         wanted = (model, comparison.resid_mean)
         if wanted not in self._layers:

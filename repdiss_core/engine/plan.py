@@ -1,100 +1,67 @@
-"""Which comparisons share forward passes."""
+"""Which comparisons share forward passes. What each measure needs, its spec says."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable
 
-from repdiss_core.base.comparison import Comparison, DataId, ModelId, Request
-from repdiss_core.base.errors import UserError
-from repdiss_core.measures import MEASURES
+from repdiss_core.base.comparison import Comparison, Request
+from repdiss_core.base.layer_pairs import SameLayers
+from repdiss_core.engine.groups import (
+    AccuracyGroup,
+    FeatureGroup,
+    Group,
+    PooledGroup,
+    SameLayerGroup,
+    StitchGroup,
+    TokenGroup,
+)
+from repdiss_core.measures import Pass, spec_of
 
-
-@dataclass(frozen=True)
-class FeatureGroup:
-    """Comparisons of features that read the same batches: M models cost M forward passes a batch, never M²."""
-
-    data: DataId
-    comparisons: tuple[Comparison, ...]
-
-    @property
-    def models(self) -> tuple[ModelId, ...]:
-        """The distinct models, in order of name."""
-        return tuple(sorted({m for c in self.comparisons for m in (c.f, c.g)}))
-
-
-@dataclass(frozen=True)
-class StitchGroup:
-    """Stitches of one f into one g at one setting: f's lower part runs once for all of them."""
-
-    comparisons: tuple[Comparison, ...]
-
-    @property
-    def measure(self) -> str:
-        """ "stitching" or "identity_stitching"."""
-        return self.comparisons[0].measure
-
-
-@dataclass(frozen=True)
-class PopulationGroup:
-    """Many pairs of one population at equal layers ("same") or at every cut ("cuts"): M models run once, whatever the pairs."""
-
-    data: DataId
-    comparisons: tuple[Comparison, ...]
-
-    @property
-    def models(self) -> tuple[ModelId, ...]:
-        """The distinct models, in order of name."""
-        return tuple(sorted({m for c in self.comparisons for m in (c.f, c.g)}))
-
-    @property
-    def measure(self) -> str:
-        """ "cka" or "stitched_accuracy"."""
-        return self.comparisons[0].measure
-
-
-@dataclass(frozen=True)
-class TokenGroup:
-    """Alignments of single tokens, a batch and a pair of layers each, that read one stream."""
-
-    data: DataId
-    comparisons: tuple[Comparison, ...]
-
-
-Group = FeatureGroup | StitchGroup | PopulationGroup | TokenGroup
-TOKENS = "token_alignment"
-POPULATION_PAIRS = ("same", "cuts")
+# In the order in which groups run: quick ones first.
+KINDS: tuple[type[Group], ...] = (TokenGroup, FeatureGroup, PooledGroup, SameLayerGroup, AccuracyGroup, StitchGroup)
+OF_PASS: dict[Pass, type[Group]] = {
+    Pass.BATCH: FeatureGroup,
+    Pass.POOLED: PooledGroup,
+    Pass.STITCH: StitchGroup,
+    Pass.ACCURACY: AccuracyGroup,
+    Pass.TOKENS: TokenGroup,
+}
 
 
 def plan(request: Request) -> tuple[Group, ...]:
-    """The request cut into groups, feature groups first (they are quick), in a reproducible order."""
-    features: dict[tuple, list[Comparison]] = {}
-    stitches: dict[tuple, list[Comparison]] = {}
-    populations: dict[tuple, list[Comparison]] = {}
-    tokens: dict[DataId, list[Comparison]] = {}
+    """The request cut into groups, in a reproducible order.
+
+    Raises:
+        UserError: a measure that there is not, or that has no such layer pairs or settings.
+    """
+    members: dict[tuple[int, Hashable], list[Comparison]] = {}
     for comparison in sorted(request.comparisons, key=lambda c: c.key):
-        if comparison.measure not in MEASURES:
-            raise UserError(f"There is no measure {comparison.measure!r}; known: {', '.join(MEASURES)}.")
-        if comparison.measure == TOKENS:
-            tokens.setdefault(comparison.data, []).append(comparison)
-        elif comparison.layer_pairs in POPULATION_PAIRS:
-            alike = (
-                comparison.measure,
-                comparison.data,
-                comparison.hook,
-                comparison.resid_mean,
-                comparison.dtype,
-                comparison.settings,
-            )
-            populations.setdefault(alike, []).append(comparison)
-        elif MEASURES[comparison.measure].needs == "features":
-            features.setdefault((comparison.data, comparison.hook, comparison.dtype), []).append(comparison)
-        else:
-            c = comparison
-            stitches.setdefault((c.measure, c.f, c.g, c.data, c.settings), []).append(comparison)
-    groups: list[Group] = [TokenGroup(data, tuple(members)) for data, members in sorted(tokens.items())]
-    groups += [FeatureGroup(members[0].data, tuple(members)) for _, members in sorted(features.items())]
-    groups += [PopulationGroup(members[0].data, tuple(members)) for _, members in sorted(populations.items())]
-    groups += [
-        StitchGroup(tuple(sorted(members, key=lambda c: c.layer_pair))) for _, members in sorted(stitches.items())
-    ]
+        spec_of(comparison).check(comparison)
+        kind = kind_of(comparison)
+        members.setdefault((KINDS.index(kind), _shared(kind, comparison)), []).append(comparison)
+    groups = []
+    for place, shared in sorted(members, key=lambda key: (key[0], repr(key[1]))):
+        found = members[place, shared]
+        if KINDS[place] is StitchGroup:
+            found = sorted(found, key=lambda c: c.layer_pair)
+        groups.append(KINDS[place](tuple(found)))
     return tuple(groups)
+
+
+def kind_of(comparison: Comparison) -> type[Group]:
+    """The group that computes a comparison."""
+    kind = OF_PASS[spec_of(comparison).runs]
+    return SameLayerGroup if kind is FeatureGroup and isinstance(comparison.layer_pairs, SameLayers) else kind
+
+
+def _shared(kind: type[Group], c: Comparison) -> Hashable:
+    """What comparisons of one group have in common."""
+    if kind is TokenGroup:
+        return c.data, c.dtype
+    if kind is FeatureGroup:
+        return c.data, c.hook, c.dtype
+    if kind is PooledGroup:
+        return c.data, c.hook, c.dtype, spec_of(c).chosen(c)["fit_batches"]
+    if kind is StitchGroup:
+        return c.measure, c.f, c.g, c.data, c.settings
+    return c.measure, c.data, c.hook, c.resid_mean, c.dtype, c.settings

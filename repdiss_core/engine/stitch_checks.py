@@ -8,6 +8,7 @@ from typing import Any
 
 from repdiss_core.base.comparison import Comparison, DataId
 from repdiss_core.base.errors import UserError
+from repdiss_core.base.layer_pairs import ALL
 
 
 def check_pair(comparisons: Sequence[Comparison], f: Any, g: Any, tokenizers: tuple[str, str] | None) -> None:
@@ -18,7 +19,7 @@ def check_pair(comparisons: Sequence[Comparison], f: Any, g: Any, tokenizers: tu
     """
     if not comparisons:
         raise UserError("A stitching pass got no comparison; expected at least one layer pair.")
-    shared = {dataclasses.replace(c, layer_pairs="") for c in comparisons}
+    shared = {dataclasses.replace(c, layer_pairs=ALL) for c in comparisons}
     if len(shared) > 1:
         raise UserError(
             "The comparisons of one stitching pass differ in more than their layers; give each pair of models, data and settings a pass of its own."
@@ -31,7 +32,7 @@ def check_pair(comparisons: Sequence[Comparison], f: Any, g: Any, tokenizers: tu
             "two models that read and predict the same tokens: choose models of one family."
         )
     for comparison in comparisons:
-        for model, role, layer in zip((f, g), "fg", _layers(comparison), strict=True):
+        for model, role, layer in zip((f, g), "fg", comparison.layer_pair, strict=True):
             if not 0 <= layer <= model.n_layers:
                 raise UserError(
                     f"Layer {layer} of {role} = {model.name} does not exist; expected a layer from 0 (the "
@@ -83,12 +84,3 @@ def check_evaluation(comparison: Comparison, stream: Any, n_batches: int) -> Non
             f"Stitching was asked for {n_batches} evaluation batches of "
             f"{comparison.data.name}/{comparison.data.split}; expected 1 to {stream.n_batches}."
         )
-
-
-def _layers(comparison: Comparison) -> tuple[int, int]:
-    try:
-        return comparison.layer_pair
-    except ValueError:
-        raise UserError(
-            f"The layer pair of a stitch is {comparison.layer_pairs!r}; expected two numbers such as '2:2' (layer of f, layer of g)."
-        ) from None

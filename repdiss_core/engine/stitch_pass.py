@@ -17,8 +17,7 @@ from repdiss_core.base.results import StitchResult
 from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.engine.stitch_checks import check_evaluation, check_pair, check_streams, check_widths
 from repdiss_core.engine.stitch_state import StitchState
-from repdiss_core.measures.stitch_settings import settings_of
-from repdiss_core.measures.stitching import AffineFit, sequence_losses
+from repdiss_core.measures import spec_of
 
 SAVE_SECONDS = 3.0
 PROGRESS_SECONDS = 0.2
@@ -48,7 +47,7 @@ def run_stitches(
     check_pair(comparisons, f, g, tokenizers)
     check_evaluation(comparisons[0], eval_stream, n_eval_batches)
     check_streams(comparisons[0], eval_stream.data_id, phi_stream.data_id)
-    settings = settings_of(comparisons[0])
+    settings = spec_of(comparisons[0]).load().settings(comparisons[0])
     if settings.init == "identity":
         check_widths(f, g, "The identity start")
     if phi_stream.n_batches < 1:
@@ -91,8 +90,19 @@ def run_identity_stitches(
 class _Pass:
     """The work on a list of stitches that share their models."""
 
-    def __init__(self, states, f, g, n_eval, store_partial, checkpoints, progress, should_stop) -> None:
+    def __init__(
+        self,
+        states: list[StitchState],
+        f: Any,
+        g: Any,
+        n_eval: int,
+        store_partial: Callable[[Comparison, StitchResult], None],
+        checkpoints: CheckpointDir,
+        progress: Callable[[float, str], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
         self.states: list[StitchState] = states
+        self.measure = states[0].measure
         self.f, self.g, self.n_eval = f, g, n_eval
         self.store_partial, self.checkpoints, self.progress, self.should_stop = (
             store_partial,
@@ -124,7 +134,7 @@ class _Pass:
         """Fits the closed form of every stitch that has none, on the first batches of the phi stream."""
         waiting = [state for state in self.states if state.needs_fit]
         n_batches = min(n_batches, stream.n_batches)
-        fits: dict[StitchState, AffineFit] = {}
+        fits: dict[StitchState, Any] = {}
         for i in range(n_batches if waiting else 0):
             batch = stream.batch(i)
             from_f = self._remembered(i, batch)
@@ -132,7 +142,9 @@ class _Pass:
             from_g = residuals_at(self.g, batch, {s.layer_g for s in waiting} - from_g.keys()) | from_g
             for state in waiting:
                 x, y = from_f[state.layer_f].flatten(0, 1), from_g[state.layer_g].flatten(0, 1)
-                fits.setdefault(state, AffineFit(x.shape[1], y.shape[1], x.device)).add(*_counted(batch, x, y))
+                if state not in fits:
+                    fits[state] = self.measure.new_fit(x.shape[1], y.shape[1], x.device)
+                fits[state].add(*_counted(batch, x, y))
             if self._tick(f"least-squares stitch: batch {i + 1} of {n_batches}", 0.1 * (i + 1) / n_batches):
                 return False
         for state in waiting:
@@ -150,7 +162,7 @@ class _Pass:
             for state in active:
                 state.train_step(self.g, residuals[state.layer_f], batch)
             done = step + 1
-            losses = ", ".join(f"{s.comparison.layer_pairs} {s.curve[-1]:.3f}" for s in active if s.curve)
+            losses = ", ".join(f"{s.comparison.layer_pairs.text} {s.curve[-1]:.3f}" for s in active if s.curve)
             if self._tick(
                 f"training phi: step {done} of {active[0].steps} ({losses})", 0.1 + 0.6 * done / active[0].steps
             ):
@@ -176,10 +188,10 @@ class _Pass:
 
     @torch.no_grad()
     def _evaluate_batch(self, active: list[StitchState], batch: Any) -> None:
-        f, g = self.f, self.g
+        f, g, losses = self.f, self.g, self.measure.losses
         residuals = residuals_at(f, batch, {s.layer_f for s in active} | {f.n_layers})
-        loss_f = sequence_losses(f, residuals[f.n_layers], batch)
-        loss_g = loss_f if g is f else sequence_losses(g, g.blocks(g.embed(batch), 0, g.n_layers, batch), batch)
+        loss_f = losses(f, residuals[f.n_layers], batch)
+        loss_g = loss_f if g is f else losses(g, g.blocks(g.embed(batch), 0, g.n_layers, batch), batch)
         for state in active:
             x = residuals[state.layer_f]
             stitched = [phi(x) if phi is not None else None for phi in (state.phi, state.closed)]
@@ -189,7 +201,7 @@ class _Pass:
             state.add_losses(loss=loss, loss_closed_form=closed, loss_f=loss_f, loss_g=loss_g)
 
     def _upper_losses(self, h: Tensor, layer_g: int, batch: Any) -> Tensor:
-        return sequence_losses(self.g, self.g.blocks(h, layer_g, self.g.n_layers, batch), batch)
+        return self.measure.losses(self.g, self.g.blocks(h, layer_g, self.g.n_layers, batch), batch)
 
     def _remembered(self, i: int, batch: Any) -> dict[int, Tensor]:
         """f's residuals on phi batch i at the layers of all stitches; kept for the next epochs while memory lasts."""

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.base.results import StitchResult
+from repdiss_core.measures import spec_of
+from repdiss_core.measures.protocol import StitchMeasure
 from repdiss_core.measures.stitch_settings import StitchSettings
-from repdiss_core.measures.stitching import StitchingLayer, head_gradient
 
 CURVE_POINTS = 400
 # Raised whenever training gives other numbers, so that no checkpoint of another training is taken up.
@@ -29,9 +30,10 @@ class StitchState:
 
     def __init__(self, comparison: Comparison, settings: StitchSettings | None) -> None:
         self.comparison, self.settings = comparison, settings
+        self.measure: StitchMeasure = spec_of(comparison).load()
         self.layer_f, self.layer_g = comparison.layer_pair
-        self.phi: StitchingLayer | None = None
-        self.closed: StitchingLayer | None = None
+        self.phi: Any = None
+        self.closed: Any = None
         self.start: list[Tensor] = []
         self.optimizer: torch.optim.SGD | None = None
         self.curve: list[float] = []
@@ -59,7 +61,7 @@ class StitchState:
         """Whether phi's closed form has still to be fitted."""
         return self.settings is not None and self.closed is None
 
-    def begin(self, closed: StitchingLayer) -> None:
+    def begin(self, closed: Any) -> None:
         """Sets phi to its start, given the closed form."""
         self.closed = closed.requires_grad_(False)
         self._train_from(self._start())
@@ -72,7 +74,7 @@ class StitchState:
         parameters = list(self.phi.parameters())
         with torch.enable_grad():
             top = g.blocks(self.phi(residual), self.layer_g, g.n_layers, batch)
-        loss, at_top = head_gradient(g, top, batch)
+        loss, at_top = self.measure.gradient(g, top, batch)
         gradients = torch.autograd.grad(top, parameters, at_top)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
@@ -81,7 +83,7 @@ class StitchState:
             parameter.grad.add_(parameter.detach() - start, alpha=self.settings.weight_decay)
         if not np.isfinite(loss) or not torch.isfinite(norm):
             self.failure = (
-                f"Training phi {self.comparison.layer_pairs} from {self.comparison.f.name} into "
+                f"Training phi {self.comparison.layer_pairs.text} from {self.comparison.f.name} into "
                 f"{self.comparison.g.name} gave a loss or a "
                 f"gradient that is not finite at step {self.step + 1} of {self.steps} with lr {self.settings.lr:g}; "
                 f"expected finite "
@@ -128,8 +130,8 @@ class StitchState:
         if plain["training_version"] != TRAINING_VERSION:
             raise ValueError(f"training version {plain['training_version']}, expected {TRAINING_VERSION}")
         if plain["has_phi"]:
-            self.closed = _layer(arrays, "closed.", device).requires_grad_(False)
-            self._train_from(_layer(arrays, "phi.", device))
+            self.closed = self._layer(arrays, "closed.", device).requires_grad_(False)
+            self._train_from(self._layer(arrays, "phi.", device))
             for name, parameter in self.phi.named_parameters():
                 if f"momentum.{name}" in arrays:
                     self.optimizer.state[parameter]["momentum_buffer"] = torch.tensor(
@@ -139,18 +141,25 @@ class StitchState:
         for name, sizes in plain["sizes"].items():
             self.losses[name] = np.split(arrays[f"losses.{name}"], np.cumsum(sizes)[:-1]) if sizes else []
 
-    def _start(self) -> StitchingLayer:
+    def _start(self) -> Any:
         """phi before training."""
         weight = self.closed.affine.weight
-        layer = StitchingLayer(weight.shape[1], weight.shape[0]).to(weight.device)
+        layer = self.measure.new_map(weight.shape[1], weight.shape[0]).to(weight.device)
         if self.settings.init == "least_squares":
             layer.load_state_dict(self.closed.state_dict())
         return layer
 
-    def _train_from(self, phi: StitchingLayer) -> None:
+    def _train_from(self, phi: Any) -> None:
         self.phi, s = phi, self.settings
         self.start = [parameter.detach() for parameter in self._start().parameters()]
         self.optimizer = torch.optim.SGD(phi.parameters(), lr=s.lr, momentum=s.momentum, nesterov=s.nesterov)
+
+    def _layer(self, arrays: dict[str, np.ndarray], prefix: str, device: torch.device | str) -> Any:
+        """The map whose parameters a checkpoint holds."""
+        d_g, d_f = arrays[f"{prefix}affine.weight"].shape
+        layer = self.measure.new_map(d_f, d_g).to(device)
+        layer.load_state_dict({name: torch.tensor(arrays[prefix + name]) for name in layer.state_dict()})
+        return layer
 
 
 def block_means(curve: np.ndarray, points: int = CURVE_POINTS) -> tuple[np.ndarray, np.ndarray]:
@@ -165,10 +174,3 @@ def block_means(curve: np.ndarray, points: int = CURVE_POINTS) -> tuple[np.ndarr
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0)
-
-
-def _layer(arrays: dict[str, np.ndarray], prefix: str, device: torch.device | str) -> StitchingLayer:
-    d_g, d_f = arrays[f"{prefix}affine.weight"].shape
-    layer = StitchingLayer(d_f, d_g).to(device)
-    layer.load_state_dict({name: torch.tensor(arrays[prefix + name]) for name in layer.state_dict()})
-    return layer

@@ -1,33 +1,34 @@
-"""Alignment of single tokens between two layers, on one batch each."""
+"""What a measure says of single tokens between two layers, on one batch each."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from repdiss_core.base.comparison import Comparison
+from repdiss_core.base.results import TokenValues
 from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.batch_features import BatchFeatures, ModelLoader
-from repdiss_core.engine.plan import TokenGroup
-from repdiss_core.store.cache import ResultStore
+from repdiss_core.engine.join import Join
+from repdiss_core.engine.stopping import Progress
+from repdiss_core.measures import spec_of
 
 
 def run_tokens(
-    group: TokenGroup,
-    store: ResultStore,
+    comparisons: Sequence[Comparison],
+    join: Join,
     activations: ActivationCache,
     load: ModelLoader,
     stream: Any,
-    made: dict[str, Any],
-    progress: Any,
+    progress: Progress,
 ) -> None:
-    """Compute and store every comparison of the group; entries hold cosine, contribution and token ids, each (b, t).
+    """Compute and store every comparison, each of one pair of layers on the batch that its setting names.
 
     A position that is no row of the features (padding) has NaN.
     """
-    from repdiss_core.measures.token_alignment import token_alignment
-
-    for number, comparison in enumerate(group.comparisons):
+    for number, comparison in enumerate(comparisons):
         index = int(comparison.setting("batch", 0))
         stream.require(index + 1)
         features = BatchFeatures(stream.batch(index), index, load, activations)
@@ -35,13 +36,16 @@ def run_tokens(
             features.layers(model, comparison)[layer - 1]
             for model, layer in zip((comparison.f, comparison.g), comparison.layer_pair, strict=True)
         ]
-        found = token_alignment(*layers)
+        measured = spec_of(comparison).load()(*layers)
         tokens = np.asarray(features.batch.tokens)
         keep = np.ones(tokens.shape, bool) if features.batch.mask is None else np.asarray(features.batch.mask, bool)
-        arrays = {"tokens": tokens.astype(np.int64)}
-        for name in ("cosine", "contribution"):
-            placed = np.full(tokens.shape, np.nan)
-            placed[keep] = getattr(found, name)
-            arrays[name] = placed
-        store.put(comparison.key, arrays, {"comparison": comparison.to_dict(), "provenance": made})
-        progress((number + 1) / len(group.comparisons), f"pair {number + 1} of {len(group.comparisons)}")
+        placed = [_placed(getattr(measured, name), keep) for name in TokenValues.ARRAYS[1:]]
+        join.put(comparison, TokenValues(tokens.astype(np.int64), *placed))
+        progress((number + 1) / len(comparisons), f"pair {number + 1} of {len(comparisons)}")
+
+
+def _placed(values: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """(b, t) the values (n,) where `keep` is set, NaN elsewhere."""
+    placed = np.full(keep.shape, np.nan)
+    placed[keep] = values
+    return placed

@@ -54,8 +54,8 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
     reporter = _StatusProgress(status)
     log(f"started: {status.title}")
     try:
-        from repdiss_core.engine.feature_pass import Stopped
-        from repdiss_core.engine.ray_engine import make_engine
+        from repdiss_core.engine.engines import make_engine
+        from repdiss_core.engine.stopping import Stopped
         from repdiss_core.hub.download import Cancelled, watched
         from repdiss_core.store.cache import ResultStore
 

@@ -1,116 +1,47 @@
-"""The measures by name: facts without torch, and the functions that compute them, imported when they are asked for.
+"""The measures by name: facts without torch; what computes them is imported when it is asked for.
 
-To add a measure, write one file here and one line in `MEASURES`; the contract test checks what the line declares.
+To add a measure, write one file here and one line in `MEASURES`; the contract test checks what the line declares, and the
+engine, pages and command line obey it. `measures.protocol` says what the file holds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
-INVARIANCES = ("rotation", "isotropic_scale", "shift", "invertible_linear")
-
-
-@dataclass(frozen=True)
-class MeasureSpec:
-    """What is declared of a measure of how alike (or unlike) two models are.
-
-    Args:
-        name: as in `Comparison.measure`.
-        label: for people.
-        needs: "features" (flattened activations of each batch) or "models" (blocks, sequences, targets).
-        function: "module:function" that computes it.
-        version: part of every cache key; raised when values change.
-        invariant_to: the changes of one model's features, out of `INVARIANCES`, that leave the value as it was.
-        symmetric: whether exchanging f and g leaves the value as it was.
-        range: lowest and highest possible value.
-        self_value: the value for equal features (or a model with itself), None where training decides it.
-        direction: whether a larger value says "similar" or "different".
-        unit: of the value.
-        estimators: the choices of `estimator`, the default first.
-    """
-
-    name: str
-    label: str
-    needs: str
-    function: str
-    version: int
-    invariant_to: tuple[str, ...]
-    symmetric: bool
-    range: tuple[float, float]
-    self_value: float | None
-    direction: str
-    unit: str
-    estimators: tuple[str, ...] = ()
-
-    def load(self) -> Any:
-        """The function that computes the measure."""
-        return _load(self.function)
-
-
-_CKA = MeasureSpec(
-    name="cka",
-    label="centered kernel alignment (linear, unbiased)",
-    needs="features",
-    function="repdiss_core.measures.matrix:cka_matrix",
-    version=1,
-    invariant_to=("rotation", "isotropic_scale", "shift"),
-    symmetric=True,
-    range=(-1.0, 1.0),
-    self_value=1.0,
-    direction="similar",
-    unit="",
-    estimators=("unbiased", "biased", "sequence_aware"),
+from repdiss_core.base.comparison import Comparison
+from repdiss_core.base.errors import unknown_name
+from repdiss_core.base.results import Stored
+from repdiss_core.measures.declared import CKA, IDENTITY_STITCHING, STITCHED_ACCURACY, STITCHING, TOKEN_ALIGNMENT
+from repdiss_core.measures.declared_features import (
+    CKNNA,
+    JACCARD_KNN,
+    LINEAR_PREDICTIVITY,
+    MUTUAL_KNN,
+    PROCRUSTES,
+    PWCCA,
+    RSA,
+    SVCCA,
 )
-_STITCHING = MeasureSpec(
-    name="stitching",
-    label="stitching penalty (LayerNorm + affine phi, trained)",
-    needs="models",
-    function="repdiss_core.measures.stitching:StitchingLayer",
-    version=1,
-    invariant_to=(),
-    symmetric=False,
-    range=(-float("inf"), float("inf")),
-    self_value=None,
-    direction="different",
-    unit="nats a token",
-)
-_IDENTITY_STITCHING = replace(
-    _STITCHING,
-    name="identity_stitching",
-    label="identity stitching penalty (phi = id)",
-    function="repdiss_core.measures.stitching:sequence_losses",
-    self_value=0.0,
-)
-_STITCHED_ACCURACY = MeasureSpec(
-    name="stitched_accuracy",
-    label="accuracy after identity stitching (classifiers, every cut)",
-    needs="models",
-    function="repdiss_core.engine.accuracy_pass:stitched_logits",
-    version=1,
-    invariant_to=(),
-    symmetric=False,
-    range=(0.0, 1.0),
-    self_value=None,
-    direction="similar",
-    unit="fraction right",
-)
-_TOKEN_ALIGNMENT = MeasureSpec(
-    name="token_alignment",
-    label="alignment of single tokens (rows of the U-centred Gram matrices)",
-    needs="features",
-    function="repdiss_core.measures.token_alignment:token_alignment",
-    version=1,
-    invariant_to=("rotation", "isotropic_scale", "shift"),
-    symmetric=True,
-    range=(-1.0, 1.0),
-    self_value=1.0,
-    direction="similar",
-    unit="",
-)
+from repdiss_core.measures.spec import INVARIANCES, MeasureOption, MeasureSpec, Pass
+
 MEASURES: dict[str, MeasureSpec] = {
-    spec.name: spec for spec in (_CKA, _STITCHING, _IDENTITY_STITCHING, _STITCHED_ACCURACY, _TOKEN_ALIGNMENT)
+    spec.name: spec
+    for spec in (
+        CKA,
+        STITCHING,
+        IDENTITY_STITCHING,
+        STITCHED_ACCURACY,
+        RSA,
+        MUTUAL_KNN,
+        JACCARD_KNN,
+        CKNNA,
+        PROCRUSTES,
+        SVCCA,
+        PWCCA,
+        LINEAR_PREDICTIVITY,
+        TOKEN_ALIGNMENT,
+    )
 }
 
 _EXPORTS = {
@@ -119,16 +50,50 @@ _EXPORTS = {
     "cka_distance": "repdiss_core.measures.distance:cka_distance",
     "distance_matrix": "repdiss_core.measures.distance:distance_matrix",
 }
-__all__ = ["INVARIANCES", "MEASURES", "MeasureSpec", *_EXPORTS]
+__all__ = [
+    "INVARIANCES",
+    "MEASURES",
+    "MeasureOption",
+    "MeasureSpec",
+    "Pass",
+    "measure_spec",
+    "result_type",
+    "spec_of",
+    *_EXPORTS,
+]
+
+
+def measure_spec(name: str) -> MeasureSpec:
+    """The measure of that name.
+
+    Raises:
+        UserError: there is none, with the nearest ones.
+    """
+    if name not in MEASURES:
+        raise unknown_name("measure", name, list(MEASURES), "python -m repdiss_core list measures")
+    return MEASURES[name]
+
+
+def spec_of(comparison: Comparison) -> MeasureSpec:
+    """The measure of a comparison."""
+    return measure_spec(comparison.measure)
+
+
+def result_type(comparison: Comparison) -> type[Stored]:
+    """The type of a comparison's stored result.
+
+    Raises:
+        UserError: the measure has no such layer pairs.
+    """
+    spec = spec_of(comparison)
+    if type(comparison.layer_pairs) not in spec.stored:
+        spec.check(comparison)
+    return spec.stored[type(comparison.layer_pairs)]
 
 
 def __getattr__(name: str) -> Any:
     """Hand out the public functions when they are first asked for, so that importing this package imports no torch."""
     if name in _EXPORTS:
-        return _load(_EXPORTS[name])
+        module, _, function = _EXPORTS[name].partition(":")
+        return getattr(import_module(module), function)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def _load(path: str) -> Any:
-    module, _, function = path.partition(":")
-    return getattr(import_module(module), function)

@@ -129,48 +129,12 @@ def hsic_same_layers(f: Prepared, g: Prepared) -> np.ndarray:
     _check_partners(f, g)
     if f.n_layers != g.n_layers:
         raise UserError(
-            f"Layers are paired one to one, but the models have {f.n_layers} and {g.n_layers}: "
-            "compare models of one depth."
+            f"Layers are paired one to one, but the models have {f.n_layers} and {g.n_layers}: compare models of one depth."
         )
     with full_float32(f.packed.device):
         total = same_products(f.packed, g.packed, f.n_off)
     total += (f.statistics * f.correction.weights * g.statistics).sum(axis=1)
     return _finished(total, f.correction, f.exponents + g.exponents)
-
-
-def flatten(activations: Tensor, mode: str = "token", mask: Any = None) -> Tensor:
-    """(n, d') features of one layer: a row for each token, or for each sequence (the paper's footnote 6).
-
-    Args:
-        activations: (b, t, d).
-        mode: "token" gives (b·t, d), without the tokens that the mask leaves out; "sample" gives (b, t·d).
-        mask: (b, t) true for real tokens, or None for all.
-
-    Raises:
-        UserError: for an unknown mode, fewer than 4 sequences in mode "sample", or padded sequences there.
-    """
-    b, t, d = activations.shape
-    keep = None if mask is None else torch.as_tensor(mask, dtype=torch.bool, device=activations.device)
-    if mode == "token":
-        rows = activations.reshape(b * t, d)
-        return rows if keep is None else rows[keep.reshape(-1)]
-    if mode != "sample":
-        raise UserError(
-            f"There is no way to flatten called {mode!r}; "
-            'choose "token" (a row for each token) or "sample" (a row for each sequence).'
-        )
-    if b < 4:
-        raise UserError(
-            'Flattening "sample" makes each sequence one row and CKA needs at least 4 rows, but a batch here '
-            f"holds {b} sequence(s): "
-            'use batches of 4 or more sequences, or flatten "token".'
-        )
-    if keep is not None and not bool(keep.all()):
-        raise UserError(
-            'Flattening "sample" needs sequences of one length, but this batch is padded: '
-            'use packed sequences, or flatten "token".'
-        )
-    return activations.reshape(b, t * d)
 
 
 def _checked_layers(layers: Sequence[Any]) -> list[Tensor]:
@@ -184,18 +148,15 @@ def _checked_layers(layers: Sequence[Any]) -> list[Tensor]:
     for index, x in enumerate(features):
         if x.ndim != 2 or x.shape[1] == 0:
             raise UserError(
-                f"Layer {index + 1} has shape {tuple(x.shape)}, but features are (n_tokens, d): "
-                "use `flatten` for (b, t, d)."
+                f"Layer {index + 1} has shape {tuple(x.shape)}, but features are (n_tokens, d): use `flatten` for (b, t, d)."
             )
         if len(x) != len(features[0]):
             raise UserError(
-                f"Layer {index + 1} has {len(x)} tokens and layer 1 has {len(features[0])}: "
-                "all layers must come from the same tokens."
+                f"Layer {index + 1} has {len(x)} tokens and layer 1 has {len(features[0])}: all layers must come from the same tokens."
             )
         if x.device != features[0].device:
             raise UserError(
-                f"Layer {index + 1} is on {x.device} and layer 1 on {features[0].device}: "
-                "move all layers to one device."
+                f"Layer {index + 1} is on {x.device} and layer 1 on {features[0].device}: move all layers to one device."
             )
         if x.is_complex():
             raise UserError(f"Layer {index + 1} holds complex numbers; features must be real.")
@@ -278,8 +239,7 @@ def _check_partners(f: Prepared, g: Prepared) -> None:
         raise UserError(
             f"f was prepared for the estimator {f.estimator!r} and g for {g.estimator!r}: prepare both alike."
         )
-    ids_f, ids_g = f.sequence_ids, g.sequence_ids
-    if ids_f is not None and (ids_g is None or not np.array_equal(ids_f, ids_g)):
+    if f.sequence_ids is not None and not np.array_equal(f.sequence_ids, g.sequence_ids):
         raise UserError("f and g were prepared with different sequence ids: both models must read the same sequences.")
     if f.packed.device != g.packed.device:
         raise UserError(f"f lies on {f.packed.device} and g on {g.packed.device}: prepare both on one device.")

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
+from repdiss_core.base.batches import BatchHsic, BatchValues, SameLayerHsic
 from repdiss_core.base.errors import UserError
-from repdiss_core.base.results import BatchHsic, LayerMatrix, SameLayerHsic
+from repdiss_core.base.results import LayerMatrix
 
 REDUCTIONS = {
     "mean_of_ratios": "mean over batches of each batch's CKA (the paper's)",
     "ratio_of_means": "ratio of HSIC values averaged over batches (Nguyen et al. 2021)",
 }
+
+
+MEANS = {"mean": "mean over batches"}
+SHARES = {"ratio_of_sums": "one ratio of sums over batches"}
+
+
+@dataclass(frozen=True, eq=False)
+class Reduction:
+    """How per-batch results become one map.
+
+    Args:
+        names: label of each way, the usual one first.
+        reduce: (batches, name, confidence) to the map with its errors and intervals.
+        pseudo_values: (batches, name) to (B, L_f, L_g) jackknife pseudo-values, whose mean and spread give value and error.
+    """
+
+    names: Mapping[str, str]
+    reduce: Callable[..., LayerMatrix]
+    pseudo_values: Callable[[Any, str], np.ndarray]
 
 
 def reduce_hsic(batches: BatchHsic, reduction: str = "mean_of_ratios", confidence: float = 0.95) -> LayerMatrix:
@@ -40,26 +63,72 @@ def reduce_hsic(batches: BatchHsic, reduction: str = "mean_of_ratios", confidenc
     Raises:
         UserError: for an unknown reduction, a confidence outside (0, 1), or no batches.
     """
-    if reduction not in REDUCTIONS:
-        raise UserError(f"There is no reduction {reduction!r}; choose one of {', '.join(REDUCTIONS)}.")
+    _check(batches, reduction, REDUCTIONS, confidence)
+    values, error = (_mean_of_ratios if reduction == "mean_of_ratios" else _ratio_of_means)(batches)
+    notes = list(batches.notes) + _missing_notes(batches, reduction)
+    return _with_interval(values, error, batches.n_batches, notes, reduction, confidence)
+
+
+def reduce_values(batches: BatchValues, reduction: str = "mean", confidence: float = 0.95) -> LayerMatrix:
+    """The mean over batches of one value a cell, with its jackknife standard error and jackknife-t interval.
+
+    For a mean the jackknife standard error is the deviation over batches divided by sqrt(B). A cell that has no value in
+    some batch has none here.
+
+    Args:
+        batches: values (B, L_f, L_g).
+        reduction: "mean".
+
+    Raises:
+        UserError: as `reduce_hsic`, and for results that keep several numbers a cell.
+    """
+    _check(batches, reduction, MEANS, confidence)
+    values = _one_value(batches)
+    n = len(values)
+    error = values.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full_like(values[0], np.nan)
+    return _with_interval(values.mean(axis=0), error, n, list(batches.notes), reduction, confidence)
+
+
+def value_samples(batches: BatchValues, reduction: str = "mean") -> np.ndarray:
+    """(B, L_f, L_g) jackknife pseudo-values of a mean: the batches' own values."""
+    _check(batches, reduction, MEANS)
+    return _one_value(batches)
+
+
+def _one_value(batches: BatchValues) -> np.ndarray:
+    if batches.values.ndim != 3:
+        raise UserError(
+            f"The mean over batches is of one value a cell, and {batches.values.shape[-1]} are stored: give the measure a reduction of its own."
+        )
+    return batches.values
+
+
+def _check(batches: Any, reduction: str, names: Mapping[str, str], confidence: float = 0.95) -> None:
+    """Raise a `UserError` for what no reduction can do."""
+    if reduction not in names:
+        raise UserError(f"There is no reduction {reduction!r}; choose one of {', '.join(names)}.")
     if not 0.0 < confidence < 1.0:
         raise UserError(
             f"The confidence of an interval lies between 0 and 1, and {confidence} was given; 0.95 is usual."
         )
     if batches.n_batches == 0:
         raise UserError("There are no batches to reduce: measure at least one.")
-    values, error = (_mean_of_ratios if reduction == "mean_of_ratios" else _ratio_of_means)(batches)
-    notes = list(batches.notes) + _missing_notes(batches, reduction)
-    if batches.n_batches == 1:
+
+
+def _with_interval(
+    values: np.ndarray, error: np.ndarray, n_batches: int, notes: list[str], reduction: str, confidence: float
+) -> LayerMatrix:
+    """Values with their errors (L_f, L_g) as a map with t intervals over batches."""
+    if n_batches == 1:
         notes.append("one batch has no standard error and no interval: measure two or more")
         reach = error
     else:
-        reach = t_quantile(0.5 + confidence / 2, batches.n_batches - 1) * error
+        reach = t_quantile(0.5 + confidence / 2, n_batches - 1) * error
     return LayerMatrix(
         values=values,
         standard_error=error,
         interval=np.stack([values - reach, values + reach]),
-        n_batches=batches.n_batches,
+        n_batches=n_batches,
         notes=tuple(dict.fromkeys(notes)),
         provenance={"reduction": reduction, "confidence": confidence},
     )
@@ -75,10 +144,7 @@ def pseudo_values(batches: BatchHsic, reduction: str = "mean_of_ratios") -> np.n
     Raises:
         UserError: for an unknown reduction, or no batches.
     """
-    if reduction not in REDUCTIONS:
-        raise UserError(f"There is no reduction {reduction!r}; choose one of {', '.join(REDUCTIONS)}.")
-    if batches.n_batches == 0:
-        raise UserError("There are no batches to reduce: measure at least one.")
+    _check(batches, reduction, REDUCTIONS)
     if reduction == "mean_of_ratios" or batches.n_batches == 1:
         return cka_ratio(batches.cross, batches.self_f, batches.self_g)
     sums = [a.sum(axis=0) for a in (batches.cross, batches.self_f, batches.self_g)]
@@ -194,3 +260,39 @@ def _t_cdf(t: float, nu: int) -> float:
         k = np.arange(1, nu // 2)
         inside = sine * np.cumprod(np.concatenate([[1.0], (2 * k - 1) / (2 * k) * cosine**2])).sum()
     return float(0.5 + inside / 2)
+
+
+def reduce_shares(batches: BatchValues, reduction: str = "ratio_of_sums", confidence: float = 0.95) -> LayerMatrix:
+    """1 − Σ error / Σ total over batches, with its jackknife standard error and jackknife-t interval.
+
+    Args:
+        batches: values (B, L_f, L_g, 2): squared error and total of each batch.
+        reduction: "ratio_of_sums".
+
+    Raises:
+        UserError: as `reduce_values`.
+    """
+    _check(batches, reduction, SHARES, confidence)
+    n, whole, without = batches.n_batches, *_shares(batches)
+    error = np.sqrt((n - 1) * without.var(axis=0)) if n > 1 else np.full_like(whole, np.nan)
+    return _with_interval(whole, error, n, list(batches.notes), reduction, confidence)
+
+
+def share_samples(batches: BatchValues, reduction: str = "ratio_of_sums") -> np.ndarray:
+    """(B, L_f, L_g) jackknife pseudo-values of the share explained."""
+    _check(batches, reduction, SHARES)
+    n, whole, without = batches.n_batches, *_shares(batches)
+    return whole[None] if n == 1 else whole + (n - 1) * (without.mean(axis=0) - without)
+
+
+def _shares(batches: BatchValues) -> tuple[np.ndarray, np.ndarray]:
+    """((L_f, L_g) share explained, (B, L_f, L_g) the same without each batch); NaN where nothing varies."""
+    sums = batches.values.sum(axis=0)
+    pairs = np.concatenate([sums[None], sums - batches.values])
+    shares = 1.0 - pairs[..., 0] / np.where(pairs[..., 1] > 0, pairs[..., 1], np.nan)
+    return shares[0], shares[1:]
+
+
+HSIC_RATIO = Reduction(REDUCTIONS, reduce_hsic, pseudo_values)
+BATCH_MEAN = Reduction(MEANS, reduce_values, value_samples)
+SHARE_EXPLAINED = Reduction(SHARES, reduce_shares, share_samples)

@@ -33,10 +33,12 @@ class BatchContext:
     Args:
         sequence_ids: (n_tokens,) which sequence each token belongs to, where that is known.
         settings: the options of measures by name: "k", "neighbours", "correlation", "variance", "ridge".
+        workspace: memory to prepare in, where the engine reuses it from batch to batch.
     """
 
     sequence_ids: np.ndarray | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    workspace: Workspace | None = None
 
 
 DEFAULTS = BatchContext()

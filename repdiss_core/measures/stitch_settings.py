@@ -8,9 +8,11 @@ from typing import Any
 
 from repdiss_core.base.comparison import Comparison, DataId, ModelId
 from repdiss_core.base.errors import UserError
+from repdiss_core.base.layer_pairs import OneCut
 
 INITS = ("identity", "least_squares")
 SCHEDULES = ("linear",)
+PHI_SETTINGS = ("phi_split", "phi_content", "phi_sequences", "phi_tokens", "phi_seed")
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,13 @@ def stitch_comparison(
         "phi_seed": phi_data.seed,
     }
     return Comparison(
-        "stitching", f, g, data, layer_pairs=f"{layer_f}:{layer_g}", settings=tuple(items.items()), **fields
+        "stitching", f, g, data, layer_pairs=OneCut(layer_f, layer_g), settings=tuple(items.items()), **fields
     )
 
 
 def identity_comparison(f: ModelId, g: ModelId, data: DataId, layer_f: int, layer_g: int, **fields: Any) -> Comparison:
     """The comparison for phi = id between block `layer_f` of f and block `layer_g` of g; nothing is trained."""
-    return Comparison("identity_stitching", f, g, data, layer_pairs=f"{layer_f}:{layer_g}", **fields)
+    return Comparison("identity_stitching", f, g, data, layer_pairs=OneCut(layer_f, layer_g), **fields)
 
 
 def settings_of(comparison: Comparison) -> StitchSettings:

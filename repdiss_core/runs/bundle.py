@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from repdiss_core import hub
 from repdiss_core.base.comparison import Comparison, ModelId
 from repdiss_core.base.errors import UserError
+from repdiss_core.measures import result_type
 from repdiss_core.models import model_spec
 from repdiss_core.models.typed import of_config
 from repdiss_core.store.cache import ResultStore
@@ -132,7 +133,8 @@ def _checked(path: Path, key: str, stated: dict[str, Any], file: Any) -> Entry:
             f"The result {key[:12]} in {path.name} passes for another comparison than it holds; nothing was kept."
         )
     try:
-        check_result(comparison, arrays, stated["meta"], (_n_layers(comparison.f), _n_layers(comparison.g)))
+        depths = _n_layers(comparison.f), _n_layers(comparison.g)
+        check_result(comparison, result_type(comparison), arrays, stated["meta"], depths)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         reason = str(error)[:300] if isinstance(error, UserError) else type(error).__name__
         raise UserError(

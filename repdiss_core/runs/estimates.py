@@ -18,6 +18,7 @@ import numpy as np
 
 from repdiss_core import hub
 from repdiss_core.base.comparison import Comparison, Request
+from repdiss_core.base.layer_pairs import AllLayers, EveryCut, OneCut, SameLayers
 from repdiss_core.base.paths import local_root
 from repdiss_core.data import text_is_here
 from repdiss_core.models import ModelSpec, model_spec, paper_models
@@ -51,16 +52,14 @@ def needs_of(request: Request) -> Needs:
     passes = {
         (m.name, c.data): specs[m.name]
         for c in request.comparisons
-        if "all" in c.layer_pairs or c.layer_pairs == "same"
+        if isinstance(c.layer_pairs, AllLayers | SameLayers)
         for m in (c.f, c.g)
     }
     flops = sum(
         block_flops(spec, spec.n_layers) * data.tokens_per_batch * request.n_batches
         for (_, data), spec in passes.items()
     )
-    flops += sum(
-        _stitch_flops(c, specs) for c in request.comparisons if ":" in c.layer_pairs or c.layer_pairs == "cuts"
-    )
+    flops += sum(_stitch_flops(c, specs) for c in request.comparisons if isinstance(c.layer_pairs, OneCut | EveryCut))
     return Needs(download, memory, flops)
 
 
@@ -161,7 +160,7 @@ def _missing_bytes(spec: ModelSpec) -> int:
 def _stitch_flops(c: Comparison, specs: dict[str, ModelSpec]) -> float:
     """Lower part of f once, upper part of g forward and (where phi is trained) backward, a batch."""
     f, g = specs[c.f.name], specs[c.g.name]
-    if c.layer_pairs == "cuts":
+    if isinstance(c.layer_pairs, EveryCut):
         tokens = PAIR_TOKENS_OF_SMALL if g.source == "bundled" else PAIR_TOKENS
         return block_flops(g, g.n_layers) * int(c.setting("items", 1)) * tokens * (g.n_layers + 1) / 2
     layer_f, layer_g = c.layer_pair

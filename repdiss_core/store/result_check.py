@@ -10,18 +10,31 @@ import numpy as np
 
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.base.errors import UserError
-from repdiss_core.base.results import BatchHsic, SameLayerHsic, StitchResult
+from repdiss_core.base.results import (
+    BatchHsic,
+    BatchValues,
+    CutAccuracies,
+    SameLayerHsic,
+    StitchResult,
+    Stored,
+    TokenValues,
+)
 
 Arrays = dict[str, np.ndarray]
 LATEST = 1e11  # seconds since the epoch: the year 5138
 
 
 def check_result(
-    comparison: Comparison, arrays: Arrays, meta: dict[str, Any], n_layers: tuple[int | None, int | None] = (None, None)
+    comparison: Comparison,
+    kind: type[Stored],
+    arrays: Arrays,
+    meta: dict[str, Any],
+    n_layers: tuple[int | None, int | None] = (None, None),
 ) -> None:
     """Raise where arrays or plain values are not those that this comparison has.
 
     Args:
+        kind: the type of the comparison's results.
         n_layers: of f and g, None for a model that is not known here.
 
     Raises:
@@ -31,23 +44,24 @@ def check_result(
     _check_plain(meta)
     if not arrays or any(a.dtype.kind not in "fiu" for a in arrays.values()):
         raise UserError("a result consists of arrays of numbers")
-    if comparison.measure == "token_alignment":
+    found = kind.from_arrays(arrays, meta)
+    if isinstance(found, TokenValues):
         _check_tokens(comparison, arrays)
-    elif comparison.layer_pairs == "all":
-        _check_maps(arrays, n_layers)
-    elif comparison.layer_pairs == "same":
-        _same("layers", SameLayerHsic.from_arrays(arrays, meta).cross.shape[1], *(n for n in n_layers if n))
+    elif isinstance(found, BatchHsic | BatchValues):
+        _check_maps(found, arrays, n_layers)
+    elif isinstance(found, SameLayerHsic):
+        _same("layers", found.cross.shape[1], *(n for n in n_layers if n))
         _no_others(arrays, SameLayerHsic.ARRAYS)
-    elif comparison.layer_pairs == "cuts":
+    elif isinstance(found, CutAccuracies):
         _check_accuracy(arrays)
-    else:
-        _check_stitch(comparison, StitchResult.from_arrays(arrays, meta), arrays)
+    elif isinstance(found, StitchResult):
+        _check_stitch(comparison, found, arrays)
 
 
 def _check_fields(c: Comparison) -> None:
     data = c.data
     names = (c.f.name, c.f.weights, c.g.name, c.g.weights, data.name, data.split, data.content)
-    texts = (c.measure, c.layer_pairs, c.hook, c.resid_mean, c.dtype, *names)
+    texts = (c.measure, c.hook, c.resid_mean, c.dtype, *names)
     whole = (data.sequences_per_batch, data.tokens_per_sequence, data.seed, c.measure_version)
     right = all(isinstance(text, str) and len(text) < 1000 for text in texts) and all(
         type(n) is int and abs(n) < 2**62 for n in whole
@@ -75,15 +89,14 @@ def _check_plain(meta: dict[str, Any]) -> None:
         raise UserError("it says when it was stored in seconds")
 
 
-def _check_maps(arrays: Arrays, n_layers: tuple[int | None, int | None]) -> None:
-    found = BatchHsic.from_arrays(arrays)
-    for side, known, here in zip("fg", n_layers, found.cross.shape[1:], strict=True):
+def _check_maps(found: BatchHsic | BatchValues, arrays: Arrays, n_layers: tuple[int | None, int | None]) -> None:
+    for side, known, here in zip("fg", n_layers, found.layers, strict=True):
         _same(f"layers of {side}", here, *([known] if known else []))
         if f"peak_{side}" in arrays:
             _same("the shape of peaks", arrays[f"peak_{side}"].shape, (found.n_batches, here))
         if f"tokens_{side}" in arrays and arrays[f"tokens_{side}"].ndim != 2:
             raise UserError("ids of massive tokens are a row a batch")
-    _no_others(arrays, (*BatchHsic.ARRAYS, *BatchHsic.MASSIVE))
+    _no_others(arrays, (*found.ARRAYS, *found.MASSIVE))
 
 
 def _check_tokens(comparison: Comparison, arrays: Arrays) -> None:

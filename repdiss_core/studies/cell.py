@@ -155,7 +155,7 @@ def cka_command(panel: MatrixPanel, reduction: str, n_batches: int) -> str:
 
 def stitch_command(comparison: Comparison) -> str:
     """The command that trains and evaluates one stitch anew."""
-    options = {"measure": comparison.measure, **_data_options(comparison), "layers": comparison.layer_pairs}
+    options = {"measure": comparison.measure, **_data_options(comparison), "layers": comparison.layer_pairs.text}
     preset = stitch_preset_of(comparison)
     options |= {"stitch": preset.name} if preset else {}
     return _command(

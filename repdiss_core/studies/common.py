@@ -7,6 +7,7 @@ from typing import Any
 
 from repdiss_core.base.comparison import Comparison, DataId, ModelId, Setting, cka_comparison
 from repdiss_core.base.errors import UserError
+from repdiss_core.base.layer_pairs import OneCut
 from repdiss_core.data import bound, content_id
 from repdiss_core.measures import MEASURES, stitch_settings
 from repdiss_core.measures.massive import MULTIPLE, check_choice
@@ -100,7 +101,7 @@ def token_comparison(
     swapped = g < f
     first, second = (g, f) if swapped else (f, g)
     made = Comparison(
-        "token_alignment", model_id(first[0]), model_id(second[0]), data, f"{first[1]}:{second[1]}",
+        "token_alignment", model_id(first[0]), model_id(second[0]), data, OneCut(first[1], second[1]),
         resid_mean=resid_mean_of(view, f[0], g[0]), dtype=view.dtype,
         measure_version=MEASURES["token_alignment"].version, settings=(("batch", batch),),
     )  # fmt: skip

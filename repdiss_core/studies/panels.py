@@ -120,7 +120,7 @@ def load_hsic(store: ResultStore, comparison: Comparison, n_batches: int = 0) ->
     entry = find(store, comparison, n_batches)
     if entry is None:
         return None, None
-    return BatchHsic.from_arrays(entry.arrays, tuple(entry.meta.get("notes", ()))), entry
+    return BatchHsic.from_arrays(entry.arrays, entry.meta), entry
 
 
 def load_matrix(store: ResultStore, panel: MatrixPanel, reduction: str, n_batches: int) -> MatrixView:

@@ -14,6 +14,7 @@ from test_bert import LABELS, tiny_bert, whole_forward
 
 from repdiss_core.base.comparison import Comparison, DataId, ModelId
 from repdiss_core.base.errors import UserError
+from repdiss_core.base.layer_pairs import CUTS
 from repdiss_core.data import nli
 from repdiss_core.data.batches import TokenBatch
 from repdiss_core.engine.accuracy_pass import read_items, run_accuracies
@@ -31,7 +32,7 @@ def pair(f: str, g: str, items: int = 60, scoring: str = "exact", split: str = "
         ModelId(f, f),
         ModelId(g, g),
         data,
-        "cuts",
+        CUTS,
         resid_mean="kept",
         settings=(("items", items), ("scoring", scoring)),
     )
@@ -45,7 +46,7 @@ def measure(comparisons, models, stream=None, **arguments):
         comparisons,
         lambda m: models[m.name],
         stream,
-        lambda c, arrays, meta: kept.update({(c.f.name, c.g.name): arrays}),
+        lambda c, result: kept.update({(c.f.name, c.g.name): result.to_arrays()[0]}),
         **arguments,
     )
     return kept

@@ -10,10 +10,13 @@ import torch
 
 from repdiss_core.base.comparison import Comparison, DataId, ModelId, Request, cka_comparison
 from repdiss_core.base.errors import UserError
+from repdiss_core.base.layer_pairs import OneCut
 from repdiss_core.data.batches import TokenBatch
 from repdiss_core.engine.activations import ActivationCache
-from repdiss_core.engine.feature_pass import FeaturePass, Stopped, stored_hsic
-from repdiss_core.engine.plan import FeatureGroup, plan
+from repdiss_core.engine.feature_pass import FeaturePass
+from repdiss_core.engine.join import Join, stored_here
+from repdiss_core.engine.plan import plan
+from repdiss_core.engine.stopping import Stopped
 from repdiss_core.measures import cka_matrix
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.panels import MatrixPanel, load_matrix
@@ -59,8 +62,8 @@ class Bench:
 
     def run(self, comparisons, n_batches, should_stop=lambda: False) -> list[str]:
         said: list[str] = []
-        group = FeatureGroup(DATA, tuple(comparisons))
-        FeaturePass(group, n_batches, self.store, self.activations, self.load, Stream(), {"made": "now"}).run(
+        join = Join(self.store, comparisons, lambda: {"made": "now"})
+        FeaturePass(comparisons, n_batches, join, self.activations, self.load, Stream()).run(
             lambda fraction, message: said.append(message), should_stop
         )
         return said
@@ -155,9 +158,9 @@ def test_stopping_keeps_finished_batches(tmp_path) -> None:
     bench, rounds = Bench(tmp_path), iter(range(100))
     with pytest.raises(Stopped):
         bench.run([pair("a", "b")], 20, should_stop=lambda: next(rounds) >= 7)
-    assert stored_hsic(bench.store, pair("a", "b")).n_batches == 7
+    assert stored_here(bench.store, pair("a", "b")).n_batches == 7
     bench.run([pair("a", "b")], 20)
-    assert stored_hsic(bench.store, pair("a", "b")).n_batches == 20
+    assert stored_here(bench.store, pair("a", "b")).n_batches == 20
 
 
 def test_the_mean_over_d_model_is_a_field(tmp_path) -> None:
@@ -202,15 +205,15 @@ def test_too_few_sequences_for_the_sample_view(tmp_path) -> None:
 
     bench = Bench(tmp_path)
     with pytest.raises(UserError, match="3"):
-        FeaturePass(
-            FeatureGroup(narrow, (comparison,)), 1, bench.store, bench.activations, bench.load, Narrow(), {}
-        ).run(lambda *a: None, lambda: False)
+        FeaturePass([comparison], 1, Join(bench.store, [comparison]), bench.activations, bench.load, Narrow()).run(
+            lambda *a: None, lambda: False
+        )
 
 
 def test_plan_groups_by_stream_and_puts_stitches_apart() -> None:
     other = dataclasses.replace(DATA, seed=1)
     stitch = [
-        Comparison("stitching", ModelId("a", "1"), ModelId("b", "2"), DATA, layer_pairs=f"{l}:{l}") for l in (2, 1)
+        Comparison("stitching", ModelId("a", "1"), ModelId("b", "2"), DATA, layer_pairs=OneCut(l, l)) for l in (2, 1)
     ]
     groups = plan(
         Request((pair("a", "b"), dataclasses.replace(pair("a", "b"), data=other), *stitch, pair("b", "c")), 2)
@@ -220,5 +223,5 @@ def test_plan_groups_by_stream_and_puts_stitches_apart() -> None:
 
 
 def test_plan_refuses_unknown_measures() -> None:
-    with pytest.raises(UserError, match="no measure 'cosine'"):
+    with pytest.raises(UserError, match="no measure named 'cosine'"):
         plan(Request((dataclasses.replace(pair("a", "b"), measure="cosine"),), 1))

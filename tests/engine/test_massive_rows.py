@@ -14,8 +14,8 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.base.results import BatchHsic
 from repdiss_core.data.batches import TokenBatch
 from repdiss_core.engine.activations import ActivationCache
-from repdiss_core.engine.feature_pass import FeaturePass, stored_hsic
-from repdiss_core.engine.plan import FeatureGroup
+from repdiss_core.engine.feature_pass import FeaturePass
+from repdiss_core.engine.join import Join, stored_here
 from repdiss_core.measures.massive import MULTIPLE, NAMED_TOKENS
 from repdiss_core.measures.reduction import reduce_hsic
 from repdiss_core.store.cache import ResultStore
@@ -75,10 +75,10 @@ class Bench:
 
     def run(self, comparisons, n_batches: int = 2) -> list[BatchHsic]:
         load = lambda model, resid_mean: self.models[model.name]  # noqa: E731
-        FeaturePass(
-            FeatureGroup(DATA, tuple(comparisons)), n_batches, self.store, self.activations, load, Stream(), {}
-        ).run(lambda *a: None, lambda: False)
-        return [stored_hsic(self.store, c) for c in comparisons]
+        FeaturePass(comparisons, n_batches, Join(self.store, comparisons), self.activations, load, Stream()).run(
+            lambda *a: None, lambda: False
+        )
+        return [stored_here(self.store, c) for c in comparisons]
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_peaks_and_tokens_are_stored_extended_transposed_and_read_back(bench) ->
     turned = grown.transposed()
     np.testing.assert_array_equal(turned.massive["tokens_f"], grown.massive["tokens_g"])
     np.testing.assert_array_equal(turned.massive["peak_g"], grown.massive["peak_f"])
-    assert turned.transposed().to_arrays().keys() == grown.to_arrays().keys()
+    assert turned.transposed().to_arrays()[0].keys() == grown.to_arrays()[0].keys()
     assert grown.first(3).massive["peak_f"].shape == (3, LAYERS)
 
 

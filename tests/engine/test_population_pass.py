@@ -13,17 +13,18 @@ from test_bert import tiny_bert
 
 from repdiss_core.base.comparison import Comparison, ModelId, cka_comparison
 from repdiss_core.base.errors import UserError
+from repdiss_core.base.layer_pairs import SAME
 from repdiss_core.data import nli
-from repdiss_core.engine.feature_pass import Stopped
-from repdiss_core.engine.plan import PopulationGroup
-from repdiss_core.engine.population_pass import run_population, stored_same_layers
+from repdiss_core.engine.join import Join, stored_here
+from repdiss_core.engine.same_layer_pass import SameLayerPass
+from repdiss_core.engine.stopping import Stopped
 from repdiss_core.store.cache import ResultStore
 
 STREAM = nli.open_nli("in_distribution/tokens", 4, 32, 0)
 
 
 def pair(f: str, g: str, hook: str = "mlp_out") -> Comparison:
-    fields = {"layer_pairs": "same", "hook": hook, "resid_mean": "kept", "settings": (("estimator", "unbiased"),)}
+    fields = {"layer_pairs": SAME, "hook": hook, "resid_mean": "kept", "settings": (("estimator", "unbiased"),)}
     return cka_comparison(ModelId(f, f * 64), ModelId(g, g * 64), STREAM.data_id, **fields)[0]
 
 
@@ -41,9 +42,9 @@ class Bench:
         }
 
     def run(self, comparisons: list[Comparison], n_batches: int, should_stop=lambda: False) -> None:
-        group = PopulationGroup(STREAM.data_id, tuple(comparisons))
-        run_population(
-            group, n_batches, self.store, lambda m, _: self.models[m.name], STREAM, {}, lambda *_: None, should_stop
+        join = Join(self.store, comparisons)
+        SameLayerPass(comparisons, n_batches, join, lambda m, _: self.models[m.name], STREAM).run(
+            lambda *_: None, should_stop
         )
 
     @property
@@ -83,7 +84,7 @@ def features_of(model, batch, layer: int) -> list[list[float]]:
 def test_two_cells_equal_plain_loops(tmp_path, f, g, layer) -> None:
     bench = Bench(tmp_path)
     bench.run(all_pairs("abc"), 1)
-    found = stored_same_layers(bench.store, pair(f, g))
+    found = stored_here(bench.store, pair(f, g))
     x, y = (features_of(bench.models[name], STREAM.batch(0), layer) for name in (f, g))
     cka = found.cross[0, layer - 1] / np.sqrt(found.self_f[0, layer - 1] * found.self_g[0, layer - 1])
     plain = plain_hsic(x, y) / np.sqrt(plain_hsic(x, x) * plain_hsic(y, y))
@@ -103,20 +104,20 @@ def test_more_chunks_extend_what_is_stored(tmp_path) -> None:
     once, twice = Bench(tmp_path / "once"), Bench(tmp_path / "twice")
     once.run(all_pairs("abc"), 3)
     twice.run(all_pairs("abc"), 1)
-    first = stored_same_layers(twice.store, pair("a", "c"))
+    first = stored_here(twice.store, pair("a", "c"))
     twice.run(all_pairs("abc"), 3)
-    whole = stored_same_layers(twice.store, pair("a", "c"))
+    whole = stored_here(twice.store, pair("a", "c"))
     assert twice.n_forwards == once.n_forwards == 9
     assert (first.n_batches, whole.n_batches) == (1, 3)
     np.testing.assert_array_equal(whole.cross[:1], first.cross)
-    np.testing.assert_array_equal(whole.cross, stored_same_layers(once.store, pair("a", "c")).cross)
+    np.testing.assert_array_equal(whole.cross, stored_here(once.store, pair("a", "c")).cross)
 
 
 def test_a_pair_gives_the_same_bytes_alone_and_in_a_population(tmp_path) -> None:
     alone, together = Bench(tmp_path / "alone"), Bench(tmp_path / "together")
     alone.run([pair("b", "d")], 2)
     together.run(all_pairs("abcd"), 2)
-    one, other = (stored_same_layers(bench.store, pair("b", "d")) for bench in (alone, together))
+    one, other = (stored_here(bench.store, pair("b", "d")) for bench in (alone, together))
     for name in ("cross", "self_f", "self_g"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
@@ -126,9 +127,9 @@ def test_a_stopped_pass_keeps_its_chunks_and_goes_on(tmp_path) -> None:
     asked = iter((False, False, True))
     with pytest.raises(Stopped):
         bench.run(all_pairs("ab"), 3, lambda: next(asked))
-    assert stored_same_layers(bench.store, pair("a", "b")).n_batches == 2
+    assert stored_here(bench.store, pair("a", "b")).n_batches == 2
     bench.run(all_pairs("ab"), 3)
-    assert stored_same_layers(bench.store, pair("a", "b")).n_batches == 3
+    assert stored_here(bench.store, pair("a", "b")).n_batches == 3
     assert bench.n_forwards == 6
 
 

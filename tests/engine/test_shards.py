@@ -13,9 +13,10 @@ from repdiss_core import hub
 from repdiss_core.base.comparison import ModelId, Request
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import REPOSITORY, local_root
-from repdiss_core.engine import shards
+from repdiss_core.engine import groups, shard_worker
 from repdiss_core.engine.plan import plan
-from repdiss_core.engine.shards import Shard, compute_shard, shards_of
+from repdiss_core.engine.shard_worker import compute_shard
+from repdiss_core.engine.shards import BATCHES_PER_GPU_SHARD, BATCHES_PER_SHARD, Shard
 from repdiss_core.models import model_spec
 from repdiss_core.studies.common import CkaView, cka_panel, data_id
 from repdiss_core.studies.presets import preset
@@ -26,9 +27,9 @@ F, G = "mini-gelu-3l-s0", "mini-solu-3l-s0"
 @pytest.fixture(autouse=True)
 def fresh_process():
     """A process keeps its models from shard to shard: not from test to test."""
-    shards._engine.cache_clear()
+    shard_worker._host.cache_clear()
     yield
-    shards._engine.cache_clear()
+    shard_worker._host.cache_clear()
 
 
 def maps(n_batches: int) -> Request:
@@ -39,12 +40,12 @@ def maps(n_batches: int) -> Request:
 def test_shards_are_cut_at_fixed_places() -> None:
     (features,) = plan(maps(12))
     counts = dict.fromkeys((c.key for c in features.comparisons), 0) | {features.comparisons[0].key: 7}
-    assert [(len(s.comparisons), s.first, s.last) for s in shards_of(features, counts, 12)] == [
+    assert [(len(s.comparisons), s.first, s.last) for s in features.shards(counts, 12, BATCHES_PER_SHARD)] == [
         (2, 0, 5),
         (3, 5, 10),
         (3, 10, 12),
     ]
-    assert [(s.first, s.last) for s in shards_of(features, dict.fromkeys(counts, 0), 120, on_gpu=True)] == [
+    assert [(s.first, s.last) for s in features.shards(dict.fromkeys(counts, 0), 120, BATCHES_PER_GPU_SHARD)] == [
         (0, 50),
         (50, 100),
         (100, 120),
@@ -82,11 +83,11 @@ def one_gpu(monkeypatch) -> list[str]:
 
 
 def test_models_go_to_the_gpu_of_the_shard_and_to_no_other(one_gpu, model_of_the_hub) -> None:
-    engine = shards._engine(True)
+    engine = shard_worker._host(True)
     engine.load(model_of_the_hub, "kept")
     assert (one_gpu, engine.activations.home, engine.provenance()["device"]) == (["cuda:0"], "cuda:0", "a GPU")
     assert not (local_root() / "device.json").exists(), "only the driver writes"
-    without = shards._engine(False)
+    without = shard_worker._host(False)
     without.load(model_of_the_hub, "kept")
     assert one_gpu == ["cuda:0", "cpu"] and without.provenance()["device"] == "cpu"
 
@@ -114,7 +115,7 @@ def test_a_machine_learns_what_the_asking_one_knows_of_the_hub() -> None:
 
 def test_models_of_another_study_make_room() -> None:
     compute_shard(Shard(maps(1).comparisons, 0, 1).to_dict(), 1)
-    engine = shards._engine(False)
+    engine = shard_worker._host(False)
     assert {name for name, *_ in engine._models} == {F, G}
     other = data_id(preset("tiny"), "phi")
     compute_shard(Shard((cka_panel(F, F, CkaView(), other).comparison,), 0, 1).to_dict(), 1)
@@ -125,6 +126,6 @@ def test_a_shard_without_memory_ends_in_the_sentence_of_one_process(monkeypatch)
     def full(self, *_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(shards._ShardEngine, "_run_group", full)
+    monkeypatch.setattr(groups.FeatureGroup, "run", full)
     with pytest.raises(UserError, match=rf"2 models \({F}, {G}\) do not fit into the memory of cpu together"):
         compute_shard(Shard(maps(1).comparisons, 0, 1).to_dict(), 1)

@@ -8,6 +8,7 @@ import pytest
 
 from repdiss_core.base.comparison import ModelId
 from repdiss_core.base.errors import UserError
+from repdiss_core.base.layer_pairs import ALL
 from repdiss_core.measures.stitch_settings import identity_comparison, stitch_comparison
 from tests.engine.stitch_harness import EVAL, SETTINGS, Harness, pairs_of
 from tests.engine.tiny_models import TinyModel, stream
@@ -21,7 +22,7 @@ def models():
 def test_layers_out_of_range_are_named(models, tmp_path):
     with pytest.raises(UserError, match=r"Layer 4 of f = f does not exist; expected a layer from 0 .* to 3"):
         Harness(tmp_path).run(pairs_of([(4, 1)]), *models)
-    bad = [dataclasses.replace(pairs_of([(1, 1)])[0], layer_pairs="all")]
+    bad = [dataclasses.replace(pairs_of([(1, 1)])[0], layer_pairs=ALL)]
     with pytest.raises(UserError, match="layer pair of a stitch is 'all'"):
         Harness(tmp_path).run(bad, *models)
 

@@ -72,12 +72,12 @@ def compute(root: str, request: dict, eager: bool = True, threads: int = 1) -> N
     os.environ["REPDISS_CACHE"] = root
     import torch
 
-    from repdiss_core.engine import feature_pass, population_pass, stitch_pass
+    from repdiss_core.engine import join, stitch_pass
     from repdiss_core.engine.run import Engine
 
     torch.set_num_threads(threads)
     if eager:
-        feature_pass.STORE_EVERY_S = population_pass.STORE_EVERY_S = stitch_pass.SAVE_SECONDS = 0.0
+        join.STORE_EVERY_S = stitch_pass.SAVE_SECONDS = 0.0
     Engine(ResultStore.open()).run(Request.from_dict(request), lambda fraction, message: None)
 
 

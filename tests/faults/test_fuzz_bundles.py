@@ -19,6 +19,9 @@ from hypothesis import strategies as some
 from repdiss_core import hub
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.base.errors import UserError
+from repdiss_core.base.layer_pairs import ALL
+from repdiss_core.base.layer_pairs import CUTS as EVERY_CUT
+from repdiss_core.base.layer_pairs import SAME as SAME_LAYERS
 from repdiss_core.base.results import StitchResult
 from repdiss_core.models import model_spec
 from repdiss_core.runs.bundle import FORMAT, import_bundle
@@ -225,12 +228,12 @@ def read_as_pages_do(store: ResultStore) -> None:
         comparison = Comparison.from_dict(entry.meta["comparison"])
         if comparison.measure == "token_alignment":
             token_table(store, comparison)
-        elif comparison.layer_pairs == "all":
+        elif comparison.layer_pairs == ALL:
             panels.load_matrix(store, cka_panel(F, G, CkaView(), comparison.data), "mean_of_ratios", 10)
             panels.load_hsic(store, comparison)
-        elif comparison.layer_pairs == "same":
+        elif comparison.layer_pairs == SAME_LAYERS:
             load_cka(store, {(comparison.f.name, comparison.g.name): comparison}, 2)
-        elif comparison.layer_pairs == "cuts":
+        elif comparison.layer_pairs == EVERY_CUT:
             load_accuracy(store, {(comparison.f.name, comparison.g.name): comparison})
         else:
             panels.load_stitch(store, comparison)[0].penalty.mean()

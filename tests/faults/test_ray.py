@@ -182,9 +182,9 @@ def test_the_driver_killed_and_resumed(forking, new_root, longer, tmp_path) -> N
 def test_cancel_stops_and_keeps(new_root, monkeypatch) -> None:
     """In this process: asked to stop after the first shard."""
     ray = pytest.importorskip("ray", reason=MISSING)
-    from repdiss_core.engine.feature_pass import Stopped
     from repdiss_core.engine.ray_cluster import RaySetting
     from repdiss_core.engine.ray_engine import RayEngine
+    from repdiss_core.engine.stopping import Stopped
 
     root, request = new_root(), small_request(40, stitches=0)
     monkeypatch.setenv("REPDISS_CACHE", root)

@@ -16,9 +16,10 @@ import pytest
 from faulting import assert_same_bytes, small_request, tally, values
 
 from repdiss_core.base.errors import UserError
+from repdiss_core.engine.engines import make_engine
 from repdiss_core.engine.ray_cluster import RaySetting, connected
-from repdiss_core.engine.ray_engine import RayEngine, make_engine
-from repdiss_core.runs import job_files, jobs
+from repdiss_core.engine.ray_engine import RayEngine
+from repdiss_core.runs import jobs
 from repdiss_core.store.cache import ResultStore
 
 pytestmark = pytest.mark.ray
@@ -163,7 +164,7 @@ def cluster(monkeypatch):
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def ended(job_id: str, until=lambda status: not status.alive) -> job_files.JobStatus:
+def ended(job_id: str, until=lambda status: not status.alive) -> jobs.JobStatus:
     """The job's status once it has ended (or is as `until` says)."""
     end = time.monotonic() + 180
     while not until(status := jobs.status(job_id)):
@@ -189,7 +190,7 @@ def test_jobs_of_pages_go_to_the_cluster(cluster, new_root, undisturbed, monkeyp
     assert ended(cancelled).state == "cancelled"
     kept = {len(arrays["cross"]) for arrays in values(store, longer).values()}
     assert len(kept) == 1 and 0 < min(kept) < 300
-    for log in ((job_files.folder_of(job) / "log.txt").read_text() for job in (job_id, cancelled)):
+    for log in ((jobs._folder(job) / "log.txt").read_text() for job in (job_id, cancelled)):
         assert "started:" in log and TOKEN not in log and os.path.expanduser("~") + "/" not in log
     note = "one more was cancelled; its batches are kept"
     tally("Ray: jobs of pages on a cluster that asks for a token", cases=len(wanted), differing_bytes=0, note=note)

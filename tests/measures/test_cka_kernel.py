@@ -8,7 +8,8 @@ import torch
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.measures import gram, products
-from repdiss_core.measures.cka import flatten, hsic_cross, hsic_same_layers, prepare
+from repdiss_core.measures.cka import hsic_cross, hsic_same_layers, prepare
+from repdiss_core.measures.flatten import flatten
 from repdiss_core.measures.matrix import batch_hsic
 from repdiss_core.measures.products import Workspace
 from repdiss_core.measures.reduction import cka_ratio

@@ -7,12 +7,13 @@ import pytest
 
 from repdiss_core.base.comparison import DataId, ModelId, cka_comparison
 from repdiss_core.base.errors import UserError
+from repdiss_core.base.layer_pairs import SAME
 from repdiss_core.base.results import SameLayerHsic
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.population import load_cka
 
 PAIR = cka_comparison(
-    ModelId("f", "f" * 64), ModelId("g", "g" * 64), DataId("d", "eval", "c" * 64, 4, 16), layer_pairs="same"
+    ModelId("f", "f" * 64), ModelId("g", "g" * 64), DataId("d", "eval", "c" * 64, 4, 16), layer_pairs=SAME
 )[0]
 
 

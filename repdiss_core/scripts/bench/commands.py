@@ -82,7 +82,7 @@ def scale(
     """CKA of all pairs at the paper's sizes: forward time, CKA time, share of the device's matrix-product rate,
     memory."""
     from repdiss_core.engine.device import devices
-    from repdiss_core.engine.run import use_all_cores
+    from repdiss_core.engine.host import use_all_cores
     from repdiss_core.scripts.bench.scale import run
 
     use_all_cores()

@@ -112,7 +112,7 @@ def _pass_seconds(models: list[Any], n_batches: int) -> float:
     from repdiss_core.base.comparison import ModelId, cka_comparison
     from repdiss_core.engine.activations import ActivationCache
     from repdiss_core.engine.feature_pass import FeaturePass
-    from repdiss_core.engine.plan import FeatureGroup
+    from repdiss_core.engine.join import Join
     from repdiss_core.store.cache import ResultStore
     from repdiss_core.studies.common import bundled_preset, data_id
 
@@ -122,15 +122,10 @@ def _pass_seconds(models: list[Any], n_batches: int) -> float:
     with empty_cache():
         store, stream = ResultStore.open(), _stream(data)
         begun = time.perf_counter()
-        FeaturePass(
-            FeatureGroup(data, comparisons),
-            n_batches,
-            store,
-            ActivationCache(budget_bytes=0),
-            lambda model, mean: ids[model],
-            stream,
-            {},
-        ).run(lambda fraction, message: None, lambda: False)
+        join, no_activations = Join(store, comparisons), ActivationCache(budget_bytes=0)
+        FeaturePass(comparisons, n_batches, join, no_activations, lambda model, mean: ids[model], stream).run(
+            lambda fraction, message: None, lambda: False
+        )
         return time.perf_counter() - begun
 
 

@@ -74,7 +74,7 @@ def _pass_seconds(params: Params, models: tuple[str, ...]) -> dict[str, float]:
     from itertools import combinations
 
     from repdiss_core.data import open_stream
-    from repdiss_core.engine.population_pass import feature_rows
+    from repdiss_core.engine.same_layer_pass import feature_rows
     from repdiss_core.measures.cka import hsic_same_layers, prepare
     from repdiss_core.models import load_model
     from repdiss_core.studies.generalization import question

@@ -197,7 +197,7 @@ def _engine_pass(models: list[_Timed], batches: int, device: str) -> float:
     from repdiss_core.data.batches import PackedStream
     from repdiss_core.engine.activations import ActivationCache
     from repdiss_core.engine.feature_pass import FeaturePass
-    from repdiss_core.engine.plan import FeatureGroup
+    from repdiss_core.engine.join import Join
     from repdiss_core.store.cache import ResultStore
 
     data = DataId("random tokens", "eval", "random", 1, N_TOKENS)
@@ -213,8 +213,8 @@ def _engine_pass(models: list[_Timed], batches: int, device: str) -> float:
             for model in models:
                 model.seconds.clear()
             begun = time.perf_counter()
-            group, store = FeatureGroup(data, comparisons), ResultStore(Path(folder))
-            FeaturePass(group, n_batches, store, activations, lambda m, mean: known[m], stream, {}).run(
+            join = Join(ResultStore(Path(folder)), comparisons)
+            FeaturePass(comparisons, n_batches, join, activations, lambda m, mean: known[m], stream).run(
                 _say, lambda: False
             )
     return time.perf_counter() - begun

@@ -16,6 +16,7 @@ import click
 from repdiss_core.base.comparison import Comparison, Request
 from repdiss_core.base.paths import bundled_root
 from repdiss_core.bundled.nli import POPULATIONS
+from repdiss_core.engine.groups import is_complete
 from repdiss_core.engine.run import Engine
 from repdiss_core.measures.massive import CHOICES
 from repdiss_core.models import MODELS, model_spec
@@ -154,11 +155,10 @@ def _work(kinds: tuple[str, ...]) -> None:
 
 def _pack(kind: str) -> None:
     store = ResultStore.open()
-    engine = Engine(store)
     entries, missing = [], 0
     for members, n_batches in groups(kind).values():
         for comparison in members:
-            entry = store.get_local(comparison.key) if engine.is_complete(comparison, n_batches) else None
+            entry = store.get_local(comparison.key) if is_complete(store, comparison, n_batches) else None
             if entry is None:
                 missing += 1
                 continue

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from repdiss_core import hub
 from repdiss_core.base.comparison import Comparison, DataId, ModelId, Setting, cka_comparison
 from repdiss_core.base.errors import UserError, unknown_name
+from repdiss_core.base.layer_pairs import CUTS, SAME
 from repdiss_core.bundled import nli as bundled_nli
 from repdiss_core.bundled.nli import POPULATIONS as BUNDLED_POPULATIONS
 from repdiss_core.bundled.nli import PopulationSpec
@@ -168,7 +169,7 @@ def cka_pairs(
     check_depths(names)
     data = cka_data(params, set_name)
     fields = {
-        "layer_pairs": "same",
+        "layer_pairs": SAME,
         "hook": params.hook,
         "resid_mean": "kept",
         "measure_version": MEASURES["cka"].version,
@@ -194,7 +195,7 @@ def stitched_pairs(params: Params, set_name: str, models: tuple[str, ...]) -> di
             ids[f],
             ids[g],
             data,
-            "cuts",
+            CUTS,
             resid_mean="kept",
             measure_version=version,
             settings=settings,
