@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any
 
 from repdiss_core.base.comparison import Request
 from repdiss_core.base.errors import unknown_name
-from repdiss_core.studies.asymmetry import fig1_curves, fig4_fig5_maps, fig6_learning
 from repdiss_core.studies.asymmetry.question import at_depths
 from repdiss_core.studies.figure import Figure, FigurePart
-from repdiss_core.studies.generalization import chosen_pair, distance_maps, fig2_fig7_curves, fig8_distances
 from repdiss_core.studies.generalization import question as generalization
-from repdiss_core.studies.pair import difference
-from repdiss_core.studies.pair import figures as pair
 from repdiss_core.studies.panels import request_for
-from repdiss_core.studies.scaling import fig3_fig9_fig10_maps, ours, table1
 from repdiss_core.studies.scaling import question as scaling
 
 CITATION = (
@@ -53,38 +49,38 @@ STUDIES = {
 PAIR = StudySpec("pair", "", "How alike are these two models?", "pages/4_Compare_models.py")
 FIGURE_PAGES = {spec.page: spec.name for spec in (*STUDIES.values(), PAIR)}
 
-# In the order of their page; the paper's own are those with a label.
+# One line a figure, in the order of its page: the module under `studies` and the name in it. The paper's own have a label.
+_ENTRIES = (
+    "asymmetry.fig1_curves:FIG1",
+    "asymmetry.fig4_fig5_maps:FIG4",
+    "asymmetry.fig4_fig5_maps:FIG5",
+    "asymmetry.fig6_learning:FIG6",
+    "generalization.fig2_fig7_curves:FIG2",
+    "generalization.fig2_fig7_curves:FIG7",
+    "generalization.fig8_distances:FIG8",
+    "generalization.distance_maps:DISTANCE_MAP",
+    "generalization.distance_maps:DISTANCE_POINTS",
+    "generalization.chosen_pair:CLASSIFIER_STITCHING",
+    "generalization.chosen_pair:CLASSIFIER_CKA",
+    "scaling.ours:FAMILY",
+    "scaling.ours:FAMILY_PAIR",
+    "scaling.fig3_fig9_fig10_maps:FIG3",
+    "scaling.fig3_fig9_fig10_maps:FIG9",
+    "scaling.fig3_fig9_fig10_maps:FIG10",
+    "scaling.ours:ODD",
+    "scaling.ours:EARLY",
+    "scaling.ours:TREND",
+    "scaling.table1:TABLE1",
+    "scaling.ours:HEADS",
+    "scaling.ours:TRAINING",
+    "pair.figures:PAIR_MAPS",
+    "pair.figures:PAIR_CURVE",
+    "pair.figures:STITCH_CURVES",
+    "pair.figures:STITCH_MAPS",
+    "pair.difference:DIFFERENCE",
+)
 FIGURES: dict[str, Figure] = {
-    figure.figure_id: figure
-    for figure in (
-        fig1_curves.FIG1,
-        fig4_fig5_maps.FIG4,
-        fig4_fig5_maps.FIG5,
-        fig6_learning.FIG6,
-        fig2_fig7_curves.FIG2,
-        fig2_fig7_curves.FIG7,
-        fig8_distances.FIG8,
-        distance_maps.DISTANCE_MAP,
-        distance_maps.DISTANCE_POINTS,
-        chosen_pair.CLASSIFIER_STITCHING,
-        chosen_pair.CLASSIFIER_CKA,
-        ours.FAMILY,
-        ours.FAMILY_PAIR,
-        fig3_fig9_fig10_maps.FIG3,
-        fig3_fig9_fig10_maps.FIG9,
-        fig3_fig9_fig10_maps.FIG10,
-        ours.ODD,
-        ours.EARLY,
-        ours.TREND,
-        table1.TABLE1,
-        ours.HEADS,
-        ours.TRAINING,
-        pair.PAIR_MAPS,
-        pair.PAIR_CURVE,
-        pair.STITCH_CURVES,
-        pair.STITCH_MAPS,
-        difference.DIFFERENCE,
-    )
+    figure.figure_id: figure for figure in (resolve_name(f"repdiss_core.studies.{entry}") for entry in _ENTRIES)
 }
 
 # A study's parameters from one choice (None: the first one); section 3 shows each depth.
