@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,12 @@ def test_top_level_is_fixed() -> None:
     found = {p.name for p in ROOT.iterdir() if not p.name.startswith(".") and p.name != "__pycache__"}
     extra = {name for name in found - allowed if not (name.startswith("requirements-") and name.endswith(".txt"))}
     assert not extra, f"{sorted(extra)} lie at the top level; put them in one of {sorted(allowed)}."
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: module_name(p))
+def test_a_type_that_is_ignored_has_a_code_and_a_reason(path: Path) -> None:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if "type: ignore" in line:
+            assert re.search(r"# type: ignore\[[\w, -]+\]  # \w", line), (
+                f"{module_name(path)}:{number} hides a finding of mypy: name its code, and say why behind it."
+            )

@@ -179,9 +179,8 @@ def classical_mds(distance: np.ndarray, n_dimensions: int = 2) -> np.ndarray:
     best = np.argsort(values)[::-1][:n_dimensions]
     points = vectors[:, best] * np.sqrt(np.maximum(values[best], 0.0))
     largest = np.abs(points).argmax(axis=0)
-    turned = points * np.where(
-        points[largest, np.arange(points.shape[1])] < 0, -1.0, 1.0
-    )  # one sign, whatever the machine
+    # One sign, whatever the machine
+    turned = points * np.where(points[largest, np.arange(points.shape[1])] < 0, -1.0, 1.0)
     return np.pad(turned, ((0, 0), (0, n_dimensions - turned.shape[1])))
 
 

@@ -27,9 +27,8 @@ BUNDLED = "bundled"
 # Their models were trained with a token at the start of each sequence although the tokenizer itself puts none there.
 # Where it does (Llama's, Mistral's), that one is taken; Pythia and GPT-2 were trained only with one between documents.
 START_TOKEN_SOURCES = ("NeelNanda/gpt-neox-tokenizer-digits",)
-LEAST_SHARE = (
-    0.9  # of a vocabulary that its tokenizer fills: Pythia's embeddings are padded by at most 1 %, others' by 6 %
-)
+# Of a vocabulary that its tokenizer fills: Pythia's embeddings are padded by at most 1 %, others' by 6 %
+LEAST_SHARE = 0.9
 UNKNOWN = "unpinned"
 SEPARATOR = "<|endoftext|>"  # where a repository names none
 # What of a tokenizer.json does not change how text is cut.

@@ -97,9 +97,8 @@ class BertResidualModel:
         """
         layer = self.network.bert.encoder.layer[-1]
         attention, first = layer.attention.self, h[:, :1]
-        mask = (
-            None if batch.mask is None else torch.from_numpy(batch.mask.astype(bool)).to(h.device)[:, None, None, :]
-        )  # (b, 1, 1, t)
+        # (b, 1, 1, t)
+        mask = None if batch.mask is None else torch.from_numpy(batch.mask.astype(bool)).to(h.device)[:, None, None, :]
         query, key, value = (
             project(x).unflatten(-1, (-1, attention.attention_head_size)).transpose(1, 2)  # (b, heads, 1 or t, d_head)
             for project, x in ((attention.query, first), (attention.key, h), (attention.value, h))

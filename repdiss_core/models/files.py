@@ -129,7 +129,8 @@ def read_json(name: str, path: Path) -> dict[str, Any]:
 
 def _indexed(place: Path, names: Sequence[str], weights: Sequence[str]) -> list[str]:
     """The files that the weights' index names, where there is one."""
-    index = f"{SHARD.fullmatch(weights[0])[1]}{Path(weights[0]).suffix}" if SHARD.fullmatch(weights[0]) else weights[0]  # type: ignore[index]
+    shard = SHARD.fullmatch(weights[0])
+    index = weights[0] if shard is None else f"{shard[1]}{Path(weights[0]).suffix}"
     file = f"{index}.index.json"
     if file not in names or index in names:
         return []

@@ -61,9 +61,8 @@ def all_layers(
         for name, depth in zip(names, depths, strict=True)
         for layer in range(1, depth + 1)
     ]
-    where = (
-        owner if np.isfinite(values).any() else list(range(len(owner)))
-    )  # names would make room on the axes for the colour bar's cell
+    # Names would make room on the axes for the colour bar's cell
+    where = owner if np.isfinite(values).any() else list(range(len(owner)))
     trace = _heatmap(values) | {
         "name": "layers",
         "x": where,

@@ -110,6 +110,5 @@ def _row_domains(n_rows: int, height: int, margin: dict[str, Any]) -> list[tuple
     whole = height * n_rows - margin["t"] - margin["b"]
     gap = (margin["t"] + margin["b"]) / whole
     side = (1 - gap * (n_rows - 1)) / n_rows
-    return [
-        (max(0.0, 1 - i * (side + gap) - side), 1 - i * (side + gap)) for i in range(n_rows)
-    ]  # rounding may reach below 0
+    # Rounding may reach below 0
+    return [(max(0.0, 1 - i * (side + gap) - side), 1 - i * (side + gap)) for i in range(n_rows)]

@@ -208,7 +208,8 @@ def _strip_and_matrix(
     panel: MapPanel, look: Look, strip: int, matrix: int, top: float, first: bool
 ) -> list[dict[str, Any]]:
     order = list(panel.leaves)
-    accuracy, distance = panel.accuracy[order], panel.distance[np.ix_(order, order)]  # type: ignore[index]
+    assert panel.accuracy is not None and panel.distance is not None
+    accuracy, distance = panel.accuracy[order], panel.distance[np.ix_(order, order)]
     names = [panel.names[i] for i in order]
     bar = {"thickness": 12, "x": 1.0, "xanchor": "right", "tickfont": {"size": look.small_size}, "outlinewidth": 0}
     common = {"type": "heatmap", "showlegend": False}

@@ -146,9 +146,8 @@ def _checked(path: Path, key: str, stated: dict[str, Any], file: Any) -> Entry:
 
 def _n_layers(model: ModelId) -> int | None:
     """The depth of a model that is known here with these very weights."""
-    if (
-        not isinstance(model.name, str) or len(model.name) > 300 or model.name.startswith("path:")
-    ):  # a stranger's path is not looked at
+    # A stranger's path is not looked at
+    if not isinstance(model.name, str) or len(model.name) > 300 or model.name.startswith("path:"):
         return None
     try:
         spec = model_spec(model.name)

@@ -35,9 +35,8 @@ def identity(path: Path) -> tuple[int, int] | None:
 def is_damage(error: Exception) -> bool:
     """Whether a database is damaged, rather than busy or on a disk that refuses."""
     if isinstance(error, sqlite3.OperationalError):
-        return any(
-            word in str(error) for word in ("no such", "malformed", "disk I/O")
-        )  # the last one: a file cut short beside its log
+        # The last one: a file cut short beside its log
+        return any(word in str(error) for word in ("no such", "malformed", "disk I/O"))
     return isinstance(error, sqlite3.DatabaseError)
 
 

@@ -34,9 +34,8 @@ class PackIndex:
         self._origin = origin
         self._seen = -1  # when the directory had last changed
         self._index: dict[str, tuple[Path, dict[str, Any]]] | None = None
-        self._opened: dict[
-            Path, Any
-        ] = {}  # a pack never changes while the program runs; opening it for each entry is slow
+        # A pack never changes while the program runs; opening it for each entry is slow
+        self._opened: dict[Path, Any] = {}
 
     def keys(self) -> list[str]:
         return list(self._entries())

@@ -252,9 +252,8 @@ def open_diskcache(directory: Path, budget_bytes: int | None = None) -> SafeCach
         limits = {"eviction_policy": "none", "size_limit": NO_LIMIT, "cull_limit": 0}
     else:
         limits = {"eviction_policy": "least-recently-stored", "size_limit": budget_bytes, "cull_limit": 10}
-    cache = SafeCache(
-        str(directory), disk=SafeDisk, timeout=30, **(diskcache.DEFAULT_SETTINGS | limits)
-    )  # none is taken from the file
+    # No setting is taken from the file
+    cache = SafeCache(str(directory), disk=SafeDisk, timeout=30, **(diskcache.DEFAULT_SETTINGS | limits))
     foreign = foreign_rules(cache._sql)
     if foreign:
         cache.close()

@@ -349,9 +349,8 @@ def test_damaged_results_are_computed_anew_by_the_engine(forking, new_root, undi
         local = Path(root) / "local"
         for turn in range(rounds + 1):
             if turn:
-                with contextlib.suppress(
-                    FileNotFoundError, sqlite3.Error
-                ):  # a database may be too damaged already to be damaged by rows
+                # A database may be too damaged already to be damaged by rows
+                with contextlib.suppress(FileNotFoundError, sqlite3.Error):
                     damage_row(local / "results" / "cache.db", dice)
                     damage_bytes(
                         dice.choice([*sorted(local.glob("checkpoints/*")), local / "results" / "cache.db"]), dice

@@ -43,9 +43,8 @@ def test_computations_killed_at_random_moments_end_as_if_undisturbed(forking, ne
             process.start()
             began = time.monotonic()
             if not killed(process, dice.uniform(0.02, life_s)):
-                if (
-                    kept(store, request) and before == 0
-                ):  # from nothing to its end: moments lie within the life of one on this machine now
+                # From nothing to its end: moments lie within the life of one on this machine now
+                if kept(store, request) and before == 0:
                     life_s = min(life_s, time.monotonic() - began)
                 break
             kills += 1

@@ -96,9 +96,8 @@ def test_half_precision_tied_heads_and_padded_vocabularies(tmp_path):
     check_streams(f"path:{tmp_path / 'link'}/", network)
     check_streams(f"path:{tmp_path / 'padded'}", network, 0.1, dtype="bfloat16")
     form = json.loads(tiny.byte_tokenizer())
-    form["added_tokens"].append(
-        {**form["added_tokens"][0], "id": 320, "content": "<image>"}
-    )  # one beyond, as Gemma 3 has it
+    # One beyond, as Gemma 3 has it
+    form["added_tokens"].append({**form["added_tokens"][0], "id": 320, "content": "<image>"})
     folders.saved(tmp_path / "beyond", "phi3", tokenizer=json.dumps(form).encode(), vocab_size=320)
     assert load_model(f"path:{tmp_path / 'beyond'}").vocab_size == 320
 

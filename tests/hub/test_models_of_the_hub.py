@@ -160,9 +160,8 @@ def test_a_models_identity_is_its_commit_and_the_same_for_page_and_worker(hub):
     assert model_spec("pythia-70m-deduped").weights == "unpinned:main"
     prepare_models(["pythia-70m-deduped"])
     pinned = model_spec("pythia-70m-deduped").weights
-    hub.add(
-        "EleutherAI/pythia-70m-deduped", {**tiny.neox(6, 77), "tokenizer.json": tiny.byte_tokenizer()}
-    )  # the branch moves on
+    # The branch moves on
+    hub.add("EleutherAI/pythia-70m-deduped", {**tiny.neox(6, 77), "tokenizer.json": tiny.byte_tokenizer()})
     load_model("pythia-70m-deduped")
     assert model_spec("pythia-70m-deduped").weights == pinned and len(pinned) == 40
     assert model_spec(f"pythia-70m-deduped@{pinned}").weights == pinned

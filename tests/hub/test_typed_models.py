@@ -49,9 +49,8 @@ def test_folders_are_compared_and_stitched_by_the_command_line(tmp_path, book, c
     assert (len(form["values"]), len(form["values"][0])) == (2, 3) and all(
         0 < v < 1 for row in form["values"] for v in row
     )
-    assert (
-        "of memory for the weights; everything is on this machine" in told
-    )  # before it starts, as for the paper's models
+    # Before it starts, as for the paper's models
+    assert "of memory for the weights; everything is on this machine" in told
     kept = ARCHITECTURES[kind].root_mean_square
     assert form["comparison"]["resid_mean"] == ("kept" if kept else "removed")
     assert ("Each token's mean over d_model is kept" in told) == kept

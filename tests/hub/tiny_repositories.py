@@ -83,9 +83,8 @@ def neox(n_layers: int, seed: int, form: str = "safetensors", vocab_size: int = 
     tensors = {
         k.replace("lm_head", "embed_out"): v.contiguous() for k, v in network.state_dict().items()
     }  # as Pythia's files have it
-    tensors["gpt_neox.layers.0.attention.bias"] = torch.ones(
-        1, 1, 8, 8, dtype=torch.bool
-    )  # a buffer that old checkpoints carry
+    # A buffer that old checkpoints carry
+    tensors["gpt_neox.layers.0.attention.bias"] = torch.ones(1, 1, 8, 8, dtype=torch.bool)
     files = {"config.json": json.dumps(config).encode()}
     if form == "bin":
         return files | {"pytorch_model.bin": torch_bytes(tensors)}

@@ -41,9 +41,8 @@ def test_a_massive_token_takes_the_sum_but_not_the_cosine_of_the_others() -> Non
     found = token_alignment(f, g)
     others = np.arange(N) != 9
     assert abs(found.contribution[9]) > 10 * np.median(np.abs(found.contribution[others]))
-    assert (
-        np.abs(found.cosine).max() <= 1.0 and np.abs(found.cosine[others]).mean() > 0.5
-    )  # each row tells its place beside the massive one
+    # Each row tells its place beside the massive one
+    assert np.abs(found.cosine).max() <= 1.0 and np.abs(found.cosine[others]).mean() > 0.5
 
 
 def test_bad_features_are_told() -> None:

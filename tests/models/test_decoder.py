@@ -325,7 +325,6 @@ def test_only_what_shapes_the_network_is_read_from_a_configuration():
             and config._attn_implementation != "someone/kernel"
         )
         assert not getattr(config, "add_cross_attention", False)
-    both = checked_config(
-        "p", {**form("gpt2"), "n_layer": 3, "num_hidden_layers": ["a lie"]}
-    )  # of two names the architecture's own is read
+    # Of two names the architecture's own is read
+    both = checked_config("p", {**form("gpt2"), "n_layer": 3, "num_hidden_layers": ["a lie"]})
     assert both.num_hidden_layers == 3

@@ -53,9 +53,8 @@ class NeoxRecipe:
     checkpoint_seconds: float = 30.0
     curve_steps: int = 250  # between two measurements on a small part of eval
     curve_sequences: int = 128  # evenly spaced over eval
-    final_sequences: int | None = (
-        728  # the validation loss that is reported: a quarter of eval, evenly spaced; None takes all
-    )
+    # The validation loss that is reported: a quarter of eval, evenly spaced; None takes all
+    final_sequences: int | None = 728
 
     @property
     def tokens_per_step(self) -> int:

@@ -118,9 +118,8 @@ def _pre_training_step(
     replacing: bool,
 ) -> float:
     rng = np.random.default_rng([recipe.seed, step])  # by step, so that a resumed run sees the same batches
-    start = rng.integers(
-        0, max(1, len(tokens) - recipe.window)
-    )  # neighbours have like lengths: less padding to compute
+    # Neighbours have like lengths: less padding to compute
+    start = rng.integers(0, max(1, len(tokens) - recipe.window))
     batch = trimmed(tokens[start + rng.integers(0, min(recipe.window, len(tokens)), recipe.batch)])
     if replacing:
         shown, chosen, replaced = _replaced(batch, recipe, rng)
