@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from repdiss_core.base.errors import MOST_CHARACTERS, UserError
-from repdiss_core.cli.compute import check_out, cka_options, setting_options
+from repdiss_core.cli.compute import check_out, cka_options, seed_options, setting_options, stitch_option
 from repdiss_core.cli.generalization import population_options
 from repdiss_core.cli.scaling import family_options
 
@@ -51,9 +51,8 @@ def verify() -> None:
 @click.argument("results", nargs=-1, required=True)
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.safetensors")
 @setting_options
-@click.option("--stitch", default=None, help="Stitching preset (default: the preset's).")
-@click.option("--seed-gelu", type=int, default=0)
-@click.option("--seed-solu", type=int, default=0)
+@stitch_option
+@seed_options
 @population_options
 @family_options
 @cka_options

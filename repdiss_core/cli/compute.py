@@ -13,44 +13,35 @@ import click
 
 from repdiss_core.base.comparison import Request
 from repdiss_core.base.errors import MOST_CHARACTERS, UserError
+from repdiss_core.cli.flags import flag, flags
 from repdiss_core.cli.generalization import population_options, take_params
 from repdiss_core.cli.scaling import family_options, family_params, take_family
 from repdiss_core.runs.estimates import words
 from repdiss_core.runs.progress import TerminalProgress, stop_on_signal
 from repdiss_core.runs.resolve import built_pinned, prepare_models
+from repdiss_core.studies import cli_options, options
 
 if TYPE_CHECKING:
     from repdiss_core.studies.figure import Figure
 
-ESTIMATORS = ("unbiased", "biased", "sequence_aware")
-REDUCTIONS = ("mean_of_ratios", "ratio_of_means")
 MOST_NAME_BYTES = 255  # of a file's name on the usual file systems
-MEASURE_NAMES = ("cka", "stitching", "identity_stitching")
 
 
-def cka_options(command: Any) -> Any:
-    """--estimator, --reduction, --flatten, --resid-mean, --batches."""
-    for option in reversed((
-        click.option("--estimator", type=click.Choice(ESTIMATORS), default="unbiased", show_default=True),
-        click.option("--reduction", type=click.Choice(REDUCTIONS), default="mean_of_ratios", show_default=True),
-        click.option("--flatten", type=click.Choice(("token", "sample")), default="token", show_default=True),
-        click.option("--massive", type=click.Choice(("kept", "dropped", "normalised")), default="kept", show_default=True, help="Massive tokens, or rows of length 1."),
-        click.option("--resid-mean", type=click.Choice(("removed", "kept")), default="removed", show_default=True),
-        click.option("--batches", type=click.IntRange(min=1), default=None, help="Batches of a CKA map; evaluation batches of a stitch."),
-    )):  # fmt: skip
-        command = option(command)
-    return command
-
-
-def setting_options(command: Any) -> Any:
-    """--preset, --models, --dtype."""
-    for option in reversed((
-        click.option("--preset", "preset_name", default="bundled", show_default=True, help="bundled, quick or tiny; paper or paper-quick."),
-        click.option("--models", type=click.Choice(("bundled", "paper")), default="bundled", show_default=True, help="Ours, or the paper's own, from the hub."),
-        click.option("--dtype", type=click.Choice(("float32", "bfloat16")), default=None, help="Forward pass of Figures 3, 9, 10 (default: the preset's)."),
-    )):  # fmt: skip
-        command = option(command)
-    return command
+cka_options = flags(
+    flag(options.ESTIMATOR),
+    flag(options.REDUCTION),
+    flag(options.FLATTEN),
+    flag(options.MASSIVE),
+    flag(options.RESID_MEAN),
+    flag(options.BATCHES, default=None),
+)
+setting_options = flags(
+    flag(cli_options.PRESET, name="preset_name", free=True),
+    flag(cli_options.SOURCE),
+    flag(cli_options.DTYPE, default=None, help="Forward pass of Figures 3, 9, 10 (default: the preset's)."),
+)
+stitch_option = flag(options.STITCH, default=None, free=True)
+seed_options = flags(flag(options.SEED_GELU, name="seed_gelu"), flag(options.SEED_SOLU, name="seed_solu"))
 
 
 @click.command()
@@ -58,35 +49,13 @@ def setting_options(command: Any) -> Any:
 @click.option("--job", "job_id", default=None, hidden=True, help="Be the worker of a page's job.")
 @click.option("--dry-run", is_flag=True, help="Say what it takes, time, memory and download, and stop.")
 @setting_options
-@click.option(
-    "--stitch",
-    default=None,
-    help="Stitching preset: quick, reference, reference-lr0.1 or tiny (default: the preset's).",
-)
-@click.option("--seed-gelu", type=int, default=0, show_default=True)
-@click.option("--seed-solu", type=int, default=0, show_default=True)
-@click.option(
-    "--engine",
-    type=click.Choice(("local", "ray")),
-    default="local",
-    show_default=True,
-    help="ray: see requirements-cluster.txt.",
-)
-@click.option(
-    "--address",
-    default=None,
-    help="Ray: a running cluster, such as auto or ray://HOST:10001; default one on this machine.",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=None,
-    help="Ray on this machine: shards at once (default: all cores).",
-)
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Ray: threads of each shard.")
-@click.option(
-    "--gpus", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Ray: GPUs set aside for each shard."
-)
+@stitch_option
+@seed_options
+@flag(cli_options.ENGINE)
+@flag(cli_options.ADDRESS)
+@flag(cli_options.WORKERS)
+@flag(cli_options.THREADS)
+@flag(cli_options.GPUS)
 @population_options
 @family_options
 @cka_options
@@ -133,31 +102,19 @@ def run(
 @click.command()
 @click.argument("model_f")
 @click.argument("model_g")
-@click.option("--measure", type=click.Choice(MEASURE_NAMES), default="cka", show_default=True)
-@click.option("--data", default="docstrings", show_default=True, help="NAME or NAME/SPLIT.")
-@click.option("--tokens-per-batch", type=click.IntRange(min=4), default=1024, show_default=True)
-@click.option("--tokens-per-sequence", type=click.IntRange(min=2), default=128, show_default=True)
-@click.option(
-    "--layers",
-    default=None,
-    help="Stitching: pairs such as 1:1,2:3 (layer of f : layer of g); default the same layer of both.",
-)
-@click.option(
-    "--stitch", default="quick", show_default=True, help="Stitching preset: quick, reference, reference-lr0.1 or tiny."
-)
+@flag(options.MEASURE)
+@flag(options.DATA, free=True)
+@flag(cli_options.TOKENS_PER_BATCH)
+@flag(cli_options.TOKENS_PER_SEQUENCE)
+@flag(cli_options.PAIRS)
+@flag(options.STITCH, free=True)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     default=None,
     help="FILE.json or FILE.csv; default JSON to standard output.",
 )
-@click.option(
-    "--dtype",
-    type=click.Choice(("float32", "bfloat16")),
-    default="float32",
-    show_default=True,
-    help="Forward passes of CKA.",
-)
+@flag(cli_options.DTYPE)
 @click.option("--fresh", is_flag=True, help="Compute anew what is stored on this machine already.")
 @cka_options
 def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:

@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from repdiss_core.base.errors import UserError
-from repdiss_core.cli.compute import check_out, cka_options, command_figure, setting_options, study_options
+from repdiss_core.cli.compute import (
+    check_out,
+    cka_options,
+    command_figure,
+    seed_options,
+    setting_options,
+    stitch_option,
+    study_options,
+)
+from repdiss_core.cli.flags import flag
 from repdiss_core.cli.generalization import population_options
 from repdiss_core.cli.scaling import TABLE_ENDINGS, family_options, write_table
+from repdiss_core.studies import options
 
 if TYPE_CHECKING:
     from repdiss_core.studies.drawn import Drawn
@@ -28,16 +38,9 @@ ENDINGS = (".html", ".json", ".csv", ".svg", ".png")
     help="FILE.html, .json, .csv, .svg or .png.",
 )
 @setting_options
-@click.option("--stitch", default=None, help="Stitching preset (default: the preset's).")
-@click.option(
-    "--quantity",
-    type=click.Choice(("loss", "penalty")),
-    default="loss",
-    show_default=True,
-    help="Figures 2 and 7: loss shows the accuracy.",
-)
-@click.option("--seed-gelu", type=int, default=0, show_default=True)
-@click.option("--seed-solu", type=int, default=0, show_default=True)
+@stitch_option
+@flag(options.SHOW, help="Figures 2 and 7: loss shows the accuracy.")
+@seed_options
 @population_options
 @family_options
 @cka_options
@@ -50,8 +53,8 @@ def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
 
     found = command_figure(figure_id)
     check_out(out, ENDINGS if found.table is None else TABLE_ENDINGS)
-    options, relative = study_options(choices)
-    params, store = options[found.study](), ResultStore.open()
+    params_of, relative = study_options(choices)
+    params, store = params_of[found.study](), ResultStore.open()
     if found.table is not None:
         write_table(out, found, found.table(store, params))
         click.echo(f"Wrote {out}.", err=True)

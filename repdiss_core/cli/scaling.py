@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+from repdiss_core.cli.flags import flag, flags
+from repdiss_core.studies import options
 
 if TYPE_CHECKING:
     from repdiss_core.studies.figure import Figure
@@ -17,14 +18,8 @@ if TYPE_CHECKING:
 TABLE_ENDINGS = (".json", ".csv", ".html")
 
 
-def family_options(command: Any) -> Any:
-    """--family and --axes: for Figures 3, 9, 10 and Table 1 alone."""
-    for option in reversed((
-        click.option("--family", default=None, help="Figures 3, 9, 10, Table 1: mini-neox or pythia (default: that of the models)."),
-        click.option("--axes", type=click.Choice(("layers", "relative")), default="layers", show_default=True, help="Figures 3, 9, 10: layers, or fraction of the depth."),
-    )):  # fmt: skip
-        command = option(command)
-    return command
+# --family and --axes: for Figures 3, 9, 10 and Table 1 alone
+family_options = flags(flag(options.FAMILY, default=None, help=options.FAMILY.flag_help, free=True), flag(options.AXES))
 
 
 def take_family(choices: dict[str, Any]) -> tuple[str | None, bool]:

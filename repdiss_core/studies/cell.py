@@ -16,9 +16,8 @@ from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import Entry
 from repdiss_core.studies.common import CkaView, cka_panel, phi_words, stitch_preset_of
 from repdiss_core.studies.drawn import amount, how_cka
+from repdiss_core.studies.options import ESTIMATOR
 from repdiss_core.studies.panels import MatrixPanel, load_hsic, load_stitch
-
-ESTIMATORS = ("unbiased", "biased", "sequence_aware")
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +193,7 @@ def by_estimator(facts: CellFacts, store: ResultStore) -> dict[str, tuple[Matrix
     """The cell by estimator: the map it then belongs to, and by reduction the cell itself, None where it is not stored."""
     n_batches = len(facts.sample)
     found = {}
-    for estimator in ESTIMATORS:
+    for estimator in ESTIMATOR.values:
         view = replace(view_of(facts.comparison, n_batches), estimator=estimator)
         panel = cka_panel(facts.f, facts.g, view, facts.comparison.data)
         found[estimator] = (

@@ -12,6 +12,7 @@ from repdiss_core.data import bound, content_id
 from repdiss_core.measures import MEASURES, stitch_settings
 from repdiss_core.measures.massive import MULTIPLE, check_choice
 from repdiss_core.models import model_spec
+from repdiss_core.studies import options
 from repdiss_core.studies.panels import CurveSpec, MatrixPanel
 from repdiss_core.studies.presets import STITCH_PRESETS, Preset, StitchPreset, preset, stitch_preset
 
@@ -24,12 +25,12 @@ class CkaView:
     becomes of massive tokens: "kept", "dropped" or "normalised" (see `measures.massive`); `dtype` is that of the forward pass.
     """
 
-    estimator: str = "unbiased"
-    flatten: str = "token"
-    resid_mean: str = "removed"
-    reduction: str = "mean_of_ratios"
-    n_batches: int = 100
-    massive: str = "kept"
+    estimator: str = options.ESTIMATOR.default
+    flatten: str = options.FLATTEN.default
+    resid_mean: str = options.RESID_MEAN.default
+    reduction: str = options.REDUCTION.default
+    n_batches: int = options.BATCHES.default
+    massive: str = options.MASSIVE.default
     dtype: str = "float32"
 
     @property

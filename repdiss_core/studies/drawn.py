@@ -11,10 +11,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from repdiss_core.base.comparison import Comparison
+from repdiss_core.base.option import Option
 from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import origin_of
-from repdiss_core.studies import exports
+from repdiss_core.studies import exports, options
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.common import kind, phi_words, stitch_preset_of
 from repdiss_core.studies.figure import FigurePart
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
     from repdiss_core.plots.map_scale import MapStyle
     from repdiss_core.plots.theme import Look, Spec
 
-ESTIMATOR_LABELS = {"unbiased": "unbiased CKA", "biased": "biased CKA", "sequence_aware": "sequence-aware CKA"}
-REDUCTION_LABELS = {"mean_of_ratios": "mean of ratios", "ratio_of_means": "ratio of means"}
 Blocks = tuple[tuple[int, int], ...]
-FLATTEN_LABELS = {"token": "tokens as rows", "sample": "sequences as rows"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,11 +137,15 @@ def how_cka(comparison: Comparison, reduction: str) -> str:
     if massive is None:
         massive = f"without tokens longer than {comparison.setting('massive_multiple'):g} times the median"
     words = (
-        ESTIMATOR_LABELS[comparison.setting("estimator", "unbiased")], FLATTEN_LABELS[comparison.setting("flatten", "token")], massive,
-        REDUCTION_LABELS[reduction], f"{comparison.hook}, each token's mean over d_model {comparison.resid_mean}",
+        f"{_label(options.ESTIMATOR, comparison)} CKA", _label(options.FLATTEN, comparison), massive,
+        options.REDUCTION.label_of(reduction), f"{comparison.hook}, each token's mean over d_model {comparison.resid_mean}",
         "" if comparison.dtype == "float32" else f"forward pass in {comparison.dtype}",
     )  # fmt: skip
     return ", ".join(word for word in words if word)
+
+
+def _label(option: Option, comparison: Comparison) -> str:
+    return option.label_of(comparison.setting(option.id, option.default))
 
 
 def compose_curves(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies import options
 from repdiss_core.studies.asymmetry import question as asymmetry
 from repdiss_core.studies.asymmetry.claims import asymmetry_claims
 from repdiss_core.studies.claims import Claim
@@ -119,12 +120,13 @@ def _asymmetry_sets() -> tuple[ModelSet, ...]:
         return lambda store: asymmetry_claims(store, asymmetry.Params(depth, stitch=setting.stitch, preset=setting))
 
     sets = []
-    for name, label in asymmetry.SETTINGS.items():
+    for name, label in options.SETTING.labels.items():
         setting = preset(name)
         fetched = setting.models == "paper"
         for depth in asymmetry.DEPTHS:
             models = f"{depth}-layer models" + (f" ({label})" if fetched else "")
-            choices = {"depth": f"{depth} layers"} | ({"models": label} if fetched else {})
+            choices = {options.DEPTH.id: options.DEPTH.format((depth,))}
+            choices |= {options.SETTING.id: name} if fetched else {}
             sets.append(ModelSet("asymmetry", models, choices, judge(depth, setting), fetched=fetched))
     return tuple(sets)
 
@@ -141,7 +143,7 @@ def _generalization_sets() -> tuple[ModelSet, ...]:
         ModelSet(
             "generalization",
             spec.label,
-            {"population": spec.label},
+            {options.POPULATION.id: name},
             judge(name),
             made if spec.constructed else "",
             name == generalization.FEATHER,
@@ -158,7 +160,7 @@ def _scaling_sets() -> tuple[ModelSet, ...]:
         return lambda store: scaling_claims(load(store, scaling.Params(name)))
 
     return tuple(
-        ModelSet("scaling", spec.label, {"family": spec.label}, judge(name), fetched=name == scaling.PYTHIA)
+        ModelSet("scaling", spec.label, {options.FAMILY.id: name}, judge(name), fetched=name == scaling.PYTHIA)
         for name, spec in scaling.FAMILIES.items()
     )
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies import options
 from repdiss_core.studies.asymmetry import question as asymmetry
 from repdiss_core.studies.claims import Claim
 from repdiss_core.studies.common import kind
 from repdiss_core.studies.findings import Finding, model_sets
-from repdiss_core.studies.generalization import question as generalization
 from repdiss_core.studies.panels import load_learning, load_matrix
 from repdiss_core.studies.paper import STUDIES
 from repdiss_core.studies.scaling import question as scaling
@@ -109,7 +109,7 @@ def _family(facts: Facts) -> str:
     return f"{len(names)} members of this family are here, from {scaling.short_name(names[0])} to {scaling.short_name(names[-1])}. {early}"
 
 
-_THREE = (("depth", "3 layers"),)
+_THREE = ((options.DEPTH.id, options.DEPTH.format((3,))),)
 STEPS = (
     Step("asymmetry", "Two kinds of model, layer by layer", "fig4",
          "Section 3 compares SoLU models with GeLU models. CKA says how alike two layers are over the same tokens: 1 is the same up to rotation and scale.", _last_layers, _THREE),
@@ -129,7 +129,7 @@ STEPS = (
          "One number for two models: the angles of their CKA, put together over layers.", _of("generalization", "clusters")),
     Step("generalization", "Could the instruments see a difference at all?", "cka",
          "Here two groups were made to differ by their training data. A gap is no finding; its absence would be one, about the instruments.", _of("generalization", "late-cka", models=1),
-         (("population", generalization.POPULATIONS["constructed"].label),)),
+         ((options.POPULATION.id, "constructed"),)),
     Step("scaling", "One family, many sizes", "family",
          "Section 5 asks what models of one recipe share across scale.", _family),
     Step("scaling", "More alike within, as models grow?", "trend",

@@ -15,6 +15,7 @@ from repdiss_core.store.cache import ResultStore
 from repdiss_core.ui.page_tools import page_tools
 from repdiss_core.ui.parts.browser_button import BUTTON_CSS
 from repdiss_core.ui.parts.chart import CHART_CSS
+from repdiss_core.ui.parts.pickers import begin_choices
 from repdiss_core.ui.parts.presenting import PRESENTING_CSS, arrows, choices, presenting
 from repdiss_core.ui.parts.shared import CURRENT, PAGES, REMEMBERED, current_look, result_store
 from repdiss_core.ui.parts.text import as_text
@@ -73,6 +74,7 @@ def begin_page(path: str, title: str, lead: str = "", figures: bool = False, tur
     st.html(STYLE + (f"<style>{PRESENTING_CSS}</style>" if presenting() else ""))
     remembered = st.session_state.setdefault(REMEMBERED, {})
     remembered[path] = choices()
+    begin_choices(same_page=st.session_state.get(CURRENT) == path)
     st.session_state[CURRENT] = path
     if presenting():
         arrows(path, PAGES, remembered, turn)

@@ -10,6 +10,7 @@ import streamlit as st
 from repdiss_core.base.errors import UserError
 from repdiss_core.plots.html_file import Section, tour_file
 from repdiss_core.plots.theme import chart_config
+from repdiss_core.studies import options
 from repdiss_core.studies.paper import STUDIES
 from repdiss_core.studies.tour import STEPS, Facts, Step
 from repdiss_core.ui.cards.card import Card
@@ -26,7 +27,6 @@ from repdiss_core.ui.parts.text import as_text, whole_number
 from repdiss_core.ui.views import View, cards_of, content, figure_section, foot, has_figures, server_address
 
 QUESTION = "What do the paper’s three studies show, step by step?"
-TOURS = ("the paper’s studies", "my tour")
 STEP, MINE = "step", "mine"
 
 
@@ -46,8 +46,8 @@ def tour_page() -> None:
     """All of the page below its title."""
     _read_link()
     with controls():
-        which = switch("Tour", TOURS, "tour")
-    if which == TOURS[1] and not presenting():
+        which = switch(options.TOUR)
+    if which == "own" and not presenting():
         _edit()
     st.fragment(_stepping)(which)
 
@@ -65,7 +65,7 @@ def _read_link() -> None:
 
 
 def _stepping(which: str) -> None:
-    steps = _own_steps() if which == TOURS[1] else _paper_steps()
+    steps = _own_steps() if which == "own" else _paper_steps()
     if not steps:
         st.info(
             "Your tour is empty. Open a page of figures, choose what you want to show, and press “Add to my tour”.",
@@ -224,7 +224,7 @@ def _edit() -> None:
         copy_button(
             "Copy a link to this tour",
             key="copy-tour",
-            text=f"{server_address()}{page_address('pages/6_Tour.py')}?tour=my+tour&{MINE}={own_tour.packed(own_tour.stops())}",
+            text=f"{server_address()}{page_address('pages/6_Tour.py')}?tour=own&{MINE}={own_tour.packed(own_tour.stops())}",
         )
 
 
@@ -248,7 +248,7 @@ def _save(which: str, steps: Sequence[Shown]) -> None:
     st.download_button(
         "Tour as one file (HTML)",
         lambda: tour_file(
-            QUESTION if which == TOURS[0] else "A tour of representation dissimilarity",
+            QUESTION if which == "paper" else "A tour of representation dissimilarity",
             "",
             [_section(*one, server) for one in ready],
             foot(),

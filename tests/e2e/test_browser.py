@@ -88,7 +88,7 @@ def test_every_page_in_light_and_dark(site, tab):
 
 
 def test_navigation_reaches_every_page_and_keeps_choices(site, tab):
-    tab.goto(f"{site}/Activation_asymmetry?depth=3+layers")
+    tab.goto(f"{site}/Activation_asymmetry?depth=3")
     settle(tab)
     tab.get_by_role("link", name="Compare models").click()
     tab.wait_for_url("**/Compare_models*")
@@ -96,7 +96,7 @@ def test_navigation_reaches_every_page_and_keeps_choices(site, tab):
     tab.get_by_role("link", name="Activation asymmetry").click()
     tab.wait_for_url("**/Activation_asymmetry*")
     settle(tab)
-    assert "depth=3+layers" in tab.url
+    assert "depth=3" in tab.url
     assert tab.locator('[class*="st-key-card-"]').count() == 3
 
 
@@ -205,11 +205,11 @@ def test_figure_text_follows_the_theme_while_the_page_is_open(shown):
 
 
 def test_a_dropdown_changes_the_map_and_the_address(site, site_cache, tab):
-    tab.goto(f"{site}/Activation_asymmetry?depth=3+layers")
+    tab.goto(f"{site}/Activation_asymmetry?depth=3")
     settle(tab)
     before = values(tab, "chart-fig4", 2)
     choose(tab, "GeLU model", "seed 1")
-    tab.wait_for_url("**gelu=seed+1**")
+    tab.wait_for_url("**gelu=1**")
     after = until_changed(tab, "chart-fig4", 2, before)
     np.testing.assert_allclose(after, stored(site_cache, 2, depth=3, seed_gelu=1), rtol=0, atol=1e-12)
 
@@ -222,7 +222,7 @@ def test_markup_in_a_link_is_shown_as_text(site, tab):
 
 
 def test_a_job_is_shared_by_two_tabs_cancelled_and_resumed(site, site_cache, tab):
-    link = f"{site}/Activation_asymmetry?depth=3+layers&estimator=biased&mean=mean+kept&batches=20"
+    link = f"{site}/Activation_asymmetry?depth=3&estimator=biased&mean=kept&batches=20"
     other = tab.context.new_page()
     for page in (tab, other):
         page.goto(link)
@@ -250,3 +250,26 @@ def test_a_job_is_shared_by_two_tabs_cancelled_and_resumed(site, site_cache, tab
     np.testing.assert_allclose(np.diag(np.array(values(tab, "chart-fig4", 0), float)), 1.0, atol=1e-9)
     assert tools.get_by_role("button", name="Recompute here").is_visible()
     assert "20 batches" in card.inner_text()
+
+
+def test_back_and_forth_restore_what_was_chosen(site, tab):
+    tab.goto(f"{site}/Activation_asymmetry?depth=3")
+    settle(tab)
+    choose(tab, "GeLU model", "seed 1")
+    tab.wait_for_url("**gelu=1**")
+    settle(tab)
+    tab.get_by_text("penalty", exact=True).first.click()
+    tab.wait_for_url("**show=penalty**")
+    settle(tab)
+    tab.locator("h3", has_text="Stitching penalty by layer").wait_for()
+    tab.go_back()
+    tab.locator("h3", has_text="Stitching loss by layer").wait_for()
+    settle(tab)
+    assert "gelu=1" in tab.url and "show" not in tab.url
+    for turn, shown, address in ((tab.go_back, "seed 0", "depth=3"), (tab.go_forward, "seed 1", "depth=3&gelu=1")):
+        turn()
+        tab.wait_for_function(
+            "shown => document.querySelector('[aria-label=\"GeLU model\"]').value === shown", arg=shown
+        )
+        settle(tab)
+        assert tab.url.endswith(f"?{address}")

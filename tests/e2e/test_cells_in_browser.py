@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -45,7 +44,7 @@ def facts_of(page) -> dict[str, str]:
 
 
 def test_a_click_explains_the_cell_with_the_stored_value_and_the_address_keeps_it(site, site_cache, tab):
-    tab.goto(f"{site}/Activation_asymmetry?depth=3+layers")
+    tab.goto(f"{site}/Activation_asymmetry?depth=3")
     settle(tab)
     point_at(tab, "chart-fig4", 2, 2, 1)
     click(tab)
@@ -74,7 +73,7 @@ def test_tokens_are_shaded_and_explained(site, site_cache, tab):
         {"tokens": np.arange(40, 56).reshape(2, 8), "cosine": cosine, "contribution": cosine},
         {"comparison": comparison.to_dict()},
     )
-    tab.goto(f"{site}/Activation_asymmetry?depth=3+layers&cell-fig4=3.1.1&about-fig4=which+tokens+differ")
+    tab.goto(f"{site}/Activation_asymmetry?depth=3&cell-fig4=3.1.1&about-fig4=tokens")
     settle(tab)
     tokens = tab.locator(".repdiss-tokens .t")
     assert tokens.count() == 16
@@ -85,7 +84,7 @@ def test_tokens_are_shaded_and_explained(site, site_cache, tab):
 
 @pytest.mark.parametrize("tab", ["dark"], indirect=True)
 def test_a_result_minus_itself_is_nothing(site, tab):
-    tab.goto(f"{site}/Compare_models?mode={quote('difference B − A')}")
+    tab.goto(f"{site}/Compare_models?mode=difference")
     settle(tab)
     assert values(tab, "chart-difference", 0) == values(tab, "chart-difference", 1)
     assert np.array(values(tab, "chart-difference", 2)).tolist() == np.zeros((3, 3)).tolist()
@@ -98,7 +97,7 @@ def test_a_click_on_the_family_s_map_chooses_its_pair(site, site_cache, tab):
     for panel in scaling.all_panels(params):
         put_cka(store, panel.comparison)
     names = scaling.members(params.family)
-    tab.goto(f"{site}/Scaling_families?axes=relative+depth")
+    tab.goto(f"{site}/Scaling_families?axes=relative")
     settle(tab)
     chart = bring(tab, "chart-family")
     box = chart.locator(".heatmaplayer").bounding_box()

@@ -122,7 +122,7 @@ def test_a_gap_between_the_models_is_no_click(strip):
 
 
 def test_the_cell_under_the_pointer_is_clicked_though_plotly_has_searched_only_at_the_one_before(site, tab):
-    tab.goto(f"{site}/Activation_asymmetry?depth=3+layers")
+    tab.goto(f"{site}/Activation_asymmetry?depth=3")
     settle(tab)
     point_at(tab, "chart-fig4", 2, 2, 0)
     box = tab.locator(".st-key-chart-fig4 .heatmaplayer").nth(2).bounding_box()

@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import REPOSITORY
 from repdiss_core.plots.theme import LOOKS
-from repdiss_core.ui.cards.difference_cards import MODES
+from repdiss_core.studies.options import MODE
 from repdiss_core.ui.cards.figure_card import drawn_card
 from repdiss_core.ui.cards.pair_link import choice_of, differing
 from repdiss_core.ui.parts.own_tour import BAD_LINK, MOST_CHARACTERS, MOST_STOPS, packed, unpacked
@@ -42,7 +42,7 @@ PARAMETERS = some.sampled_from([
 
 
 ENCODED = some.characters(codec="utf-8")
-DIFFERENCE = MODES[1]
+DIFFERENCE = MODE.label_of("difference")
 NAMED_VALUES = some.sampled_from(
     (
         F,

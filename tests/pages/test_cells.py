@@ -21,7 +21,7 @@ from repdiss_core.studies.common import CkaView, bundled_preset
 from repdiss_core.studies.pair.question import pair_panels
 from repdiss_core.studies.scaling import question as scaling
 from repdiss_core.studies.tokens import token_request_of
-from repdiss_core.ui.cards.scaling_cards import VIEWS, owner_of, take_pair
+from repdiss_core.ui.cards.scaling_cards import owner_of, take_pair
 from repdiss_core.ui.parts import watched
 from repdiss_core.ui.parts.chart import Click
 
@@ -189,14 +189,14 @@ def test_a_click_on_the_family_s_map_chooses_the_pair(monkeypatch):
     monkeypatch.setattr("repdiss_core.ui.parts.chosen_cell.remember_choices", lambda: None)
     params = scaling.Params()
     names = scaling.members(params.family)
-    take_pair(params, VIEWS[0], Click(0, 1, 2, 0, 0.5, ()))
+    take_pair(params, "models", Click(0, 1, 2, 0, 0.5, ()))
     assert (state["f"], state["g"]) == (names[2], names[0])
     assert address == {}
     first = model_spec(names[0]).n_layers
-    take_pair(params, VIEWS[1], Click(0, 1, first + 1, first - 1, 0.5, ()))
+    take_pair(params, "layers", Click(0, 1, first + 1, first - 1, 0.5, ()))
     assert (state["f"], state["g"]) == (names[1], names[0])
     assert address == {"cell-pair": f"3.2.{first}"}
-    take_pair(params, VIEWS[1], Click(0, 1, 0, 1, 0.5, ()))
+    take_pair(params, "layers", Click(0, 1, 0, 1, 0.5, ()))
     assert address == {"cell-pair": "1.1.2"}
     depths = [model_spec(name).n_layers for name in names]
     assert owner_of(params.family, sum(depths) - 1) == (names[-1], depths[-1] - 1)

@@ -137,7 +137,8 @@ def test_two_chosen_models_open_their_comparison() -> None:
 
 
 def test_a_click_takes_a_free_place_first() -> None:
-    from repdiss_core.ui.cards.model_strip import NONE, placed
+    from repdiss_core.studies.options import NO_MODEL as NONE
+    from repdiss_core.ui.cards.model_strip import placed
 
     assert placed("a", NONE, NONE) == ("a", NONE)
     assert placed("b", "a", NONE) == ("a", "b")

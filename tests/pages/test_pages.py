@@ -133,7 +133,7 @@ def test_a_link_with_unknown_values_shows_the_page_and_says_so():
     (told,) = test.info
     assert "7 layers" in told.value
     assert "\\<b\\>many" in told.value
-    assert test.selectbox(key="depth").value == "3 and 4 layers"
+    assert test.selectbox(key="depth").value == (3, 4)
 
 
 def test_the_settings_label_says_what_is_set():

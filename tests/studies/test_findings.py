@@ -72,7 +72,7 @@ def test_an_empty_cache_judges_nothing(tmp_path) -> None:
 
 
 def _finding() -> Finding:
-    models = ModelSet("asymmetry", "3-layer models", {"depth": "3 layers"}, lambda store: ())
+    models = ModelSet("asymmetry", "3-layer models", {"depth": "3"}, lambda store: ())
     effect = Effect(-0.5, -0.6, -0.4, "nats a token", Place("layer", 2))
     claims = [Claim("s", "asymmetry", "S", "models", "below", "fig1", Evidence((effect,)), card="fig1"),
               Claim("s", "asymmetry", "S", "activation", "below", "fig1",
@@ -90,7 +90,7 @@ def test_the_table_gives_one_link_to_verdicts_on_the_same_models() -> None:
         ("undecided", "cannot be asked here"),
     ]
     assert [whose(row) for row in _finding().rows] == ["3-layer models, one pair", "3-layer models, over seeds"]
-    assert address(_finding().rows[0]) == "./Activation_asymmetry?depth=3+layers&at=fig1"
+    assert address(_finding().rows[0]) == "./Activation_asymmetry?depth=3&at=fig1"
 
 
 def test_an_effect_without_interval_shows_none() -> None:

@@ -39,10 +39,10 @@ class Picture:
 
 PICTURES = (
     Picture("map", ""),
-    Picture("asymmetry", "Activation_asymmetry?depth=3+layers", at=".st-key-card-fig4"),
+    Picture("asymmetry", "Activation_asymmetry?depth=3", at=".st-key-card-fig4"),
     Picture("generalization", "Generalization", "dark"),
     Picture("families", "Scaling_families"),
-    Picture("cell", "Activation_asymmetry?depth=3+layers&cell-fig4=2.3.2", at=".st-key-card-fig4"),
+    Picture("cell", "Activation_asymmetry?depth=3&cell-fig4=2.3.2", at=".st-key-card-fig4"),
     Picture("findings", "Findings"),
     Picture("tour", "Tour?step=2&present=on&embed=true", "dark"),
     Picture("compare", "Compare_models", "dark"),

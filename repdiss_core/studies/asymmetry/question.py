@@ -7,16 +7,12 @@ from dataclasses import dataclass, field, replace
 from repdiss_core import hub
 from repdiss_core.base.errors import UserError
 from repdiss_core.models import MODELS
+from repdiss_core.studies import options
 from repdiss_core.studies.common import CkaView, bundled_preset, cka_panel, data_id, same_layer_curve
 from repdiss_core.studies.panels import CurveSpec, MatrixPanel
 from repdiss_core.studies.presets import Preset
 
 DEPTHS = (3, 4)
-SETTINGS = {
-    "bundled": "ours, on docstrings",
-    "paper-quick": "the paper’s, quick look",
-    "paper": "the paper’s, its settings",
-}
 
 
 @dataclass(frozen=True)
@@ -33,9 +29,9 @@ class Params:
     """
 
     depth: int = 3
-    seed_gelu: int = 0
-    seed_solu: int = 0
-    stitch: str = "quick"
+    seed_gelu: int = options.SEED_GELU.default
+    seed_solu: int = options.SEED_SOLU.default
+    stitch: str = options.STITCH.default
     cka: CkaView = CkaView()
     preset: Preset = field(default_factory=bundled_preset)
     pins: int = field(default_factory=hub.stamp)

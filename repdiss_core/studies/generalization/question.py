@@ -16,13 +16,14 @@ from repdiss_core.data import ENTAILMENT, content_id
 from repdiss_core.data.entailment import LENGTH as PAPER_LENGTH
 from repdiss_core.measures import MEASURES
 from repdiss_core.models import model_spec, paper_models
+from repdiss_core.studies import cli_options, options
 
 FEATHER = "feather"
 PAPER_K = 10
 POPULATIONS = BUNDLED_POPULATIONS | {
     FEATHER: PopulationSpec(
         FEATHER,
-        "the paper's: 10 best and 10 worst of 100 BERTs",
+        options.POPULATION.label_of(FEATHER),
         (),
         False,
         "Fine-tunings of bert-base-uncased on MNLI by McCoy et al. (2020), ranked by their published accuracy on HANS; fetched from the hub.",
@@ -30,16 +31,11 @@ POPULATIONS = BUNDLED_POPULATIONS | {
 }
 DATA, LENGTH = "nli", 32
 IN_DISTRIBUTION = "in_distribution"
-RANKING_SETS = ("lexical_overlap_rank", "lexical_overlap")
-MEASURED_OVERLAPS = ("lexical_overlap", "lexical_overlap_rank")
 SET_LABELS = {
     "in_distribution": "in-distribution pairs",
-    "lexical_overlap": "lexical-overlap pairs, measuring set",
-    "lexical_overlap_rank": "lexical-overlap pairs, ranking set",
+    **options.MEASURED.labels,
     "lexical_overlap_entailed": "entailed lexical-overlap pairs",
 }
-ROWS = ("tokens", "padded", "cls")
-HOOKS = ("mlp_out", "resid_post")
 SEQUENCES = {"tokens": 32, "padded": 32, "cls": 256}
 CHUNKS = {"tokens": 7, "padded": 7, "cls": 3}
 # 1024 rows a chunk for the paper's models too: two sequences of 512, of which the paper takes about 1000.
@@ -67,14 +63,14 @@ class Params:
     The paper's models are ranked by the accuracies that were published, which are on the lexical-overlap pairs themselves.
     """
 
-    population: str = "natural"
-    k: int = 6
-    rank_by: str = "lexical_overlap_rank"
-    overlap: str = "lexical_overlap"
-    rows: str = "tokens"
-    hook: str = "mlp_out"
-    estimator: str = "unbiased"
-    items: int = 500
+    population: str = options.POPULATION.default
+    k: int = options.GROUP_SIZE.default
+    rank_by: str = options.RANK_BY.default
+    overlap: str = options.MEASURED.default
+    rows: str = options.ROWS.default
+    hook: str = options.HOOK.default
+    estimator: str = options.ESTIMATOR.default
+    items: int = cli_options.ITEMS.default
     n_chunks: int | None = None
     pins: int = field(default_factory=hub.stamp)
 
@@ -82,8 +78,8 @@ class Params:
         if self.population == FEATHER:
             object.__setattr__(self, "rank_by", "lexical_overlap")
             object.__setattr__(self, "overlap", "lexical_overlap")
-        choices = (("population", self.population, tuple(POPULATIONS)), ("ranking set", self.rank_by, RANKING_SETS), ("lexical-overlap set", self.overlap, MEASURED_OVERLAPS),
-                   ("choice of feature rows", self.rows, ROWS), ("hook", self.hook, HOOKS))  # fmt: skip
+        choices = (("population", self.population, tuple(POPULATIONS)), ("ranking set", self.rank_by, options.RANK_BY.values), ("lexical-overlap set", self.overlap, options.MEASURED.values),
+                   ("choice of feature rows", self.rows, options.ROWS.values), ("hook", self.hook, options.HOOK.values))  # fmt: skip
         for kind, value, known in choices:
             if value not in known:
                 raise unknown_name(kind, value, known, "python -m repdiss_core run fig2 --help")

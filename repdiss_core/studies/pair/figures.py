@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies import options
 from repdiss_core.studies.drawn import Drawn, compose_curves, compose_heatmaps
 from repdiss_core.studies.figure import Choice, Figure, FigureCard, FigurePart
 from repdiss_core.studies.pair.cka_curve import compose_cka_by_layer
-from repdiss_core.studies.pair.question import MEASURE_NAMES, SAME, Pair, pair_curves, pair_panels
+from repdiss_core.studies.pair.question import Pair, pair_curves, pair_panels
 from repdiss_core.studies.pair.stitch_map import compose_stitch_maps, pair_maps
 from repdiss_core.studies.panels import request_for
 from repdiss_core.studies.reading import CURVE_HEIGHT, HOW_CKA_READS, HOW_STITCHING_READS, LINK, MAP_HEIGHT
@@ -31,7 +32,7 @@ def _chosen(cka: bool, same: bool, card: Callable[[Figure, Pair], FigureCard]) -
         if len(choice.params) != 1:  # a difference: see difference.py
             return ()
         pair = choice.only
-        return (card(figure, pair),) if (pair.measure == "cka", pair.layers == SAME) == (cka, same) else ()
+        return (card(figure, pair),) if (pair.measure == "cka", pair.layers == "same") == (cka, same) else ()
 
     return split
 
@@ -96,7 +97,7 @@ def _stitch_maps(figure: Figure, pair: Pair) -> FigureCard:
 
 
 def _quantity(pair: Pair) -> str:
-    return f"{MEASURE_NAMES[pair.measure].capitalize()} {pair.quantity}"
+    return f"{options.MEASURE.label_of(pair.measure).capitalize()} {pair.quantity}"
 
 
 def _figure(

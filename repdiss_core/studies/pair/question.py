@@ -11,16 +11,13 @@ from repdiss_core.studies.common import CkaView, cka_panel, data_id, resid_mean_
 from repdiss_core.studies.panels import CurveSpec, MatrixPanel
 from repdiss_core.studies.presets import Preset
 
-SAME, EVERY = "each with its own number", "every pair"
-MEASURE_NAMES = {"cka": "CKA", "stitching": "stitching", "identity_stitching": "identity stitching"}
-
 
 @dataclass(frozen=True)
 class Pair:
     """Two models and how they are compared and shown.
 
     Args:
-        layers: `SAME` or `EVERY`.
+        measure, layers: values of `options.MEASURE` and `options.LAYERS`.
     """
 
     f: str

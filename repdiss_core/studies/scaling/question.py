@@ -10,6 +10,7 @@ from repdiss_core import hub
 from repdiss_core.base.errors import UserError, unknown_name
 from repdiss_core.models import ModelSpec, model_spec
 from repdiss_core.models.family import checkpoint_of, family_checkpoints, family_models
+from repdiss_core.studies import options
 from repdiss_core.studies.common import CkaView, bundled_preset, cka_panel, data_id
 from repdiss_core.studies.panels import MatrixPanel
 from repdiss_core.studies.presets import Preset, preset
@@ -45,7 +46,7 @@ FAMILIES = {
     for spec in (
         FamilySpec(
             MINI,
-            "mini-neox: 6 shapes, 2 to 8 layers",
+            options.FAMILY.label_of(MINI),
             "Small GPT-NeoX models, trained by us on docstrings, each with a seed of its own. The 4-layer shape has a twin with heads of 8 instead of 32 dimensions.",
             ("4l128-h32", "4l128-h8", "6l160-h32", "8l192-h32"),
             ("4l128-h32", "4l128-h8", "6l160-h32"),
@@ -55,7 +56,7 @@ FAMILIES = {
         ),
         FamilySpec(
             PYTHIA,
-            "Pythia, deduplicated: the paper's 7 models",
+            options.FAMILY.label_of(PYTHIA),
             "The paper's models, from the hub. By accident of their training, pythia-6.9b was initialised differently from the smaller ones (Pythia's errata).",
             tuple(f"pythia-{size}-deduped" for size in ("1b", "1.4b", "2.8b", "6.9b")),
             tuple(f"pythia-{size}-deduped" for size in ("1b", "1.4b", "2.8b")),
@@ -78,7 +79,7 @@ class Params:
         pins: what the hub's revisions stand for here (`hub.stamp`): choices that name its models differ where that does.
     """
 
-    family: str = MINI
+    family: str = options.FAMILY.default
     cka: CkaView = CkaView()
     preset: Preset = field(default_factory=bundled_preset)
     pins: int = field(default_factory=hub.stamp)

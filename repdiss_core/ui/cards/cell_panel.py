@@ -12,6 +12,7 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import readonly
 from repdiss_core.plots.theme import Spec, chart_config, count, spec_of
 from repdiss_core.runs import jobs
+from repdiss_core.studies import options
 from repdiss_core.studies.cell import CellFacts, by_estimator, form_cell, places
 from repdiss_core.studies.drawn import Drawn
 from repdiss_core.studies.panels import MatrixPanel, request_for
@@ -20,12 +21,10 @@ from repdiss_core.ui.parts.attempts import attempt, show_refusal
 from repdiss_core.ui.parts.chart import chart
 from repdiss_core.ui.parts.chosen_cell import Cell, cell_line, put
 from repdiss_core.ui.parts.pickers import switch
-from repdiss_core.ui.parts.settings import ESTIMATORS
 from repdiss_core.ui.parts.shared import current_look, result_store
 from repdiss_core.ui.parts.text import age, as_text
 from repdiss_core.ui.parts.watched import wait_for
 
-ABOUT = ("what it rests on", "which tokens differ")
 CELL_CSS = """
 .stHtml dl.repdiss-facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem .9rem; margin: 0; padding: 0; font-size: .875rem; line-height: 1.45; }
 .repdiss-facts dt { opacity: .65; }
@@ -59,8 +58,9 @@ def cell_panel(card_id: str, drawn: Drawn, cell: Cell) -> None:
         if facts is None:
             return
         with place:
-            told = switch("Show", ABOUT, f"about-{card_id}") if facts.quantity == "CKA" else ABOUT[0]
-        if told == ABOUT[1]:
+            about = options.ABOUT.named(card_id)
+            shown = switch(about) if facts.quantity == "CKA" else about.default
+        if shown == "tokens":
             token_panel(card_id, facts)
         else:
             _rests_on(card_id, form, facts, row, column)
@@ -187,7 +187,7 @@ def _estimators(card_id: str, facts: CellFacts) -> None:
             words[0] = f"computing, {job.fraction * 100:.0f} %"
         elif job is not None and job.state == "failed":
             words[0] = as_text(job.error)
-        lines.append(f"| {ESTIMATORS[name]} | " + " | ".join(words) + " |")
+        lines.append(f"| {options.ESTIMATOR.label_of(name)} | " + " | ".join(words) + " |")
     with st.container(key=f"estimators-{card_id}"):
         st.markdown("\n".join(lines))
     if readonly():
@@ -201,10 +201,10 @@ def _estimators(card_id: str, facts: CellFacts) -> None:
 
 def _recompute(card_id: str, estimator: str, panel: MatrixPanel, request: Any) -> None:
     key = f"recompute-{estimator}-{card_id}"
-    title = f"CKA ({ESTIMATORS[estimator]}): {panel.row_name}, {panel.column_name}"
+    title = f"CKA ({options.ESTIMATOR.label_of(estimator)}): {panel.row_name}, {panel.column_name}"
     arguments = (f"estimator-{card_id}", jobs.start, request, title)
     st.button(
-        f"Recompute with {ESTIMATORS[estimator]}",
+        f"Recompute with {options.ESTIMATOR.label_of(estimator)}",
         key=key,
         type="tertiary",
         icon=":material/refresh:",

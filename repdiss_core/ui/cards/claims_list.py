@@ -7,12 +7,14 @@ from functools import lru_cache
 
 import streamlit as st
 
+from repdiss_core.studies import options
 from repdiss_core.studies.asymmetry.claims import asymmetry_claims
 from repdiss_core.studies.asymmetry.question import Params
 from repdiss_core.studies.claims import Claim
 from repdiss_core.studies.phrases import SCOPES, by_layer, interval, signed
 from repdiss_core.studies.rules import FAILS, HOLDS, MISSING, UNDECIDED
 from repdiss_core.studies.words import rests_on, rule_sentence, summary
+from repdiss_core.ui.parts.pickers import tabs
 from repdiss_core.ui.parts.shared import result_store, stored_version
 from repdiss_core.ui.parts.text import as_text
 
@@ -51,11 +53,11 @@ def headline(by_depth: Mapping[int, Sequence[Claim]]) -> None:
 @st.fragment
 def claims_by_depth(by_depth: Mapping[int, Sequence[Claim]]) -> None:
     """A tab for each depth; the open one alone is drawn, and the address remembers it."""
-    names = [f"{depth}-layer models" for depth in by_depth]
-    for tab, claims in zip(st.tabs(names, key="claims", bind="query-params"), by_depth.values(), strict=True):
+    shown = options.CLAIMS.offering(list(by_depth), labels=options.CLAIMS.labels)
+    for depth, tab in tabs(shown):
         if tab.open:
             with tab:
-                claims_list(claims)
+                claims_list(by_depth[depth])
 
 
 def claims_list(claims: Sequence[Claim]) -> None:

@@ -6,17 +6,14 @@ from dataclasses import replace
 
 import streamlit as st
 
+from repdiss_core.studies import options
 from repdiss_core.studies.figure import Choice
 from repdiss_core.studies.pair.question import Pair
-from repdiss_core.ui.cards.pair_cards import TYPED_MODELS, model_names, pick, sentence
+from repdiss_core.ui.cards.pair_cards import model_names, pick, sentence
 from repdiss_core.ui.cards.pair_link import choice_of, differing
 from repdiss_core.ui.parts.pickers import choose, second_row, switch, type_in
-from repdiss_core.ui.parts.settings import ESTIMATORS
 from repdiss_core.ui.parts.shared import result_store
 from repdiss_core.ui.parts.text import as_text
-
-MODES = ("one result", "difference B − A")
-SAME_ESTIMATOR = "as in A"
 
 
 def pick_both(choice: Pair) -> tuple[Pair, Pair]:
@@ -29,23 +26,22 @@ def pick_both(choice: Pair) -> tuple[Pair, Pair]:
         names = list(dict.fromkeys([*model_names(), choice.f, choice.g]))
         f_column, g_column, estimator_column = st.columns([1.3, 1.3, 2.2], vertical_alignment="bottom")
         with f_column:
-            f = choose("Model f of B", names, "b_f", choice.f, typed=TYPED_MODELS)
+            f = choose(options.MODEL_F_OF_B.offering(names, choice.f))
         with g_column:
-            g = choose("Model g of B", names, "b_g", choice.g, typed=TYPED_MODELS)
-        estimator = SAME_ESTIMATOR
+            g = choose(options.MODEL_G_OF_B.offering(names, choice.g))
+        estimator = options.LIKE_A
         if choice.measure == "cka":
             with estimator_column:
-                options = [SAME_ESTIMATOR, *ESTIMATORS]
-                estimator = choose("Estimator of B", options, "b_estimator", names=lambda e: ESTIMATORS.get(e, e))
+                estimator = choose(options.ESTIMATOR_OF_B)
         left, right = st.columns(2)
         with left:
-            a_link = type_in("Or a link of this page as A", "a_link", "empty: the lists above")
+            a_link = type_in(options.LINK_OF_A)
         with right:
-            b_link = type_in("Or a link of this page as B", "b_link", "empty: the lists of B")
+            b_link = type_in(options.LINK_OF_B)
     a = choice_of(a_link) if a_link else choice
     if b_link:
         return a, choice_of(b_link)
-    view = a.view if estimator == SAME_ESTIMATOR else replace(a.view, estimator=estimator)
+    view = a.view if estimator == options.LIKE_A else replace(a.view, estimator=estimator)
     return a, replace(a, f=f, g=g, view=view)
 
 
@@ -72,7 +68,7 @@ def whole_choice() -> Choice:
 
 def one_or_both(pair: Pair) -> Choice:
     """The lists' own pair, followed by A and B where their difference is asked for."""
-    if switch("Show", MODES, "mode") == MODES[0]:
+    if switch(options.MODE) == "one":
         return Choice((pair,))
     return Choice((pair, *pick_both(pair)))
 

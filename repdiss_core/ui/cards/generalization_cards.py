@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from repdiss_core.base.option import Option
+from repdiss_core.studies import options
 from repdiss_core.studies.claims import Claim
 from repdiss_core.studies.figure import Choice, View
 from repdiss_core.studies.generalization import question as study
@@ -11,12 +13,10 @@ from repdiss_core.studies.generalization import stored
 from repdiss_core.studies.generalization.claims import generalization_claims, headline
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.generalization.stored import Loaded
-from repdiss_core.ui.cards.model_strip import NONE
+from repdiss_core.ui.cards.model_strip import pair_options
 from repdiss_core.ui.parts.pickers import choose, controls, switch
+from repdiss_core.ui.parts.pickers import chosen as stands_at
 from repdiss_core.ui.parts.shared import result_store
-
-ROW_NAMES = {"tokens": "tokens, without padding", "padded": "all positions, padding included", "cls": "[CLS] alone"}
-HOOK_NAMES = {"mlp_out": "before the residual addition", "resid_post": "after the residual addition"}
 
 
 def pick() -> tuple[Params, str]:
@@ -26,55 +26,26 @@ def pick() -> tuple[Params, str]:
             [1.7, 0.9, 1.3, 2.2], vertical_alignment="bottom"
         )
         with population_column:
-            population = choose(
-                "Population", list(study.POPULATIONS), "population", names=lambda name: study.POPULATIONS[name].label
-            )
+            population = choose(options.POPULATION)
         with k_column:
-            most = len(study.models_of(population)) // 2
-            k = choose("Models a group", list(range(2, most + 1)), "k", min(6, most))
+            k = choose(group_sizes(population))
         with show_column:
-            quantity = switch(
-                "Show",
-                ("accuracy", "penalty"),
-                "show",
-                help="The penalty is the top model’s own accuracy minus that of the stitch.",
-            )
+            quantity = switch(options.SHOW_ACCURACY)
         with settings_column, st.popover(_summary(), icon=":material/tune:", width="stretch"):
-            rank_by = choose(
-                "Rank the models by",
-                list(study.RANKING_SETS),
-                "rank",
-                names=study.SET_LABELS.__getitem__,
-                help="Whose accuracy makes a model “generalizing” or “heuristic”.",
-            )
-            overlap = choose(
-                "Measure on, beside in-distribution pairs",
-                list(study.MEASURED_OVERLAPS),
-                "measured",
-                names=study.SET_LABELS.__getitem__,
-                help="Measuring on the pairs that rank the models is circular.",
-            )
-            rows = choose(
-                "Rows of the feature matrix",
-                list(ROW_NAMES),
-                "rows",
-                names=ROW_NAMES.__getitem__,
-                help="The paper pads and counts padding as rows, which raises CKA.",
-            )
-            hook = choose(
-                "Features",
-                list(HOOK_NAMES),
-                "hook",
-                names=HOOK_NAMES.__getitem__,
-                help="The paper takes each block’s output before the residual addition.",
-            )
+            rank_by, overlap = choose(options.RANK_BY), choose(options.MEASURED)
+            rows, hook = choose(options.ROWS), choose(options.HOOK)
     return Params(population, k, rank_by, overlap, rows, hook), quantity
 
 
+def group_sizes(population: str) -> Option:
+    """How many models a group may have, so that no model is in both."""
+    most = len(study.models_of(population)) // 2
+    return options.GROUP_SIZE.offering(range(2, most + 1), min(options.GROUP_SIZE.default, most))
+
+
 def _summary() -> str:
-    state = st.session_state
-    words = [ROW_NAMES[state.get("rows", "tokens")], HOOK_NAMES[state.get("hook", "mlp_out")]]
-    if state.get("rank", study.RANKING_SETS[0]) == state.get("measured", study.MEASURED_OVERLAPS[0]):
+    words = [option.label_of(stands_at(option)) for option in (options.ROWS, options.HOOK)]
+    if stands_at(options.RANK_BY) == stands_at(options.MEASURED):
         words.append("ranked on what is measured")
     return " · ".join(words)
 
@@ -86,19 +57,19 @@ def loaded(params: Params) -> Loaded:
 
 def first_choice() -> Choice:
     """What the page shows before anything is chosen."""
-    return chosen(Params(), "accuracy")
+    return chosen(Params(), options.SHOW_ACCURACY.default)
 
 
-def chosen(params: Params, quantity: str, f: str = NONE, g: str = NONE) -> Choice:
+def chosen(params: Params, quantity: str, f: str = options.NO_MODEL, g: str = options.NO_MODEL) -> Choice:
     """The choice of the page: two models are shown alone where both are chosen and differ."""
-    return Choice((params,), View(quantity, models=() if NONE in (f, g) or f == g else (f, g)))
+    return Choice((params,), View(quantity, models=() if options.NO_MODEL in (f, g) or f == g else (f, g)))
 
 
 def whole_choice() -> Choice:
     """Every picker of the page."""
     params, quantity = pick()
-    names = [NONE, *study.models_of(params.population)]
-    return chosen(params, quantity, choose("First model", names, "model_a"), choose("Second model", names, "model_b"))
+    first, second = pair_options(params.population)
+    return chosen(params, quantity, choose(first), choose(second))
 
 
 def claims(choice: Choice) -> tuple[tuple[str, Claim], ...]:

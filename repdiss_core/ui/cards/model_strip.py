@@ -6,8 +6,10 @@ from functools import partial
 
 import streamlit as st
 
+from repdiss_core.base.option import Option
 from repdiss_core.plots.accuracy_strip import ModelAccuracy, accuracy_strip
 from repdiss_core.plots.theme import chart_config, spec_of
+from repdiss_core.studies import options
 from repdiss_core.studies.generalization import question as study
 from repdiss_core.studies.generalization.stored import Loaded
 from repdiss_core.ui.parts.chart import Click, chart
@@ -16,22 +18,22 @@ from repdiss_core.ui.parts.shared import current_look
 from repdiss_core.ui.parts.text import as_text
 
 CHART = "chart-strip"
-NONE = "none chosen"
 
 
 def model_strip(loaded: Loaded) -> tuple[str, str]:
-    """Draw the strip; returns the two chosen models, `NONE` where one is not chosen."""
+    """Draw the strip; returns the two chosen models, `options.NO_MODEL` where one is not chosen."""
     params, groups = loaded.params, loaded.groups
     names = list(study.models_of(params.population))
+    first, second = pair_options(params.population)
     in_distribution, overlap = (study.accuracies(params.population, name) for name in params.sets)
     with st.container(border=True, key="card-strip", gap="small"):
         st.subheader("Every model’s accuracy", anchor="strip")
         strip = st.container()
         left, right = st.columns(2)
         with left:
-            f = choose("First model", [NONE, *names], "model_a")
+            f = choose(first)
         with right:
-            g = choose("Second model", [NONE, *names], "model_b")
+            g = choose(second)
         models = [
             ModelAccuracy(
                 n,
@@ -55,20 +57,27 @@ def model_strip(loaded: Loaded) -> tuple[str, str]:
     return f, g
 
 
+def pair_options(population: str) -> tuple[Option, Option]:
+    """The two lists of a population's models, each with "none chosen" first."""
+    values = (options.NO_MODEL, *study.models_of(population))
+    first, second = options.MODEL_A, options.MODEL_B
+    return first.offering(values, labels=first.labels), second.offering(values, labels=second.labels)
+
+
 def _take(names: list[str], click: Click) -> None:
     """A clicked model takes a place that is free, else the first one, which moves to the second."""
     state = st.session_state
-    first, second = state.get("model_a", NONE), state.get("model_b", NONE)
-    clicked = click.labels[0] if click.labels else NONE
+    first, second = state.get("model_a", options.NO_MODEL), state.get("model_b", options.NO_MODEL)
+    clicked = click.labels[0] if click.labels else options.NO_MODEL
     if clicked in names and clicked not in (first, second):
         state["model_a"], state["model_b"] = placed(clicked, first, second)
 
 
 def placed(clicked: str, first: str, second: str) -> tuple[str, str]:
     """The two chosen models after a click on a third one."""
-    if first == NONE:
+    if first == options.NO_MODEL:
         return clicked, second
-    return (first, clicked) if second == NONE else (clicked, first)
+    return (first, clicked) if second == options.NO_MODEL else (clicked, first)
 
 
 def _caption(loaded: Loaded, in_distribution: dict[str, float], overlap: dict[str, float]) -> str:

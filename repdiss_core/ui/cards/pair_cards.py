@@ -8,13 +8,14 @@ import streamlit as st
 
 from repdiss_core import hub
 from repdiss_core.base.errors import UserError
+from repdiss_core.base.option import Option
 from repdiss_core.base.paths import readonly
 from repdiss_core.data import DATASETS, TYPED
-from repdiss_core.measures import MEASURES
 from repdiss_core.models import MODELS, ModelSpec, model_spec, paper_models, typed
 from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies import options
 from repdiss_core.studies.common import CkaView, bundled_preset
-from repdiss_core.studies.pair.question import EVERY, MEASURE_NAMES, SAME, Pair, pair_curves, pair_panels
+from repdiss_core.studies.pair.question import Pair, pair_curves, pair_panels
 from repdiss_core.studies.panels import load_curve, load_matrix
 from repdiss_core.studies.presets import Preset, preset
 from repdiss_core.ui.parts.hub_notes import ask_the_hub, fact_rows
@@ -22,41 +23,40 @@ from repdiss_core.ui.parts.pickers import choose, controls, show_unknown, switch
 from repdiss_core.ui.parts.settings import cka_settings, map_style
 from repdiss_core.ui.parts.text import count
 
-TYPED_MODELS = (*TYPED, "pythia-", "gelu-", "solu-")
-TYPED_HELP = "Beside these: a step of a training (pythia-1b-deduped@step1000), any model of a supported architecture (hub:org/name@revision), a folder (path:…)."
-
 
 def pick() -> Pair:
     """The two rows of controls."""
-    names = model_names()
+    f_option, g_option = model_options()
     with controls():
         left, right, data_column, measure_column = st.columns([1.3, 1.3, 1, 1.2], vertical_alignment="bottom")
         with left:
-            f = choose(
-                "Model f (rows, bottom of a stitch)", names, "f", first_of("gelu"), help=TYPED_HELP, typed=TYPED_MODELS
-            )
+            f = choose(f_option)
         with right:
-            g = choose("Model g (columns, top of a stitch)", names, "g", first_of("solu"), typed=TYPED_MODELS)
+            g = choose(g_option)
         with data_column:
-            data = choose("Data", data_sets(f), "data", help="Or type hub:org/name:column, or path:file.", typed=TYPED)
+            data = choose(options.DATA.offering(data_sets(f)))
         with measure_column:
-            measure = choose(
-                "Measure", [m for m in MEASURE_NAMES if m in MEASURES], "measure", names=MEASURE_NAMES.__getitem__
-            )
+            measure = choose(options.MEASURE)
         layers_column, quantity_column, settings_column = st.columns([1.3, 1.3, 2.2], vertical_alignment="bottom")
         with layers_column:
-            layers = choose("Layers", [EVERY, SAME], "layers", EVERY if measure == "cka" else SAME)
+            layers = choose(options.LAYERS.starting_at("every" if measure == "cka" else "same"))
         with quantity_column:
-            quantity = "CKA" if measure == "cka" else switch("Show", ("loss", "penalty"), "show")
+            quantity = "CKA" if measure == "cka" else switch(options.SHOW)
         with settings_column:
             setting = setting_of(f)
-            view, stitch = CkaView(n_batches=setting.cka_batches), "quick"
+            view, stitch = CkaView(n_batches=setting.cka_batches), options.STITCH.default
             if measure != "identity_stitching":
                 view, stitch = cka_settings(
                     cka=measure == "cka", stitching=measure == "stitching", setting=setting, axes=True
                 )
     show_unknown()
     return Pair(f, g, measure, layers, quantity, view, stitch, replace(setting, data=data), hub.stamp(), *map_style())
+
+
+def model_options() -> tuple[Option, Option]:
+    """The two lists of models: rows begin with a GeLU model, columns with a SoLU model."""
+    names = model_names()
+    return options.MODEL_F.offering(names, first_of("gelu")), options.MODEL_G.offering(names, first_of("solu"))
 
 
 def model_names() -> list[str]:

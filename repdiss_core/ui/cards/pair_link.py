@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from repdiss_core import hub
 from repdiss_core.base.errors import UserError
-from repdiss_core.data import DATASETS, TYPED
+from repdiss_core.base.option import MOST_SHOWN, Option
+from repdiss_core.data import DATASETS
+from repdiss_core.studies import options
 from repdiss_core.studies.common import CkaView, resid_mean_of
-from repdiss_core.studies.drawn import FLATTEN_LABELS, REDUCTION_LABELS
-from repdiss_core.studies.pair.question import EVERY, MEASURE_NAMES, Pair
-from repdiss_core.ui.cards.pair_cards import (
-    TYPED_MODELS,
-    data_sets,
-    first_of,
-    model_names,
-    setting_of,
-)
-from repdiss_core.ui.parts.settings import BATCHES, ESTIMATORS, MASSIVES, RESID_MEANS, STITCHES
+from repdiss_core.studies.pair.question import Pair
+from repdiss_core.ui.cards.pair_cards import data_sets, model_options, setting_of
 
 PAGE = "Compare_models"
 LONGEST = 2000
-T = TypeVar("T")
 
 
 def choice_of(link: str) -> Pair:
@@ -44,26 +37,27 @@ def choice_of(link: str) -> Pair:
             "This link leads to another page. Paste a link of the page Compare models, as its Link button gives it."
         )
     asked = dict(parse_qsl(parts.query))
-    f, g = _model(asked, "f", first_of("gelu")), _model(asked, "g", first_of("solu"))
+    f, g = (_value(asked, option) for option in model_options())
     setting = setting_of(f)
     view = CkaView(
-        estimator=_value(asked, "estimator", ESTIMATORS, "unbiased"),
-        flatten=_value(asked, "flatten", FLATTEN_LABELS, "token"),
-        resid_mean=_value(asked, "mean", RESID_MEANS, "removed"),
-        reduction=_value(asked, "reduction", REDUCTION_LABELS, "mean_of_ratios"),
-        n_batches=_value(asked, "batches", {n: str(n) for n in BATCHES}, setting.cka_batches),
-        massive=_value(asked, "massive", MASSIVES, "kept"),
+        estimator=_value(asked, options.ESTIMATOR),
+        flatten=_value(asked, options.FLATTEN),
+        resid_mean=_value(asked, options.RESID_MEAN),
+        reduction=_value(asked, options.REDUCTION),
+        n_batches=_value(asked, options.BATCHES.starting_at(setting.cka_batches)),
+        massive=_value(asked, options.MASSIVE),
     )
-    measure = _value(asked, "measure", MEASURE_NAMES, "cka")
+    measure = _value(asked, options.MEASURE)
+    data = options.DATA.offering(list(DATASETS), data_sets(f)[0])
     return Pair(
         f=f,
         g=g,
         measure=measure,
-        layers=EVERY,
-        quantity="CKA" if measure == "cka" else _value(asked, "show", {"loss": "loss", "penalty": "penalty"}, "loss"),
+        layers="every",
+        quantity="CKA" if measure == "cka" else _value(asked, options.SHOW),
         view=view,
-        stitch=_value(asked, "stitch", STITCHES, setting.stitch),
-        setting=replace(setting, data=_data(asked, data_sets(f)[0])),
+        stitch=_value(asked, options.STITCH.starting_at(setting.stitch)),
+        setting=replace(setting, data=_value(asked, data)),
         pins=hub.stamp(),
     )
 
@@ -77,51 +71,35 @@ def differing(a: Pair, b: Pair) -> list[tuple[str, str, str]]:
 
 def settings_of(choice: Pair) -> dict[str, str]:
     """Every setting that the numbers of a choice rest on, in words."""
-    told = {
+    shown = {
         "model f": choice.f,
         "model g": choice.g,
         "data": choice.setting.data,
-        "measure": MEASURE_NAMES[choice.measure],
+        "measure": options.MEASURE.label_of(choice.measure),
     }
     if choice.measure != "cka":
-        told |= {"quantity": choice.quantity}
-        return told | (
-            {"training of the stitching layer": STITCHES[choice.stitch]} if choice.measure == "stitching" else {}
-        )
+        shown |= {"quantity": choice.quantity}
+        stitch = options.STITCH
+        return shown | ({stitch.label.lower(): stitch.label_of(choice.stitch)} if choice.measure == "stitching" else {})
     view = choice.view
-    return told | {
-        "estimator": ESTIMATORS[view.estimator],
-        "over batches": REDUCTION_LABELS[view.reduction],
-        "rows": FLATTEN_LABELS[view.flatten],
-        "mean over d_model": RESID_MEANS[resid_mean_of(view, choice.f, choice.g)],
-        "massive tokens": MASSIVES[view.massive],
+    resid_mean = resid_mean_of(view, choice.f, choice.g)
+    return shown | {
+        "estimator": options.ESTIMATOR.label_of(view.estimator),
+        "over batches": options.REDUCTION.label_of(view.reduction),
+        "rows": options.FLATTEN.label_of(view.flatten),
+        "mean over d_model": options.RESID_MEAN.label_of(resid_mean),
+        "massive tokens": options.MASSIVE.label_of(view.massive),
         "batches": str(view.n_batches),
     }
 
 
-def _model(asked: Mapping[str, str], key: str, default: str) -> str:
-    """The model that the link names: one of the list, or one that was typed."""
-    name = asked.get(key, default)
-    return (
-        name
-        if name.startswith(TYPED_MODELS)
-        else _value(asked, key, {known: known for known in model_names()}, default)
-    )
-
-
-def _data(asked: Mapping[str, str], default: str) -> str:
-    name = asked.get("data", default)
-    return name if name.startswith(TYPED) else _value(asked, "data", {known: known for known in DATASETS}, default)
-
-
-def _value(asked: Mapping[str, str], key: str, names: Mapping[T, str], default: T) -> T:
-    """The option whose name the link gives."""
-    if key not in asked:
-        return default
-    found = next((value for value, name in names.items() if name == asked[key]), None)
-    if found is None:
-        offered = ", ".join(list(names.values())[:8]) + (" …" if len(names) > 8 else "")
+def _value(asked: Mapping[str, str], option: Option) -> Any:
+    """What the link says of an option."""
+    text = asked.get(option.id)
+    if text is None:
+        return option.default
+    if not option.accepts(text):
         raise UserError(
-            f"The link asks for {key} “{asked[key][:60]}”, which this page does not offer. It offers {offered}."
+            f"The link asks for {option.id} “{text[:MOST_SHOWN]}”, which this page does not offer. It offers {option.offered}."
         )
-    return found
+    return option.parse(text)

@@ -6,21 +6,21 @@ from dataclasses import replace
 
 import streamlit as st
 
+from repdiss_core.base.option import Option
 from repdiss_core.models import model_spec
+from repdiss_core.studies import options
 from repdiss_core.studies.claims import Claim
 from repdiss_core.studies.figure import Choice, View, of_view
 from repdiss_core.studies.scaling import question as study
 from repdiss_core.studies.scaling import stored
 from repdiss_core.studies.scaling.claims import headline, scaling_claims
-from repdiss_core.studies.scaling.question import FAMILIES, Params
+from repdiss_core.studies.scaling.question import Params
 from repdiss_core.studies.scaling.stored import Loaded
 from repdiss_core.ui.parts.chart import Click
 from repdiss_core.ui.parts.chosen_cell import put
 from repdiss_core.ui.parts.pickers import choose, controls, show_unknown, switch
-from repdiss_core.ui.parts.settings import AXES, cka_settings, map_style
+from repdiss_core.ui.parts.settings import cka_settings, map_style
 from repdiss_core.ui.parts.shared import result_store
-
-VIEWS = ("models", "all layers")
 
 
 def pick() -> Choice:
@@ -30,23 +30,28 @@ def pick() -> Choice:
             [1.3, 1.0, 1.0, 1.55, 2.0], vertical_alignment="bottom"
         )
         with family_column:
-            family = choose("Family", list(FAMILIES), "family", names=lambda name: FAMILIES[name].label)
-        names = list(study.members(family))
+            family = choose(options.FAMILY)
+        f_option, g_option = member_options(family)
         with f_column:
-            f = choose("Model f (rows)", names, "f", names[-1], names=study.short_name)
+            f = choose(f_option)
         with g_column:
-            g = choose("Model g (columns)", names, "g", names[0], names=study.short_name)
+            g = choose(g_option)
         with axes_column:
-            axes = switch(
-                "Axes", AXES, "axes", "Relative depth lets models of different depth be laid over each other."
-            )
+            axes = switch(options.AXES)
         with settings_column:
             setting = study.preset_of(family)
             view, _ = cka_settings(setting=setting)
     show_unknown()
     view = replace(view, dtype=setting.dtype)
     params = Params(family, view, setting)
-    return Choice((params,), View(relative=axes == AXES[1], style=map_style()[0], models=(f, g)))
+    return Choice((params,), View(relative=axes == "relative", style=map_style()[0], models=(f, g)))
+
+
+def member_options(family: str) -> tuple[Option, Option]:
+    """The two lists of a family's members: rows begin with the largest, columns with the smallest."""
+    names = study.members(family)
+    labels = {name: study.short_name(name) for name in names}
+    return options.MEMBER_F.offering(names, names[-1], labels), options.MEMBER_G.offering(names, names[0], labels)
 
 
 def first_choice() -> Choice:
@@ -58,7 +63,7 @@ def first_choice() -> Choice:
 
 def with_whole(choice: Choice) -> Choice:
     """The choice with what the family's map shows: a cell for two models, or every layer."""
-    return of_view(choice, every_layer=switch("Show", VIEWS, "whole") == VIEWS[1])
+    return of_view(choice, every_layer=switch(options.WHOLE) == "layers")
 
 
 def whole_choice() -> Choice:
@@ -84,14 +89,14 @@ def said(choice: Choice) -> str:
 
 def click_on_family(choice: Choice, click: Click) -> None:
     """Choose the two models of a cell of the family's map."""
-    take_pair(choice.only, VIEWS[choice.view.every_layer], click)
+    take_pair(choice.only, options.WHOLE.values[choice.view.every_layer], click)
 
 
 def take_pair(params: Params, view: str, click: Click) -> None:
     """Choose the two models of the clicked cell, and in the map of all layers their two layers too."""
     if click.row is None:
         return
-    if view == VIEWS[1]:
+    if view == "layers":
         (f, row), (g, column) = (owner_of(params.family, at) for at in (click.row, click.column))
         put("pair", (1 if f == g else 3, row, column))
     else:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import groupby
 
-import streamlit as st
-
 from repdiss_core.base.errors import UserError
+from repdiss_core.studies import options
 from repdiss_core.studies.figure import Choice, Figure
 from repdiss_core.studies.paper import figure_of, study_figures
 from repdiss_core.ui.cards.card import Card
 from repdiss_core.ui.cards.figure_card import figure_card
 from repdiss_core.ui.cards.scaling_cards import click_on_family
 from repdiss_core.ui.parts.chart import Click
+from repdiss_core.ui.parts.pickers import tabs
 
 CLICKS: dict[str, Callable[[Choice, Click], None]] = {"family": click_on_family}
 
@@ -81,7 +82,9 @@ def _places(study: str) -> list[list[Figure]]:
 
 def _tabs(name: str, cards: list[Card]) -> None:
     """A tab for each card; the open one alone is drawn, and the address remembers it."""
-    for tab, card in zip(st.tabs([card.title for card in cards], key=name, bind="query-params"), cards, strict=True):
+    by_id = {card.card_id: card for card in cards}
+    option = replace(options.MAPS, id=name)
+    for card_id, tab in tabs(option.offering(list(by_id), labels={key: card.title for key, card in by_id.items()})):
         if tab.open:
             with tab:
-                figure_card(card)
+                figure_card(by_id[card_id])

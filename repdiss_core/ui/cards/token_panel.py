@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from repdiss_core.base.comparison import Request
 from repdiss_core.base.paths import readonly
 from repdiss_core.runs import jobs
+from repdiss_core.studies import options
 from repdiss_core.studies.cell import CellFacts
 from repdiss_core.studies.tokens import (
     SHADES,
@@ -18,6 +21,7 @@ from repdiss_core.studies.tokens import (
     token_table,
 )
 from repdiss_core.ui.parts.attempts import attempt, show_refusal
+from repdiss_core.ui.parts.pickers import number
 from repdiss_core.ui.parts.shared import result_store
 from repdiss_core.ui.parts.text import as_text
 from repdiss_core.ui.parts.watched import wait_for
@@ -61,9 +65,7 @@ TOKEN_CSS = f"""{SHADES_CSS}
 
 def token_panel(card_id: str, facts: CellFacts) -> None:
     """The tokens of a chosen batch, or a button that computes their alignment; opening it starts nothing."""
-    batch = int(
-        st.number_input("Batch", 1, len(facts.sample), 1, key=f"batch-{card_id}", bind="query-params", width=160)
-    )
+    batch = number(replace(options.TOKEN_BATCH.named(card_id), high=len(facts.sample)))
     comparison = token_request_of(facts, batch - 1)
     request = Request((comparison,), 1)
     table = token_table(result_store(), comparison)
