@@ -46,7 +46,7 @@ def choose(
     check_pair(model_f, model_g, setting.data)
     if measure == "cka":
         view = CkaView(estimator, flatten, resid_mean, reduction, setting.cka_batches, massive, dtype)
-        panel = cka_panel(model_f, model_g, view, data_id(setting, setting.eval_split, model=model_f))
+        panel = cka_panel(model_f, model_g, view, data_id(setting, setting.eval_split, model=model_f, partner=model_g))
         return PairChoice(request_for([panel.comparison], setting.cka_batches), panel, None, reduction)
     curve = _curve(model_f, model_g, measure, layers, setting, stitch)
     return PairChoice(request_for(curve.comparisons, setting.stitch_eval_batches), None, curve, reduction)

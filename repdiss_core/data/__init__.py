@@ -88,6 +88,7 @@ DATASETS: dict[str, DatasetSpec] = {
 }
 TYPED = ("hub:", "path:")  # "hub:org/name:column", "path:file"
 BY = " by "
+SPECIAL_IN = " with special tokens"  # behind a bound name: an encoder's [CLS] and [SEP] become rows of the features
 # Labelled pairs for classifiers alone: no data for a language model, so that no picker of language models offers it.
 NLI, ENTAILMENT = "nli", "mnli-hans"
 
@@ -138,7 +139,8 @@ def content_id(name: str, split: str) -> str:
     if spec.text is not None:
         from repdiss_core.data import packed_text
 
-        return packed_text.content_id(spec.text, _tokenizer_of(name), split)
+        source, special = _tokenizer_of(name)
+        return packed_text.content_id(spec.text, source, split, special)
     assert spec.module is not None
     return spec.module().content_id(split)
 
@@ -161,7 +163,7 @@ def prepare(name: str) -> None:
         from repdiss_core.data import text_sources, tokenizer
 
         text_sources.prepare(spec.text)
-        tokenizer.prepare(_tokenizer_of(name))
+        tokenizer.prepare(_tokenizer_of(name)[0])
 
 
 def text_is_here(name: str) -> bool:
@@ -200,8 +202,9 @@ def open_stream(
         from repdiss_core.data import packed_text
 
         prepare(name)
+        source, special = _tokenizer_of(name)
         wanted = DataId(name, split, content_id(name, split), sequences_per_batch, tokens_per_sequence, seed)
-        return packed_text.open_text(spec.text, _tokenizer_of(name), wanted)
+        return packed_text.open_text(spec.text, source, wanted, special)
     assert spec.module is not None
     module = spec.module()
     row = module.tokens(split)
@@ -216,11 +219,12 @@ def _checked(name: str, split: str) -> DatasetSpec:
     return spec
 
 
-def _tokenizer_of(name: str) -> str:
+def _tokenizer_of(name: str) -> tuple[str, str]:
+    """(source of the tokenizer, "in" or "out" for an encoder's special tokens) that a bound name says."""
     _, by, source = name.rpartition(BY)
     if not by:
         raise UserError(
             f"{source} is cut by the tokenizer of the models that read it; write which, "
             f"as in {bound(source, 'org/name')!r}."
         )
-    return source
+    return source.removesuffix(SPECIAL_IN), "in" if source.endswith(SPECIAL_IN) else "out"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -42,6 +42,11 @@ class TokenBatch:
                 f"The choice of rows has shape {self.rows.shape}, the tokens {self.tokens.shape}; "
                 "they must be the same."
             )
+
+    @property
+    def counted(self) -> np.ndarray | None:
+        """(b, t) True where a position becomes a row of the features: `rows`, else `mask`; None where all do."""
+        return self.mask if self.rows is None else self.rows
 
 
 class TokenStream(Protocol):
@@ -102,3 +107,21 @@ class PackedStream:
         size = self.data_id.sequences_per_batch
         rows = self._order[i * size : (i + 1) * size]
         return TokenBatch(self._sequences[rows].astype(np.int64))
+
+
+class FramedStream(PackedStream):
+    """Sequences of an encoder, each between two special tokens, which the features leave out unless they are asked for.
+
+    Args:
+        frame: ids of the tokens before and after each sequence; the second one also parts documents.
+        special: "out" leaves the rows of both ids out of the features, "in" keeps them.
+    """
+
+    def __init__(self, tokens: np.ndarray, data_id: DataId, frame: tuple[int, int], special: str = "out") -> None:
+        super().__init__(tokens, data_id)
+        self._frame, self._special = np.asarray(frame), special
+
+    def batch(self, i: int) -> TokenBatch:
+        """Batch i, counted from 0, with `rows` where special tokens are left out."""
+        whole = super().batch(i)
+        return whole if self._special == "in" else replace(whole, rows=~np.isin(whole.tokens, self._frame))

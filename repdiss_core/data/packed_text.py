@@ -17,7 +17,7 @@ from repdiss_core.base.comparison import DataId
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import local_root
 from repdiss_core.data import text_sources, tokenizer
-from repdiss_core.data.batches import PackedStream
+from repdiss_core.data.batches import FramedStream, PackedStream
 from repdiss_core.data.text_sources import TextSource
 from repdiss_core.store.kept_files import keep_bytes, kept_bytes
 
@@ -27,7 +27,7 @@ RULE = 2  # raised whenever the same text would give other tokens
 UNPINNED = "unpinned"
 
 
-def content_id(source: TextSource, tokenizer_source: str, split: str) -> str:
+def content_id(source: TextSource, tokenizer_source: str, split: str, special: str = "out") -> str:
     """Names the tokens: text, tokenizer, token between documents, split and rule.
 
     Known without a network once text and tokenizer are pinned.
@@ -40,11 +40,17 @@ def content_id(source: TextSource, tokenizer_source: str, split: str) -> str:
     start = tokenizer_source in tokenizer.START_TOKEN_SOURCES
     form: dict[str, Any] = {"text": text, "tokenizer": cut, "separator": tokenizer.separator_of(tokenizer_source)}
     form |= {"split": split, "rule": RULE, "most": MAX_TOKENS, "start": start}
+    if tokenizer.is_encoder(tokenizer_source):
+        form |= {"framed": True, "special": special}
     return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
 
 
-def open_text(source: TextSource, tokenizer_source: str, data_id: DataId) -> PackedStream:
-    """The stream; the text is fetched and cut first where that was not done yet (seconds to a minute)."""
+def open_text(source: TextSource, tokenizer_source: str, data_id: DataId, special: str = "out") -> PackedStream:
+    """The stream; the text is fetched and cut first where that was not done yet (seconds to a minute).
+
+    Args:
+        special: of an encoder, whether the tokens around each sequence become rows of the features ("in") or not ("out").
+    """
     cutter = tokenizer.load(tokenizer_source)
     if cutter.separator is None:
         raise UserError(
@@ -52,6 +58,8 @@ def open_text(source: TextSource, tokenizer_source: str, data_id: DataId) -> Pac
             "it is not one of a language model."
         )
     row = tokens(source, cutter, data_id.split, data_id.content)
+    if cutter.frame is not None:
+        return FramedStream(with_frame(row, cutter.frame, data_id.tokens_per_sequence), data_id, cutter.frame, special)
     if cutter.start is not None:
         row = with_start(row, cutter.start, data_id.tokens_per_sequence)
     return PackedStream(row, data_id)
@@ -76,6 +84,18 @@ def with_start(row: np.ndarray, start: int, length: int) -> np.ndarray:
     n = row.size // (length - 1)
     whole = row[: n * (length - 1)].reshape(n, length - 1)
     return np.concatenate([np.full((n, 1), start, dtype=row.dtype), whole], axis=1).reshape(-1)
+
+
+def with_frame(row: np.ndarray, frame: tuple[int, int], length: int) -> np.ndarray:
+    """The row with a token before and one after every length - 2 tokens, so that each sequence of that length stands between both."""
+    if length < 3:
+        raise UserError(
+            f"Sequences of {length} tokens leave no room between an encoder's special tokens; 3 or more do."
+        )
+    n = row.size // (length - 2)
+    whole = row[: n * (length - 2)].reshape(n, length - 2)
+    first, last = (np.full((n, 1), token, dtype=row.dtype) for token in frame)
+    return np.concatenate([first, whole, last], axis=1).reshape(-1)
 
 
 def _cut(source: TextSource, cutter: tokenizer.TextTokenizer, remainder: int) -> np.ndarray:

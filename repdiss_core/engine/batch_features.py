@@ -54,7 +54,7 @@ class BatchFeatures:
         drop = massive[0].is_massive | massive[1].is_massive
         f, g = (self._side(model, comparison, treatment, drop) for model in (comparison.f, comparison.g))
         ids = np.asarray(self.batch.tokens).reshape(-1)
-        ids = ids if self.batch.mask is None else ids[np.asarray(self.batch.mask).reshape(-1)]
+        ids = ids if self.batch.counted is None else ids[np.asarray(self.batch.counted).reshape(-1)]
         peaks = {f"peak_{side}": rows.peak for side, rows in zip("fg", massive, strict=True)}
         return (f, g), peaks | {f"tokens_{side}": rows.tokens(ids) for side, rows in zip("fg", massive, strict=True)}
 
@@ -119,7 +119,7 @@ class BatchFeatures:
             self._layers[wanted] = residual_streams(
                 lambda: self.load(model, comparison.resid_mean), self.batch, key, self.activations
             )
-        return [flatten(h, mode, self.batch.mask) for h in self._layers[wanted]]
+        return [flatten(h, mode, self.batch.counted) for h in self._layers[wanted]]
 
 
 def sequence_ids(batch: TokenBatch, mode: str) -> np.ndarray:
@@ -128,4 +128,4 @@ def sequence_ids(batch: TokenBatch, mode: str) -> np.ndarray:
     if mode == "sample":
         return np.arange(b)
     ids = np.repeat(np.arange(b), t)
-    return ids if batch.mask is None else ids[batch.mask.reshape(-1)]
+    return ids if batch.counted is None else ids[batch.counted.reshape(-1)]

@@ -182,8 +182,8 @@ class StitchGroup(Group):
         return 1.0 + len(self.comparisons) * (2.0 + 0.05 * steps)
 
     def run(self, host: Host, n_batches: int, join: Join, progress: Progress, should_stop: ShouldStop) -> None:
+        from repdiss_core.engine.stitch_checks import tokenizers_of
         from repdiss_core.engine.stitch_pass import run_identity_stitches, run_stitches
-        from repdiss_core.models import model_spec
 
         first, measure = self.comparisons[0], spec_of(self.comparisons[0]).load()
         f, g = (host.load(m, first.resid_mean, alone=True) for m in (first.f, first.g))
@@ -191,7 +191,7 @@ class StitchGroup(Group):
         def keep(comparison: Comparison, result: StitchResult) -> None:
             join.put(comparison, result)
 
-        tokenizers = (model_spec(first.f.name).tokenizer, model_spec(first.g.name).tokenizer)
+        tokenizers = tokenizers_of(first)
         n_eval, stream = int(first.setting("eval_batches", 1)), host.stream(first.data)
         common = (n_eval, keep, host.checkpoints, progress, should_stop, tokenizers)
         if measure.settings(first) is None:

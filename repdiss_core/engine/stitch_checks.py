@@ -40,6 +40,20 @@ def check_pair(comparisons: Sequence[Comparison], f: Any, g: Any, tokenizers: tu
                 )
 
 
+def tokenizers_of(comparison: Comparison) -> tuple[str, str]:
+    """The hashes of both models' tokenizers; the same one twice where they cut the comparison's text alike."""
+    from repdiss_core.data import dataset_spec
+    from repdiss_core.data.text_cut import cut_alike
+    from repdiss_core.models import model_spec
+
+    f, g = (model_spec(model.name) for model in (comparison.f, comparison.g))
+    if f.tokenizer_repo and g.tokenizer_repo:
+        text = dataset_spec(comparison.data.name).text
+        if cut_alike(text, f.tokenizer_repo, g.tokenizer_repo):
+            return f.tokenizer, f.tokenizer
+    return f.tokenizer, g.tokenizer
+
+
 def check_widths(f: Any, g: Any, what: str) -> None:
     """Raise a `UserError` unless the residual streams are equally wide."""
     if f.d_model != g.d_model:

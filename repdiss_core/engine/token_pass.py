@@ -38,7 +38,8 @@ def run_tokens(
         ]
         measured = spec_of(comparison).load()(*layers)
         tokens = np.asarray(features.batch.tokens)
-        keep = np.ones(tokens.shape, bool) if features.batch.mask is None else np.asarray(features.batch.mask, bool)
+        counted = features.batch.counted
+        keep = np.ones(tokens.shape, bool) if counted is None else np.asarray(counted, bool)
         placed = [_placed(getattr(measured, name), keep) for name in TokenValues.ARRAYS[1:]]
         join.put(comparison, TokenValues(tokens.astype(np.int64), *placed))
         progress((number + 1) / len(comparisons), f"pair {number + 1} of {len(comparisons)}")

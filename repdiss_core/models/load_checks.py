@@ -127,21 +127,24 @@ def _check_causality(model: AdapterResidualModel, long: np.ndarray, states: list
 
 
 def _check_logits(model: AdapterResidualModel, long: np.ndarray, tolerance: float) -> Checked:
-    """The states, carried through blocks and head one part at a time, give the network's own logits."""
+    """The stream alone, carried through the upper blocks and the head, gives the network's own logits.
+
+    The pass that carries it reads other tokens, so that nothing reaches the logits beside the stream.
+    """
     if not model.has_head:
         return Checked("own logits", None)
-    batch, middle = TokenBatch(long), model.n_layers // 2
+    batch, other, middle = TokenBatch(long), TokenBatch(np.roll(long, 1, axis=1)), model.n_layers // 2
     with torch.no_grad():
         h = model.blocks(model.embed(batch), 0, middle, batch)
-        cut = model.head(model.blocks(h, middle, model.n_layers, batch), batch)
+        carried = model.head(model.blocks(h, middle, model.n_layers, other), other)
         own = model.logits(batch)
-    difference = relative_difference(cut, own)
+    difference = relative_difference(carried, own)
     if not difference <= tolerance:
         raise UserError(
             f"{model.name} failed the check “own logits”: the states after its last block, "
             "through its final norm and head, give logits that "
             f"differ from its own by {difference:.2g} of their norm (at most {tolerance:g}). "
-            "Its blocks are not what was taken for them."
+            "Something passes its blocks by: its states are not all that it computes with."
         )
     return Checked("own logits", difference)
 

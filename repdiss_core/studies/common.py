@@ -9,6 +9,7 @@ from repdiss_core.base.comparison import Comparison, DataId, ModelId, Setting, c
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.layer_pairs import OneCut
 from repdiss_core.data import bound, content_id
+from repdiss_core.data.text_cut import common_source
 from repdiss_core.measures import MEASURES, stitch_settings
 from repdiss_core.measures.massive import MULTIPLE, check_choice
 from repdiss_core.models import model_spec
@@ -49,16 +50,21 @@ def model_id(name: str) -> ModelId:
     return ModelId(name, model_spec(name).weights)
 
 
-def data_id(setting: Preset, split: str, seed: int = 0, model: str = "") -> DataId:
+def data_id(setting: Preset, split: str, seed: int = 0, model: str = "", partner: str = "") -> DataId:
     """The stream that a preset evaluates on (split "eval") or trains phi on (split "phi").
 
     Args:
         model: one of those that read it, whose tokenizer cuts it; "" for the bundled models.
+        partner: the model that it is compared with; where both tokenizers cut alike but put other tokens between documents, the data is
+            the same whichever of the two comes first.
 
     Raises:
         UserError: the data's tokens are not those of the model.
     """
-    name = bound(setting.data, model_spec(model).tokenizer_repo if model else "")
+    source = model_spec(model).tokenizer_repo if model else ""
+    if partner and partner != model and source and model_spec(partner).tokenizer_repo:
+        source = common_source(source, model_spec(partner).tokenizer_repo)
+    name = bound(setting.data, source)
     return DataId(name, split, content_id(name, split), setting.sequences_per_batch, setting.tokens_per_sequence, seed)
 
 
@@ -127,11 +133,13 @@ def stitch_comparison(
             raise UserError(
                 f"{name} has layers 0 (embedding) to {n_layers}; layer {layer} was asked for. Choose one in that range."
             )
-    f, g, data = model_id(name_f), model_id(name_g), data_id(setting, setting.eval_split, model=name_f)
+    _check_heads(name_f, name_g)
+    f, g = model_id(name_f), model_id(name_g)
+    data = data_id(setting, setting.eval_split, model=name_f, partner=name_g)
     # A stitched model runs on the raw residual stream.
     fields: dict[str, Any] = {"resid_mean": "kept", "measure_version": MEASURES[measure].version}
     if measure == "stitching":
-        phi = data_id(setting, setting.phi_split, model=name_f)
+        phi = data_id(setting, setting.phi_split, model=name_f, partner=name_g)
         made = stitch_settings.stitch_comparison(f, g, data, *pair, stitch_preset(stitch).settings, phi, **fields)
     else:
         made = stitch_settings.identity_comparison(f, g, data, *pair, **fields)
@@ -152,6 +160,16 @@ def phi_words(comparison: Comparison) -> str:
     """What phi is and how it is trained, for a caption."""
     preset = stitch_preset_of(comparison)
     return f"phi = LayerNorm + affine, {preset.label if preset else 'own settings'}"
+
+
+def _check_heads(*names: str) -> None:
+    """Raise a `UserError` where a model predicts no tokens, so that a stitch into or out of it has no loss."""
+    for name in names:
+        if model_spec(name).reads_both_ways:
+            raise UserError(
+                f"{name} is an encoder without a head that predicts the next token, so that it is not stitched. Compare it by its features: "
+                "measure cka."
+            )
 
 
 def same_layer_curve(

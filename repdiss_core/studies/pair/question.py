@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from repdiss_core.base.errors import UserError
+from repdiss_core.data import dataset_spec
+from repdiss_core.data.text_cut import cut_alike
 from repdiss_core.models import model_spec
 from repdiss_core.plots.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.studies.common import CkaView, cka_panel, data_id, resid_mean_of, same_layer_curve
@@ -39,9 +41,13 @@ class Pair:
 
 
 def check_pair(name_f: str, name_g: str, data: str) -> None:
-    """Raise a `UserError` unless both models read the same tokens and the data is cut by that tokenizer."""
+    """Raise a `UserError` unless both models' tokenizers give the data the same tokens."""
     spec_f, spec_g = model_spec(name_f), model_spec(name_g)
-    if spec_f.tokenizer != spec_g.tokenizer:
+    if spec_f.tokenizer == spec_g.tokenizer:
+        return
+    own_tokens = not (spec_f.tokenizer_repo and spec_g.tokenizer_repo)
+    text = None if own_tokens else dataset_spec(data).text
+    if own_tokens or not cut_alike(text, spec_f.tokenizer_repo, spec_g.tokenizer_repo):
         raise UserError(
             f"{name_f} and {name_g} have different tokenizers, so the same text gives them different tokens. "
             f"Choose two models of one tokenizer (data: {data})."
@@ -51,7 +57,7 @@ def check_pair(name_f: str, name_g: str, data: str) -> None:
 def pair_panels(name_f: str, name_g: str, view: CkaView, setting: Preset) -> tuple[MatrixPanel, ...]:
     """Within f, within g, and between (rows f, columns g); one map alone where f is g."""
     check_pair(name_f, name_g, setting.data)
-    data = data_id(setting, setting.eval_split, model=name_f)
+    data = data_id(setting, setting.eval_split, model=name_f, partner=name_g)
     view = replace(view, resid_mean=resid_mean_of(view, name_f, name_g))  # the same in all three maps
     within = cka_panel(name_f, name_f, view, data, f"Within {name_f}")
     if name_f == name_g:

@@ -160,7 +160,9 @@ def first_of(family: str, shape: str) -> str:
 
 def pair_panel(params: Params, f: str, g: str, title: str = "") -> MatrixPanel:
     """The map of f (rows) against g (columns)."""
-    return cka_panel(f, g, params.cka, data_id(params.preset, params.preset.eval_split, model=f), title or _title(f, g))
+    return cka_panel(
+        f, g, params.cka, data_id(params.preset, params.preset.eval_split, model=f, partner=g), title or _title(f, g)
+    )
 
 
 def figure_panels(params: Params, figure_id: str) -> tuple[tuple[MatrixPanel, ...], ...]:
