@@ -103,7 +103,8 @@ def _sample(text: TextSource) -> list[str]:
 def common_source(f: str, g: str) -> str:
     """The one of two tokenizers that cut alike whose token goes between documents, whichever comes first: f's where both have the same.
 
-    It is the one whose separator both know; of two, the one with the smaller id (a base's, beside its chat copy's).
+    It is the one whose separator both know; of two, the one with the smaller id (a base's, beside its chat copy's), then the one that puts a
+    token before each text.
     """
     both = f, g
     if f == g or tokenizer.UNKNOWN in (tokenizer.fingerprint(one) for one in both):
@@ -115,7 +116,7 @@ def common_source(f: str, g: str) -> str:
     for one, other in (loaded, loaded[::-1]):
         name = None if one.separator is None else one.encoder.id_to_token(one.separator)
         if name is not None and other.encoder.token_to_id(name) == one.separator:
-            choices.append((one.separator, -1 if one.start is None else one.start, one.source))
+            choices.append((one.separator, one.start is None, one.source))
     same = len({choice[:2] for choice in choices}) == 1 and len(choices) == 2
     return f if same or not choices else min(choices)[2]
 

@@ -65,7 +65,10 @@ def test_text_that_holds_an_added_token_is_not_cut_alike(tmp_path, capsys):
     chat_copy(tmp_path / "chat")
     text = tmp_path / "chats.txt"
     text.write_text("\n\n".join(f"<|im_start|>user {tiny.text(i, 60)}" for i in range(20)), encoding="utf-8")
-    assert main(["compare", f"path:{tmp_path / 'base'}", f"path:{tmp_path / 'chat'}", "--data", f"path:{text}", *SIZES]) == 2
+    assert (
+        main(["compare", f"path:{tmp_path / 'base'}", f"path:{tmp_path / 'chat'}", "--data", f"path:{text}", *SIZES])
+        == 2
+    )
     assert "have different tokenizers, so the same text gives them different tokens" in capsys.readouterr().err
 
 
@@ -116,8 +119,29 @@ def test_encoders_are_compared_without_their_special_tokens(tmp_path, book, caps
         features.append([[h[torch.from_numpy(stream.batch(i).rows)] for h in streams[i]] for i in range(2)])
     expected = np.mean([[[_cka(a, b) for b in features[1][i]] for a in features[0][i]] for i in range(2)], axis=0)
     np.testing.assert_allclose(np.array(form["values"]), expected, atol=1e-5)
-    assert main(["compare", f, g, "--measure", "stitching", "--layers", "1:1", "--stitch", "tiny", "--data", f"path:{book}", *SIZES]) == 2
-    assert "is an encoder without a head that predicts the next token, so that it is not stitched" in capsys.readouterr().err
+    assert (
+        main(
+            [
+                "compare",
+                f,
+                g,
+                "--measure",
+                "stitching",
+                "--layers",
+                "1:1",
+                "--stitch",
+                "tiny",
+                "--data",
+                f"path:{book}",
+                *SIZES,
+            ]
+        )
+        == 2
+    )
+    assert (
+        "is an encoder without a head that predicts the next token, so that it is not stitched"
+        in capsys.readouterr().err
+    )
 
 
 def _cka(x: torch.Tensor, y: torch.Tensor) -> float:
@@ -125,9 +149,9 @@ def _cka(x: torch.Tensor, y: torch.Tensor) -> float:
 
     def hsic(k: torch.Tensor, l: torch.Tensor) -> float:
         n = len(k)
-        return float(
-            (k * l).sum() + k.sum() * l.sum() / ((n - 1) * (n - 2)) - 2 * (k.sum(0) @ l.sum(0)) / (n - 2)
-        ) / (n * (n - 3))
+        return float((k * l).sum() + k.sum() * l.sum() / ((n - 1) * (n - 2)) - 2 * (k.sum(0) @ l.sum(0)) / (n - 2)) / (
+            n * (n - 3)
+        )
 
     k, l = (a.double() @ a.double().T for a in (x, y))
     k, l = k - torch.diag(k.diag()), l - torch.diag(l.diag())
@@ -141,7 +165,9 @@ def test_stitches_run_through_the_adapter(tmp_path, book, capsys):
     form = compared(capsys, f, f, "--measure", "identity_stitching", "--data", f"path:{book}", *SIZES)
     penalties = next(curve["values"] for curve in form if curve["quantity"] == "penalty")
     assert max(map(abs, penalties)) < 1e-6
-    form = compared(capsys, f, g, "--measure", "stitching", "--layers", "1:2", "--stitch", "tiny", "--data", f"path:{book}", *SIZES)
+    form = compared(
+        capsys, f, g, "--measure", "stitching", "--layers", "1:2", "--stitch", "tiny", "--data", f"path:{book}", *SIZES
+    )
     assert all(np.isfinite(curve["values"]).all() for curve in form)
 
 
@@ -186,7 +212,11 @@ def test_untrained_twins_of_the_hub(hub):
     prepare_models(names)
     for name in names:
         assert len(model_spec(name).weights) == 64
-        assert next(iter(load_model(name).residuals(TokenBatch(np.zeros((1, 8), dtype=np.int64))))).shape == (1, 8, tiny.D)
+        assert next(iter(load_model(name).residuals(TokenBatch(np.zeros((1, 8), dtype=np.int64))))).shape == (
+            1,
+            8,
+            tiny.D,
+        )
     assert not any(path.endswith((".safetensors", ".pth")) for path in hub.downloads())
 
 
@@ -195,7 +225,10 @@ def test_untrained_twins_of_the_hub(hub):
     [
         ("random:", "'random:' names no model; write random: and a model"),
         ("random:random:mini", "names no model; write random:"),
-        ("random:feather-bert-00", "feather-bert-00 is a classifier; only language models and encoders have an untrained twin"),
+        (
+            "random:feather-bert-00",
+            "feather-bert-00 is a classifier; only language models and encoders have an untrained twin",
+        ),
     ],
 )
 def test_twins_that_there_are_not(name, sentence):

@@ -98,9 +98,20 @@ def test_a_token_that_the_tokenizer_puts_first_begins_each_sequence(tmp_path, bo
 
 
 def test_two_tokenizers_are_not_compared(tmp_path, book, capsys):
-    f, g = (put(tmp_path / kind, tiny.decoder(kind, 2, 2)) for kind in ("llama", "gpt2"))
+    f, files = put(tmp_path / "f", tiny.decoder("gpt2", 2, 2)), dict(tiny.decoder("gpt2", 2, 2))
+    form = json.loads(files["tokenizer.json"])
+    form["model"]["merges"] = form["model"]["merges"][:20]
+    g = put(tmp_path / "g", {**files, "tokenizer.json": json.dumps(form).encode()})
     assert main(["compare", f, g, "--data", f"path:{book}", *SIZES]) == 2
     assert "have different tokenizers" in capsys.readouterr().err
+
+
+def test_tokenizers_that_cut_alike_are_compared_with_the_token_that_one_puts_first(tmp_path, book, capsys):
+    f, g = (put(tmp_path / kind, tiny.decoder(kind, 2, 2)) for kind in ("llama", "gpt2"))
+    assert model_spec(f).tokenizer != model_spec(g).tokenizer
+    (one, _), (other, _) = (compared(capsys, *pair, "--data", f"path:{book}", *SIZES) for pair in ((f, g), (g, f)))
+    assert one["values"] == [list(column) for column in zip(*other["values"], strict=True)]
+    assert one["comparison"]["data"]["name"].endswith(f"by {f}")
 
 
 def edited(kind: str, change) -> dict[str, bytes]:

@@ -74,10 +74,22 @@ def test_a_sound_network_passes():
 @pytest.mark.parametrize(
     ("fault", "resid_mean", "sentence"),
     [
-        ("leak", "kept", r"tiny failed the check “batch equals alone, padding right”: after block 2 .* Its maps would depend on the batches"),
+        (
+            "leak",
+            "kept",
+            r"tiny failed the check “batch equals alone, padding right”: after block 2 .* Its maps would depend on the batches",
+        ),
         ("company", "kept", r"failed the check “batch equals alone, padding right”: after block 2"),
-        ("beside", "kept", r"failed the check “own logits”: the states after its last block, .* differ from its own by [0-9.]+ of their norm"),
-        ("mean", "removed", r'failed the check “mean over d_model”: its blocks read each token\'s mean, .* use resid_mean "kept"'),
+        (
+            "beside",
+            "kept",
+            r"failed the check “own logits”: the states after its last block, .* differ from its own by [0-9.]+ of their norm",
+        ),
+        (
+            "mean",
+            "removed",
+            r'failed the check “mean over d_model”: its blocks read each token\'s mean, .* use resid_mean "kept"',
+        ),
     ],
 )
 def test_a_check_that_fails_says_which(fault, resid_mean, sentence):
@@ -88,17 +100,25 @@ def test_a_check_that_fails_says_which(fault, resid_mean, sentence):
 def test_a_future_that_leaks():
     """A BERT taken for a causal model: equal alone and in a batch, but each token sees those after it."""
     network = tiny.network_of("bert")
-    with pytest.raises(UserError, match=r"bert failed the check “causality”: another last token changes the states of earlier ones after block 1"):
+    with pytest.raises(
+        UserError,
+        match=r"bert failed the check “causality”: another last token changes the states of earlier ones after block 1",
+    ):
         check_model(AdapterResidualModel(network, "bert", causal=True))
     assert check_model(AdapterResidualModel(network, "bert", causal=False))
 
 
-@pytest.mark.parametrize(("dtype", "cure"), [(torch.float16, "in float16. Use float32"), (torch.float32, "in float32. Its weights are damaged")])
+@pytest.mark.parametrize(
+    ("dtype", "cure"),
+    [(torch.float16, "in float16. Use float32"), (torch.float32, "in float32. Its weights are damaged")],
+)
 def test_states_that_are_no_numbers_name_their_block(dtype, cure):
     network = Network("large", where=1).to(dtype)
     if dtype == torch.float32:
         network.blocks[1].weight.data.fill_(float("inf"))
-    with pytest.raises(UserError, match=rf"tiny failed the check “finite states”: block 2 gives NaN or infinite values {cure}"):
+    with pytest.raises(
+        UserError, match=rf"tiny failed the check “finite states”: block 2 gives NaN or infinite values {cure}"
+    ):
         check_model(AdapterResidualModel(network, "tiny"))
 
 
@@ -106,7 +126,12 @@ def test_states_that_are_no_numbers_name_their_block(dtype, cure):
     ("fault", "where", "n_blocks", "sentence"),
     [
         ("no embedding", 1, 3, "tiny has no embedding of tokens"),
-        ("pictures", 1, 3, "does not run on tokens alone .*pixel_values are missing.* RepDiss reads networks whose input is text"),
+        (
+            "pictures",
+            1,
+            3,
+            "does not run on tokens alone .*pixel_values are missing.* RepDiss reads networks whose input is text",
+        ),
         ("narrower", 2, 3, "has no residual stream that RepDiss finds: the modules of blocks change the shape"),
         ("", 0, 0, r"has no blocks: no list of modules of one class \(nn\.ModuleList\) was found in Network"),
     ],
@@ -144,6 +169,10 @@ def test_tokens_that_the_model_does_not_have():
     with pytest.raises(UserError, match="tiny knows token ids 0 to 49"):
         next(iter(model().residuals(TokenBatch(np.full((1, 4), 50)))))
     with pytest.raises(UserError, match="reads at most 3 tokens; the sequences have 4"):
-        next(iter(AdapterResidualModel(Network(), "tiny", n_ctx=3).residuals(TokenBatch(np.zeros((1, 4), dtype=np.int64)))))
+        next(
+            iter(
+                AdapterResidualModel(Network(), "tiny", n_ctx=3).residuals(TokenBatch(np.zeros((1, 4), dtype=np.int64)))
+            )
+        )
     with pytest.raises(UserError, match="resid_mean is 'half'"):
         model(resid_mean="half")
