@@ -87,7 +87,7 @@ def with_start(row: np.ndarray, start: int, length: int) -> np.ndarray:
 
 
 def with_frame(row: np.ndarray, frame: tuple[int, int], length: int) -> np.ndarray:
-    """The row with a token before and one after every length - 2 tokens, so that each sequence of that length stands between both."""
+    """The row with a token before and one after every length - 2 tokens: each sequence stands between both."""
     if length < 3:
         raise UserError(
             f"Sequences of {length} tokens leave no room between an encoder's special tokens; 3 or more do."

@@ -1,4 +1,4 @@
-"""A text cut into one model's tokens, with the place of each token in the text; and whether two tokenizers cut alike. No torch."""
+"""A text cut into one model's tokens, each with its place; and whether two tokenizers cut alike. No torch."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class CutText:
 
     Args:
         ids: (n,) int64.
-        offsets: (n, 2) first character and the one after the last of each token in the text; (0, 0) for special tokens. Tokenizers that
-            work on bytes count the space before a word to it.
+        offsets: (n, 2) first character and the one after the last of each token in the text; (0, 0) for special
+            tokens. Tokenizers that work on bytes count the space before a word to it.
         special: (n,) True where the tokenizer, and not the text, put the token.
     """
 
@@ -56,11 +56,11 @@ def cut(source: str, texts: Sequence[str], special: bool = True) -> list[CutText
 def cut_alike(text: TextSource | None, f: str, g: str) -> bool:
     """Whether two tokenizers give the text at hand the same tokens.
 
-    A base and its fine-tuned copy with a few added tokens do, as long as the text holds none of these. Where the rest of the two differs, a
-    sample of the text decides.
+    A base and its fine-tuned copy with a few added tokens do, as long as the text holds none of these. Where the rest of
+    the two differs, a sample of the text decides.
 
     Args:
-        text: the data's; None where it brings its own tokens.
+        text: the data's; None where it brings its tokens.
         f, g: tokenizers' sources.
     """
     hashes = tokenizer.fingerprint(f), tokenizer.fingerprint(g)
@@ -101,10 +101,10 @@ def _sample(text: TextSource) -> list[str]:
 
 
 def common_source(f: str, g: str) -> str:
-    """The one of two tokenizers that cut alike whose token goes between documents, whichever comes first: f's where both have the same.
+    """The one of two tokenizers that cut alike whose token goes between documents: f's where both have the same.
 
-    It is the one whose separator both know; of two, the one with the smaller id (a base's, beside its chat copy's), then the one that puts a
-    token before each text.
+    It is the one whose separator both know; of two, the one with the smaller id (a base's, beside its chat copy's), then
+    the one that puts a token before each text. So it does not depend on which comes first.
     """
     both = f, g
     if f == g or tokenizer.UNKNOWN in (tokenizer.fingerprint(one) for one in both):
