@@ -6,10 +6,12 @@ To reword an option change its label; to rename a choice add its old id to `old_
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from repdiss_core.base.option import Choice, Number, Option, choices_of
 from repdiss_core.bundled.nli import POPULATIONS
-from repdiss_core.measures import MEASURES
 from repdiss_core.measures.massive import MULTIPLE
+from repdiss_core.studies.measure_options import of_measure, pair_measures
 from repdiss_core.studies.presets import STITCH_PRESETS
 
 TYPED_DATA = ("hub:", "path:")
@@ -19,13 +21,7 @@ NO_MODEL = "none"
 LIKE_A = "same"
 
 # How CKA is read
-ESTIMATOR = Option(
-    "estimator",
-    "Estimator",
-    tuple(Choice(name, name.replace("_", "-")) for name in MEASURES["cka"].estimators),
-    help="Unbiased is the paper’s. Sequence-aware does not count tokens of one sequence as independent.",
-    old_labels={"sequence-aware": "sequence_aware"},
-)
+ESTIMATOR = replace(of_measure("cka")["estimator"], old_labels={"sequence-aware": "sequence_aware"})
 REDUCTION = Option(
     "reduction",
     "Over batches",
@@ -247,21 +243,12 @@ DATA = Option(
     flag_help="NAME or NAME/SPLIT.",
     typed=TYPED_DATA,
 )
-_MEASURE_LABELS = {"cka": "CKA", "stitching": "stitching", "identity_stitching": "identity stitching"}
-NOT_OF_PAIRS = ("stitched_accuracy", "token_alignment")  # measures of classifiers, and of single tokens
-
-
-def _measures() -> tuple[Choice, ...]:
-    offered = {name: spec for name, spec in MEASURES.items() if name not in NOT_OF_PAIRS}
-    return tuple(Choice(name, _MEASURE_LABELS.get(name, spec.label)) for name, spec in offered.items())
-
-
 MEASURE = Option(
     "measure",
     "Measure",
     default="cka",
     old_labels={"CKA": "cka", "identity stitching": "identity_stitching"},
-    source=_measures,
+    source=pair_measures,
 )
 LAYERS = Option(
     "layers",

@@ -19,6 +19,7 @@ from repdiss_core.base.option import Choice, Number, Option
 from repdiss_core.cli.flags import flag
 from repdiss_core.studies import options
 from repdiss_core.studies.cli_options import COMMAND_LINE, GPUS
+from repdiss_core.studies.measure_options import of_measure
 from repdiss_core.studies.tour import STEPS
 from repdiss_core.ui.cards import asymmetry_cards, generalization_cards, pair_cards, scaling_cards
 from repdiss_core.ui.cards.model_strip import pair_options
@@ -195,6 +196,14 @@ def test_what_an_option_writes_it_reads(option) -> None:
         assert option.default in option.values
         with pytest.raises(UserError, match="“no such choice” is not offered. Choose one of "):
             option.parse("no such choice")
+
+
+def test_a_measure_s_settings_are_options() -> None:
+    (variance,) = of_measure("svcca").values()
+    assert variance.parse("0.95") == 0.95 and variance.label_of(0.95) == "95 %" and variance.default == 0.99
+    assert options.ESTIMATOR.ids == ("unbiased", "biased", "sequence_aware")
+    assert set(options.MEASURE.ids) >= {"cka", "stitching", "identity_stitching"}
+    assert "token_alignment" not in options.MEASURE.ids, "a measure of single tokens is none of two models' layers"
 
 
 def test_no_page_has_two_options_of_one_name() -> None:
