@@ -12,7 +12,8 @@ to the denominator.
 
 At most 1 in practice and 1 for equal input; near k/(n − 1) for independent features (.072 at n = 128, k = 10), so that
 it needs its chance level as much as mutual k-NN does. A rotation, a scale or a shift changes nothing.
-Largest error against float64 (n = 1024, d = 512, float32): 2e-4, as for mutual k-NN.
+Largest error against float64 (n = 1024, d = 512, float32): 3e-9; were rounding to exchange two
+neighbours, about 1e-4.
 """
 
 from __future__ import annotations

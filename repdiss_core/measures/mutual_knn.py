@@ -3,7 +3,7 @@
 The mean over tokens i of |N_k^X(i) ∩ N_k^Y(i)| / k, neighbours by cosine of the centred features, i itself left out
 (Huh, Cheung, Wang and Isola 2024). From 0 to 1; 1 for equal input, k/(n − 1) on average for independent features.
 Symmetric. A rotation, a scale or a shift of the features changes nothing.
-Largest error against float64 (n = 1024, d = 512, float32): 2e-4, two neighbours of some 10,000 that change places.
+Largest error against float64 (n = 1024, d = 512, float32): 1e-16; were rounding to exchange two neighbours, 1e-4.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ From 0 to 1; 1 for equal input, above 0 for independent features and growing wit
 Symmetric. A rotation, a scale or a shift changes nothing. Where d > n a layer is first reduced to n columns (a root of
 its Gram matrix), which leaves the value as it is. Singular values alone are computed, as roots of the eigenvalues of
 the smaller of MMᵀ and MᵀM in float64; the time of each pair grows with min(d_f, d_g, n)³.
-Largest error against float64 (n = 1024, d = 512, float32): 1e-6.
+Largest error against float64 (n = 1024, d = 512, float32): 6e-6.
 """
 
 from __future__ import annotations

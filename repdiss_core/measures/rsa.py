@@ -6,7 +6,7 @@ centred first, so that what all tokens share does not make every pair alike. Tie
 
 From −1 to 1; 1 for equal input and 0 on average for independent features. Symmetric. A scale or a shift of the
 features changes nothing; a rotation does, because each row's mean over features is taken out.
-Largest error against float64 (n = 1024, d = 512, float32): 3e-7.
+Largest error against float64 (n = 1024, d = 512, float32): 5e-8.
 """
 
 from __future__ import annotations

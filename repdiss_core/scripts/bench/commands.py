@@ -1,4 +1,4 @@
-"""`bench cka|engine|localization|family|scale|app|load|ray`:
+"""`bench cka|engine|measures|localization|family|scale|app|load|ray`:
 every claim of speed, measured again on the machine at hand."""
 
 from __future__ import annotations
@@ -35,6 +35,16 @@ def cka(threads: int, rounds: int, json_path: str | None) -> None:
 def engine(batches: int, json_path: str | None) -> None:
     """Wall time of CKA over that of the forward passes, at pythia-160m's and 70m's shapes with random weights."""
     from repdiss_core.scripts.bench.engine import run
+
+    sys.exit(run(batches, json_path))
+
+
+@bench.command()
+@click.option("--batches", type=click.IntRange(min=1), default=3, show_default=True)
+@_JSON
+def measures(batches: int, json_path: str | None) -> None:
+    """Time of each measure over that of the forward passes; plain torch and rsatoolbox (where installed) beside it."""
+    from repdiss_core.scripts.bench.measures import run
 
     sys.exit(run(batches, json_path))
 
