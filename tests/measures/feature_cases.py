@@ -85,8 +85,11 @@ def check_float32(matrix: Matrix, slow: Callable[..., float], tolerance: float, 
     far, massive = x.copy(), x.copy()
     far[:, 3] += 1000.0
     massive[17] *= 1000.0
-    for name, first in {"plain": x, "far": far, "massive": massive, "small": 1e-20 * x, "large": 1e15 * x}.items():
-        f, g = (np.asarray(a, dtype=np.float32) for a in (first, y))
+    shared = y.copy()
+    shared[17] *= 1000.0
+    pairs = {"plain": (x, y), "far": (far, y), "massive": (massive, y), "massive in both": (massive, shared)}
+    for name, (first, second) in (pairs | {"small": (1e-20 * x, y), "large": (1e15 * x, y)}).items():
+        f, g = (np.asarray(a, dtype=np.float32) for a in (first, second))
         error = abs(matrix([f], [g], **settings)[0, 0] - slow(f.astype(np.float64), g.astype(np.float64), **settings))
         assert error <= tolerance, (name, error)
 
