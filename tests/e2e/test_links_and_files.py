@@ -83,6 +83,7 @@ def test_each_export_opens_and_holds_the_numbers(browser, site, site_cache, tab,
     assert png.read_bytes().startswith(b"\x89PNG") and png.stat().st_size > 20_000
     form = json.loads(saved(tab, tab.get_by_role("button", name="Numbers and provenance"), tmp_path).read_text("utf-8"))
     np.testing.assert_array_equal(form["panels"][2]["values"], expected)
+    assert form["choices"] == {"depth": "3"}
     assert form["citation"].startswith("RepDiss: CKA of 3-layer models.") and "arXiv 2310.14993" in form["paper"]
     told, *rows = saved(tab, tab.get_by_role("button", name="Numbers as CSV"), tmp_path).read_text("utf-8").splitlines()
     assert told.startswith("# RepDiss: CKA of 3-layer models")

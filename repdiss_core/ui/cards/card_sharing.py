@@ -47,7 +47,7 @@ def export_panel(card: Card, drawn: Drawn) -> None:
             )
     form = {
         "figure": card.card_id, "title": card.title, "caption": drawn.caption.text, "citation": cited, "paper": CITATION,
-        "address": here, "result": card.job_id, "panels": drawn.forms,
+        "address": here, "choices": choices(), "result": card.job_id, "panels": drawn.forms,
     }  # fmt: skip
     for label, suffix, mime, data in (
         ("Numbers as CSV", "csv", "text/csv", lambda: f"# {cited}\n{exports.to_csv(drawn.forms)}"),
