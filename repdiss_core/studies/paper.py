@@ -1,4 +1,7 @@
-"""The paper: its studies, and the one registry of figures. Page, tour, export, warm-up, command line and the map on Home read it."""
+"""The paper's studies, and the one registry of figures.
+
+Page, tour, export, warm-up, command line and the map on Home read it.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ STUDIES = {
 PAIR = StudySpec("pair", "", "How alike are these two models?", "pages/4_Compare_models.py")
 FIGURE_PAGES = {spec.page: spec.name for spec in (*STUDIES.values(), PAIR)}
 
-# One line a figure, in the order of its page: the module under `studies` and the name in it. The paper's own have a label.
+# One line per figure, in the order of its page: the module under `studies` and the name in it.
 _ENTRIES = (
     "asymmetry.fig1_curves:FIG1",
     "asymmetry.fig4_fig5_maps:FIG4",

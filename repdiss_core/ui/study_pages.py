@@ -1,4 +1,4 @@
-"""The pages of figures: how each is picked from, what it says, and which claims it judges. Its figures are in the registry."""
+"""The pages of figures: their pickers, what they say, and which claims they judge. Their figures are in the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of section 5 that the paper lacks: the family at a glance, a chosen pair, trends, the odd member, training."""
+"""The figures of section 5 that the paper lacks: the family at a glance, two members, trends, the odd one, training."""
 
 from __future__ import annotations
 
