@@ -1,4 +1,5 @@
-"""Typed results that grow by batches: append-only rows with checked shapes, reduced later as often as one likes. numpy only."""
+"""Typed results that grow by batches: append-only rows with checked shapes,
+reduced later as often as one likes. numpy only."""
 
 from __future__ import annotations
 
@@ -101,7 +102,8 @@ class BatchHsic(BatchRows):
         if self.self_f.shape != (b, lf) or self.self_g.shape != (b, lg) or self.n_tokens.shape != (b,):
             raise UserError(
                 f"BatchHsic shapes disagree: cross {self.cross.shape}, self_f {self.self_f.shape}, self_g "
-                f"{self.self_g.shape}, n_tokens {self.n_tokens.shape}; expected (B, L_f, L_g), (B, L_f), (B, L_g), (B,)."
+                f"{self.self_g.shape}, n_tokens {self.n_tokens.shape}; expected (B, L_f, L_g), (B, L_f), (B, "
+                "L_g), (B,)."
             )
 
     @property
@@ -147,7 +149,8 @@ class SameLayerHsic(BatchRows):
         sides = (self.self_f.shape, self.self_g.shape)
         if len(shape) != 2 or sides != (shape, shape) or self.n_tokens.shape != shape[:1]:
             raise UserError(
-                f"SameLayerHsic shapes disagree: cross {shape}, self_f {self.self_f.shape}, self_g {self.self_g.shape}, "
+                f"SameLayerHsic shapes disagree: cross {shape}, self_f {self.self_f.shape}, "
+                f"self_g {self.self_g.shape}, "
                 f"n_tokens {self.n_tokens.shape}; expected (B, L), (B, L), (B, L), (B,)."
             )
 

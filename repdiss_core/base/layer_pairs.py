@@ -65,7 +65,8 @@ def layer_pairs(text: str) -> LayerPairs:
     found = _CUT.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         raise UserError(
-            f"The layer pairs of a comparison are {str(text)[:40]!r}; expected all, same, cuts or two numbers such as 2:3 "
+            f"The layer pairs of a comparison are {str(text)[:40]!r}; expected all, same, "
+            "cuts or two numbers such as 2:3 "
             "(layer of f, layer of g)."
         )
     return OneCut(int(found[1]), int(found[2]))

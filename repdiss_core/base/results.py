@@ -77,7 +77,8 @@ class LayerMatrix:
             object.__setattr__(self, "column_labels", layer_labels(columns))
         if (len(self.row_labels), len(self.column_labels)) != (rows, columns):
             raise UserError(
-                f"LayerMatrix has {rows} × {columns} cells but {len(self.row_labels)} row and {len(self.column_labels)} column labels."
+                f"LayerMatrix has {rows} × {columns} cells but {len(self.row_labels)} row and "
+                f"{len(self.column_labels)} column labels."
             )
 
 
@@ -221,7 +222,8 @@ class LayerCurve:
         n = len(self.layer)
         if self.values.shape != (n,) or self.standard_error.shape != (n,) or self.interval.shape != (2, n):
             raise UserError(
-                f"LayerCurve {self.name!r} has {n} layers but values {self.values.shape}, standard_error {self.standard_error.shape}, "
+                f"LayerCurve {self.name!r} has {n} layers but values {self.values.shape}, "
+                f"standard_error {self.standard_error.shape}, "
                 f"interval {self.interval.shape}; expected (L,), (L,), (2, L)."
             )
 

@@ -17,8 +17,9 @@ import numpy as np
 from repdiss_core.base.comparison import Comparison, ModelId
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.results import CutAccuracies
-from repdiss_core.data.batches import TokenBatch
+from repdiss_core.data.batches import TokenBatch, TokenStream
 from repdiss_core.measures import spec_of
+from repdiss_core.models.protocol import ResidualModel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 ITEMS_AT_ONCE = 125
 
 Keep = Callable[[Comparison, CutAccuracies], None]
+Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (predictions, labels) -> which are right
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +39,8 @@ class Items:
     labels: np.ndarray
 
     def batches(self) -> list[tuple[np.ndarray, TokenBatch]]:
-        """(which items, their batch without common padding), items of like length together; fixed by the items alone."""
+        """(which items, their batch without common padding), items of like length together;
+        fixed by the items alone."""
         order = np.argsort(self.mask.sum(axis=1), kind="stable")
         parts = []
         for start in range(0, len(order), ITEMS_AT_ONCE):
@@ -53,7 +56,7 @@ class Items:
 def run_accuracies(
     comparisons: Sequence[Comparison],
     load: Callable[[ModelId], Any],
-    stream: Any,
+    stream: TokenStream,
     keep: Keep,
     progress: Callable[[float, str], None] = lambda fraction, message: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -96,7 +99,7 @@ def run_accuracies(
     progress(1.0, "stitched all pairs")
 
 
-def read_items(stream: Any, n_items: int) -> Items:
+def read_items(stream: TokenStream, n_items: int) -> Items:
     """The first `n_items` items of a stream of whole sequences.
 
     Raises:
@@ -106,19 +109,21 @@ def read_items(stream: Any, n_items: int) -> Items:
     while sum(len(b.tokens) for b in batches) < n_items and len(batches) < stream.n_batches:
         batches.append(stream.batch(len(batches)))
     name = f"{stream.data_id.name}/{stream.data_id.split}"
-    if any(b.labels is None for b in batches):
+    labels = [b.labels for b in batches if b.labels is not None]
+    if len(labels) < len(batches):
         raise UserError(
-            f"{name} has no labels, so that no accuracy can be measured on it. Choose a labelled set, such as nli/in_distribution."
+            f"{name} has no labels, so that no accuracy can be measured on it. "
+            "Choose a labelled set, such as nli/in_distribution."
         )
     found = sum(len(b.tokens) for b in batches)
     if found < n_items or n_items < 1:
         raise UserError(f"{name} holds {found} items; {n_items} were asked for. Ask for 1 to {found}.")
     masks = [np.ones_like(b.tokens, dtype=bool) if b.mask is None else b.mask for b in batches]
-    columns = ([b.tokens for b in batches], masks, [b.labels for b in batches])
+    columns = ([b.tokens for b in batches], masks, labels)
     return Items(*(np.concatenate(column)[:n_items] for column in columns))
 
 
-def _residuals(model: Any, batch: TokenBatch) -> list[Tensor]:
+def _residuals(model: ResidualModel, batch: TokenBatch) -> list[Tensor]:
     """[(b, t, d)] raw residuals at cuts 0 … L."""
     h = model.embed(batch)
     found = [h]
@@ -128,7 +133,7 @@ def _residuals(model: Any, batch: TokenBatch) -> list[Tensor]:
     return found
 
 
-def _own(model: Any, parts: list[tuple[np.ndarray, TokenBatch]], items: Items, judge: Any) -> np.ndarray:
+def _own(model: ResidualModel, parts: list[tuple[np.ndarray, TokenBatch]], items: Items, judge: Judge) -> np.ndarray:
     """(n_items,) uint8: what the model gets right by itself."""
     import torch
 
@@ -136,7 +141,7 @@ def _own(model: Any, parts: list[tuple[np.ndarray, TokenBatch]], items: Items, j
     with torch.no_grad():
         for chosen, batch in parts:
             logits = model.head(model.blocks(model.embed(batch), 0, model.n_layers, batch), batch)
-            right[chosen] = judge(logits.argmax(-1).cpu().numpy(), batch.labels)
+            right[chosen] = judge(logits.argmax(-1).cpu().numpy(), items.labels[chosen])
     return right
 
 
@@ -145,12 +150,15 @@ def _bottom(
     models: dict[ModelId, Any],
     bottom: ModelId,
     tops: list[ModelId],
-    parts: Any,
+    parts: list[tuple[np.ndarray, TokenBatch]],
     items: Items,
-    judge: Any,
+    judge: Judge,
     should_stop: Callable[[], bool],
 ) -> dict[ModelId, np.ndarray] | None:
-    """{g: (L+1, n_items) uint8} for one f; None where asked to stop. Each g has a thread of its own: its products are small."""
+    """{g: (L+1, n_items) uint8} for one f; None where asked to stop.
+
+    Each g has a thread of its own: its products are small.
+    """
     import torch
 
     found = {g: np.zeros((models[g].n_layers + 1, len(items.labels)), dtype=np.uint8) for g in tops}
@@ -158,7 +166,7 @@ def _bottom(
     def under(g: ModelId, residuals: list[Tensor], chosen: np.ndarray, batch: TokenBatch) -> None:
         with torch.no_grad():
             for cut, values in enumerate(measure.cut_logits(residuals, models[g], batch)):
-                found[g][cut, chosen] = judge(values.argmax(-1).cpu().numpy(), batch.labels)
+                found[g][cut, chosen] = judge(values.argmax(-1).cpu().numpy(), items.labels[chosen])
 
     with single_threaded() as n_threads, ThreadPoolExecutor(n_threads) as pool:
         for chosen, batch in parts:

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from repdiss_core.models.protocol import ResidualModel
 
 DEFAULT_BUDGET_GB = 2.0
-LARGEST_SHARE = (
-    16  # a batch that takes more than one part in this of the budget is not kept: it would push out all others
-)
+# A batch that takes more than one part in this of the budget is not kept: it would push out all others
+LARGEST_SHARE = 16
 
 
 class ActivationCache:
@@ -86,7 +85,14 @@ class ActivationCache:
 
 def batch_key(model: ModelId, data: DataId, hook: str, resid_mean: str, dtype: str, index: int) -> str:
     """Names the residual streams of one model on one batch."""
-    parts = (model.name, model.weights, data.name, data.split, data.content, data.sequences_per_batch)
+    parts: tuple[str | int, ...] = (
+        model.name,
+        model.weights,
+        data.name,
+        data.split,
+        data.content,
+        data.sequences_per_batch,
+    )
     parts += (data.tokens_per_sequence, data.seed, hook, resid_mean, dtype, index)
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
 
@@ -94,7 +100,8 @@ def batch_key(model: ModelId, data: DataId, hook: str, resid_mean: str, dtype: s
 def residual_streams(
     load: Callable[[], ResidualModel], batch: TokenBatch, key: str, cache: ActivationCache
 ) -> list[torch.Tensor]:
-    """[(b, t, d)] float32 after block 1 … L on the cache's `home`, from the cache where it holds them; else from `load()`."""
+    """[(b, t, d)] float32 after block 1 … L on the cache's `home`, from the cache where it holds them;
+    else from `load()`."""
     import torch
 
     stored = cache.get(key)

@@ -48,7 +48,8 @@ class CheckpointDir:
         except OSError as error:
             temporary.unlink(missing_ok=True)
             self.report(
-                f"The checkpoint {self.file(key)} could not be written ({error.strerror}); the work goes on without it. Free some disk space."
+                f"The checkpoint {self.file(key)} could not be written ({error.strerror}); "
+                "the work goes on without it. Free some disk space."
             )
             return False
         return True
@@ -63,11 +64,14 @@ class CheckpointDir:
                 header = content.metadata() or {}
                 arrays = {name: content.get_tensor(name) for name in content.keys()}
         except (OSError, SafetensorError, TypeError, KeyError) as error:
-            return self.reject(key, f"cannot be read ({error})")
+            self.reject(key, f"cannot be read ({error})")
+            return None
         if header.get("format") != FORMAT or header.get("key") != key:
-            return self.reject(key, "was not written for this computation")
+            self.reject(key, "was not written for this computation")
+            return None
         if header.get("sha256") != _checksum(key, arrays, header.get("plain", "")):
-            return self.reject(key, "is damaged: its checksum does not fit its content")
+            self.reject(key, "is damaged: its checksum does not fit its content")
+            return None
         return arrays, json.loads(header["plain"])
 
     def discard(self, key: str) -> None:

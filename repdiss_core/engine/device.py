@@ -1,7 +1,9 @@
-"""Where models run: CUDA, Apple's MPS or the processor; which model on which GPU; what "out of memory" looks like. Imports torch.
+"""Where models run: CUDA, Apple's MPS or the processor; which model on which GPU; what "out of memory" looks like.
 
-`REPDISS_DEVICE` names one ("cpu", "cuda:1", "mps"); otherwise every CUDA device is used, else MPS, else the processor. Only
-models of the hub are moved: the bundled ones are quicker where they are.
+Imports torch.
+
+`REPDISS_DEVICE` names one ("cpu", "cuda:1", "mps"); otherwise every CUDA device is used, else MPS, else the processor.
+Only models of the hub are moved: the bundled ones are quicker where they are.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ def free_bytes(device: str) -> int:
 
 
 def check_room(name: str, n_bytes: int, device: str) -> None:
-    """Raise a `MemoryError` where a model's weights would leave a device no room to work: better than to be killed for it."""
+    """Raise a `MemoryError` where a model's weights would leave a device no room to work:
+    better than to be killed for it."""
     free = free_bytes(device)
     if n_bytes > ROOM * free:
         raise MemoryError(f"{name} takes {n_bytes / 1e9:.1f} GB and {device} has {free / 1e9:.1f} GB free")
@@ -99,7 +102,8 @@ def matmul_rate(device: str, dtype: torch.dtype = torch.float32, size: int = MAT
 
 
 def keep_rate(device: str) -> None:
-    """Measure a GPU once, so that pages can tell how long a computation takes on it, and what the GPUs hold together."""
+    """Measure a GPU once, so that pages can tell how long a computation takes on it,
+    and what the GPUs hold together."""
     path = local_root() / "device.json"
     if device == "cpu" or kept_device().get("device") == name_of(device):
         return

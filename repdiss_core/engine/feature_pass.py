@@ -1,4 +1,5 @@
-"""Values of a group of comparisons batch by batch: each model runs once a batch, each pair is multiplied once a measure."""
+"""Values of a group of comparisons batch by batch: each model runs once a batch,
+each pair is multiplied once a measure."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Any
 
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.base.errors import UserError
+from repdiss_core.data.batches import TokenStream
 from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.batch_features import BatchFeatures, ModelLoader
 from repdiss_core.engine.join import Join
@@ -33,7 +35,7 @@ class FeaturePass:
         join: Join,
         activations: ActivationCache,
         load: ModelLoader,
-        stream: Any,
+        stream: TokenStream,
     ) -> None:
         self.comparisons, self.n_batches, self.join = tuple(comparisons), n_batches, join
         self.activations, self.load, self.stream = activations, load, stream
@@ -72,7 +74,7 @@ def notes_of(comparison: Comparison, sides: tuple[Any, Any]) -> tuple[str, ...]:
     )
 
 
-def check_length(stream: Any, n_batches: int) -> None:
+def check_length(stream: TokenStream, n_batches: int) -> None:
     """Raise a `UserError` where a stream has fewer batches."""
     if stream.n_batches < n_batches:
         data = stream.data_id

@@ -1,4 +1,5 @@
-"""Comparisons that share forward passes: what each kind of group lacks, how long it takes, how it is cut and how it runs."""
+"""Comparisons that share forward passes: what each kind of group lacks, how long it takes,
+how it is cut and how it runs."""
 
 from __future__ import annotations
 

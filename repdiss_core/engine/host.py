@@ -41,7 +41,8 @@ class Host:
         """The model, loaded once; its weights must be those that the comparison names.
 
         Args:
-            alone: put it on the first device, beside the one that it is stitched to; otherwise several GPUs share the models.
+            alone: put it on the first device, beside the one that it is stitched to; otherwise several GPUs share the
+                models.
         """
         from repdiss_core.engine.device import check_room, roomiest
         from repdiss_core.models import load_model, model_spec
@@ -49,7 +50,8 @@ class Host:
 
         if model_spec(model.name).weights != model.weights:
             raise UserError(
-                f"{model.name} has other weights here ({model_spec(model.name).weights[:12]}) than the comparison names ({model.weights[:12]}). "
+                f"{model.name} has other weights here ({model_spec(model.name).weights[:12]}) than the comparison "
+                f"names ({model.weights[:12]}). "
                 "Open the page anew, or run the command again without the old key."
             )
         key = (model.name, resid_mean, dtype)
@@ -81,8 +83,10 @@ class Host:
             stream = open_stream(data.name, data.split, data.sequences_per_batch, data.tokens_per_sequence, data.seed)
             if stream.data_id.content != data.content:
                 raise UserError(
-                    f"The tokens of {data.name}/{data.split} differ here ({stream.data_id.content[:12]}) from those that the comparison names "
-                    f"({data.content[:12]}): other package versions are installed. Open the page anew to compute with the text at hand."
+                    f"The tokens of {data.name}/{data.split} differ here ({stream.data_id.content[:12]}) from "
+                    "those that the comparison names "
+                    f"({data.content[:12]}): other package versions are installed. "
+                    "Open the page anew to compute with the text at hand."
                 )
             self._streams[data] = stream
         return self._streams[data]
@@ -124,7 +128,8 @@ def _versions() -> tuple[tuple[str, str], ...]:
 
 
 def use_all_cores() -> None:
-    """Give this process every core; the number is fixed, since it can change the last bits, and recorded in every result."""
+    """Give this process every core; the number is fixed, since it can change the last bits,
+    and recorded in every result."""
     import torch
 
     torch.set_num_threads(os.cpu_count() or 1)

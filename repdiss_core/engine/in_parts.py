@@ -1,4 +1,5 @@
-"""A group of models that may not fit into memory together: all at once, else in halves, at last one model after the other.
+"""A group of models that may not fit into memory together: all at once, else in halves,
+at last one model after the other.
 
 In the last case one model runs ahead by as many batches as the disk budget of activations holds, then the other.
 """
@@ -11,6 +12,7 @@ from typing import Any
 
 from repdiss_core.base.comparison import Comparison, ModelId
 from repdiss_core.base.errors import UserError
+from repdiss_core.data.batches import TokenStream
 from repdiss_core.engine.activations import LARGEST_SHARE, batch_key, residual_streams
 from repdiss_core.engine.feature_pass import FeaturePass
 from repdiss_core.engine.host import Host
@@ -97,7 +99,7 @@ def _one_after_another(
 
 
 def _run_ahead(
-    host: Host, comparison: Comparison, done: int, n_batches: int, stream: Any, should_stop: ShouldStop
+    host: Host, comparison: Comparison, done: int, n_batches: int, stream: TokenStream, should_stop: ShouldStop
 ) -> int:
     """Put the first model's features of the next batches on the disk; returns the number of the batch after them."""
     model, activations = comparison.f, host.activations
@@ -112,7 +114,8 @@ def _run_ahead(
         size = sum(h.numel() * 4 for h in layers)
         if not activations.takes(size):
             raise UserError(
-                f"{model.name} and {comparison.g.name} do not fit into memory together, and one batch of features takes "
+                f"{model.name} and {comparison.g.name} do not fit into memory together, "
+                "and one batch of features takes "
                 f"{size / 2**30:.2f} GiB: set REPDISS_ACTIVATIONS_GB to at least {LARGEST_SHARE * size / 2**30:.0f}, "
                 "or use a larger device."
             )

@@ -1,7 +1,9 @@
-"""Measures that are fitted on some batches and scored on others: sufficient statistics first, then values batch by batch."""
+"""Measures that are fitted on some batches and scored on others:
+sufficient statistics first, then values batch by batch."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from repdiss_core.base.comparison import Comparison
@@ -18,7 +20,7 @@ class PooledPass(FeaturePass):
     The fit is made again where a result is extended: it is a function of the key alone, and so are the values.
     """
 
-    def __init__(self, comparisons: Any, n_batches: int, *rest: Any) -> None:
+    def __init__(self, comparisons: Sequence[Comparison], n_batches: int, *rest: Any) -> None:
         self.fit_batches = int(spec_of(comparisons[0]).chosen(comparisons[0])["fit_batches"])
         if self.fit_batches < 1:
             raise UserError(

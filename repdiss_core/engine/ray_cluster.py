@@ -67,7 +67,8 @@ def connected(setting: RaySetting, report: Callable[[str], None] = lambda line: 
             _join_cluster(ray, setting) if setting.address else _start_cluster(ray, setting)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"No Ray cluster could be reached at {setting.address or 'this machine'} ({told(error)}). Start one with `ray start --head`."
+                f"No Ray cluster could be reached at {setting.address or 'this machine'} ({told(error)}). "
+                "Start one with `ray start --head`."
             ) from error
     _check_resources(ray.cluster_resources(), setting, report)
     return ray
@@ -84,7 +85,8 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
     except (OSError, ValueError, OverflowError) as error:
         raise UserError(
-            f"No Ray cluster answers at {address} ({told(error)}). Start one with `ray start --head`, or correct the address."
+            f"No Ray cluster answers at {address} ({told(error)}). Start one with `ray start --head`, "
+            "or correct the address."
         ) from error
 
 
@@ -102,7 +104,10 @@ def _join_cluster(ray: Any, setting: RaySetting) -> None:
 
 
 def _start_cluster(ray: Any, setting: RaySetting) -> None:
-    """A cluster that ends with this process. Its workers get their environment from here, not from a `runtime_env`: those start a second later."""
+    """A cluster that ends with this process.
+
+    Its workers get their environment from here, not from a `runtime_env`: those start a second later.
+    """
     with _environment(
         PYTHONPATH=os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
         OMP_WAIT_POLICY="PASSIVE",

@@ -1,4 +1,5 @@
-"""The engine over a Ray cluster: Ray places, runs and retries the shards; this process alone joins and stores their results.
+"""The engine over a Ray cluster: Ray places, runs and retries the shards;
+this process alone joins and stores their results.
 
 This process computes nothing and imports no torch: its workers begin that much earlier.
 """
@@ -80,5 +81,6 @@ def _result(ray: Any, reference: Any) -> Found:
         raise
     except ray.exceptions.RayError as error:
         raise UserError(
-            f"A shard was lost {RETRIES + 1} times ({told(error)}). What was finished is kept; see the cluster's logs, then run it again."
+            f"A shard was lost {RETRIES + 1} times ({told(error)}). What was finished is kept; "
+            "see the cluster's logs, then run it again."
         ) from error

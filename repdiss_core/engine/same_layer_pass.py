@@ -1,4 +1,5 @@
-"""All pairs of a population at equal layers in one pass: each model runs once a batch, only same-layer products are formed."""
+"""All pairs of a population at equal layers in one pass: each model runs once a batch,
+only same-layer products are formed."""
 
 from __future__ import annotations
 
@@ -10,11 +11,13 @@ import numpy as np
 
 from repdiss_core.base.comparison import Comparison, ModelId
 from repdiss_core.base.errors import UserError
+from repdiss_core.data.batches import TokenBatch, TokenStream
 from repdiss_core.engine.accuracy_pass import single_threaded
 from repdiss_core.engine.feature_pass import notes_of
 from repdiss_core.engine.join import Join
 from repdiss_core.engine.stopping import Progress, ShouldStop, Stopped
 from repdiss_core.measures import result_type, spec_of
+from repdiss_core.models.protocol import ResidualModel
 
 
 class SameLayerPass:
@@ -35,7 +38,7 @@ class SameLayerPass:
         n_batches: int,
         join: Join,
         load: Callable[[ModelId, str], Any],
-        stream: Any,
+        stream: TokenStream,
     ) -> None:
         from repdiss_core.measures.products import Workspace
 
@@ -84,9 +87,9 @@ class SameLayerPass:
             values = list(pool.map(lambda c: self.measure.cross_same(prepared[c.f], prepared[c.g]), comparisons))
         for c, value in zip(comparisons, values, strict=True):
             sides = prepared[c.f], prepared[c.g]
-            self.join.add(c, result_type(c).of_batch(value, *sides, notes_of(c, sides)))  # type: ignore[attr-defined]
+            self.join.add(c, result_type(c).of_batch(value, *sides, notes_of(c, sides)))  # type: ignore[attr-defined]  # of this pass
 
-    def _prepare(self, model: ModelId, batch: Any) -> Any:
+    def _prepare(self, model: ModelId, batch: TokenBatch) -> Any:
         from repdiss_core.measures.shared import BatchContext, LayerPreparations
 
         workspace = self.workspaces[model]
@@ -106,7 +109,7 @@ def check_one_depth(models: Iterable[Any]) -> None:
         )
 
 
-def feature_rows(model: Any, batch: Any, hook: str) -> list[Any]:
+def feature_rows(model: ResidualModel, batch: TokenBatch, hook: str) -> list[Any]:
     """[(n, d)] features of layer 1 … L at the positions that the batch chooses."""
     import torch
 

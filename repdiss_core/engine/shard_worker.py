@@ -15,6 +15,7 @@ import numpy as np
 from repdiss_core import hub
 from repdiss_core.base.comparison import DataId, Request
 from repdiss_core.base.errors import UserError
+from repdiss_core.data.batches import TokenBatch, TokenStream
 from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.engine.groups import Group
@@ -31,7 +32,8 @@ def compute_shard(
     """(arrays, plain values) by key; the same bytes wherever it runs on a processor, for a number of threads.
 
     Args:
-        on_gpu: whether models of the hub go to the GPUs that were set aside for it; otherwise to the processor, whatever GPUs there are.
+        on_gpu: whether models of the hub go to the GPUs that were set aside for it; otherwise to the processor,
+            whatever GPUs there are.
         facts: what the asking machine knows of the hub: which commit a revision stands for.
 
     Raises:
@@ -108,7 +110,7 @@ class _Kept:
 class _Window:
     """Batches first … last - 1 of a stream, counted from 0."""
 
-    whole: Any
+    whole: TokenStream
     first: int
     n_batches: int
 
@@ -116,7 +118,7 @@ class _Window:
     def data_id(self) -> DataId:
         return self.whole.data_id
 
-    def batch(self, i: int) -> Any:
+    def batch(self, i: int) -> TokenBatch:
         """Batch i of the window."""
         return self.whole.batch(self.first + i)
 
@@ -141,8 +143,10 @@ class _ShardHost(Host):
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """The GPUs that Ray shows to this shard, or the processor. Unlike in one process no rate is kept: only the driver
-        writes."""
+        """The GPUs that Ray shows to this shard, or the processor.
+
+        Unlike in one process no rate is kept: only the driver writes.
+        """
         if self._devices is None:
             from repdiss_core.engine.device import devices
 
@@ -158,9 +162,8 @@ class _ShardHost(Host):
     def stream(self, data: DataId) -> Any:
         """The stream, or the shard's window of it."""
         whole = super().stream(data)
-        if (
-            self._shard is None or whole.n_batches < self._shard.last
-        ):  # too short a stream is refused by the pass, in its own words
+        # Too short a stream is refused by the pass, in its own words
+        if self._shard is None or whole.n_batches < self._shard.last:
             return whole
         return _Window(whole, self._shard.first, self._shard.last - self._shard.first)
 

@@ -14,10 +14,12 @@ from torch import Tensor
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.results import StitchResult
+from repdiss_core.data.batches import TokenBatch, TokenStream
 from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.engine.stitch_checks import check_evaluation, check_pair, check_streams, check_widths
 from repdiss_core.engine.stitch_state import StitchState
 from repdiss_core.measures import spec_of
+from repdiss_core.models.protocol import ResidualModel
 
 SAVE_SECONDS = 3.0
 PROGRESS_SECONDS = 0.2
@@ -25,10 +27,18 @@ MEMORY_BYTES = 2**29
 
 
 def run_stitches(
-    comparisons: Sequence[Comparison], f: Any, g: Any, eval_stream: Any, phi_stream: Any, n_eval_batches: int,
-    store_partial: Callable[[Comparison, StitchResult], None], checkpoints: CheckpointDir,
-    progress: Callable[[float, str], None], should_stop: Callable[[], bool], tokenizers: tuple[str, str] | None = None,
-) -> None:  # fmt: skip
+    comparisons: Sequence[Comparison],
+    f: ResidualModel,
+    g: ResidualModel,
+    eval_stream: TokenStream,
+    phi_stream: TokenStream,
+    n_eval_batches: int,
+    store_partial: Callable[[Comparison, StitchResult], None],
+    checkpoints: CheckpointDir,
+    progress: Callable[[float, str], None],
+    should_stop: Callable[[], bool],
+    tokenizers: tuple[str, str] | None = None,
+) -> None:
     """Trains and evaluates one phi for each comparison, all of one (f, g) and one setting, and hands the results over.
 
     A phi that is trained beside others gets the same bits as one trained alone. Stopping (or being killed) and starting
@@ -40,8 +50,7 @@ def run_stitches(
             steps need, each epoch in an order of its own that the stream's seed fixes.
         store_partial: gets unfinished results (loss empty) every few seconds and the finished ones.
         progress: (share done, message). should_stop: asked between batches; work is saved before returning.
-        tokenizers: hashes of the models' tokenizers where known.
-    Raises:
+        tokenizers: hashes of the models' tokenizers where known. Raises:
         UserError: what cannot be stitched; after all other phi are finished and stored, one whose loss was not finite.
     """
     check_pair(comparisons, f, g, tokenizers)
@@ -52,7 +61,8 @@ def run_stitches(
         check_widths(f, g, "The identity start")
     if phi_stream.n_batches < 1:
         raise UserError(
-            f"{phi_stream.data_id.name}/{phi_stream.data_id.split} holds no full batch to train phi on; ask for smaller batches."
+            f"{phi_stream.data_id.name}/{phi_stream.data_id.split} holds no full batch to train phi on; "
+            "ask for smaller batches."
         )
     states = [StitchState(comparison, settings) for comparison in comparisons]
     run = _Pass(states, f, g, n_eval_batches, store_partial, checkpoints, progress, should_stop)
@@ -68,10 +78,17 @@ def run_stitches(
 
 
 def run_identity_stitches(
-    comparisons: Sequence[Comparison], f: Any, g: Any, eval_stream: Any, n_eval_batches: int,
-    store_partial: Callable[[Comparison, StitchResult], None], checkpoints: CheckpointDir,
-    progress: Callable[[float, str], None], should_stop: Callable[[], bool], tokenizers: tuple[str, str] | None = None,
-) -> None:  # fmt: skip
+    comparisons: Sequence[Comparison],
+    f: ResidualModel,
+    g: ResidualModel,
+    eval_stream: TokenStream,
+    n_eval_batches: int,
+    store_partial: Callable[[Comparison, StitchResult], None],
+    checkpoints: CheckpointDir,
+    progress: Callable[[float, str], None],
+    should_stop: Callable[[], bool],
+    tokenizers: tuple[str, str] | None = None,
+) -> None:
     """Evaluates g's upper blocks on f's residuals with phi = id; a model stitched so into itself has penalty exactly 0.
 
     Args and errors as in `run_stitches`, without training; both models need the same width.
@@ -93,8 +110,8 @@ class _Pass:
     def __init__(
         self,
         states: list[StitchState],
-        f: Any,
-        g: Any,
+        f: ResidualModel,
+        g: ResidualModel,
         n_eval: int,
         store_partial: Callable[[Comparison, StitchResult], None],
         checkpoints: CheckpointDir,
@@ -130,7 +147,7 @@ class _Pass:
                 self.states[at] = StitchState(state.comparison, state.settings)
                 self.states[at].provenance = state.provenance
 
-    def fit(self, stream: Any, n_batches: int) -> bool:
+    def fit(self, stream: TokenStream, n_batches: int) -> bool:
         """Fits the closed form of every stitch that has none, on the first batches of the phi stream."""
         waiting = [state for state in self.states if state.needs_fit]
         n_batches = min(n_batches, stream.n_batches)
@@ -151,7 +168,7 @@ class _Pass:
             state.begin(fits[state].phi())
         return True
 
-    def train(self, stream: Any) -> bool:
+    def train(self, stream: TokenStream) -> bool:
         """Trains every phi to its last step; False when told to stop. Stitches saved at earlier steps catch up."""
         while pending := [s for s in self.states if s.step < s.steps and not s.failure]:
             step = min(state.step for state in pending)
@@ -170,7 +187,7 @@ class _Pass:
         self._save()
         return True
 
-    def evaluate(self, stream: Any) -> None:
+    def evaluate(self, stream: TokenStream) -> None:
         """Measures every stitch, and both models, on the first batches of the evaluation stream; stores the results."""
         self.memory.clear()
         for i in range(self.n_eval):
@@ -187,7 +204,7 @@ class _Pass:
         self.progress(1.0, "done")
 
     @torch.no_grad()
-    def _evaluate_batch(self, active: list[StitchState], batch: Any) -> None:
+    def _evaluate_batch(self, active: list[StitchState], batch: TokenBatch) -> None:
         f, g, losses = self.f, self.g, self.measure.losses
         residuals = residuals_at(f, batch, {s.layer_f for s in active} | {f.n_layers})
         loss_f = losses(f, residuals[f.n_layers], batch)
@@ -200,10 +217,10 @@ class _Pass:
             loss, closed = (h if h is None else self._upper_losses(h, state.layer_g, batch) for h in stitched)
             state.add_losses(loss=loss, loss_closed_form=closed, loss_f=loss_f, loss_g=loss_g)
 
-    def _upper_losses(self, h: Tensor, layer_g: int, batch: Any) -> Tensor:
+    def _upper_losses(self, h: Tensor, layer_g: int, batch: TokenBatch) -> Tensor:
         return self.measure.losses(self.g, self.g.blocks(h, layer_g, self.g.n_layers, batch), batch)
 
-    def _remembered(self, i: int, batch: Any) -> dict[int, Tensor]:
+    def _remembered(self, i: int, batch: TokenBatch) -> dict[int, Tensor]:
         """f's residuals on phi batch i at the layers of all stitches; kept for the next epochs while memory lasts."""
         if i in self.memory:
             return self.memory[i]
@@ -236,7 +253,7 @@ class _Pass:
 
 
 @torch.no_grad()
-def residuals_at(model: Any, batch: Any, layers: Iterable[int]) -> dict[int, Tensor]:
+def residuals_at(model: ResidualModel, batch: TokenBatch, layers: Iterable[int]) -> dict[int, Tensor]:
     """{layer: raw residual (b, t, d)} after these blocks (0 is the embedding); nothing above the highest one runs."""
     found: dict[int, Tensor] = {}
     h, at = None, 0
@@ -253,7 +270,7 @@ def batch_of_step(step: int, n_batches: int, seed: int) -> int:
     return int(np.random.default_rng([seed, epoch]).permutation(n_batches)[place])
 
 
-def _counted(batch: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def _counted(batch: TokenBatch, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """The rows of x and y at tokens that are not padding."""
     if batch.mask is None:
         return x, y
@@ -261,7 +278,7 @@ def _counted(batch: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return x[rows], y[rows]
 
 
-def _training_provenance(settings: Any, stream: Any) -> dict[str, Any]:
+def _training_provenance(settings: Any, stream: TokenStream) -> dict[str, Any]:
     tokens = stream.data_id.tokens_per_batch
     return {
         "settings": dataclasses.asdict(settings),

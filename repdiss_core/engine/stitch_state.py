@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.base.results import StitchResult
+from repdiss_core.data.batches import TokenBatch
 from repdiss_core.measures import spec_of
 from repdiss_core.measures.protocol import StitchMeasure
 from repdiss_core.measures.stitch_settings import StitchSettings
+from repdiss_core.models.protocol import ResidualModel
 
 CURVE_POINTS = 400
 # Raised whenever training gives other numbers, so that no checkpoint of another training is taken up.
@@ -42,6 +44,12 @@ class StitchState:
         self.provenance: dict[str, Any] = {}
 
     @property
+    def training(self) -> StitchSettings:
+        """How phi is trained; identity stitching, which trains nothing, never asks."""
+        assert self.settings is not None
+        return self.settings
+
+    @property
     def steps(self) -> int:
         """Training steps in all; 0 for identity stitching."""
         return self.settings.steps if self.settings else 0
@@ -61,12 +69,12 @@ class StitchState:
         """Whether phi's closed form has still to be fitted."""
         return self.settings is not None and self.closed is None
 
-    def begin(self, closed: Any) -> None:
+    def begin(self, closed: nn.Module) -> None:
         """Sets phi to its start, given the closed form."""
         self.closed = closed.requires_grad_(False)
         self._train_from(self._start())
 
-    def train_step(self, g: Any, residual: Tensor, batch: Any) -> None:
+    def train_step(self, g: ResidualModel, residual: Tensor, batch: TokenBatch) -> None:
         """One step of SGD on a batch, from f's residual (b, t, d_f); only g's blocks above the stitch and its head run.
 
         A loss that is not finite ends this stitch with a sentence in `failure`; phi keeps the last finite values.
@@ -78,19 +86,20 @@ class StitchState:
         gradients = torch.autograd.grad(top, parameters, at_top)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.training.clip)
         for parameter, start in zip(parameters, self.start, strict=True):
-            parameter.grad.add_(parameter.detach() - start, alpha=self.settings.weight_decay)
+            parameter.grad.add_(parameter.detach() - start, alpha=self.training.weight_decay)
         if not np.isfinite(loss) or not torch.isfinite(norm):
             self.failure = (
                 f"Training phi {self.comparison.layer_pairs.text} from {self.comparison.f.name} into "
                 f"{self.comparison.g.name} gave a loss or a "
-                f"gradient that is not finite at step {self.step + 1} of {self.steps} with lr {self.settings.lr:g}; "
+                f"gradient that is not finite at step {self.step + 1} of {self.steps} with lr {self.training.lr:g}; "
                 f"expected finite "
                 "values: try lr 0.1, a longer warm-up or the least-squares start."
             )
             return
-        self.optimizer.param_groups[0]["lr"] = self.settings.rate(self.step)
+        assert self.optimizer is not None, "`begin` or `restore` comes first"
+        self.optimizer.param_groups[0]["lr"] = self.training.rate(self.step)
         self.optimizer.step()
         self.curve.append(loss)
 
@@ -115,7 +124,7 @@ class StitchState:
         arrays = {"curve": np.array(self.curve, dtype=np.float64)}
         for name, parts in self.losses.items():
             arrays[f"losses.{name}"] = _joined(parts)
-        if self.phi is not None:
+        if self.phi is not None and self.optimizer is not None:
             for name, parameter in self.phi.named_parameters():
                 arrays[f"phi.{name}"] = parameter.detach().cpu().numpy()
                 buffer = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
@@ -131,12 +140,11 @@ class StitchState:
             raise ValueError(f"training version {plain['training_version']}, expected {TRAINING_VERSION}")
         if plain["has_phi"]:
             self.closed = self._layer(arrays, "closed.", device).requires_grad_(False)
-            self._train_from(self._layer(arrays, "phi.", device))
+            optimizer = self._train_from(self._layer(arrays, "phi.", device))
             for name, parameter in self.phi.named_parameters():
                 if f"momentum.{name}" in arrays:
-                    self.optimizer.state[parameter]["momentum_buffer"] = torch.tensor(
-                        arrays[f"momentum.{name}"], device=device
-                    )
+                    momentum = torch.tensor(arrays[f"momentum.{name}"], device=device)
+                    optimizer.state[parameter]["momentum_buffer"] = momentum
         self.curve = arrays["curve"].tolist()
         for name, sizes in plain["sizes"].items():
             self.losses[name] = np.split(arrays[f"losses.{name}"], np.cumsum(sizes)[:-1]) if sizes else []
@@ -145,14 +153,15 @@ class StitchState:
         """phi before training."""
         weight = self.closed.affine.weight
         layer = self.measure.new_map(weight.shape[1], weight.shape[0]).to(weight.device)
-        if self.settings.init == "least_squares":
+        if self.training.init == "least_squares":
             layer.load_state_dict(self.closed.state_dict())
         return layer
 
-    def _train_from(self, phi: Any) -> None:
-        self.phi, s = phi, self.settings
+    def _train_from(self, phi: nn.Module) -> torch.optim.SGD:
+        self.phi, s = phi, self.training
         self.start = [parameter.detach() for parameter in self._start().parameters()]
         self.optimizer = torch.optim.SGD(phi.parameters(), lr=s.lr, momentum=s.momentum, nesterov=s.nesterov)
+        return self.optimizer
 
     def _layer(self, arrays: dict[str, np.ndarray], prefix: str, device: torch.device | str) -> Any:
         """The map whose parameters a checkpoint holds."""

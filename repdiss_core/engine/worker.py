@@ -6,8 +6,9 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -15,6 +16,12 @@ from repdiss_core.base.comparison import Request
 from repdiss_core.base.errors import UserError, told
 from repdiss_core.base.paths import redacted
 from repdiss_core.runs.progress import stop_on_signal
+
+if TYPE_CHECKING:
+    from filelock import AcquireReturnProxy
+
+    from repdiss_core.runs.job_files import JobStatus
+    from repdiss_core.store.cache import ResultStore
 
 LOG_EVERY_S = 5.0
 
@@ -93,7 +100,7 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
     return _end_failed(reporter.status, redacted(sentence))
 
 
-def _end_failed(status: Any, sentence: str) -> int:
+def _end_failed(status: JobStatus, sentence: str) -> int:
     from repdiss_core.runs import job_files
 
     log(sentence)
@@ -107,7 +114,7 @@ def _end_failed(status: Any, sentence: str) -> int:
 class _Redacting:
     """A text stream that writes no access token and no home path, a line at a time."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream, self._begun = stream, ""
 
     def write(self, text: str) -> int:
@@ -126,7 +133,7 @@ class _Redacting:
         return getattr(self._stream, name)
 
 
-def _forget_once(store: Any, form: dict[str, Any], job_id: str) -> None:
+def _forget_once(store: ResultStore, form: dict[str, Any], job_id: str) -> None:
     """Drop what a fresh run replaces, and say so in the request: a resumed run must not drop its own work."""
     from repdiss_core.runs import job_files
 
@@ -135,7 +142,7 @@ def _forget_once(store: Any, form: dict[str, Any], job_id: str) -> None:
     job_files.write_request(job_id, {**form, "fresh": False})
 
 
-def _wait_for_slot(give_up: Any) -> Any:
+def _wait_for_slot(give_up: Callable[[], bool]) -> AcquireReturnProxy | None:
     import filelock
 
     from repdiss_core.runs import job_files
@@ -158,7 +165,7 @@ def log(line: str) -> None:
 class _StatusProgress:
     """Writes the status file at most every 0.3 s, with the time left, and a line of the log every few seconds."""
 
-    def __init__(self, status: Any) -> None:
+    def __init__(self, status: JobStatus) -> None:
         self.status, self._begun, self._written, self._logged = status, time.monotonic(), 0.0, float("-inf")
 
     def __call__(self, fraction: float, message: str) -> None:

@@ -24,9 +24,26 @@ from repdiss_core.base.paths import expanded
 from repdiss_core.hub.facts import everything, recall, remember, stamp
 
 __all__ = [
-    "NoSuchRepository", "Pin", "Repo", "cache_folder", "cached_repositories", "endpoint", "everything", "fetch", "has",
-    "online", "pin", "pinned", "recall", "remember", "repository_folder", "require_network", "snapshot", "stamp", "told",
-]  # fmt: skip
+    "NoSuchRepository",
+    "Pin",
+    "Repo",
+    "cache_folder",
+    "cached_repositories",
+    "endpoint",
+    "everything",
+    "fetch",
+    "has",
+    "online",
+    "pin",
+    "pinned",
+    "recall",
+    "remember",
+    "repository_folder",
+    "require_network",
+    "snapshot",
+    "stamp",
+    "told",
+]
 
 PREFLIGHT_S = 3.0
 ASK_AGAIN_S = 30.0

@@ -1,7 +1,7 @@
 """The measures by name: facts without torch; what computes them is imported when it is asked for.
 
-To add a measure, write one file here and one line in `MEASURES`; the contract test checks what the line declares, and the
-engine, pages and command line obey it. `measures.protocol` says what the file holds.
+To add a measure, write one file here and one line in `MEASURES`; the contract test checks what the line declares, and
+the engine, pages and command line obey it. `measures.protocol` says what the file holds.
 """
 
 from __future__ import annotations

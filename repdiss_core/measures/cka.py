@@ -129,7 +129,8 @@ def hsic_same_layers(f: Prepared, g: Prepared) -> np.ndarray:
     _check_partners(f, g)
     if f.n_layers != g.n_layers:
         raise UserError(
-            f"Layers are paired one to one, but the models have {f.n_layers} and {g.n_layers}: compare models of one depth."
+            f"Layers are paired one to one, but the models have {f.n_layers} and {g.n_layers}: "
+            "compare models of one depth."
         )
     with full_float32(f.packed.device):
         total = same_products(f.packed, g.packed, f.n_off)
@@ -148,15 +149,18 @@ def _checked_layers(layers: Sequence[Any]) -> list[Tensor]:
     for index, x in enumerate(features):
         if x.ndim != 2 or x.shape[1] == 0:
             raise UserError(
-                f"Layer {index + 1} has shape {tuple(x.shape)}, but features are (n_tokens, d): use `flatten` for (b, t, d)."
+                f"Layer {index + 1} has shape {tuple(x.shape)}, but features are (n_tokens, d): "
+                "use `flatten` for (b, t, d)."
             )
         if len(x) != len(features[0]):
             raise UserError(
-                f"Layer {index + 1} has {len(x)} tokens and layer 1 has {len(features[0])}: all layers must come from the same tokens."
+                f"Layer {index + 1} has {len(x)} tokens and layer 1 has {len(features[0])}: "
+                "all layers must come from the same tokens."
             )
         if x.device != features[0].device:
             raise UserError(
-                f"Layer {index + 1} is on {x.device} and layer 1 on {features[0].device}: move all layers to one device."
+                f"Layer {index + 1} is on {x.device} and layer 1 on {features[0].device}: "
+                "move all layers to one device."
             )
         if x.is_complex():
             raise UserError(f"Layer {index + 1} holds complex numbers; features must be real.")
@@ -239,7 +243,8 @@ def _check_partners(f: Prepared, g: Prepared) -> None:
         raise UserError(
             f"f was prepared for the estimator {f.estimator!r} and g for {g.estimator!r}: prepare both alike."
         )
-    if f.sequence_ids is not None and not np.array_equal(f.sequence_ids, g.sequence_ids):
+    ids_f, ids_g = f.sequence_ids, g.sequence_ids
+    if ids_f is not None and (ids_g is None or not np.array_equal(ids_f, ids_g)):
         raise UserError("f and g were prepared with different sequence ids: both models must read the same sequences.")
     if f.packed.device != g.packed.device:
         raise UserError(f"f lies on {f.packed.device} and g on {g.packed.device}: prepare both on one device.")

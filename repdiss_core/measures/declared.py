@@ -53,7 +53,10 @@ CKA = MeasureSpec(
     least_tokens=lambda d_f, d_g: 4,
     cost=lambda n, d_f, d_g: n * n * (d_f + d_g) + 1.0 * n * n,
     for_any_pair=True,
-    means="How alike two layers’ features are over the same tokens. 1 is the same up to rotation and scale; 0 is unrelated.",
+    means=(
+        "How alike two layers’ features are over the same tokens. 1 is the same up to rotation and scale; "
+        "0 is unrelated."
+    ),
     source="Kornblith et al. 2019",
 )
 STITCHING = MeasureSpec(
@@ -67,7 +70,10 @@ STITCHING = MeasureSpec(
     direction="different",
     unit="nats a token",
     for_any_pair=True,
-    means="What it costs to run one model up to a layer, a trained map, and the other model from its layer on. Lower is better.",
+    means=(
+        "What it costs to run one model up to a layer, a trained map, and the other model from its layer on. "
+        "Lower is better."
+    ),
     source="Lenc and Vedaldi 2015; Bansal et al. 2021",
 )
 IDENTITY_STITCHING = replace(
@@ -78,7 +84,10 @@ IDENTITY_STITCHING = replace(
     implementation="repdiss_core.measures.stitch_measures:IDENTITY",
     settings=("eval_batches",),
     self_value=0.0,
-    means="What it costs to run one model up to a layer and the other from its layer on, with nothing between. Lower is better.",
+    means=(
+        "What it costs to run one model up to a layer and the other from its layer on, with nothing between. "
+        "Lower is better."
+    ),
 )
 STITCHED_ACCURACY = MeasureSpec(
     name="stitched_accuracy",

@@ -88,7 +88,10 @@ RSA = MeasureSpec(
     least_tokens=lambda d_f, d_g: 3,
     cost=lambda n, d_f, d_g: n * n * (d_f + d_g) + 2.0 * n * n * log2(max(2, n * n)),
     for_any_pair=True,
-    means="Whether two layers order the pairs of tokens alike by how unlike they are. 1 is the same order; 0 is unrelated.",
+    means=(
+        "Whether two layers order the pairs of tokens alike by how unlike they are. 1 is the same order; "
+        "0 is unrelated."
+    ),
     formula=r"\rho\big(1-\mathrm{corr}(x_i,x_j),\ 1-\mathrm{corr}(y_i,y_j)\big)_{i<j}",
     source="Kriegeskorte, Mur and Bandettini 2008",
 )
@@ -109,7 +112,10 @@ MUTUAL_KNN = MeasureSpec(
     least_tokens=lambda d_f, d_g: 11,
     cost=_neighbours_cost,
     for_any_pair=True,
-    means="The share of each token’s k nearest neighbours that two layers have in common. 1 is all of them; k/(n − 1) is chance.",
+    means=(
+        "The share of each token’s k nearest neighbours that two layers have in common. 1 is all of them; "
+        "k/(n − 1) is chance."
+    ),
     formula=r"\frac1{nk}\sum_i\big|N_k^X(i)\cap N_k^Y(i)\big|",
     source="Huh, Cheung, Wang and Isola 2024",
 )
@@ -134,7 +140,10 @@ CKNNA = replace(
     independent=lambda n, d_f, d_g, options: None,
     cost=lambda n, d_f, d_g: _neighbours_cost(n, d_f, d_g) + 120.0 * n,
     means="CKA that looks at common nearest neighbours alone. 1 is the same; chance lies near k/(n − 1).",
-    formula=r"\frac{\mathrm{HSIC}_1(\alpha\circ K,\alpha\circ L)}{\sqrt{\mathrm{HSIC}_1(\alpha_K\circ K,\alpha_K\circ K)\,\mathrm{HSIC}_1(\alpha_L\circ L,\alpha_L\circ L)}}",
+    formula=(
+        r"\frac{\mathrm{HSIC}_1(\alpha\circ K,\alpha\circ L)}{\sqrt{\mathrm{HSIC}_1(\alpha_K\circ K,\alpha_K\circ "
+        r"K)\,\mathrm{HSIC}_1(\alpha_L\circ L,\alpha_L\circ L)}}"
+    ),
     source="Huh, Cheung, Wang and Isola 2024; both orders averaged",
 )
 PROCRUSTES = MeasureSpec(
@@ -152,7 +161,10 @@ PROCRUSTES = MeasureSpec(
     least_tokens=lambda d_f, d_g: 2,
     cost=_spectrum_cost,
     for_any_pair=True,
-    means="How well one layer falls on another after the best rotation. 1 is exactly; chance is above 0 and grows with features over tokens.",
+    means=(
+        "How well one layer falls on another after the best rotation. 1 is exactly; "
+        "chance is above 0 and grows with features over tokens."
+    ),
     formula=r"\frac{\|X^\top Y\|_*}{\|X\|_F\,\|Y\|_F}",
     source="Schönemann 1966; Williams, Kunz, Kornblith and Linderman 2021",
 )
@@ -181,7 +193,10 @@ SVCCA = MeasureSpec(
     least_tokens=lambda d_f, d_g: d_f + d_g + 1,
     cost=_bases_cost,
     for_any_pair=True,
-    means="The mean canonical correlation of two layers’ principal components; an older measure. 1 is the same subspace; chance is above 0.",
+    means=(
+        "The mean canonical correlation of two layers’ principal components; an older measure. "
+        "1 is the same subspace; chance is above 0."
+    ),
     formula=r"\frac1r\sum_{i\le r}\sigma_i\big(Q_X^\top Q_Y\big)",
     source="Raghu, Gilmer, Yosinski and Sohl-Dickstein 2017",
 )
@@ -194,7 +209,10 @@ PWCCA = replace(
     options=(),
     invariant_to=("isotropic_scale", "shift"),
     symmetric=False,
-    means="Canonical correlations weighted by what they explain of the row’s layer; an older measure. 1 is the same subspace; chance is above 0.",
+    means=(
+        "Canonical correlations weighted by what they explain of the row’s layer; an older measure. "
+        "1 is the same subspace; chance is above 0."
+    ),
     formula=r"\frac{\sum_i w_i\rho_i}{\sum_i w_i},\quad w_i=\sum_j|h_i\cdot x_j|",
     source="Morcos, Raghu and Bengio 2018",
 )
@@ -232,7 +250,10 @@ LINEAR_PREDICTIVITY = MeasureSpec(
     least_tokens=lambda d_f, d_g: d_f + 1,
     cost=lambda n, d_f, d_g: 2.0 * n * (d_f * d_f + d_g * d_g + d_f * d_g),
     for_any_pair=True,
-    means="The share of the column’s variance that a linear map of the row explains on text it was not fitted on. 1 is all; 0 is none.",
+    means=(
+        "The share of the column’s variance that a linear map of the row explains on text it was not fitted on. "
+        "1 is all; 0 is none."
+    ),
     formula=r"1-\frac{\|Y-XW\|^2}{\|Y-\bar Y\|^2}",
     source="ridge regression on held-out text",
 )

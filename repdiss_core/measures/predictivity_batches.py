@@ -1,4 +1,5 @@
-"""Linear predictivity as a pooled measure: what `measures.protocol` asks for, on the functions of `linear_predictivity`.
+"""Linear predictivity as a pooled measure: what `measures.protocol` asks for,
+on the functions of `linear_predictivity`.
 
 Directed: f predicts g. The other direction is the comparison of g with f.
 """

@@ -30,7 +30,8 @@ class Reduction:
     Args:
         names: label of each way, the usual one first.
         reduce: (batches, name, confidence) to the map with its errors and intervals.
-        pseudo_values: (batches, name) to (B, L_f, L_g) jackknife pseudo-values, whose mean and spread give value and error.
+        pseudo_values: (batches, name) to (B, L_f, L_g) jackknife pseudo-values, whose mean and spread give value and
+            error.
     """
 
     names: Mapping[str, str]
@@ -72,8 +73,8 @@ def reduce_hsic(batches: BatchHsic, reduction: str = "mean_of_ratios", confidenc
 def reduce_values(batches: BatchValues, reduction: str = "mean", confidence: float = 0.95) -> LayerMatrix:
     """The mean over batches of one value a cell, with its jackknife standard error and jackknife-t interval.
 
-    For a mean the jackknife standard error is the deviation over batches divided by sqrt(B). A cell that has no value in
-    some batch has none here.
+    For a mean the jackknife standard error is the deviation over batches divided by sqrt(B). A cell that has no value
+    in some batch has none here.
 
     Args:
         batches: values (B, L_f, L_g).
@@ -98,7 +99,8 @@ def value_samples(batches: BatchValues, reduction: str = "mean") -> np.ndarray:
 def _one_value(batches: BatchValues) -> np.ndarray:
     if batches.values.ndim != 3:
         raise UserError(
-            f"The mean over batches is of one value a cell, and {batches.values.shape[-1]} are stored: give the measure a reduction of its own."
+            f"The mean over batches is of one value a cell, and {batches.values.shape[-1]} are stored: "
+            "give the measure a reduction of its own."
         )
     return batches.values
 

@@ -1,4 +1,5 @@
-"""What is declared of a measure. Imports nothing heavy: pages, the command line and keys read it; the engine obeys it."""
+"""What is declared of a measure. Imports nothing heavy: pages, the command line and keys read it;
+the engine obeys it."""
 
 from __future__ import annotations
 
@@ -75,8 +76,8 @@ class MeasureSpec:
         range: lowest and highest possible value.
         self_value: the value for equal features (or a model with itself), None where training decides it.
         self_tolerance: how far from it a ridge may keep the value; 0 for exactly.
-        independent: (n, d_f, d_g, options) to the expected value for independent features, exact where it is known; None
-            where it is not.
+        independent: (n, d_f, d_g, options) to the expected value for independent features, exact where it is known;
+            None where it is not.
         least_tokens: (d_f, d_g) to the fewest rows of a batch.
         cost: (n, d_f, d_g) to floating-point operations a batch for one pair of layers, forward passes left out.
         direction: whether a larger value says "similar" or "different".
@@ -154,7 +155,8 @@ class MeasureSpec:
         if name in USUAL_REDUCTIONS:
             return next(iter(self.reduction.names))
         raise UserError(
-            f"{self.short} has no reduction {name!r}: its batches are put together by {' or '.join(self.reduction.names)}."
+            f"{self.short} has no reduction {name!r}: "
+            f"its batches are put together by {' or '.join(self.reduction.names)}."
         )
 
     def check(self, comparison: Comparison) -> None:
@@ -163,7 +165,8 @@ class MeasureSpec:
         if kind not in self.stored:
             offered = " or ".join(kind_words(known) for known in self.stored)
             raise UserError(
-                f"{self.short} is not computed for {kind_words(kind)}; it is for {offered}. Choose those, or another measure."
+                f"{self.short} is not computed for {kind_words(kind)}; it is for {offered}. "
+                "Choose those, or another measure."
             )
         known = {o.id for o in self.options} | set(self.settings)
         if kind is AllLayers and self.of_features:
@@ -171,13 +174,15 @@ class MeasureSpec:
         foreign = [name for name, _ in comparison.settings if name not in known]
         if foreign:
             raise UserError(
-                f"{self.short} for {kind_words(kind)} has no setting {foreign[0]!r}; it has {', '.join(sorted(known)) or 'none'}."
+                f"{self.short} for {kind_words(kind)} has no setting {foreign[0]!r}; "
+                f"it has {', '.join(sorted(known)) or 'none'}."
             )
         for option in self.options:
             value = comparison.setting(option.id, option.default)
             if value not in option.values:
                 raise UserError(
-                    f"{self.short} has no {option.label.lower()} {value!r}; choose {', '.join(map(str, option.values))}."
+                    f"{self.short} has no {option.label.lower()} {value!r}; "
+                    f"choose {', '.join(map(str, option.values))}."
                 )
 
     def facts(self) -> dict[str, Any]:

@@ -23,8 +23,8 @@ SCORINGS = ("exact", "entailment_or_not")
 def cut_logits(f_residuals: Sequence[Tensor], g: Any, batch: Any) -> list[Tensor]:
     """[(b, n_labels)] g's logits at every cut 0 … L, from f's residuals [(b, t, d)] at those cuts.
 
-    All cuts below block l pass through it together, as one batch of that many times the sequences; of the last block only
-    the token that the head reads is computed.
+    All cuts below block l pass through it together, as one batch of that many times the sequences; of the last block
+    only the token that the head reads is computed.
     """
     import torch
 
@@ -41,17 +41,20 @@ def check(models: Sequence[Any]) -> None:
     for other in models[1:]:
         if (first.n_layers, first.d_model) != (other.n_layers, other.d_model):
             raise UserError(
-                f"Identity stitching exchanges blocks of equal shape, but {first.name} has {first.n_layers} layers of width {first.d_model} and "
+                f"Identity stitching exchanges blocks of equal shape, but {first.name} has {first.n_layers} "
+                f"layers of width {first.d_model} and "
                 f"{other.name} {other.n_layers} of width {other.d_model}. Choose models of one depth and width."
             )
         if set(first.labels) != set(other.labels):
             raise UserError(
-                f"{first.name} tells {', '.join(first.labels)} apart and {other.name} {', '.join(other.labels)}: their accuracies cannot be "
+                f"{first.name} tells {', '.join(first.labels)} apart and {other.name} {', '.join(other.labels)}: "
+                "their accuracies cannot be "
                 "compared. Choose classifiers of one label set."
             )
         if first.labels != other.labels:
             raise UserError(
-                f"{first.name} and {other.name} have the same labels in another order ({', '.join(first.labels)}; {', '.join(other.labels)}): "
+                f"{first.name} and {other.name} have the same labels in another order ({', '.join(first.labels)}; "
+                f"{', '.join(other.labels)}): "
                 "a stitched model would be scored wrongly. Reorder the labels when loading one of them."
             )
 
@@ -64,7 +67,8 @@ def judge(scoring: str, labels: tuple[str, ...]) -> Callable[[np.ndarray, np.nda
         return lambda predicted, wanted: predicted == wanted
     if "entailment" not in labels:
         raise UserError(
-            f"Scoring entailment_or_not needs a label named entailment; these models have {', '.join(labels)}. Choose exact."
+            f"Scoring entailment_or_not needs a label named entailment; these models have {', '.join(labels)}. "
+            "Choose exact."
         )
     entailment = labels.index("entailment")
     return lambda predicted, wanted: (predicted == entailment) == (wanted == entailment)
