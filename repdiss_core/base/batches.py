@@ -39,6 +39,13 @@ class BatchRows:
         return self.between(0, n_batches)
 
     @classmethod
+    def of_batch(
+        cls, values: np.ndarray, f: Any, g: Any, notes: tuple[str, ...], massive: Mapping[str, np.ndarray] = {}
+    ) -> Self:
+        """One batch, from its values and both prepared sides."""
+        raise NotImplementedError(cls.__name__)
+
+    @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """The batches of all parts, in their order."""
         named = [part.to_arrays()[0] for part in parts]
@@ -113,7 +120,7 @@ class BatchHsic(BatchRows):
 
     @classmethod
     def of_batch(
-        cls, values: np.ndarray, f: Any, g: Any, notes: tuple[str, ...], massive: dict[str, np.ndarray]
+        cls, values: np.ndarray, f: Any, g: Any, notes: tuple[str, ...], massive: Mapping[str, np.ndarray] = {}
     ) -> Self:
         """One batch, from the cross values (L_f, L_g) and both prepared sides."""
         cross, self_f, self_g = (np.asarray(a, dtype=np.float64)[None] for a in (values, f.self_hsic, g.self_hsic))
@@ -155,7 +162,9 @@ class SameLayerHsic(BatchRows):
             )
 
     @classmethod
-    def of_batch(cls, values: np.ndarray, f: Any, g: Any, notes: tuple[str, ...]) -> Self:
+    def of_batch(
+        cls, values: np.ndarray, f: Any, g: Any, notes: tuple[str, ...], massive: Mapping[str, np.ndarray] = {}
+    ) -> Self:
         """One batch, from the values of equal layers (L,) and both prepared sides."""
         cross, self_f, self_g = (np.asarray(a)[None] for a in (values, f.self_hsic, g.self_hsic))
         return cls(cross, self_f, self_g, np.array([f.n_tokens]), notes)
@@ -195,7 +204,7 @@ class BatchValues(BatchRows):
 
     @classmethod
     def of_batch(
-        cls, values: np.ndarray, f: Any, g: Any, notes: tuple[str, ...], massive: dict[str, np.ndarray]
+        cls, values: np.ndarray, f: Any, g: Any, notes: tuple[str, ...], massive: Mapping[str, np.ndarray] = {}
     ) -> Self:
         """One batch, from the values (L_f, L_g) or (L_f, L_g, p) and both prepared sides."""
         rows = {name: a[None] for name, a in massive.items()}

@@ -11,9 +11,9 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import TokenStream
 from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.batch_features import BatchFeatures, ModelLoader
-from repdiss_core.engine.join import Join
+from repdiss_core.engine.join import Join, rows_type
 from repdiss_core.engine.stopping import Progress, ShouldStop, Stopped
-from repdiss_core.measures import result_type, spec_of
+from repdiss_core.measures import spec_of
 
 
 class FeaturePass:
@@ -62,7 +62,7 @@ class FeaturePass:
         for comparison in comparisons:
             sides, massive = features.sides(comparison)
             values = spec_of(comparison).load().cross(*sides)
-            part = result_type(comparison).of_batch(values, *sides, notes_of(comparison, sides), massive)  # type: ignore[attr-defined]
+            part = rows_type(comparison).of_batch(values, *sides, notes_of(comparison, sides), massive)
             self.join.add(comparison, part)
 
 

@@ -57,8 +57,7 @@ class Join:
     ) -> None:
         self.store, self.made = store, made
         self._comparisons = {c.key: c for c in comparisons}
-        rows = {key: stored_here(store, c) for key, c in self._comparisons.items() if is_in_batches(c)}
-        self._rows: dict[str, BatchRows | None] = {key: row for key, row in rows.items()}  # type: ignore[misc]
+        self._rows = {key: _rows_here(store, c) for key, c in self._comparisons.items() if is_in_batches(c)}
         self._counts = {key: 0 if row is None else row.n_batches for key, row in self._rows.items()}
         self._fresh: dict[str, list[BatchRows]] = {key: [] for key in self._rows}
         self._stored_at = time.monotonic()
@@ -187,3 +186,16 @@ def _joined(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Provenance of a result whose batches may come from different devices."""
     devices = dict.fromkeys(part for made in (known, new) for part in made.get("device", "").split(", ") if part)
     return {**known, **new, "device": ", ".join(devices), "engine": "ray"}
+
+
+def rows_type(comparison: Comparison) -> type[BatchRows]:
+    """The type of the result of a comparison that is made of batches."""
+    kind = result_type(comparison)
+    assert issubclass(kind, BatchRows)
+    return kind
+
+
+def _rows_here(store: Results, comparison: Comparison) -> BatchRows | None:
+    rows = stored_here(store, comparison)
+    assert rows is None or isinstance(rows, BatchRows)
+    return rows

@@ -10,8 +10,9 @@ from repdiss_core.base.comparison import Comparison
 from repdiss_core.base.errors import UserError
 from repdiss_core.engine.batch_features import BatchFeatures
 from repdiss_core.engine.feature_pass import FeaturePass, notes_of
+from repdiss_core.engine.join import rows_type
 from repdiss_core.engine.stopping import Progress, ShouldStop, Stopped
-from repdiss_core.measures import result_type, spec_of
+from repdiss_core.measures import spec_of
 
 
 class PooledPass(FeaturePass):
@@ -65,4 +66,4 @@ class PooledPass(FeaturePass):
         for c in comparisons:
             sides, massive = features.sides(c)
             values = spec_of(c).load().score(self.fitted[c.key], *sides)
-            self.join.add(c, result_type(c).of_batch(values, *sides, notes_of(c, sides), massive))  # type: ignore[attr-defined]
+            self.join.add(c, rows_type(c).of_batch(values, *sides, notes_of(c, sides), massive))

@@ -44,7 +44,7 @@ class RayEngine(Engine):
         waiting = join.expect(group.shards(join.counts(), n_batches, step))
         progress(0.0, "asking Ray for workers")
         ray = connected(self.setting, self.report)
-        # A process that has begun on one GPU cannot move to another: where shards have GPUs, each has a process of its own.
+        # A process that has begun on one GPU cannot move to another: where shards have GPUs, each has its own process.
         task = ray.remote(
             num_cpus=self.setting.threads, num_gpus=self.setting.gpus, max_calls=1 if self.setting.gpus else 0,
             max_retries=RETRIES, scheduling_strategy="SPREAD",

@@ -14,9 +14,9 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import TokenBatch, TokenStream
 from repdiss_core.engine.accuracy_pass import single_threaded
 from repdiss_core.engine.feature_pass import notes_of
-from repdiss_core.engine.join import Join
+from repdiss_core.engine.join import Join, rows_type
 from repdiss_core.engine.stopping import Progress, ShouldStop, Stopped
-from repdiss_core.measures import result_type, spec_of
+from repdiss_core.measures import spec_of
 from repdiss_core.models.protocol import ResidualModel
 
 
@@ -81,13 +81,14 @@ class SameLayerPass:
         batch = self.stream.batch(index)
         wanted = [m for m in self.models if any(m in (c.f, c.g) for c in comparisons)]
         device = torch.device(str(getattr(self.models[wanted[0]], "device", "cpu")))
-        # Models and pairs are many and small: each has one thread. The outer setting holds while inner ones come and go.
+        # Models and pairs are many and small: each has one thread. The outer setting holds while inner ones come and
+        # go.
         with full_float32(device), single_threaded() as n_threads, ThreadPoolExecutor(n_threads) as pool:
             prepared = dict(zip(wanted, pool.map(lambda m: self._prepare(m, batch), wanted), strict=True))
             values = list(pool.map(lambda c: self.measure.cross_same(prepared[c.f], prepared[c.g]), comparisons))
         for c, value in zip(comparisons, values, strict=True):
             sides = prepared[c.f], prepared[c.g]
-            self.join.add(c, result_type(c).of_batch(value, *sides, notes_of(c, sides)))  # type: ignore[attr-defined]  # of this pass
+            self.join.add(c, rows_type(c).of_batch(value, *sides, notes_of(c, sides)))
 
     def _prepare(self, model: ModelId, batch: TokenBatch) -> Any:
         from repdiss_core.measures.shared import BatchContext, LayerPreparations

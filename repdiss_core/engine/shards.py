@@ -8,8 +8,8 @@ from typing import Any
 
 from repdiss_core.base.comparison import Comparison
 
-# Fixed, so that a resumed run cuts the work where the interrupted one did. A batch takes a tenth of a second to seconds on a
-# processor; a shard on a GPU is a process of its own, which loads its models anew.
+# Fixed, so that a resumed run cuts the work where the interrupted one did. A batch takes a tenth of a second to seconds
+# on a processor; a shard on a GPU is a process of its own, which loads its models anew.
 BATCHES_PER_SHARD, BATCHES_PER_GPU_SHARD = 5, 50
 
 
