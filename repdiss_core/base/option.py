@@ -1,7 +1,7 @@
 """An option, declared once: what it is called, what it offers, and what addresses and the command line hold of it.
 
-An address, an export and a flag hold the *id* of a choice, a page shows its *label*. A better label therefore breaks nothing, and what
-addresses held before there were ids is read through `old_labels`.
+An address, an export and a flag hold the *id* of a choice, a page shows its *label*. A better label therefore breaks
+nothing, and what addresses held before there were ids is read through `old_labels`.
 """
 
 from __future__ import annotations
@@ -178,7 +178,8 @@ class Number(Option):
             kind = "whole number" if self.whole else "number"
             top = "" if self.high == math.inf else f" and at most {self.high:g}"
             raise UserError(
-                f"{self.label} “{text[:MOST_SHOWN]}” is no {kind} of at least {self.low:g}{top}. Write one in that range."
+                f"{self.label} “{text[:MOST_SHOWN]}” is no {kind} of at least {self.low:g}{top}. "
+                "Write one in that range."
             )
         return number
 

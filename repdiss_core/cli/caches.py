@@ -28,7 +28,8 @@ def info() -> None:
     store = ResultStore.open()
     click.echo(f"folder     {store.directory}")
     click.echo(
-        f"results    {len(store.keys('local'))} computed here, {len(store.keys('shipped'))} shipped, {len(store.keys('imported'))} imported"
+        f"results    {len(store.keys('local'))} computed here, {len(store.keys('shipped'))} shipped, "
+        f"{len(store.keys('imported'))} imported"
     )
     for name, size in sizes().items():
         click.echo(f"{name:<10} {size / 2**20:,.1f} MiB")
@@ -57,7 +58,8 @@ def verify() -> None:
 @family_options
 @cka_options
 def export(results: tuple[str, ...], out: Path, **choices: Any) -> None:
-    """Write RESULT… (figures such as fig3 at the same options as `run`, keys, or `all` computed here) to one file for another machine."""
+    """Write RESULT… (figures such as fig3 at the same options as `run`, keys, or `all` computed here) to one file for
+    another machine."""
     from repdiss_core.cli.compute import requests_of
     from repdiss_core.runs.bundle import export_bundle
     from repdiss_core.store.cache import ResultStore

@@ -19,7 +19,8 @@ TEXT_PREFIX = "data:"
 @click.argument("names", nargs=-1, required=True)
 @click.option("--facts", is_flag=True, help="Only what a model is and how large: a few small files.")
 def fetch(names: tuple[str, ...], facts: bool) -> None:
-    """Download models (pythia-1b-deduped, pythia-1b-deduped@step1000, hub:org/name) and texts (data:pile-10k) with their tokenizers.
+    """Download models (pythia-1b-deduped, pythia-1b-deduped@step1000, hub:org/name) and texts (data:pile-10k) with
+    their tokenizers.
 
     A download that was broken off goes on where it ended. Afterwards everything works without a network.
     """
@@ -53,7 +54,10 @@ def described(spec: ModelSpec) -> str:
     """A model's facts and whether it is here, in a line."""
     from repdiss_core.models import paper_models
 
-    shape = f"{spec.n_layers} layers, d_model {spec.d_model}, {spec.n_heads} × {spec.d_head} heads, {spec.n_parameters:,} parameters"
+    shape = (
+        f"{spec.n_layers} layers, d_model {spec.d_model}, {spec.n_heads} × {spec.d_head} heads, "
+        f"{spec.n_parameters:,} parameters"
+    )
     return f"{shape}, {paper_models.size(paper_models.memory_bytes(spec))} in float32, {paper_models.status(spec)}"
 
 

@@ -63,7 +63,8 @@ def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
     drawn = [card.draw(store, LOOKS["print"], NOT_COMPUTED) for card in found.cards(choice)]
     if not all(d.complete for d in drawn):
         raise UserError(
-            f"{found.label or found.title} is not in the cache at these settings. Compute it first: the same options with "
+            f"{found.label or found.title} is not in the cache at these settings. Compute it first: "
+            "the same options with "
             f"`python -m repdiss_core run {found.figure_id}`."
         )
     _write(out, found, drawn)
@@ -106,7 +107,8 @@ def _write_image(out: Path, drawn: list[Drawn]) -> None:
         import kaleido  # noqa: F401
     except ImportError:
         raise UserError(
-            f"Writing {out.suffix} needs kaleido: `pip install -r requirements-dev.txt`. HTML, JSON and CSV need nothing."
+            f"Writing {out.suffix} needs kaleido: `pip install -r requirements-dev.txt`. "
+            "HTML, JSON and CSV need nothing."
         ) from None
     if browser is None and "BROWSER_PATH" not in os.environ:
         raise UserError(

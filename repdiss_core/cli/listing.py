@@ -46,7 +46,10 @@ def _models() -> list[dict[str, Any]]:
     papers = (*paper_models.language_models().values(), *paper_models.feather_berts().values())
     for spec in (*MODELS.values(), *classifiers().values(), *papers):
         heads = f"{spec.n_heads} × {spec.d_head} heads"
-        summary = f"{spec.n_layers} layers, d_model {spec.d_model}, {heads}, {spec.activation}, seed {spec.seed}, {spec.n_parameters:,} parameters"
+        summary = (
+            f"{spec.n_layers} layers, d_model {spec.d_model}, {heads}, {spec.activation}, seed {spec.seed}, "
+            f"{spec.n_parameters:,} parameters"
+        )
         summary += f", {paper_models.status(spec)}" if spec.repo else ""
         rows.append({"name": spec.name, "source": spec.source, "summary": summary, **_facts(spec)})
     return rows

@@ -23,7 +23,8 @@ family_options = flags(flag(options.FAMILY, default=None, help=options.FAMILY.fl
 
 
 def take_family(choices: dict[str, Any]) -> tuple[str | None, bool]:
-    """Removes the family's options from the command's choices: (family, whether axes run over the fraction of the depth)."""
+    """Removes the family's options from the command's choices: (family, whether axes run over the fraction of the
+    depth)."""
     return choices.pop("family"), choices.pop("axes") == "relative"
 
 

@@ -49,7 +49,8 @@ def open_text(source: TextSource, tokenizer_source: str, data_id: DataId, specia
     """The stream; the text is fetched and cut first where that was not done yet (seconds to a minute).
 
     Args:
-        special: of an encoder, whether the tokens around each sequence become rows of the features ("in") or not ("out").
+        special: of an encoder, whether the tokens around each sequence become rows of the features ("in") or not
+            ("out").
     """
     cutter = tokenizer.load(tokenizer_source)
     if cutter.separator is None:

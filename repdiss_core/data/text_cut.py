@@ -56,8 +56,8 @@ def cut(source: str, texts: Sequence[str], special: bool = True) -> list[CutText
 def cut_alike(text: TextSource | None, f: str, g: str) -> bool:
     """Whether two tokenizers give the text at hand the same tokens.
 
-    A base and its fine-tuned copy with a few added tokens do, as long as the text holds none of these. Where the rest of
-    the two differs, a sample of the text decides.
+    A base and its fine-tuned copy with a few added tokens do, as long as the text holds none of these. Where the rest
+    of the two differs, a sample of the text decides.
 
     Args:
         text: the data's; None where it brings its tokens.
@@ -103,8 +103,8 @@ def _sample(text: TextSource) -> list[str]:
 def common_source(f: str, g: str) -> str:
     """The one of two tokenizers that cut alike whose token goes between documents: f's where both have the same.
 
-    It is the one whose separator both know; of two, the one with the smaller id (a base's, beside its chat copy's), then
-    the one that puts a token before each text. So it does not depend on which comes first.
+    It is the one whose separator both know; of two, the one with the smaller id (a base's, beside its chat copy's),
+    then the one that puts a token before each text. So it does not depend on which comes first.
     """
     both = f, g
     if f == g or tokenizer.UNKNOWN in (tokenizer.fingerprint(one) for one in both):

@@ -28,8 +28,9 @@ ModelLoader = Callable[[ModelId, str], Any]
 class BatchFeatures:
     """One batch of the group's stream, through whatever models are asked for.
 
-    Without massive tokens to drop, M models are prepared M times a measure, however many pairs. Where tokens are dropped, those of both
-    models of a pair are, so that a model is prepared once for each distinct set of rows that its pairs leave.
+    Without massive tokens to drop, M models are prepared M times a measure, however many pairs. Where tokens are
+    dropped, those of both models of a pair are, so that a model is prepared once for each distinct set of rows that its
+    pairs leave.
 
     Args:
         index: of the batch in its stream.

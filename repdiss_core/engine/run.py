@@ -48,13 +48,15 @@ class Engine(Host):
         self._run_groups(request, progress, should_stop)
         if self._lost(request):  # damage that shows only once the database has been closed
             self.report(
-                "What is stored cannot be read back. A damaged database is set aside, and what is lost is computed anew."
+                "What is stored cannot be read back. A damaged database is set aside, "
+                "and what is lost is computed anew."
             )
             self.store.verify()
             self._run_groups(request, progress, should_stop)
             if self._lost(request):
                 raise UserError(
-                    "What was computed cannot be read back from the cache. Check the disk, or set REPDISS_CACHE to a folder on another one."
+                    "What was computed cannot be read back from the cache. Check the disk, "
+                    "or set REPDISS_CACHE to a folder on another one."
                 )
         progress(1.0, "done")
         for line in self.activations.problems + self.store.problems:

@@ -22,7 +22,8 @@ def check_pair(comparisons: Sequence[Comparison], f: Any, g: Any, tokenizers: tu
     shared = {dataclasses.replace(c, layer_pairs=ALL) for c in comparisons}
     if len(shared) > 1:
         raise UserError(
-            "The comparisons of one stitching pass differ in more than their layers; give each pair of models, data and settings a pass of its own."
+            "The comparisons of one stitching pass differ in more than their layers; "
+            "give each pair of models, data and settings a pass of its own."
         )
     # Models of one tokenizer may pad their vocabularies to different sizes, as Pythia's do.
     if tokenizers[0] != tokenizers[1] if tokenizers else f.vocab_size != g.vocab_size:
@@ -83,7 +84,8 @@ def check_streams(comparison: Comparison, evaluation: DataId, phi: DataId) -> No
         wanted = comparison.setting(name, found)
         if wanted != found:
             raise UserError(
-                f"The comparison names {name} = {wanted!r} but the stream for training phi has {found!r}; open the stream that the comparison names."
+                f"The comparison names {name} = {wanted!r} but the stream for training phi has {found!r}; "
+                "open the stream that the comparison names."
             )
 
 
@@ -91,7 +93,8 @@ def check_evaluation(comparison: Comparison, stream: Any, n_batches: int) -> Non
     """Raise a `UserError` unless the evaluation stream is the comparison's and long enough."""
     if stream.data_id != comparison.data:
         raise UserError(
-            f"The comparison is on {comparison.data} but the evaluation stream is {stream.data_id}; open the stream that the comparison names."
+            f"The comparison is on {comparison.data} but the evaluation stream is {stream.data_id}; "
+            "open the stream that the comparison names."
         )
     if not 1 <= n_batches <= stream.n_batches:
         raise UserError(

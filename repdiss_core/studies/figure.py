@@ -99,8 +99,8 @@ class FigureCard:
         departures: where it differs from the print, beyond what its caption tells.
         shows: what `draw` depends on beside the request, so that a drawn figure can be shown again; None draws it each
             time.
-        link: for maps of layers, whose cells can be clicked: cards of one name outline the cell under the pointer in all
-            their maps.
+        link: for maps of layers, whose cells can be clicked: cards of one name outline the cell under the pointer in
+            all their maps.
     """
 
     card_id: str

@@ -1,4 +1,5 @@
-"""What the cache holds of a population: CKA of all pairs by layer, and accuracies after stitching of all ordered pairs."""
+"""What the cache holds of a population: CKA of all pairs by layer,
+and accuracies after stitching of all ordered pairs."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from repdiss_core.store.entries import Entry, origin_of
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """Where stored results come from: "shipped", "local", "mixed" or None; when the newest was made; how many are missing."""
+    """Where stored results come from: "shipped", "local", "mixed" or None; when the newest was made;
+    how many are missing."""
 
     name: str | None
     stored_at: float | None

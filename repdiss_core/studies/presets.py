@@ -68,7 +68,10 @@ STITCH_PRESETS = {
             "quick",
             "quick: least-squares start, 300 steps, lr 0.1",
             _quick(300, 30),
-            "phi starts at its closed-form least-squares fit and is trained for 300 steps at lr 0.1; the paper trains 2000 steps at lr 1.0.",
+            (
+                "phi starts at its closed-form least-squares fit and is trained for 300 steps at lr 0.1; "
+                "the paper trains 2000 steps at lr 1.0."
+            ),
         ),
         StitchPreset(
             "reference",
@@ -99,26 +102,98 @@ _CORPUS = "The text is docstrings of Python packages, the models' own training d
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("bundled", "bundled models", "docstrings", "eval", "phi", 8, 128, 100, 100, "quick",
-               (_SMALL, _CORPUS, "CKA maps rest on 100 batches by default; the paper's on 1000.")),
-        Preset("quick", "quick look", "docstrings", "eval", "phi", 8, 128, 20, 20, "quick",
-               (_SMALL, _CORPUS, "20 batches; the paper's maps rest on 1000.")),
-        Preset("tiny", "tiny, for tests", "docstrings", "eval", "phi", 8, 128, 4, 2, "tiny",
-               (_SMALL, _CORPUS, "4 batches and 3 steps: for tests only.")),
-        Preset("paper", "the paper's models and settings", "pile-val", "eval", "phi", 1, 1024, 1000, 100, "reference",
-               (_PUBLIC, "Stitches are evaluated on 100 sequences of 1024 tokens; the paper does not say on how many."), "paper", "bfloat16"),
-        Preset("paper-quick", "the paper's models, quick look", "pile-10k", "eval", "phi", 1, 1024, 20, 20, "quick",
-               (_TEN_K, "20 batches; the paper's maps rest on 1000."), "paper", "bfloat16"),
-        Preset("paper-tiny", "the paper's models, for tests", "pile-10k", "eval", "phi", 1, 64, 2, 2, "tiny",
-               (_TEN_K, "2 batches of 64 tokens and 3 steps: for tests only."), "paper"),
+        Preset(
+            "bundled",
+            "bundled models",
+            "docstrings",
+            "eval",
+            "phi",
+            8,
+            128,
+            100,
+            100,
+            "quick",
+            (_SMALL, _CORPUS, "CKA maps rest on 100 batches by default; the paper's on 1000."),
+        ),
+        Preset(
+            "quick",
+            "quick look",
+            "docstrings",
+            "eval",
+            "phi",
+            8,
+            128,
+            20,
+            20,
+            "quick",
+            (_SMALL, _CORPUS, "20 batches; the paper's maps rest on 1000."),
+        ),
+        Preset(
+            "tiny",
+            "tiny, for tests",
+            "docstrings",
+            "eval",
+            "phi",
+            8,
+            128,
+            4,
+            2,
+            "tiny",
+            (_SMALL, _CORPUS, "4 batches and 3 steps: for tests only."),
+        ),
+        Preset(
+            "paper",
+            "the paper's models and settings",
+            "pile-val",
+            "eval",
+            "phi",
+            1,
+            1024,
+            1000,
+            100,
+            "reference",
+            (_PUBLIC, "Stitches are evaluated on 100 sequences of 1024 tokens; the paper does not say on how many."),
+            "paper",
+            "bfloat16",
+        ),
+        Preset(
+            "paper-quick",
+            "the paper's models, quick look",
+            "pile-10k",
+            "eval",
+            "phi",
+            1,
+            1024,
+            20,
+            20,
+            "quick",
+            (_TEN_K, "20 batches; the paper's maps rest on 1000."),
+            "paper",
+            "bfloat16",
+        ),
+        Preset(
+            "paper-tiny",
+            "the paper's models, for tests",
+            "pile-10k",
+            "eval",
+            "phi",
+            1,
+            64,
+            2,
+            2,
+            "tiny",
+            (_TEN_K, "2 batches of 64 tokens and 3 steps: for tests only."),
+            "paper",
+        ),
     )
-}  # fmt: skip
+}
 # The paper's models take the setting that stands where the bundled models' stands.
 FOR_PAPER_MODELS = {"bundled": "paper-quick", "quick": "paper-quick", "tiny": "paper-tiny"}
 
 
 def preset(name: str, models: str = "bundled") -> Preset:
-    """The preset of that name, or a `UserError` with the known ones; models="paper" takes the one for the paper's models."""
+    """The preset of that name, or a `UserError` with the known ones;
+    models="paper" takes the one for the paper's models."""
     if models == "paper":
         name = FOR_PAPER_MODELS.get(name, name)
     if name not in PRESETS:

@@ -226,7 +226,8 @@ RULES = {
             "two-clusters",
             "two clusters",
             f"Holds where distances between the groups exceed those within (p below {ALPHA:g}) and at least half "
-            f"of the clustering methods find the split (adjusted Rand index of {CLUSTERED:g} or more, p below {ALPHA:g}). "
+            f"of the clustering methods find the split (adjusted Rand index of {CLUSTERED:g} or more, "
+            f"p below {ALPHA:g}). "
             f"Does not hold where every index is below {CLUSTERED / 2:g}; otherwise undecided.",
             _clusters,
             lambda evidence: evidence.of(GAP)[0],

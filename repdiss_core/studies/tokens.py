@@ -1,4 +1,7 @@
-"""The tokens of one batch with how alike two layers place them: text, shades, and the most and the least alike. Reads the cache, never computes."""
+"""The tokens of one batch with how alike two layers place them: text, shades, and the most and the least alike.
+
+Reads the cache, never computes.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,8 @@ def shade(cosine: float, floor: float) -> int:
 
 
 def text_html(table: TokenTable) -> str:
-    """The batch as HTML: a paragraph a sequence, a span a token with its shade and its numbers as a title; every text is escaped."""
+    """The batch as HTML: a paragraph a sequence, a span a token with its shade and its numbers as a title;
+    every text is escaped."""
     paragraphs = []
     for sequence in range(len(table.ids)):
         spans = "".join(_span(table, sequence, position) for position in range(table.ids.shape[1]))
@@ -106,7 +110,10 @@ def legend_html(table: TokenTable) -> str:
     cells = "".join(
         f'<span class="s{k}" title="{_number(steps[k + 1])} to {_number(steps[k])}"></span>' for k in range(SHADES)
     )
-    return f'<div class="repdiss-legend"><span>alike, {_number(1.0)}</span>{cells}<span>{_number(table.floor)} or less, placed differently</span></div>'
+    return (
+        f'<div class="repdiss-legend"><span>alike, {_number(1.0)}</span>{cells}<span>{_number(table.floor)} or less, '
+        "placed differently</span></div>"
+    )
 
 
 def list_html(table: TokenTable, n: int, least: bool) -> str:
@@ -122,9 +129,10 @@ def list_html(table: TokenTable, n: int, least: bool) -> str:
         kind = f"s{shade(float(table.cosine[sequence, position]), table.floor)}"
         token = f'<span class="t {kind}">{_visible(table.text(sequence, position))}</span>'
         share = table.contribution[sequence, position] / table.hsic1 if table.hsic1 else float("nan")
-        numbers = f"<td>{_number(float(table.cosine[sequence, position]))}</td><td>{100 * share:.2f} %</td><td>{sequence + 1}:{position + 1}</td>".replace(
-            "-", "\u2212"
-        )
+        numbers = (
+            f"<td>{_number(float(table.cosine[sequence, position]))}</td><td>{100 * share:.2f} "
+            f"%</td><td>{sequence + 1}:{position + 1}</td>"
+        ).replace("-", "\u2212")
         rows.append(f"<tr><td><small>{before}</small>{token}<small>{after}</small></td>{numbers}</tr>")
     head = "<tr><th>token in its text</th><th>cosine</th><th>share of HSIC₁</th><th>sequence:token</th></tr>"
     return f'<table class="repdiss-ranked"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'

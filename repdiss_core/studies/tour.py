@@ -1,4 +1,7 @@
-"""The guided tour: the paper's three studies in steps. Every sentence is a template that computed claims and results fill in."""
+"""The guided tour: the paper's three studies in steps.
+
+Every sentence is a template that computed claims and results fill in.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,8 @@ class Facts:
     findings: Callable[[str], tuple[Finding, ...]]
 
     def claim(self, study: str, claim_id: str, scope: str = "", models: int = 0) -> Claim | None:
-        """A claim of a study for one set of models, in its first scope where none is named; None where there is none."""
+        """A claim of a study for one set of models, in its first scope where none is named;
+        None where there is none."""
         chosen = model_sets(study)[models]
         claims = [row.claim for finding in self.findings(study) for row in finding.rows if row.models == chosen]
         return next((c for c in claims if c.id == claim_id and scope in ("", c.scope)), None)
@@ -82,10 +86,12 @@ def _last_layers(facts: Facts) -> str:
     between, own = maps[-1], [one.values[0, -1] for one in maps[:-1]]
     low, high = between.interval[:, -1, -1]
     return (
-        f"After their last blocks the two models have CKA {between.values[-1, -1]:.2f} [{low:.2f}, {high:.2f}], more than a model’s own first and last layers "
+        f"After their last blocks the two models have CKA {between.values[-1, -1]:.2f} [{low:.2f}, {high:.2f}], "
+        "more than a model’s own first and last layers "
         f"({own[0]:.2f} and {own[1]:.2f})."
         if between.values[-1, -1] > max(own)
-        else f"After their last blocks the two models have CKA {between.values[-1, -1]:.2f} [{low:.2f}, {high:.2f}]; a model’s own first and last layers have "
+        else f"After their last blocks the two models have CKA {between.values[-1, -1]:.2f} [{low:.2f}, {high:.2f}]; "
+        "a model’s own first and last layers have "
         f"{own[0]:.2f} and {own[1]:.2f}."
     )
 
@@ -98,7 +104,9 @@ def _still_falling(facts: Facts) -> str:
             tenth = max(1, curves[0].train_loss.size // 10)
             drops = [float(np.mean(c.train_loss[:tenth]) - np.mean(c.train_loss[-tenth:])) for c in curves]
             falls.append(
-                f"{spec.name}: the loss falls by {min(drops):.3f} to {max(drops):.3f} nats a token from the first tenth of the steps to the last"
+                f"{spec.name}: "
+                f"the loss falls by {min(drops):.3f} to {max(drops):.3f} nats a token from the first tenth of the "
+                "steps to the last"
             )
     return "; ".join(falls) + "." if falls else "The stitches are not trained yet."
 
@@ -106,36 +114,124 @@ def _still_falling(facts: Facts) -> str:
 def _family(facts: Facts) -> str:
     names = scaling.members(scaling.MINI)
     early = _of("scaling", "early-shared")(facts)
-    return f"{len(names)} members of this family are here, from {scaling.short_name(names[0])} to {scaling.short_name(names[-1])}. {early}"
+    return (
+        f"{len(names)} members of this family are here, from {scaling.short_name(names[0])} to "
+        f"{scaling.short_name(names[-1])}. {early}"
+    )
 
 
 _THREE = ((options.DEPTH.id, options.DEPTH.format((3,))),)
 STEPS = (
-    Step("asymmetry", "Two kinds of model, layer by layer", "fig4",
-         "Section 3 compares SoLU models with GeLU models. CKA says how alike two layers are over the same tokens: 1 is the same up to rotation and scale.", _last_layers, _THREE),
-    Step("asymmetry", "Can one read the other?", "fig1",
-         "A stitch runs one model up to a layer, translates, and lets the other model finish. What it costs is the penalty. The paper finds the two directions unlike.", _of("asymmetry", "solu-gelu-over-gelu-solu"), _THREE),
-    Step("asymmetry", "Is it the activation function, or these two models?", "fig1",
-         "The same question over seeds: every GeLU seed meets every SoLU seed.", _of("asymmetry", "solu-gelu-over-gelu-solu", "activation"), _THREE),
-    Step("asymmetry", "The control that the paper lacks", "fig1",
-         "Another seed of the same kind is hard to read too. Only what exceeds that is owed to the activation function.", _of("asymmetry", "solu-gelu-over-other-gelu"), _THREE),
-    Step("asymmetry", "Were the stitches trained to their end?", "fig6-3",
-         "A curve that still falls at its last step says that the penalty is an upper bound.", _still_falling, _THREE),
-    Step("generalization", "Models that agree, and do not", "stitching",
-         "Section 4: fine-tunings of one BERT answer alike in distribution and part on lexical overlap. Are they told apart before anyone asks the hard questions?", _of("generalization", "late-penalty")),
-    Step("generalization", "Where in the network?", "cka",
-         "CKA within and between the two groups, block by block. The paper sees them part in late layers.", _of("generalization", "late-cka")),
-    Step("generalization", "Two clusters?", "distances",
-         "One number for two models: the angles of their CKA, put together over layers.", _of("generalization", "clusters")),
-    Step("generalization", "Could the instruments see a difference at all?", "cka",
-         "Here two groups were made to differ by their training data. A gap is no finding; its absence would be one, about the instruments.", _of("generalization", "late-cka", models=1),
-         ((options.POPULATION.id, "constructed"),)),
-    Step("scaling", "One family, many sizes", "family",
-         "Section 5 asks what models of one recipe share across scale.", _family),
-    Step("scaling", "More alike within, as models grow?", "trend",
-         "The paper reads a growth with scale off its maps. Larger models also have a lower loss.", _of("scaling", "within-by-size")),
-    Step("scaling", "The odd one out", "odd",
-         "The paper finds one Pythia model unlike its neighbours in size and names its head dimension.", _of("scaling", "odd-member")),
-    Step("scaling", "Is it the head dimension?", "heads",
-         "Two shapes that differ in nothing but the size of their heads, each against the largest member.", _of("scaling", "head-dimension")),
-)  # fmt: skip
+    Step(
+        "asymmetry",
+        "Two kinds of model, layer by layer",
+        "fig4",
+        (
+            "Section 3 compares SoLU models with GeLU models. "
+            "CKA says how alike two layers are over the same tokens: 1 is the same up to rotation and scale."
+        ),
+        _last_layers,
+        _THREE,
+    ),
+    Step(
+        "asymmetry",
+        "Can one read the other?",
+        "fig1",
+        (
+            "A stitch runs one model up to a layer, translates, and lets the other model finish. "
+            "What it costs is the penalty. The paper finds the two directions unlike."
+        ),
+        _of("asymmetry", "solu-gelu-over-gelu-solu"),
+        _THREE,
+    ),
+    Step(
+        "asymmetry",
+        "Is it the activation function, or these two models?",
+        "fig1",
+        "The same question over seeds: every GeLU seed meets every SoLU seed.",
+        _of("asymmetry", "solu-gelu-over-gelu-solu", "activation"),
+        _THREE,
+    ),
+    Step(
+        "asymmetry",
+        "The control that the paper lacks",
+        "fig1",
+        (
+            "Another seed of the same kind is hard to read too. "
+            "Only what exceeds that is owed to the activation function."
+        ),
+        _of("asymmetry", "solu-gelu-over-other-gelu"),
+        _THREE,
+    ),
+    Step(
+        "asymmetry",
+        "Were the stitches trained to their end?",
+        "fig6-3",
+        "A curve that still falls at its last step says that the penalty is an upper bound.",
+        _still_falling,
+        _THREE,
+    ),
+    Step(
+        "generalization",
+        "Models that agree, and do not",
+        "stitching",
+        (
+            "Section 4: fine-tunings of one BERT answer alike in distribution and part on lexical overlap. "
+            "Are they told apart before anyone asks the hard questions?"
+        ),
+        _of("generalization", "late-penalty"),
+    ),
+    Step(
+        "generalization",
+        "Where in the network?",
+        "cka",
+        "CKA within and between the two groups, block by block. The paper sees them part in late layers.",
+        _of("generalization", "late-cka"),
+    ),
+    Step(
+        "generalization",
+        "Two clusters?",
+        "distances",
+        "One number for two models: the angles of their CKA, put together over layers.",
+        _of("generalization", "clusters"),
+    ),
+    Step(
+        "generalization",
+        "Could the instruments see a difference at all?",
+        "cka",
+        (
+            "Here two groups were made to differ by their training data. A gap is no finding; "
+            "its absence would be one, about the instruments."
+        ),
+        _of("generalization", "late-cka", models=1),
+        ((options.POPULATION.id, "constructed"),),
+    ),
+    Step(
+        "scaling",
+        "One family, many sizes",
+        "family",
+        "Section 5 asks what models of one recipe share across scale.",
+        _family,
+    ),
+    Step(
+        "scaling",
+        "More alike within, as models grow?",
+        "trend",
+        "The paper reads a growth with scale off its maps. Larger models also have a lower loss.",
+        _of("scaling", "within-by-size"),
+    ),
+    Step(
+        "scaling",
+        "The odd one out",
+        "odd",
+        "The paper finds one Pythia model unlike its neighbours in size and names its head dimension.",
+        _of("scaling", "odd-member"),
+    ),
+    Step(
+        "scaling",
+        "Is it the head dimension?",
+        "heads",
+        "Two shapes that differ in nothing but the size of their heads, each against the largest member.",
+        _of("scaling", "head-dimension"),
+    ),
+)

@@ -1,4 +1,7 @@
-"""The frame of every page: settings, style, navigation, the question as title. Each page stands alone on a fresh server."""
+"""The frame of every page: settings, style, navigation, the question as title.
+
+Each page stands alone on a fresh server.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ STYLE = f"""<style>
 .stAppHeader {{ background: transparent; }}
 .stMain:focus-visible {{ outline: 3px solid currentColor !important; outline-offset: -3px; }}
 .stMain :is(a, button, [tabindex]):focus-visible {{ outline: 2px solid currentColor !important; outline-offset: 1px; }}
-.st-key-navigation {{ border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent); padding-bottom: .45rem; margin-bottom: .4rem; }}
+.st-key-navigation {{ border-bottom: 1px solid color-mix(in srgb, currentColor 14%, transparent);
+  padding-bottom: .45rem; margin-bottom: .4rem; }}
 [data-testid="stCaptionContainer"], kbd[aria-label] {{ color: inherit !important; opacity: .78; }}
 [data-testid="stExpander"] summary {{ opacity: .8 !important; }}
 label[data-testid="stWidgetLabel"], label[data-testid="stWidgetLabel"] * {{ color: inherit !important; }}
@@ -36,14 +40,17 @@ label[data-testid="stWidgetLabel"], label[data-testid="stWidgetLabel"] * {{ colo
 .st-key-page-tools button {{ padding: 0 .35rem; min-height: 1.8rem; font-size: .875rem; }}
 [data-testid="stCaptionContainer"], table {{ font-variant-numeric: tabular-nums; }}
 [data-testid="stMarkdownContainer"] :is(th, td) {{
-  border: 0 !important; border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent) !important; padding: .4rem 1rem .4rem 0;
+  border: 0 !important; border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent) !important;
+  padding: .4rem 1rem .4rem 0;
 }}
 [class*="st-key-card-"] {{ content-visibility: auto; contain-intrinsic-height: auto 520px; }}
 [class*="st-key-card-"] h3 {{ padding: 0; }}
-[class*="st-key-card-"] h3 .stMarkdownBadge {{ font: 400 .875rem "Source Sans", sans-serif; vertical-align: middle; margin-right: .5rem; }}
+[class*="st-key-card-"] h3 .stMarkdownBadge {{ font: 400 .875rem "Source Sans", sans-serif; vertical-align: middle;
+  margin-right: .5rem; }}
 [class*="st-key-tools-"] button {{ padding: 0 .35rem; min-height: 1.8rem; }}
 [class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] {{ padding: 0; background: none; }}
-[class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] p {{ font-size: 1rem; line-height: 1.45; white-space: normal; overflow: visible; }}
+[class*="st-key-tile-"] [data-testid="stPageLink-NavLink"] p {{ font-size: 1rem; line-height: 1.45;
+  white-space: normal; overflow: visible; }}
 [class*="st-key-tile-"] p:has(> .stMarkdownBadge) {{ display: flex; justify-content: space-between; gap: .5rem; }}
 [class*="st-key-tile-"] img {{ display: block; width: 100%; }}
 [class*="st-key-claim-"] td:nth-child(1) {{ min-width: 12.5rem; }}
@@ -64,7 +71,8 @@ def begin_page(path: str, title: str, lead: str = "", figures: bool = False, tur
         path: the page's own key in `PAGES`.
         lead: one sentence under the title.
         figures: whether charts follow, so that the browser may fetch what draws them.
-        turn: whether the arrow keys turn pages in presenting mode; a page that turns its own steps gives them its title too.
+        turn: whether the arrow keys turn pages in presenting mode; a page that turns its own steps gives them its title
+            too.
     """
     a_page_runs()
     st.set_page_config(
@@ -115,7 +123,8 @@ def _versions_differ(name: str) -> tuple[str, ...]:
 
 
 def end_page() -> None:
-    """What every page ends with: what went wrong is told, the figure that a link means is scrolled to, and the server gets the figure pages ready."""
+    """What every page ends with: what went wrong is told, the figure that a link means is scrolled to, and the server
+    gets the figure pages ready."""
     _show_problems(result_store())
     if "at" in st.query_params:
         st.html(
@@ -126,7 +135,8 @@ def end_page() -> None:
 
 
 def _show_problems(store: ResultStore) -> None:
-    """Tell which cache entries were skipped, once each, and where the installed packages differ from the pinned ones."""
+    """Tell which cache entries were skipped, once each, and where the installed packages differ from the pinned
+    ones."""
     for name in DATASETS:
         for sentence in _versions_differ(name):
             st.info(as_text(sentence), icon=":material/info:")

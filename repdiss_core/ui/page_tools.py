@@ -71,7 +71,10 @@ def _save(path: str) -> None:
     except UserError as error:
         st.info(as_text(error), icon=":material/info:")
         return
-    told = f"All {len(shown.cards)} figures with their hover, the claims and what they rest on, in one file of about 2 MB that opens without a network."
+    told = (
+        f"All {len(shown.cards)} figures with their hover, the claims and what they rest on, "
+        "in one file of about 2 MB that opens without a network."
+    )
     _offer(told, path, lambda: page_file(shown.question, shown.said(), page_sections(view, shown, server), foot()))
 
 

@@ -1,4 +1,5 @@
-"""The pages of figures: their pickers, what they say, and which claims they judge. Their figures are in the registry."""
+"""The pages of figures: their pickers, what they say, and which claims they judge. Their figures are in the
+registry."""
 
 from __future__ import annotations
 

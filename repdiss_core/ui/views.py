@@ -1,4 +1,7 @@
-"""Views: a page with its choices, and perhaps one of its figures. A view is all that a link holds, and what is saved, toured and exported."""
+"""Views: a page with its choices, and perhaps one of its figures.
+
+A view is all that a link holds, and what is saved, toured and exported.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +76,8 @@ def content(view: View) -> Content:
     """
     if view.path not in STUDY_PAGES:
         raise UserError(
-            f"{PAGES.get(view.path, 'That page')} has no figures to show. Figures are on: {', '.join(PAGES[path] for path in STUDY_PAGES)}."
+            f"{PAGES.get(view.path, 'That page')} has no figures to show. Figures are on: "
+            f"{', '.join(PAGES[path] for path in STUDY_PAGES)}."
         )
     page = STUDY_PAGES[view.path]
     place = st.empty()
@@ -92,7 +96,8 @@ def cards_of(view: View) -> tuple[Card, ...]:
     chosen = tuple(card for card in found if card.card_id == view.card)
     if not chosen:
         raise UserError(
-            f"{PAGES[view.path]} has no figure “{view.card[:40]}” at these choices. It has: {', '.join(card.title for card in found)}."
+            f"{PAGES[view.path]} has no figure “{view.card[:40]}” at these choices. It has: "
+            f"{', '.join(card.title for card in found)}."
         )
     return chosen
 
@@ -147,5 +152,8 @@ def foot() -> tuple[str, ...]:
     """The last lines of every exported file."""
     return (
         f"The paper: {CITATION}",
-        "The figures: RepDiss, computed on the models that each caption names; they are not the paper's unless it says so.",
+        (
+            "The figures: RepDiss, computed on the models that each caption names; "
+            "they are not the paper's unless it says so."
+        ),
     )

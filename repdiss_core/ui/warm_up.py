@@ -24,7 +24,8 @@ COMPONENTS = ("BidiComponent", "Selectbox", "ButtonGroup", "Button", "DownloadBu
 
 
 def load_components() -> None:
-    """Have the browser load what draws figures at once, while the server still works on them; at a figure page's beginning."""
+    """Have the browser load what draws figures at once, while the server still works on them;
+    at a figure page's beginning."""
     whole_pandas()
     st.html(f"<script>{_loads()}</script>", unsafe_allow_javascript=True)
 
@@ -40,7 +41,8 @@ def warm_up() -> None:
 def whole_pandas() -> None:
     """Return once pandas is loaded whole; before anything is drawn.
 
-    Plotly looks for pandas among the loaded modules without importing it: one that another thread had loaded in part made it fail.
+    Plotly looks for pandas among the loaded modules without importing it: one that another thread had loaded in part
+    made it fail.
     """
     import pandas  # noqa: F401
 
@@ -86,7 +88,8 @@ def _prepare(look: Look) -> None:
 
 
 def steps(look: Look) -> Iterator[None]:
-    """Draw and keep what the figure pages show before anything is chosen, and judge their claims; yields between steps."""
+    """Draw and keep what the figure pages show before anything is chosen, and judge their claims;
+    yields between steps."""
     yield
     from repdiss_core.ui.cards.figure_card import drawn_card
     from repdiss_core.ui.cards.scaling_tables import rows_of_massive

@@ -175,7 +175,8 @@ def test_an_unexpected_fault_is_one_line_without_paths(capsys, monkeypatch) -> N
     monkeypatch.setattr(compute, "compute", break_down)
     assert main(["compare", F, G]) == 3
     said = capsys.readouterr().err
-    assert said == ("repdiss: an unexpected fault (OSError: Input/output error). What was finished is kept. Check the folders that you named; "
+    assert said == ("repdiss: an unexpected fault (OSError: Input/output error). What was finished is kept. "
+        "Check the folders that you named; "
                     "REPDISS_TRACEBACK=1 shows where it arose.\n")  # fmt: skip
     monkeypatch.setenv("REPDISS_TRACEBACK", "1")
     with pytest.raises(OSError, match="Input/output"):

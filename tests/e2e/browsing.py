@@ -55,7 +55,8 @@ def barriers(page) -> list[str]:
 
 
 class Faults:
-    """Console errors, page errors and failed requests of a page, but for those that Streamlit makes on every deep link."""
+    """Console errors, page errors and failed requests of a page,
+    but for those that Streamlit makes on every deep link."""
 
     def __init__(self, page) -> None:
         self.found: list[str] = []

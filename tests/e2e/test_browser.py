@@ -77,7 +77,8 @@ def test_every_page_in_light_and_dark(site, tab):
         settle(tab)
         dark = tab.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
         ground, ink = tab.evaluate(
-            "(() => { const s = getComputedStyle(document.querySelector('[data-testid=\"stApp\"]')); return [s.backgroundColor, s.color] })()"
+            "(() => { const s = getComputedStyle(document.querySelector('[data-testid=\"stApp\"]')); "
+            "return [s.backgroundColor, s.color] })()"
         )
         light_of = [sum(map(int, re.findall(r"\d+", color)[:3])) for color in (ground, ink)]
         assert (light_of[0] < light_of[1]) == dark
@@ -136,7 +137,10 @@ def test_a_clicked_cell_is_told_in_a_line_with_the_stored_value(shown, site_cach
     shown.mouse.up()
     line = shown.locator(".st-key-cell-fig4")
     line.wait_for()
-    words = r"Layer 3 of mini-solu-3l-s0 × layer 2 of mini-gelu-3l-s0: CKA (0\.\d{3}) \[0\.\d{3}, 0\.\d{3}\] over 100 batches"
+    words = (
+        r"Layer 3 of mini-solu-3l-s0 × layer 2 of mini-gelu-3l-s0: CKA (0\.\d{3}) \[0\.\d{3}, "
+        r"0\.\d{3}\] over 100 batches"
+    )
     told = re.search(words, line.inner_text())
     assert float(told[1]) == pytest.approx(stored(site_cache, 2, depth=3)[2, 1], abs=5e-4)
     assert shown.locator(".st-key-chart-fig4 .repdiss-chosen:visible").count() == 1

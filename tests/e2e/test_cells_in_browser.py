@@ -1,4 +1,5 @@
-"""Cells in a real browser: a click explains, the address keeps it, tokens are shaded, a result minus itself is nothing, a family's map leads on."""
+"""Cells in a real browser: a click explains, the address keeps it, tokens are shaded, a result minus itself is nothing,
+a family's map leads on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What leaves the dashboard: links, pictures, files that open offline; the tour by keyboard; presenting; accessibility of every page."""
+"""What leaves the dashboard: links, pictures, files that open offline; the tour by keyboard; presenting;
+accessibility of every page."""
 
 from __future__ import annotations
 
@@ -92,7 +93,10 @@ def test_each_export_opens_and_holds_the_numbers(browser, site, site_cache, tab,
     tab.keyboard.press("Escape")
     tab.get_by_role("button", name="Save page").click()
     page, asked = offline(browser, saved(tab, tab.get_by_role("button", name="Page as one file"), tmp_path))
-    maps = "document.querySelectorAll('.js-plotly-plot')[1].calcdata.map(t => t[0]).filter(t => t.trace.name === 'values')[2].z.map(row => [...row])"
+    maps = (
+        "document.querySelectorAll('.js-plotly-plot')[1].calcdata.map(t => t[0]).filter(t => t.trace.name === "
+        "'values')[2].z.map(row => [...row])"
+    )
     np.testing.assert_array_equal(page.evaluate(maps), expected)
     assert page.locator("tbody tr").count() == 12
     assert len(asked) == 1, asked
@@ -197,10 +201,12 @@ def test_open_popovers_have_none_either_and_every_formula_is_set(site, tab, butt
     assert (tab.locator(".katex").count() > 0) == (button in ("Explain", "Terms"))
 
 
-# Tells of the focused element: its kind, its label, and of the one before whether it looked otherwise while it had the focus.
+# Tells of the focused element: its kind, its label, and of the one before whether it looked otherwise while it had the
+# focus.
 REACH = """() => {
   const look = e => { const told = []; for (let n = 0; e && n < 5; n++, e = e.parentElement) {
-    const s = getComputedStyle(e); told.push(s.outline, s.boxShadow, s.borderColor, s.backgroundColor, s.color); } return told.join() };
+    const s = getComputedStyle(e);
+    told.push(s.outline, s.boxShadow, s.borderColor, s.backgroundColor, s.color); } return told.join() };
   const before = window.reached, e = document.activeElement;
   const showed = !before || !before.element.isConnected || look(before.element) !== before.look;
   if (!e || e === document.body) return { showed, last: before?.label };
@@ -210,7 +216,8 @@ REACH = """() => {
   return { kind: e.tagName, label, showed, last: before?.label };
 }"""
 MISSED = """() => [...document.querySelectorAll('[data-testid="stMain"] :is(button, a[href], input)')]
-  .filter(e => !e.disabled && e.checkVisibility() && e.tabIndex >= 0 && !e.dataset.reached && !e.closest('[role=radiogroup], [role=radio]'))
+  .filter(e => !e.disabled && e.checkVisibility() && e.tabIndex >= 0 && !e.dataset.reached
+    && !e.closest('[role=radiogroup], [role=radio]'))
   .map(e => e.ariaLabel || e.innerText || e.outerHTML.slice(0, 80))"""
 
 

@@ -107,9 +107,8 @@ def test_the_bottom_model_runs_once_for_all_cuts_and_tops(models):
     for model in models.values():
         model.n_forwards = 0
     measure([pair("a", g) for g in "abc"], models)
-    assert (
-        models["a"].n_forwards == 1 + 1 and models["b"].n_forwards == 1
-    )  # once by itself, and "a" once more as the bottom
+    # Once by itself, and "a" once more as the bottom
+    assert models["a"].n_forwards == 1 + 1 and models["b"].n_forwards == 1
 
 
 def test_alone_and_in_company_a_pair_gets_the_same_bytes(models):

@@ -166,7 +166,10 @@ def test_a_group_that_does_not_fit_is_computed_in_parts_with_the_same_bytes(tmp_
 def test_a_disk_budget_too_small_for_one_after_the_other_is_told(tmp_path):
     with pytest.raises(
         UserError,
-        match=r"do not fit into memory together, and one batch of features takes .* set REPDISS_ACTIVATIONS_GB to at least",
+        match=(
+            r"do not fit into memory together, and one batch of features takes .* set REPDISS_ACTIVATIONS_GB to at "
+            r"least"
+        ),
     ):
         computed(tmp_path, 1, EVERY[1:2], 2**16)
 

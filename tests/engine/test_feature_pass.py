@@ -1,4 +1,5 @@
-"""The feature pass: shared forwards, append-only batches, cached activations, and the same bytes alone and in a group."""
+"""The feature pass: shared forwards, append-only batches, cached activations,
+and the same bytes alone and in a group."""
 
 from __future__ import annotations
 

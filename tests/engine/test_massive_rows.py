@@ -1,4 +1,5 @@
-"""Massive tokens through the feature pass: which rows are left out, what is stored of them, and that forwards stay linear."""
+"""Massive tokens through the feature pass: which rows are left out, what is stored of them,
+and that forwards stay linear."""
 
 from __future__ import annotations
 

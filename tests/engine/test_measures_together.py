@@ -1,4 +1,5 @@
-"""Several measures at once: one forward pass a model and batch, shared preparations made once, each resumed by itself."""
+"""Several measures at once: one forward pass a model and batch, shared preparations made once,
+each resumed by itself."""
 
 from __future__ import annotations
 

@@ -58,7 +58,8 @@ def model_of_the_hub(tmp_path) -> ModelId:
     from safetensors.torch import save_file
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-    config = {"model_type": "gpt_neox", "rotary_pct": 0.5, "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
+    config = {"model_type": "gpt_neox", "rotary_pct": 0.5, "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1,
+              "num_attention_heads": 2, "intermediate_size": 8,
               "max_position_embeddings": 16, "hidden_act": "gelu"}  # fmt: skip
     network = GPTNeoXForCausalLM(GPTNeoXConfig(**config))
     save_file({name: p.detach().clone() for name, p in network.named_parameters()}, tmp_path / "model.safetensors")

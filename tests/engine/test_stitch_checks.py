@@ -32,9 +32,8 @@ def test_different_tokenizers_are_refused(models, tmp_path):
         Harness(tmp_path).run(pairs_of([(1, 1)]), *models, tokenizers=("one", "two"))
     with pytest.raises(UserError, match=r"different tokenizers \(vocabularies of 17 and 19\)"):
         Harness(tmp_path).run(pairs_of([(1, 1)]), models[0], TinyModel(vocab_size=19))
-    Harness(tmp_path).run(
-        pairs_of([(1, 1)]), models[0], TinyModel(vocab_size=19), tokenizers=("one", "one")
-    )  # a padded vocabulary
+    # A padded vocabulary
+    Harness(tmp_path).run(pairs_of([(1, 1)]), models[0], TinyModel(vocab_size=19), tokenizers=("one", "one"))
 
 
 def test_different_widths_are_refused_where_phi_cannot_bridge_them(models, tmp_path):

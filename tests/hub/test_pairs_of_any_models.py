@@ -1,4 +1,5 @@
-"""Pairs of a user's models by the command line: encoders, chat copies with added tokens, untrained twins, stitches through the adapter."""
+"""Pairs of a user's models by the command line: encoders, chat copies with added tokens, untrained twins,
+stitches through the adapter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Any measure on features or models at hand, by what its spec says alone: what the contract test and toys measure with."""
+"""Any measure on features or models at hand, by what its spec says alone:
+what the contract test and toys measure with."""
 
 from __future__ import annotations
 

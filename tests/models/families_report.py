@@ -1,4 +1,7 @@
-"""Writes the table of docs/models.md: what the checks found on a tiny network of every family. Run: python tests/models/families_report.py"""
+"""Writes the table of docs/models.md: what the checks found on a tiny network of every family.
+
+Run: python tests/models/families_report.py
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ CHECKS = (
 
 
 def row(family: str) -> str:
-    """The family's line: where its blocks are, how far its streams are from transformers' own, what each check found."""
+    """The family's line: where its blocks are, how far its streams are from transformers' own,
+    what each check found."""
     import numpy as np
     import tiny_families as tiny
     import torch

@@ -1,4 +1,5 @@
-"""Each check at load fails on a network that breaks what it checks, with its own sentence; networks without a stream are refused."""
+"""Each check at load fails on a network that breaks what it checks, with its own sentence;
+networks without a stream are refused."""
 
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ def model(fault: str = "", resid_mean: str = "kept", **given) -> AdapterResidual
 def test_a_sound_network_passes():
     found = {one.name: one.difference for one in check_model(model(resid_mean="removed"))}
     assert list(found) == [
-        "finite states", "batch equals alone, padding right", "batch equals alone, padding left", "causality", "own logits", "mean over d_model",
+        "finite states", "batch equals alone, padding right", "batch equals alone, padding left", "causality",
+        "own logits", "mean over d_model",
     ]  # fmt: skip
     assert all(value < 1e-4 for value in found.values())
 
@@ -77,13 +79,19 @@ def test_a_sound_network_passes():
         (
             "leak",
             "kept",
-            r"tiny failed the check “batch equals alone, padding right”: after block 2 .* Its maps would depend on the batches",
+            (
+                r"tiny failed the check “batch equals alone, padding right”: "
+                r"after block 2 .* Its maps would depend on the batches"
+            ),
         ),
         ("company", "kept", r"failed the check “batch equals alone, padding right”: after block 2"),
         (
             "beside",
             "kept",
-            r"failed the check “own logits”: the states after its last block, .* differ from its own by [0-9.]+ of their norm",
+            (
+                r"failed the check “own logits”: the states after its last block, "
+                r".* differ from its own by [0-9.]+ of their norm"
+            ),
         ),
         (
             "mean",

@@ -1,6 +1,7 @@
 """The recipe "to add a figure": one file and one line, and it is on page, tour, export, warm-up, command line and map.
 
-The package is copied, the file and the line are added to the copy, and each of the six is asked in a process of its own.
+The package is copied, the file and the line are added to the copy, and each of the six is asked in a process of its
+own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The panel of a chosen cell, difference mode, and what a click on the family's map chooses, as a page without a browser runs them."""
+"""The panel of a chosen cell, difference mode, and what a click on the family's map chooses,
+as a page without a browser runs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The page of section 4 on what ships: its figures, its choices, its warnings, and the same numbers as the command line."""
+"""The page of section 4 on what ships: its figures, its choices, its warnings,
+and the same numbers as the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The web process never imports a deep-learning library: every page is run in a fresh process and its modules are read."""
+"""The web process never imports a deep-learning library: every page is run in a fresh process and its modules are
+read."""
 
 import json
 import subprocess
@@ -17,7 +18,8 @@ for page in sys.argv[1:]:
     if page != "app.py":
         test.switch_page(page)
     test.run()
-    told[page] = {"loaded": sorted({name.split(".")[0] for name in list(sys.modules)}), "faults": [e.message for e in test.exception]}
+    loaded = sorted({name.split(".")[0] for name in list(sys.modules)})
+    told[page] = {"loaded": loaded, "faults": [e.message for e in test.exception]}
 print(json.dumps(told))
 """
 

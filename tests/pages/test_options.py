@@ -1,4 +1,5 @@
-"""Options declared once: what addresses held before they held ids still opens, whatever is on the page; the command line takes the same ids."""
+"""Options declared once: what addresses held before they held ids still opens, whatever is on the page; the command
+line takes the same ids."""
 
 from __future__ import annotations
 

@@ -103,9 +103,9 @@ def test_a_finding_names_its_layer_and_size() -> None:
     claim = generalization_claims(population(cka_gap=late(0.2, LAYERS)))[LATE_CKA]
     assert finding(claim).startswith("The groups part at block 6 of 6: +0.200 of CKA [")
     assert (
-        "12 models, 66 pairs, 7 chunks of 1024 feature rows; permutation of models, 924 all splits, p corrected for 6 layers"
-        in rests_on(claim)
-    )
+        "12 models, 66 pairs, 7 chunks of 1024 feature rows; permutation of models, 924 all splits, "
+        "p corrected for 6 layers"
+    ) in rests_on(claim)
 
 
 def test_an_empty_cache_gives_no_verdict(tmp_path) -> None:

@@ -1,4 +1,5 @@
-"""B − A: nothing for a result and itself, paired intervals where both have the same batches, and what cannot be subtracted."""
+"""B − A: nothing for a result and itself, paired intervals where both have the same batches,
+and what cannot be subtracted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The analysis figures of section 5: what they draw and export is what the analysis found, and what they say where there is nothing."""
+"""The analysis figures of section 5: what they draw and export is what the analysis found,
+and what they say where there is nothing."""
 
 from __future__ import annotations
 

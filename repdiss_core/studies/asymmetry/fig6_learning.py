@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
 
 HOW_LEARNING_READS = (
-    "The training loss of each stitching layer by step, one panel a layer; colours as in Figure 1. Faint: every step; bold: the running "
+    "The training loss of each stitching layer by step, one panel a layer; colours as in Figure 1. Faint: "
+    "every step; bold: the running "
     "mean over a twentieth of them. A curve that still falls at its end says the stitch is not done."
 )
 

@@ -25,7 +25,8 @@ class Params:
         stitch: the name of a stitching preset.
         cka: how CKA is read.
         preset: data and sizes, and whether the models are the bundled ones or the paper's.
-        pins: what the hub's revisions stand for here (`hub.stamp`): choices that name its models differ where that does.
+        pins: what the hub's revisions stand for here (`hub.stamp`): choices that name its models differ where that
+            does.
     """
 
     depth: int = 3

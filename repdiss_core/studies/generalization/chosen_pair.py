@@ -58,7 +58,10 @@ def compose_pair_stitching(
             )
         )
     told = "; ".join(
-        f"{words.SHORT_SETS[name].lower()}: {f} alone {found.own[found.models.index(f)]:.3f}, {g} alone {found.own[found.models.index(g)]:.3f}"
+        (
+            f"{words.SHORT_SETS[name].lower()}: {f} alone {found.own[found.models.index(f)]:.3f}, "
+            f"{g} alone {found.own[found.models.index(g)]:.3f}"
+        )
         for name, found in accuracy.items()
         if found.complete
     )

@@ -20,10 +20,15 @@ if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
 
 HOW_MAPS_READ = (
-    "Every model of the population against every other; dark is far apart. The tree joins the nearest first (average linkage) and orders the map. The strip "
-    "under it is each model’s accuracy on lexical overlap: were the models clustered by how they generalize, it would fall into two blocks."
+    "Every model of the population against every other; dark is far apart. "
+    "The tree joins the nearest first (average linkage) and orders the map. The strip "
+    "under it is each model’s accuracy on lexical overlap: were the models clustered by how they generalize, "
+    "it would fall into two blocks."
 )
-HOW_POINTS_READ = "Points that lie close are models whose features are alike. Colour is accuracy on lexical overlap; circles are the generalizing group, squares the heuristic one, small diamonds the models between."
+HOW_POINTS_READ = (
+    "Points that lie close are models whose features are alike. Colour is accuracy on lexical overlap; "
+    "circles are the generalizing group, squares the heuristic one, small diamonds the models between."
+)
 
 
 def compose_map(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = "not computed yet") -> Drawn:
@@ -52,7 +57,10 @@ def compose_map(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = 
         models=f"all {len(loaded.overlap_accuracy)} models of the population",
         data=words.sets_words(sets),
         amount=words.chunks_words(loaded, sets),
-        estimator=f"equation (2), {words.features_words(loaded.params)}; tree by average linkage; strip: accuracy on lexical overlap",
+        estimator=(
+            f"equation (2), {words.features_words(loaded.params)}; tree by average linkage; strip: "
+            "accuracy on lexical overlap"
+        ),
         departures=("The paper did not cluster its models (its Limitations); this map is ours.",),
     )
     return drawn(
@@ -86,7 +94,10 @@ def compose_points(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str
             )
         )
     caption = Caption(
-        models=f"all {len(loaded.overlap_accuracy)} models of the population; circles: the {loaded.groups.k} generalizing, squares: the {loaded.groups.k} heuristic; small diamonds: between",
+        models=(
+            f"all {len(loaded.overlap_accuracy)} models of the population; circles: "
+            f"the {loaded.groups.k} generalizing, squares: the {loaded.groups.k} heuristic; small diamonds: between"
+        ),
         data=words.sets_words(sets),
         estimator="metric multidimensional scaling of equation (2)",
         interval=f"stress (0: the plane holds all distances): {', '.join(stresses)}" if stresses else "",

@@ -1,4 +1,5 @@
-"""Figures 2 and 7: accuracy after identity stitching by cut, and CKA by layer, within and between two groups of models."""
+"""Figures 2 and 7: accuracy after identity stitching by cut, and CKA by layer,
+within and between two groups of models."""
 
 from __future__ import annotations
 
@@ -35,13 +36,18 @@ STITCH_NAMES = {
     "bottom_top": "heuristic → generalizing",
 }
 HOW_STITCHING_READS = (
-    "A stitched model runs the first layers of one classifier and the others of another, with nothing trained in between. The horizontal axis says which "
-    "part of the layers comes from the bottom model; “generalizing → heuristic” has a generalizing model below. Bands are the paper’s intervals over "
-    "pairs. Since pairs share models, they are too narrow; the p-values above the curves come from splitting the *models* at random instead, corrected for "
-    "the number of cuts, and are written only where they are below .05. The last cut exchanges only the head and is drawn apart."
+    "A stitched model runs the first layers of one classifier and the others of another, "
+    "with nothing trained in between. The horizontal axis says which "
+    "part of the layers comes from the bottom model; “generalizing → heuristic” has a generalizing model below. "
+    "Bands are the paper’s intervals over "
+    "pairs. Since pairs share models, they are too narrow; "
+    "the p-values above the curves come from splitting the *models* at random instead, corrected for "
+    "the number of cuts, and are written only where they are below .05. "
+    "The last cut exchanges only the head and is drawn apart."
 )
 HOW_CKA_READS = (
-    "Each curve is the mean CKA of block l of one model with block l of another, over pairs of one kind. If generalizing and heuristic models part late, the "
+    "Each curve is the mean CKA of block l of one model with block l of another, over pairs of one kind. "
+    "If generalizing and heuristic models part late, the "
     "grey curve falls away from the two others on the right. p-values as above, corrected for the number of blocks."
 )
 POPULATION = (

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
 
 HOW_DISTANCES_READ = (
-    "One point a pair of models: the root of the sum over blocks of arccos(CKA)². Boxes show quartiles. If the two groups are clusters, the grey points lie "
+    "One point a pair of models: the root of the sum over blocks of arccos(CKA)². Boxes show quartiles. "
+    "If the two groups are clusters, the grey points lie "
     "above the others."
 )
 
@@ -116,7 +117,8 @@ def compose_distances(loaded: Loaded, look: Look, sets: tuple[str, ...], state: 
 
 
 def distance_forms(loaded: Loaded, set_name: str, kinds: dict[str, np.ndarray]) -> list[dict[str, Any]]:
-    """Figure 8 as plain JSON types: a form a kind of pairs with every distance, and one for the gap and the clusters."""
+    """Figure 8 as plain JSON types: a form a kind of pairs with every distance,
+    and one for the gap and the clusters."""
     forms: list[dict[str, Any]] = []
     pairs = unordered_pair_values(_pair_numbers(loaded), loaded.groups.is_top)
     for kind, values in kinds.items():

@@ -26,7 +26,10 @@ POPULATIONS = BUNDLED_POPULATIONS | {
         options.POPULATION.label_of(FEATHER),
         (),
         False,
-        "Fine-tunings of bert-base-uncased on MNLI by McCoy et al. (2020), ranked by their published accuracy on HANS; fetched from the hub.",
+        (
+            "Fine-tunings of bert-base-uncased on MNLI by McCoy et al. (2020), "
+            "ranked by their published accuracy on HANS; fetched from the hub."
+        ),
     )
 }
 DATA, LENGTH = "nli", 32
@@ -56,11 +59,13 @@ class Params:
         rows: feature rows: "tokens" without padding, "padded" (the paper's way), or "cls".
         hook: "mlp_out" (before the residual addition, the paper's) or "resid_post".
         items: pairs of sentences that stitched models classify.
-        n_chunks: chunks of feature rows; None takes 7 of 1024 rows, or 3 of 256 for "cls"; for the paper's models what its about
-            1000 pairs give: 500 padded chunks, 30 of tokens alone, 4 of 256 for "cls".
-        pins: what the hub's revisions stand for here (`hub.stamp`): choices that name its models differ where that does.
+        n_chunks: chunks of feature rows; None takes 7 of 1024 rows, or 3 of 256 for "cls"; for the paper's models what
+            its about 1000 pairs give: 500 padded chunks, 30 of tokens alone, 4 of 256 for "cls".
+        pins: what the hub's revisions stand for here (`hub.stamp`): choices that name its models differ where that
+            does.
 
-    The paper's models are ranked by the accuracies that were published, which are on the lexical-overlap pairs themselves.
+    The paper's models are ranked by the accuracies that were published, which are on the lexical-overlap pairs
+    themselves.
     """
 
     population: str = options.POPULATION.default
@@ -78,8 +83,13 @@ class Params:
         if self.population == FEATHER:
             object.__setattr__(self, "rank_by", "lexical_overlap")
             object.__setattr__(self, "overlap", "lexical_overlap")
-        choices = (("population", self.population, tuple(POPULATIONS)), ("ranking set", self.rank_by, options.RANK_BY.values), ("lexical-overlap set", self.overlap, options.MEASURED.values),
-                   ("choice of feature rows", self.rows, options.ROWS.values), ("hook", self.hook, options.HOOK.values))  # fmt: skip
+        choices = (
+            ("population", self.population, tuple(POPULATIONS)),
+            ("ranking set", self.rank_by, options.RANK_BY.values),
+            ("lexical-overlap set", self.overlap, options.MEASURED.values),
+            ("choice of feature rows", self.rows, options.ROWS.values),
+            ("hook", self.hook, options.HOOK.values),
+        )
         for kind, value, known in choices:
             if value not in known:
                 raise unknown_name(kind, value, known, "python -m repdiss_core run fig2 --help")
@@ -134,7 +144,8 @@ def group_models(params: Params) -> tuple[str, ...]:
     ranked = sorted(accuracy, key=lambda name: (-accuracy[name], name))
     if not 2 <= params.k <= len(ranked) // 2:
         raise UserError(
-            f"Two groups of {params.k} models cannot be taken from a population of {len(ranked)}: choose k from 2 to {len(ranked) // 2}, "
+            f"Two groups of {params.k} models cannot be taken from a population of {len(ranked)}: "
+            f"choose k from 2 to {len(ranked) // 2}, "
             "so that no model is in both."
         )
     return (*ranked[: params.k], *ranked[: -params.k - 1 : -1])
@@ -156,7 +167,8 @@ def cka_data(params: Params, set_name: str) -> DataId:
 def cka_pairs(
     params: Params, set_name: str, models: tuple[str, ...] | None = None
 ) -> dict[tuple[str, str], Comparison]:
-    """{(f, g): comparison} of every unordered pair of the population (or of `models`): layer l of f with layer l of g alone.
+    """{(f, g): comparison} of every unordered pair of the population (or of `models`):
+    layer l of f with layer l of g alone.
 
     Raises:
         UserError: models of different depth.

@@ -138,8 +138,14 @@ def models_words(loaded: Loaded) -> str:
     spec, k = study.POPULATIONS[loaded.params.population], loaded.groups.k
     constructed = ", groups differ by construction" if spec.constructed else ""
     if loaded.params.population == study.FEATHER:
-        return f"{k} + {k} of the 100 BERTs of McCoy et al. (2020), ranked by their published accuracy on HANS lexical overlap"
-    return f"{k} + {k} of {len(loaded.overlap_accuracy)} tiny BERTs ({spec.label}{constructed}), ranked by accuracy on {study.SET_LABELS[loaded.params.rank_by]}"
+        return (
+            f"{k} + {k} of the 100 BERTs of McCoy et al. "
+            "(2020), ranked by their published accuracy on HANS lexical overlap"
+        )
+    return (
+        f"{k} + {k} of {len(loaded.overlap_accuracy)} tiny BERTs ({spec.label}{constructed}), "
+        f"ranked by accuracy on {study.SET_LABELS[loaded.params.rank_by]}"
+    )
 
 
 def sets_words(sets: tuple[str, ...]) -> str:
@@ -167,16 +173,23 @@ def interval_words(test: PermutationTest | None) -> str:
         return bands
     kind = "all" if test.exact else "random"
     return (
-        f"{bands}; p: permutation of {test.n_models} models ({test.n_splits:,} {kind} splits), corrected for {len(test.p)} layers".replace(
-            ",", "\u2009", 1
-        )
+        (
+            f"{bands}; p: permutation of {test.n_models} models ({test.n_splits:,} {kind} splits), "
+            f"corrected for {len(test.p)} layers"
+        ).replace(",", "\u2009", 1)
         if test.n_splits >= 1000
-        else f"{bands}; p: permutation of {test.n_models} models ({test.n_splits} {kind} splits), corrected for {len(test.p)} layers"
+        else (
+            f"{bands}; p: permutation of {test.n_models} models ({test.n_splits} {kind} splits), "
+            f"corrected for {len(test.p)} layers"
+        )
     )
 
 
 def departures_words(params: Params) -> tuple[str, ...]:
-    ours = "The models are tiny BERTs trained on a template grammar; the paper's are 100 fine-tunings of bert-base on MNLI, measured on MNLI and HANS."
+    ours = (
+        "The models are tiny BERTs trained on a template grammar; "
+        "the paper's are 100 fine-tunings of bert-base on MNLI, measured on MNLI and HANS."
+    )
     told = [] if params.population == study.FEATHER else [ours]
     if params.rows != "padded":
         told.append("Padding is left out of the features; the paper pads to 512 tokens and counts padding as rows.")

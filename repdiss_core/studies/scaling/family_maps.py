@@ -1,4 +1,5 @@
-"""The maps of a family as far as they are stored: one matrix for all layers of all members, cut into what figures need."""
+"""The maps of a family as far as they are stored: one matrix for all layers of all members,
+cut into what figures need."""
 
 from __future__ import annotations
 
@@ -17,11 +18,13 @@ class PairMap:
     """One stored map, batch by batch.
 
     Args:
-        values: (B, L_f, L_g) pseudo-values of CKA: their mean is the value, their spread its jackknife error; any average of cells
-            averages them the same way.
-        peaks: ((L_f,), (L_g,)) longest row over the median row, the largest of all batches; None where it was not measured.
+        values: (B, L_f, L_g) pseudo-values of CKA: their mean is the value, their spread its jackknife error; any
+            average of cells averages them the same way.
+        peaks: ((L_f,), (L_g,)) longest row over the median row, the largest of all batches; None where it was not
+            measured.
         dropped: rows left out, of `rows` that there were.
-        tokens: ids of the tokens that were dropped for f and for g, with how often each was among the most massive of a batch.
+        tokens: ids of the tokens that were dropped for f and for g, with how often each was among the most massive of a
+            batch.
     """
 
     values: np.ndarray
@@ -75,7 +78,8 @@ class FamilyMaps:
         return None if found is None else found.transposed()
 
     def means(self) -> np.ndarray:
-        """(M, M) mean of each map; within a model the mean over pairs of different layers. NaN where a map is missing."""
+        """(M, M) mean of each map; within a model the mean over pairs of different layers. NaN where a map is
+        missing."""
         n = len(self.members)
         found = np.full((n, n), np.nan)
         for i, f in enumerate(self.members):
@@ -86,7 +90,8 @@ class FamilyMaps:
         return found
 
     def whole(self) -> tuple[np.ndarray, np.ndarray]:
-        """((N, N) every layer of every member against every other, the same for standard errors); NaN where a map is missing."""
+        """((N, N) every layer of every member against every other, the same for standard errors);
+        NaN where a map is missing."""
         ends = np.cumsum((0, *self.depths))
         values, error = (np.full((ends[-1], ends[-1]), np.nan) for _ in range(2))
         for i, f in enumerate(self.members):

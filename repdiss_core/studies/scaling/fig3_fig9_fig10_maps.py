@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 GRID_HEIGHT = 310
 HOW_BLOCKS_READ = (
-    HOW_CKA_READS
-    + " White frames are blocks: contiguous layers that are more alike than layers of their distance are on average, by an exact "
+    HOW_CKA_READS + " White frames are blocks: "
+    "contiguous layers that are more alike than layers of their distance are on average, by an exact "
     "segmentation. A map without frames has no blocks, or too few layers (under 6) to tell."
 )
 

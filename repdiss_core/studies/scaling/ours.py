@@ -21,28 +21,38 @@ if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
 
 HOW_OVERVIEW_READS = (
-    "Each cell is the mean of the map of two models: how alike all their layers are. On the diagonal stands a model with itself, over pairs of different layers. "
-    "An odd member shows as a row and a column darker than their neighbours. Click on a cell to see the two models layer by layer below."
+    "Each cell is the mean of the map of two models: how alike all their layers are. "
+    "On the diagonal stands a model with itself, over pairs of different layers. "
+    "An odd member shows as a row and a column darker than their neighbours. "
+    "Click on a cell to see the two models layer by layer below."
 )
 HOW_ALL_READS = (
-    "Every layer of every member against every other, members from small to large, layers from first to last; white lines part the members. "
-    "Drag over a part to zoom, undo it with the house above the map, and click on a cell to choose its two models and layers below."
+    "Every layer of every member against every other, members from small to large, layers from first to last; "
+    "white lines part the members. "
+    "Drag over a part to zoom, undo it with the house above the map, and click on a cell to choose its two models "
+    "and layers below."
 )
 HOW_TRENDS_READ = (
-    "One point a member: the mean CKA of its different layers. The dotted line is fitted to the regular shapes. The paper reads a growth with scale off its maps; "
+    "One point a member: the mean CKA of its different layers. The dotted line is fitted to the regular shapes. "
+    "The paper reads a growth with scale off its maps; "
     "larger models also have a lower loss, so the right panel shows the other reading."
 )
 HOW_EARLY_READS = (
-    "How alike the first third of the layers of each shape is to the first third of the others, and the last third to the last third. If early layers are shared "
+    "How alike the first third of the layers of each shape is to the first third of the others, "
+    "and the last third to the last third. If early layers are shared "
     "across scale and late ones are not, the blue line lies above."
 )
 HOW_ODD_READS = (
-    "For each shape, the similarity of all pairs of *other* shapes is fitted by their sizes, and this predicts how alike the shape should be to them. Drawn is what it "
-    "is beyond that prediction. Bars are how far seeds and prediction reach; the yardstick is how much members of one shape and different seeds differ."
+    "For each shape, the similarity of all pairs of *other* shapes is fitted by their sizes, "
+    "and this predicts how alike the shape should be to them. Drawn is what it "
+    "is beyond that prediction. Bars are how far seeds and prediction reach; "
+    "the yardstick is how much members of one shape and different seeds differ."
 )
 HOW_TWINS_READ = (
-    "Two shapes that differ in nothing but the size of their heads. Each is compared with the largest member: how well its layer can be found there at all. To the right "
-    "the loss falls, so that the two are compared at equal loss where the lines lie above one another, and at equal tokens at their ends."
+    "Two shapes that differ in nothing but the size of their heads. Each is compared with the largest member: "
+    "how well its layer can be found there at all. To the right "
+    "the loss falls, so that the two are compared at equal loss where the lines lie above one another, "
+    "and at equal tokens at their ends."
 )
 HOW_TRAINING_READS = (
     "How alike each layer is, over training, to what it will be at the end. A layer that settles early reaches 1 early."

@@ -23,7 +23,8 @@ class FamilySpec:
     Args:
         label: for people.
         note: what kind of models these are.
-        against: shapes that Figure 3 compares, in the order of the print; the last is the one that all are compared with.
+        against: shapes that Figure 3 compares, in the order of the print; the last is the one that all are compared
+            with.
         all_pairs: shapes of Figure 9.
         within: shapes of Figure 10.
         suspect: the shape that the paper's reading would expect to be odd, and its twin that differs in nothing else.
@@ -47,17 +48,26 @@ FAMILIES = {
         FamilySpec(
             MINI,
             options.FAMILY.label_of(MINI),
-            "Small GPT-NeoX models, trained by us on docstrings, each with a seed of its own. The 4-layer shape has a twin with heads of 8 instead of 32 dimensions.",
+            (
+                "Small GPT-NeoX models, trained by us on docstrings, each with a seed of its own. "
+                "The 4-layer shape has a twin with heads of 8 instead of 32 dimensions."
+            ),
             ("4l128-h32", "4l128-h8", "6l160-h32", "8l192-h32"),
             ("4l128-h32", "4l128-h8", "6l160-h32"),
             ("2l64-h32", "3l96-h32", "4l128-h32", "6l160-h32"),
             ("4l128-h8", "4l128-h32"),
-            ("The models are GPT-NeoX models of 0.4 to 4.3 million parameters, trained by us; the paper's are Pythia models of 70 million to 6.9 billion.",),
+            ((
+                "The models are GPT-NeoX models of 0.4 to 4.3 million parameters, trained by us; "
+                "the paper's are Pythia models of 70 million to 6.9 billion."
+            ),),
         ),
         FamilySpec(
             PYTHIA,
             options.FAMILY.label_of(PYTHIA),
-            "The paper's models, from the hub. By accident of their training, pythia-6.9b was initialised differently from the smaller ones (Pythia's errata).",
+            (
+                "The paper's models, from the hub. By accident of their training, "
+                "pythia-6.9b was initialised differently from the smaller ones (Pythia's errata)."
+            ),
             tuple(f"pythia-{size}-deduped" for size in ("1b", "1.4b", "2.8b", "6.9b")),
             tuple(f"pythia-{size}-deduped" for size in ("1b", "1.4b", "2.8b")),
             tuple(f"pythia-{size}-deduped" for size in ("70m", "160m", "410m", "1b")),
@@ -76,7 +86,8 @@ class Params:
         family: a name in `FAMILIES`.
         cka: how CKA is read.
         preset: data and sizes.
-        pins: what the hub's revisions stand for here (`hub.stamp`): choices that name its models differ where that does.
+        pins: what the hub's revisions stand for here (`hub.stamp`): choices that name its models differ where that
+            does.
     """
 
     family: str = options.FAMILY.default
@@ -122,13 +133,15 @@ def checked_members(family: str, specs: Iterable[ModelSpec]) -> tuple[str, ...]:
     specs = list(specs)
     if len(specs) < 2:
         raise UserError(
-            f"The family {family} has {len(specs)} model{'' if len(specs) == 1 else 's'} here; at least 2 are needed to compare any."
+            f"The family {family} has {len(specs)} model{'' if len(specs) == 1 else 's'} here; "
+            "at least 2 are needed to compare any."
         )
     first = specs[0]
     other = next((s for s in specs if s.tokenizer != first.tokenizer), None)
     if other is not None:
         raise UserError(
-            f"{first.name} and {other.name} have different tokenizers, so the same text gives them different tokens. Leave one of them out of the family."
+            f"{first.name} and {other.name} have different tokenizers, so the same text gives them different "
+            "tokens. Leave one of them out of the family."
         )
     return tuple(spec.name for spec in specs)
 
@@ -148,7 +161,8 @@ def seeds_of(family: str, shape: str) -> tuple[str, ...]:
     found = tuple(name for name in members(family) if shape_of(name) == shape)
     if not found:
         raise UserError(
-            f"The family {family} has no trained member of shape {shape}. Train it: `python -m repdiss_core.scripts.train.family`."
+            f"The family {family} has no trained member of shape {shape}. Train it: "
+            "`python -m repdiss_core.scripts.train.family`."
         )
     return found
 
@@ -187,7 +201,8 @@ def family_pairs(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 def checkpoint_pairs(family: str) -> tuple[tuple[str, str], ...]:
-    """(checkpoint, model) pairs: each checkpoint with itself, with the end of its training, and with the largest member."""
+    """(checkpoint, model) pairs: each checkpoint with itself, with the end of its training,
+    and with the largest member."""
     if family != MINI:
         return ()
     largest = members(family)[-1]

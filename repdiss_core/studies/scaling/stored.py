@@ -1,4 +1,5 @@
-"""What the figures of section 5 rest on, read from the cache once for all of them, and what the analysis finds in it."""
+"""What the figures of section 5 rest on, read from the cache once for all of them,
+and what the analysis finds in it."""
 
 from __future__ import annotations
 
@@ -97,7 +98,8 @@ def blocks(loaded: Loaded, name: str) -> SegmentationInterval | str:
 
 @lru_cache(maxsize=KEPT)
 def within(loaded: Loaded) -> np.ndarray:
-    """(4, M) mean CKA of different layers of each member: value, standard error, lower and upper end of the interval over batches."""
+    """(4, M) mean CKA of different layers of each member: value, standard error,
+    lower and upper end of the interval over batches."""
     rows = []
     for name in loaded.maps.members:
         found = loaded.maps.map(name, name)
@@ -125,7 +127,8 @@ def within_trend(loaded: Loaded, against: str) -> Trend | str:
 
 @lru_cache(maxsize=KEPT)
 def early_late(loaded: Loaded) -> tuple[np.ndarray, np.ndarray]:
-    """((S, S) CKA of the first third of the layers of two regular shapes, the same of the last third): means over their members."""
+    """((S, S) CKA of the first third of the layers of two regular shapes, the same of the last third):
+    means over their members."""
     shapes = loaded.regular
     early, late = (np.full((len(shapes), len(shapes)), np.nan) for _ in range(2))
     for i, p in enumerate(shapes):
@@ -169,7 +172,8 @@ class Twins:
     Args:
         odd, twin: (seeds, L) best match of each layer with any layer of the largest member, at the end of training.
         odd_losses, twin_losses: (seeds,).
-        odd_path, twin_path: {name of seed 0 or its checkpoint: (loss, (L,) best match)}, in the order of training, the end last.
+        odd_path, twin_path: {name of seed 0 or its checkpoint: (loss, (L,) best match)}, in the order of training, the
+            end last.
         tokens: {name: tokens seen}.
         equal_tokens, equal_loss: the difference of each layer; `equal_loss` is a sentence where it cannot be told.
         joint: the first of them with intervals that hold for all layers together.
@@ -258,8 +262,10 @@ class MassiveRow:
         dropped, rows: rows left out, and rows that there were.
         peak, layer: the longest row over the median row, and in which layer.
         tokens: {id: times} of the dropped tokens.
-        change: largest change of a cell without them; `change_normalised` with rows of length 1. NaN where not computed.
-        blocks: starts of the blocks with all tokens, without massive ones, with normalised rows; None where there is no answer.
+        change: largest change of a cell without them; `change_normalised` with rows of length 1. NaN where not
+            computed.
+        blocks: starts of the blocks with all tokens, without massive ones, with normalised rows; None where there is no
+            answer.
     """
 
     name: str

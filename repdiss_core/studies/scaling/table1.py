@@ -26,7 +26,8 @@ UNREADABLE = "published figures, since the fetched config.json cannot be read of
 
 @dataclass(frozen=True)
 class HeadRow:
-    """One row of the table; `shape` is what an analysis names when it calls a member odd, `source` where the figures are from."""
+    """One row of the table; `shape` is what an analysis names when it calls a member odd,
+    `source` where the figures are from."""
 
     name: str
     shape: str
@@ -50,24 +51,28 @@ def row_of_config(name: str, config: Mapping[str, Any]) -> HeadRow:
     )
     if missing:
         raise UserError(
-            f"The configuration of {name} lacks {', '.join(missing)}. Fetch its config.json anew or add what is missing."
+            f"The configuration of {name} lacks {', '.join(missing)}. "
+            "Fetch its config.json anew or add what is missing."
         )
     n_layers, d_model, n_heads = (int(config[key]) for key in NEEDED)
     if d_model % n_heads:
         raise UserError(
-            f"The configuration of {name} divides a width of {d_model} among {n_heads} heads, which leaves a remainder. Check both numbers."
+            f"The configuration of {name} divides a width of {d_model} among {n_heads} heads, "
+            "which leaves a remainder. Check both numbers."
         )
     d_head = d_model // n_heads
     return HeadRow(name, name, n_layers, d_model, n_heads, d_head, int(float(rotary) * d_head))
 
 
 def pythia_rows() -> tuple[HeadRow, ...]:
-    """The eight rows of the print: read anew from the config.json of each model that was fetched here, the others as published."""
+    """The eight rows of the print: read anew from the config.json of each model that was fetched here,
+    the others as published."""
     return tuple(_pythia_row(name, config) for name, config in PYTHIA_CONFIGS.items())
 
 
 def _pythia_row(name: str, published: Mapping[str, Any]) -> HeadRow:
-    """From a fetched model's own configuration, deduped or not (they share their shape); else as published, and why where a file is here."""
+    """From a fetched model's own configuration, deduped or not (they share their shape);
+    else as published, and why where a file is here."""
     unread = ""
     for model in (f"{name}-deduped", name):
         folder = hub.snapshot(paper_models.repo_of(paper_models.unpinned()[model]))

@@ -24,7 +24,8 @@ LAYER_COLORS = ("#56B4E9", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
 
 
 def compose_twins(loaded: Loaded, look: Look, state: str, height: int = 380) -> Drawn:
-    """Best match of each layer with the largest member, by validation loss: the suspect and its twin, a panel a layer."""
+    """Best match of each layer with the largest member, by validation loss:
+    the suspect and its twin, a panel a layer."""
     from repdiss_core.plots.series import SeriesPanel, series_panels
 
     found = twins(loaded)

@@ -38,7 +38,8 @@ def odd_color(look: Look) -> str:
 
 
 def compose_trends(loaded: Loaded, look: Look, state: str, height: int = 380) -> Drawn:
-    """Mean CKA of different layers of one model, by size and by validation loss: the paper's trend and its other reading."""
+    """Mean CKA of different layers of one model, by size and by validation loss:
+    the paper's trend and its other reading."""
     from repdiss_core.plots.series import SeriesPanel, series_panels
 
     found = within(loaded)
@@ -138,7 +139,8 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 def compose_early_late(loaded: Loaded, look: Look, state: str, height: int = 380) -> Drawn:
-    """For each regular shape, CKA of its early layers with early layers of the others, and of its late layers with late ones."""
+    """For each regular shape, CKA of its early layers with early layers of the others,
+    and of its late layers with late ones."""
     from repdiss_core.plots.series import Series, SeriesPanel, series_panels
 
     shapes = loaded.regular
@@ -184,7 +186,10 @@ def compose_early_late(loaded: Loaded, look: Look, state: str, height: int = 380
         loaded,
         f"{len(shapes)} regular shapes",
         "mean over the layers of the first (last) third of two models",
-        "marks: mean over the other shapes, bars from the least to the most alike; interval above: jackknife over shapes",
+        (
+            "marks: mean over the other shapes, bars from the least to the most alike; interval above: "
+            "jackknife over shapes"
+        ),
         ("The paper reads this off its heatmaps by eye.",),
     )
     return drawn(loaded, series_panels([panel], look, height), caption, forms)
@@ -195,7 +200,8 @@ def _flat(found: tuple[float, np.ndarray]) -> tuple[float, float, float]:
 
 
 def compose_odd(loaded: Loaded, look: Look, state: str, height: int = 380) -> Drawn:
-    """How far each shape's similarity to the others departs from what the family predicts, against the reach of seeds and prediction."""
+    """How far each shape's similarity to the others departs from what the family predicts,
+    against the reach of seeds and prediction."""
     from repdiss_core.plots.series import Series, SeriesPanel, series_panels
 
     report = odd_report(loaded)
@@ -203,7 +209,10 @@ def compose_odd(loaded: Loaded, look: Look, state: str, height: int = 380) -> Dr
         loaded,
         f"{len(loaded.specs)} members, {len(dict.fromkeys(loaded.shapes))} shapes",
         "mean of each map minus what the other shapes predict from size",
-        "bars: reach of seeds and prediction, 95 %, corrected for the shapes; a shape whose bar leaves 0 out is named odd",
+        (
+            "bars: reach of seeds and prediction, 95 %, corrected for the shapes; "
+            "a shape whose bar leaves 0 out is named odd"
+        ),
         ("The paper names its odd member by eye.",),
     )
     if isinstance(report, str):

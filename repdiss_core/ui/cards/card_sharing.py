@@ -46,9 +46,16 @@ def export_panel(card: Card, drawn: Drawn) -> None:
                 caption=cited,
             )
     form = {
-        "figure": card.card_id, "title": card.title, "caption": drawn.caption.text, "citation": cited, "paper": CITATION,
-        "address": here, "choices": choices(), "result": card.job_id, "panels": drawn.forms,
-    }  # fmt: skip
+        "figure": card.card_id,
+        "title": card.title,
+        "caption": drawn.caption.text,
+        "citation": cited,
+        "paper": CITATION,
+        "address": here,
+        "choices": choices(),
+        "result": card.job_id,
+        "panels": drawn.forms,
+    }
     for label, suffix, mime, data in (
         ("Numbers as CSV", "csv", "text/csv", lambda: f"# {cited}\n{exports.to_csv(drawn.forms)}"),
         ("Numbers and provenance as JSON", "json", "application/json", lambda: exports.to_json(form)),

@@ -22,12 +22,15 @@ def cluster_table(loaded: Loaded) -> None:
     for name, c in rows:
         sizes = " + ".join(map(str, c.sizes))
         lines.append(
-            f"| {SHORT_SETS[name]} | {c.method.replace('_', '-')} | {sizes} | {c.silhouette:.2f} | {c.agreement:.2f} | {p_words(c.p, in_table=True)} |"
+            f"| {SHORT_SETS[name]} | {c.method.replace('_', '-')} | {sizes} | {c.silhouette:.2f} | "
+            f"{c.agreement:.2f} | {p_words(c.p, in_table=True)} |"
         )
     with st.container(border=True, key="card-clusters", gap="small"):
         st.subheader("Two clusters, found without being told", anchor="clusters")
         st.markdown("\n".join(lines))
         st.caption(
-            f"The {len(loaded.groups.models)} models of both groups, put into two clusters by their distances alone. Agreement is the adjusted Rand index with the ranking "
-            "split: 1 is the same split, 0 is chance. p: how often a random relabelling agrees as well. The paper left this step open."
+            f"The {len(loaded.groups.models)} models of both groups, put into two clusters by their distances "
+            "alone. Agreement is the adjusted Rand index with the ranking "
+            "split: 1 is the same split, 0 is chance. p: how often a random relabelling agrees as well. "
+            "The paper left this step open."
         )

@@ -1,4 +1,7 @@
-"""A figure card: title, paper tag, state, figure, caption, tools. Redraws itself while its job runs, and nothing else does."""
+"""A figure card: title, paper tag, state, figure, caption, tools.
+
+Redraws itself while its job runs, and nothing else does.
+"""
 
 from __future__ import annotations
 

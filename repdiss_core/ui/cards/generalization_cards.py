@@ -88,11 +88,17 @@ def say_what_is_compared(params: Params) -> None:
     spec = study.POPULATIONS[params.population]
     if spec.constructed:
         st.warning(
-            "These two groups were **made** to differ by their training data. They show what the instruments can see; a gap here is no finding.",
+            (
+                "These two groups were **made** to differ by their training data. "
+                "They show what the instruments can see; a gap here is no finding."
+            ),
             icon=":material/construction:",
         )
     if params.circular:
         st.warning(
-            "The models are ranked on the very pairs that they are measured on. That flatters every number on the lexical-overlap side.",
+            (
+                "The models are ranked on the very pairs that they are measured on. "
+                "That flatters every number on the lexical-overlap side."
+            ),
             icon=":material/warning:",
         )

@@ -1,4 +1,5 @@
-"""The strip of all models' accuracies; a click on it, or two dropdowns, choose the pair that is shown layer by layer."""
+"""The strip of all models' accuracies; a click on it, or two dropdowns,
+choose the pair that is shown layer by layer."""
 
 from __future__ import annotations
 
@@ -83,12 +84,17 @@ def placed(clicked: str, first: str, second: str) -> tuple[str, str]:
 def _caption(loaded: Loaded, in_distribution: dict[str, float], overlap: dict[str, float]) -> str:
     inside, outside = in_distribution.values(), overlap.values()
     return (
-        f"{len(overlap)} models · in distribution {min(inside):.3f} to {max(inside):.3f}, lexical overlap {min(outside):.2f} to {max(outside):.2f} "
-        f"(right is: not entailed) · green: the {loaded.groups.k} generalizing, pink: the {loaded.groups.k} heuristic, ranked on {study.SET_LABELS[loaded.params.rank_by]} · "
+        f"{len(overlap)} models · in distribution {min(inside):.3f} to {max(inside):.3f}, "
+        f"lexical overlap {min(outside):.2f} to {max(outside):.2f} "
+        f"(right is: not entailed) · green: the {loaded.groups.k} generalizing, pink: "
+        f"the {loaded.groups.k} heuristic, ranked on {study.SET_LABELS[loaded.params.rank_by]} · "
         "click two models to compare them below"
     )
 
 
 def _spoken(models: list[ModelAccuracy]) -> str:
     best, worst = max(models, key=lambda m: m.overlap), min(models, key=lambda m: m.overlap)
-    return f"Accuracy of {len(models)} models in distribution and on lexical overlap, from {worst.name} ({worst.overlap:.2f}) to {best.name} ({best.overlap:.2f})."
+    return (
+        f"Accuracy of {len(models)} models in distribution and on lexical overlap, "
+        f"from {worst.name} ({worst.overlap:.2f}) to {best.name} ({best.overlap:.2f})."
+    )

@@ -23,7 +23,8 @@ HEAD = ("model", "layers", "d_model", "heads", "d_head", "rotary_dim")
 
 
 def table1(family: Loaded) -> None:
-    """Table 1 for the eight Pythia models, and the same for the family on the page; the odd row is marked by the analysis."""
+    """Table 1 for the eight Pythia models, and the same for the family on the page;
+    the odd row is marked by the analysis."""
     with st.container(border=True, key="card-table1", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.badge("Table 1", color="gray")
@@ -37,7 +38,8 @@ def table1(family: Loaded) -> None:
             pythia = pythia_rows()
             st.markdown(_head_table(pythia))
         st.caption(
-            "d\\_head is d\\_model over heads; rotary\\_dim is a quarter of it. From the models’ configurations. A row is marked where the analysis of the maps above names its "
+            "d\\_head is d\\_model over heads; rotary\\_dim is a quarter of it. From the models’ configurations. "
+            "A row is marked where the analysis of the maps above names its "
             "shape odd. " + _sources(pythia) + " Choose the paper’s family above to have its maps computed and judged."
         )
 
@@ -48,7 +50,10 @@ def _sources(rows: tuple[HeadRow, ...]) -> str:
     here = [row for row in rows if row.source != PUBLISHED and row.source not in unread]
     unread_note = f" {as_text('; '.join(unread).capitalize())}: fetch it again." if unread else ""
     if not here:
-        return f"The Pythia rows are the published figures; a model that is fetched here has its row read from its own config.json.{unread_note}"
+        return (
+            "The Pythia rows are the published figures; "
+            f"a model that is fetched here has its row read from its own config.json.{unread_note}"
+        )
     others = "" if len(here) == len(rows) else "; the other Pythia rows are the published figures"
     return f"Read from files on this machine: {as_text(', '.join(row.source for row in here))}{others}.{unread_note}"
 
@@ -76,15 +81,21 @@ def massive_table(family: Loaded) -> None:
     st.header("Massive tokens", anchor="massive")
     if not rows:
         st.markdown(
-            "The maps without massive tokens are not computed at this setting. Choose “without massive tokens” under Settings, then *Compute here*."
+            "The maps without massive tokens are not computed at this setting. "
+            "Choose “without massive tokens” under Settings, then *Compute here*."
         )
         return
     st.markdown(_massive_sentence(rows))
-    head = "| model | rows left out | longest row, × median | in layer | tokens left out | largest change without them | with rows of length 1 | blocks |"
+    head = (
+        "| model | rows left out | longest row, × median | in layer | tokens left out | largest change without them | "
+        "with rows of length 1 | blocks |"
+    )
     with st.container(key="massive-tokens"):
         st.markdown("\n".join([head, "|:--|--:|--:|--:|:--|--:|--:|:--|", *(_massive_row(row) for row in rows)]))
     st.caption(
-        f"Within-model maps. A row is left out where its length exceeds {MULTIPLE:g} times the median row of any layer. Changes are the largest of any cell, in CKA. "
+        "Within-model maps. "
+        f"A row is left out where its length exceeds {MULTIPLE:g} times the median row of any layer. "
+        "Changes are the largest of any cell, in CKA. "
         "Blocks: whether the segmentation is the same with all tokens, without massive ones, and with rows of length 1."
     )
 
@@ -99,10 +110,14 @@ def _massive_sentence(rows: list[MassiveRow]) -> str:
     longest = max(rows, key=lambda row: row.peak)
     if not massive:
         return (
-            f"No member has a massive token: the longest row of {count(longest.rows)} is {longest.peak:.1f} times the median "
+            "No member has a massive token: "
+            f"the longest row of {count(longest.rows)} is {longest.peak:.1f} times the median "
             f"({as_text(short_name(longest.name))}, layer {longest.layer}). The maps above owe nothing to such tokens."
         )
-    return f"{len(massive)} of {len(rows)} members have massive tokens, up to {longest.peak:.0f} times the median ({as_text(short_name(longest.name))}, layer {longest.layer})."
+    return (
+        f"{len(massive)} of {len(rows)} members have massive tokens, up to {longest.peak:.0f} times the median "
+        f"({as_text(short_name(longest.name))}, layer {longest.layer})."
+    )
 
 
 def _massive_row(row: MassiveRow) -> str:

@@ -1,4 +1,5 @@
-"""Which tokens two layers place differently: the text of a batch, each token shaded by its cosine, and the extremes as lists."""
+"""Which tokens two layers place differently: the text of a batch, each token shaded by its cosine,
+and the extremes as lists."""
 
 from __future__ import annotations
 
@@ -27,14 +28,16 @@ from repdiss_core.ui.parts.text import as_text
 from repdiss_core.ui.parts.watched import wait_for
 
 LISTED = 10
-STRONGEST = (
-    72  # per cent of the shade's colour behind the least alike tokens: text stays readable on it in light and dark
-)
+# Per cent of the shade's colour behind the least alike tokens: text stays readable on it in light and dark
+STRONGEST = 72
 SHADE_COLOR = "#D55E00"
 HOW_TOKENS_READ = (
-    "A token’s cosine compares its row of the two U-centred Gram matrices: how each layer places it among all other tokens of the batch. "
-    "1, unshaded: both layers place it alike. Each row counts by its direction alone, so that a few massive tokens do not drown the rest. "
-    "Row sums of the element-wise product of the two matrices, divided by n(n − 3), add up to HSIC₁: a token’s share of it tells how much of the "
+    "A token’s cosine compares its row of the two U-centred Gram matrices: "
+    "how each layer places it among all other tokens of the batch. "
+    "1, unshaded: both layers place it alike. Each row counts by its direction alone, "
+    "so that a few massive tokens do not drown the rest. "
+    "Row sums of the element-wise product of the two matrices, divided by n(n − 3), add up to HSIC₁: "
+    "a token’s share of it tells how much of the "
     "value comes from that token."
 )
 LINE = "color-mix(in srgb, currentColor 14%, transparent)"
@@ -44,7 +47,8 @@ SHADES_CSS = "".join(
     for k in range(SHADES)
 )
 TOKEN_CSS = f"""{SHADES_CSS}
-.repdiss-tokens {{ max-height: 26rem; overflow-y: auto; border: 1px solid {LINE}; border-radius: 6px; padding: .4rem .8rem; }}
+.repdiss-tokens {{ max-height: 26rem; overflow-y: auto; border: 1px solid {LINE};
+  border-radius: 6px; padding: .4rem .8rem; }}
 .repdiss-tokens {{ font: 400 .875rem/1.75 "Source Code Pro", monospace; margin-top: .6rem; }}
 .repdiss-tokens p {{ margin: 0 0 .7rem; overflow-wrap: anywhere; }}
 .repdiss-tokens .no {{ opacity: .55; margin-right: .6rem; font-weight: 400; }}
@@ -56,7 +60,8 @@ TOKEN_CSS = f"""{SHADES_CSS}
 .repdiss-legend span:first-child {{ margin-right: .5rem; }}
 .repdiss-legend span:last-child {{ margin-left: .5rem; }}
 .repdiss-ranked {{ width: 100%; font-size: .875rem; border-collapse: collapse; }}
-.repdiss-ranked :is(th, td) {{ text-align: right; padding: .25rem .4rem; border-bottom: 1px solid {LINE}; font-weight: 400; vertical-align: top; }}
+.repdiss-ranked :is(th, td) {{ text-align: right; padding: .25rem .4rem; border-bottom: 1px solid {LINE};
+  font-weight: 400; vertical-align: top; }}
 .repdiss-ranked :is(th, td):first-child {{ text-align: left; }}
 .repdiss-ranked td:first-child {{ font-family: "Source Code Pro", monospace; overflow-wrap: anywhere; }}
 .repdiss-ranked small {{ opacity: .6; }}
@@ -87,7 +92,8 @@ def show_tokens(table: TokenTable) -> None:
             st.markdown(f"**{title}**")
             st.html(list_html(table, LISTED, least))
     st.caption(
-        f"Contributions of all {table.ids.size} tokens add up to HSIC₁ = {table.hsic1:.4g} on this batch. Point at a token for its numbers."
+        f"Contributions of all {table.ids.size} tokens add up to HSIC₁ = {table.hsic1:.4g} on this batch. "
+        "Point at a token for its numbers."
     )
 
 

@@ -1,7 +1,8 @@
-"""Lists that live in the address of the page: a link carries every choice by its id, and an invalid value in it is told.
+"""Lists that live in the address of the page: a link carries every choice by its id,
+and an invalid value in it is told.
 
-Streamlit's own binding of a list to the address writes the label there. So the address is read before a list is drawn for the first
-time, or after the browser's Back, and written when a choice is made; in between the list holds the value.
+Streamlit's own binding of a list to the address writes the label there. So the address is read before a list is drawn
+for the first time, or after the browser's Back, and written when a choice is made; in between the list holds the value.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _LINKED: ContextVar[Mapping[str, str] | None] = ContextVar("choices of another p
 
 @contextmanager
 def choices_of(query: Mapping[str, str]) -> Iterator[None]:
-    """Inside, pickers draw nothing and give what a link with this query says; what it leaves open, or names wrongly, is the first choice."""
+    """Inside, pickers draw nothing and give what a link with this query says;
+    what it leaves open, or names wrongly, is the first choice."""
     token = _LINKED.set(query)
     try:
         yield
@@ -49,7 +51,8 @@ def second_row() -> Iterator[None]:
 
 
 def begin_choices(same_page: bool) -> None:
-    """Have lists read the address again where another page was open before, or the browser went back or forth; at a page's beginning."""
+    """Have lists read the address again where another page was open before, or the browser went back or forth;
+    at a page's beginning."""
     context = get_script_run_ctx()
     if not same_page or (context is not None and context.is_history_navigation):
         st.session_state.pop(DRAWN, None)
@@ -161,7 +164,8 @@ def _asked(option: Option) -> str | None:
     asked = st.query_params.get(option.id)
     if asked is not None and not option.accepts(asked):
         sentence = (
-            f"The link asked for {as_text(option.label.lower())} “{as_text(asked[:MOST_SHOWN])}”, which is not offered here; "
+            f"The link asked for {as_text(option.label.lower())} “{as_text(asked[:MOST_SHOWN])}”, "
+            "which is not offered here; "
             "another value is shown."
         )
         st.session_state.setdefault(UNKNOWN, []).append(sentence)
