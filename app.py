@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from repdiss_core.studies.paper import CITATION, STUDIES
+from repdiss_core.studies.paper import CITATION, paper_studies
 from repdiss_core.ui.page import begin_page, end_page
 from repdiss_core.ui.paper_map import study_section
 from repdiss_core.ui.parts.shared import result_store
@@ -16,7 +16,7 @@ begin_page(
     "recomputed on models that run here.",
 )
 store = result_store()
-for study in STUDIES.values():
+for study in paper_studies():
     study_section(store, study)
 st.caption(CITATION)
 end_page()

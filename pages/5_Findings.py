@@ -1,6 +1,6 @@
 """Every claim of the paper and what becomes of it on the models at hand."""
 
-from repdiss_core.studies.paper import STUDIES
+from repdiss_core.studies.findings import judged_studies
 from repdiss_core.ui.findings_page import study_findings
 from repdiss_core.ui.page import begin_page, end_page
 
@@ -11,6 +11,6 @@ begin_page(
     "An effect stands for the layer that decides; "
     "our own questions follow the paper’s.",
 )
-for study in STUDIES.values():
+for study in judged_studies():
     study_findings(study)
 end_page()

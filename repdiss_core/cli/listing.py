@@ -70,7 +70,10 @@ def _measures() -> list[dict[str, Any]]:
 def _studies() -> list[dict[str, Any]]:
     from repdiss_core.studies.paper import STUDIES
 
-    return [{"name": s.name, "source": f"§{s.section}", "summary": s.question, **_facts(s)} for s in STUDIES.values()]
+    return [
+        {"name": s.name, "source": f"§{s.section}" if s.section else "ours", "summary": s.question, **_facts(s)}
+        for s in STUDIES.values()
+    ]
 
 
 def _figures() -> list[dict[str, Any]]:
@@ -91,13 +94,12 @@ def _figures() -> list[dict[str, Any]]:
 def _claims() -> list[dict[str, Any]]:
     """Every verdict on every claim, with the rule that gave it."""
     from repdiss_core.store.cache import ResultStore
-    from repdiss_core.studies.findings import findings
-    from repdiss_core.studies.paper import STUDIES
+    from repdiss_core.studies.findings import findings, judged_studies
     from repdiss_core.studies.words import as_json
 
     store = ResultStore.open()
     rows = []
-    for study in STUDIES.values():
+    for study in judged_studies():
         for row in (row for finding in findings(store, study.name).findings for row in finding.rows):
             facts = as_json(row.claim)
             verdict = f"{facts['verdict']} (rule: {row.claim.judged_by.label})"

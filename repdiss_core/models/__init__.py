@@ -128,6 +128,16 @@ def _family_models() -> dict[str, ModelSpec]:
 MODELS: dict[str, ModelSpec] = _bundled_models() | _family_models()
 
 
+# Where further models come from, asked in this order: each module has find(name), the `ModelSpec` of that name or None, and
+# names(), those that a misspelt name may have meant.
+SOURCES = (
+    "repdiss_core.models.classifiers",
+    "repdiss_core.models.family",
+    "repdiss_core.models.typed",
+    "repdiss_core.models.paper_models",
+)
+
+
 def model_spec(name: str) -> ModelSpec:
     """The model of that name, or a `UserError` with the nearest ones.
 
@@ -138,23 +148,12 @@ def model_spec(name: str) -> ModelSpec:
     if name in MODELS:
         return MODELS[name]
     check_length("model", name)
-    from repdiss_core.models import paper_models, typed
-    from repdiss_core.models.classifiers import classifiers
-    from repdiss_core.models.family import family_checkpoints, family_models
-
-    others = (classifiers(), family_models(), family_checkpoints())  # members may have been trained since the start
-    for known in others:
-        if name in known:
-            return known[name]
-    found = typed.spec(name) if name.startswith(typed.PREFIXES) else paper_models.find(name)
-    if found is None:
-        raise unknown_name(
-            "model",
-            name,
-            [*MODELS, *(n for known in others for n in known), *paper_models.names()],
-            "python -m repdiss_core list models",
-        )
-    return found
+    others: list[str] = [*MODELS]
+    for source in map(importlib.import_module, SOURCES):
+        if (found := source.find(name)) is not None:
+            return found
+        others += source.names()
+    raise unknown_name("model", name, others, "python -m repdiss_core list models")
 
 
 def load_model(name: str, resid_mean: str | None = None, dtype: str = "float32", device: str = "cpu") -> ResidualModel:

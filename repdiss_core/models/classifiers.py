@@ -53,3 +53,13 @@ def _spec(name: str, facts: dict, known: dict) -> ModelSpec:
         state="final",
         loader="repdiss_core.models.bert:load_nli",
     )
+
+
+def find(name: str) -> ModelSpec | None:
+    """The classifier of that name."""
+    return classifiers().get(name)
+
+
+def names() -> tuple[str, ...]:
+    """All classifiers."""
+    return tuple(classifiers())

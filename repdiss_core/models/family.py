@@ -83,3 +83,13 @@ def _spec(name: str, facts: dict, tokenizer: str) -> ModelSpec:
         state="final" if facts["checkpoint_of"] is None else "intermediate",
         loader="repdiss_core.models.neox:load_family",
     )
+
+
+def find(name: str) -> ModelSpec | None:
+    """The member or checkpoint of that name; members may have been trained since the start."""
+    return _known().get(name)
+
+
+def names() -> tuple[str, ...]:
+    """All members and checkpoints."""
+    return tuple(_known())

@@ -37,6 +37,16 @@ PREFIXES = ("hub:", "path:", "random:")
 FIRST = ("config.json", "the tokenizer")
 
 
+def find(name: str) -> ModelSpec | None:
+    """The model that a name with one of `PREFIXES` means, as `spec`; None for other names."""
+    return spec(name) if name.startswith(PREFIXES) else None
+
+
+def names() -> tuple[str, ...]:
+    """None: such names are endless."""
+    return ()
+
+
 def spec(name: str) -> ModelSpec:
     """What is known of the model; a repository that is no paper's model has to be pinned first.
 

@@ -13,7 +13,7 @@ from repdiss_core.studies.asymmetry import question as asymmetry
 from repdiss_core.studies.asymmetry.claims import asymmetry_claims
 from repdiss_core.studies.claims import Claim
 from repdiss_core.studies.generalization import question as generalization
-from repdiss_core.studies.paper import STUDIES
+from repdiss_core.studies.paper import STUDIES, StudySpec
 from repdiss_core.studies.presets import Preset, preset
 from repdiss_core.studies.rules import Verdict
 from repdiss_core.studies.scaling import question as scaling
@@ -84,7 +84,7 @@ class Judged(NamedTuple):
 
 def model_sets(study: str) -> tuple[ModelSet, ...]:
     """The sets of models of a study, at the settings that ship."""
-    return _SETS[study]()
+    return _SETS[study]() if study in _SETS else ()
 
 
 def findings(store: ResultStore, study: str) -> Judged:
@@ -107,6 +107,11 @@ def findings(store: ResultStore, study: str) -> Judged:
             rows.setdefault((claim.id, claim.statement, claim.ours), []).append(Row(models, claim))
     judged = [Finding(*key, tuple(group)) for key, group in rows.items()]
     return Judged(tuple(sorted(judged, key=lambda finding: finding.ours)), tuple(problems), tuple(waiting))
+
+
+def judged_studies() -> tuple[StudySpec, ...]:
+    """The studies that judge claims, in their order."""
+    return tuple(study for study in STUDIES.values() if study.name in _SETS)
 
 
 def tally(judged: Iterable[Finding]) -> dict[Verdict, int]:
@@ -165,4 +170,5 @@ def _scaling_sets() -> tuple[ModelSet, ...]:
     )
 
 
+# The sets of models whose claims a study judges; a study without claims has no entry.
 _SETS = {"asymmetry": _asymmetry_sets, "generalization": _generalization_sets, "scaling": _scaling_sets}

@@ -12,11 +12,8 @@ from typing import Any
 
 from repdiss_core.base.comparison import Request
 from repdiss_core.base.errors import unknown_name
-from repdiss_core.studies.asymmetry.question import at_depths
 from repdiss_core.studies.figure import Figure, FigurePart
-from repdiss_core.studies.generalization import question as generalization
 from repdiss_core.studies.panels import request_for
-from repdiss_core.studies.scaling import question as scaling
 
 CITATION = (
     "Brown, Godfrey, Konz, Tu, Kvinge: Understanding the Inner Workings of Language Models Through Representation "
@@ -26,30 +23,61 @@ CITATION = (
 
 @dataclass(frozen=True)
 class StudySpec:
-    """One of the paper's three studies."""
+    """A study: a page of figures that answer one question.
+
+    Args:
+        section: of the paper; "" where the paper has none.
+        page: path of its page.
+        label: what links to the page say.
+        params: "module:name" under `studies` of the function that takes one choice of parameters, or None for the
+            first one, to those of each set of figures on the page.
+    """
 
     name: str
     section: str
     question: str
     page: str
+    label: str
+    params: str
 
 
 STUDIES = {
     spec.name: spec
     for spec in (
         StudySpec(
-            "asymmetry", "3", "Do SoLU and GeLU models hold the same information?", "pages/1_Activation_asymmetry.py"
+            "asymmetry",
+            "3",
+            "Do SoLU and GeLU models hold the same information?",
+            "pages/1_Activation_asymmetry.py",
+            "Activation asymmetry",
+            "asymmetry.question:at_depths",
         ),
         StudySpec(
             "generalization",
             "4",
             "Where do models that generalize part from those that use a heuristic?",
             "pages/2_Generalization.py",
+            "Generalization",
+            "generalization.question:one_or_first",
         ),
-        StudySpec("scaling", "5", "How alike are models of one family across scale?", "pages/3_Scaling_families.py"),
+        StudySpec(
+            "scaling",
+            "5",
+            "How alike are models of one family across scale?",
+            "pages/3_Scaling_families.py",
+            "Scaling families",
+            "scaling.question:one_or_first",
+        ),
     )
 }
-PAIR = StudySpec("pair", "", "How alike are these two models?", "pages/4_Compare_models.py")
+PAIR = StudySpec(
+    "pair",
+    "",
+    "How alike are these two models?",
+    "pages/4_Compare_models.py",
+    "Compare models",
+    "pair.question:one_or_none",
+)
 FIGURE_PAGES = {spec.page: spec.name for spec in (*STUDIES.values(), PAIR)}
 
 # One line per figure, in the order of its page: the module under `studies` and the name in it.
@@ -86,13 +114,10 @@ FIGURES: dict[str, Figure] = {
     figure.figure_id: figure for figure in (resolve_name(f"repdiss_core.studies.{entry}") for entry in _ENTRIES)
 }
 
-# A study's parameters from one choice (None: the first one); section 3 shows each depth.
-_PARAMS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
-    "asymmetry": at_depths,
-    "generalization": lambda params: (params or generalization.Params(),),
-    "scaling": lambda params: (params or scaling.Params(),),
-    "pair": lambda params: (params,) if params else (),
-}
+
+def paper_studies() -> tuple[StudySpec, ...]:
+    """The sections of the paper."""
+    return tuple(study for study in STUDIES.values() if study.section)
 
 
 def study_figures(study: str) -> tuple[Figure, ...]:
@@ -123,7 +148,9 @@ def figure_of(figure_id: str) -> Figure:
 
 def study_params(study: str, params: Any = None) -> tuple[Any, ...]:
     """What a study's figures take for one choice of parameters; None takes the bundled models."""
-    return _PARAMS[study](params)
+    spec = PAIR if study == PAIR.name else STUDIES[study]
+    of_choice: Callable[[Any], tuple[Any, ...]] = resolve_name(f"repdiss_core.studies.{spec.params}")
+    return of_choice(params)
 
 
 def figure_parts(figure_id: str, params: Any = None) -> tuple[FigurePart, ...]:

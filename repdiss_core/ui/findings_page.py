@@ -12,8 +12,8 @@ from streamlit.components.v2 import component
 
 from repdiss_core.plots.html_file import Section, Table
 from repdiss_core.studies.evidence import Effect
-from repdiss_core.studies.findings import Finding, Judged, Row, findings, tally
-from repdiss_core.studies.paper import FIGURES, STUDIES, StudySpec
+from repdiss_core.studies.findings import Finding, Judged, Row, findings, judged_studies, tally
+from repdiss_core.studies.paper import FIGURES, StudySpec
 from repdiss_core.studies.phrases import SCOPES, interval, signed
 from repdiss_core.studies.words import finding as finding_words
 from repdiss_core.studies.words import rests_on, rule_sentence
@@ -149,7 +149,7 @@ def effect_words(effect: Effect | None) -> tuple[str, str]:
 def findings_sections() -> list[Section]:
     """All findings for an exported file."""
     sections = []
-    for study in STUDIES.values():
+    for study in judged_studies():
         rows = tuple(
             (
                 finding.statement + (" (our question)" if finding.ours else ""),

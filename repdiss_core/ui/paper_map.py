@@ -15,7 +15,7 @@ from repdiss_core.plots.html_file import Section, Table
 from repdiss_core.runs import jobs
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.figure import Figure, FigurePart
-from repdiss_core.studies.paper import STUDIES, StudySpec, figure_parts, study_figures
+from repdiss_core.studies.paper import StudySpec, figure_parts, paper_studies, study_figures
 from repdiss_core.ui.parts.shared import stored_version
 from repdiss_core.ui.parts.text import as_text
 
@@ -52,7 +52,7 @@ def map_sections(store: ResultStore) -> list[Section]:
     """The map as tables, for an exported file."""
     computing = any(job.alive for job in jobs.list_jobs())
     sections = []
-    for study in STUDIES.values():
+    for study in paper_studies():
         figures = _labelled(study)
         tiles = [_tile(store, figure, computing, stored_version()) for figure in figures]
         rows = tuple((f.label, f.title, tile.state, tile.words) for f, tile in zip(figures, tiles, strict=True))

@@ -13,7 +13,7 @@ import streamlit as st
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.plots.theme import LOOKS, Look
-from repdiss_core.studies.paper import STUDIES
+from repdiss_core.studies.findings import judged_studies
 from repdiss_core.studies.scaling.question import Params
 from repdiss_core.ui.parts.chart import LOAD, serve_library
 
@@ -108,6 +108,6 @@ def steps(look: Look) -> Iterator[None]:
             judge(choice)
     yield
     rows_of_massive(Params())
-    for study in STUDIES:
+    for study in judged_studies():
         yield
-        stored_findings(study)
+        stored_findings(study.name)

@@ -7,14 +7,8 @@ own.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
-import pytest
-from shown import ROOT
+from copied import add_line, copy_of_application, run_in
 
 from repdiss_core.studies.figure import View
 from repdiss_core.studies.paper import FIGURES, STUDIES, paper_figures, study_figures
@@ -98,33 +92,12 @@ print(json.dumps(found))
 """
 
 
-@pytest.fixture
-def copied(tmp_path: Path) -> Path:
-    """The application in a folder of its own; what is large is linked."""
-    folder = tmp_path / "copy"
-    large = {"bundled", "plotly_js", "__pycache__"}
-    shutil.copytree(ROOT / "repdiss_core", folder / "repdiss_core", ignore=lambda _, names: large & set(names))
-    for name in ("bundled", "plots/plotly_js"):
-        (folder / "repdiss_core" / name).symlink_to(ROOT / "repdiss_core" / name)
-    for name in ("pages", "cache", "app.py", "requirements.txt"):
-        (folder / name).symlink_to(ROOT / name)
-    return folder
-
-
-def test_a_figure_added_by_one_file_and_one_line_is_in_all_six(copied, tmp_path, own_cache) -> None:
-    (copied / FILE).write_text(TOY, "utf-8")
-    registry = copied / "repdiss_core/studies/paper.py"
-    after = '    "asymmetry.fig6_learning:FIG6",\n'
-    text = registry.read_text("utf-8")
-    assert text.count(after) == 1
-    registry.write_text(text.replace(after, after + LINE), "utf-8")
-    environment = {**os.environ, "PYTHONPATH": "", "REPDISS_CACHE": str(own_cache)}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path)],
-        cwd=copied, env=environment, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads(done.stdout.splitlines()[-1]) == {
+def test_a_figure_added_by_one_file_and_one_line_is_in_all_six(tmp_path, own_cache) -> None:
+    copy = copy_of_application(tmp_path / "copy")
+    (copy / FILE).write_text(TOY, "utf-8")
+    add_line(copy / "repdiss_core/studies/paper.py", '    "asymmetry.fig6_learning:FIG6",\n', LINE)
+    *listed, last = run_in(copy, SCRIPT, own_cache, str(tmp_path)).splitlines()
+    assert json.loads(last) == {
         "page": 1,
         "tour": 1,
         "export": [1],
@@ -132,7 +105,7 @@ def test_a_figure_added_by_one_file_and_one_line_is_in_all_six(copied, tmp_path,
         "command line": [1, 0],
         "map": ["shown", 1],
     }
-    assert any(line.startswith("fig99") and line.endswith("A toy of one map") for line in done.stdout.splitlines())
+    assert any(line.startswith("fig99") and line.endswith("A toy of one map") for line in listed)
 
 
 def test_every_entry_is_whole() -> None:

@@ -225,3 +225,8 @@ def check_depths(names: tuple[str, ...]) -> None:
         raise UserError(
             f"The distance of equation (2) pairs layer l with layer l, but {told} layers. Choose models of one depth."
         )
+
+
+def one_or_first(params: Params | None) -> tuple[Params, ...]:
+    """What the figures take for one choice of parameters; None takes the bundled models."""
+    return (params or Params(),)

@@ -79,3 +79,8 @@ def pair_curves(
     if name_f == name_g:
         return (forward,)
     return (forward, same_layer_curve(f"{name_g} → {name_f}", name_g, name_f, role, setting, stitch, measure))
+
+
+def one_or_none(pair: Pair | None) -> tuple[Pair, ...]:
+    """What the figures take for one choice of two models; nothing where none were chosen."""
+    return (pair,) if pair else ()

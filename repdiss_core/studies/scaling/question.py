@@ -224,3 +224,8 @@ def _title(f: str, g: str) -> str:
 def short_name(name: str) -> str:
     """A member's name without the family's: "4l128-h8-s0"."""
     return name.removeprefix(f"{MINI}-")
+
+
+def one_or_first(params: Params | None) -> tuple[Params, ...]:
+    """What the figures take for one choice of parameters; None takes the bundled models."""
+    return (params or Params(),)

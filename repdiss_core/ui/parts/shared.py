@@ -12,15 +12,13 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.plots.theme import LOOKS, Look
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import Entry
+from repdiss_core.studies.paper import PAIR, STUDIES
 from repdiss_core.ui.parts.presenting import choices, presenting
 from repdiss_core.ui.parts.text import as_text
 
 PAGES = {
     "app.py": "The paper’s map",
-    "pages/1_Activation_asymmetry.py": "Activation asymmetry",
-    "pages/2_Generalization.py": "Generalization",
-    "pages/3_Scaling_families.py": "Scaling families",
-    "pages/4_Compare_models.py": "Compare models",
+    **{study.page: study.label for study in (*STUDIES.values(), PAIR)},
     "pages/5_Findings.py": "Findings",
     "pages/6_Tour.py": "Tour",
     "pages/7_Runs.py": "Runs",
