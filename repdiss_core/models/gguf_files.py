@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ def network_of_gguf(name: str, folder: Path, file: str, dtype: torch.dtype) -> P
     auto: Any = AutoModelForCausalLM
     given = {"gguf_file": file, "dtype": dtype, "output_loading_info": True, "local_files_only": True}
     try:
-        with quiet():
+        with quiet(), contextlib.redirect_stderr(io.StringIO()):  # a progress bar that no setting turns off
             network, info = auto.from_pretrained(str(folder), trust_remote_code=False, **given)
     except Exception as error:  # whatever a damaged file makes gguf and transformers say
         raise _refused(name, file, error) from error

@@ -146,8 +146,8 @@ def _checked(path: Path, key: str, stated: dict[str, Any], file: Any) -> Entry:
 
 def _n_layers(model: ModelId) -> int | None:
     """The depth of a model that is known here with these very weights."""
-    # A stranger's path is not looked at
-    if not isinstance(model.name, str) or len(model.name) > 300 or model.name.startswith("path:"):
+    # A stranger's path is not looked at, not even as the model of which a twin is untrained
+    if not isinstance(model.name, str) or len(model.name) > 300 or "path:" in model.name:
         return None
     try:
         spec = model_spec(model.name)

@@ -17,6 +17,7 @@ from repdiss_core.data import SPECIAL_IN, bound, open_stream
 from repdiss_core.data.batches import TokenBatch
 from repdiss_core.data.text_cut import common_source, cut, cut_alike
 from repdiss_core.models import load_model, model_spec
+from repdiss_core.runs.resolve import prepare_models
 
 SIZES = ["--tokens-per-sequence", "32", "--tokens-per-batch", "64", "--batches", "2"]
 
@@ -205,8 +206,6 @@ def test_untrained_twins_of_what_ships(capsys, trained):
 
 
 def test_untrained_twins_of_the_hub(hub):
-    from repdiss_core.runs.resolve import prepare_models
-
     tiny.fill_models(hub, ("70m",), ("gelu-3l",))
     names = ["random:pythia-70m-deduped", "random:2:gelu-3l"]
     assert all(model_spec(name).weights.startswith("unpinned:") for name in names)
@@ -219,6 +218,27 @@ def test_untrained_twins_of_the_hub(hub):
             tiny.D,
         )
     assert not any(path.endswith((".safetensors", ".pth")) for path in hub.downloads())
+
+
+def test_an_encoder_and_a_decoder_of_the_hub(hub, tmp_path, book, capsys):
+    """Fetched by the command line, then compared with the same in a folder: a map of ones on its diagonal."""
+    for kind in ("bert", "phi3"):
+        folders.saved(tmp_path / kind, kind)
+        hub.add(f"someone/{kind}", {path.name: path.read_bytes() for path in (tmp_path / kind).iterdir()})
+        assert main(["fetch", "--facts", f"hub:someone/{kind}"]) == 0
+        spec = model_spec(f"hub:someone/{kind}")
+        assert "to download" in capsys.readouterr().out and spec.loader.endswith("loading:load_hub")
+        assert main(["fetch", f"hub:someone/{kind}"]) == 0
+        capsys.readouterr()
+        form = compared(capsys, spec.name, f"path:{tmp_path / kind}", "--data", f"path:{book}", *SIZES)
+        assert all(abs(form["values"][l][l] - 1) < 1e-6 for l in range(3))
+    hub.add("someone/four-bit", {"config.json": b'{"model_type": "llama", "quantization_config": {"quant_method": "awq"}}',
+                                 "tokenizer.json": tiny.byte_tokenizer(), "model.safetensors": b""})  # fmt: skip
+    with pytest.raises(UserError, match=r"weights of hub:someone/four-bit are quantised \(awq\)"):
+        prepare_models(["hub:someone/four-bit"])
+    hub.add("someone/files", {"config.json": b"{}", "tokenizer.json": b"{}", "m.Q4_0.gguf": b""})
+    with pytest.raises(UserError, match=r"has no weights .* It has m\.Q4_0\.gguf: download that, and name the file"):
+        prepare_models(["hub:someone/files"])
 
 
 @pytest.mark.parametrize(
