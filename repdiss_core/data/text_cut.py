@@ -64,9 +64,9 @@ def cut_alike(text: TextSource | None, f: str, g: str) -> bool:
         f, g: tokenizers' sources.
     """
     hashes = tokenizer.fingerprint(f), tokenizer.fingerprint(g)
-    if hashes[0] == hashes[1]:
-        return True
-    return text is not None and tokenizer.UNKNOWN not in hashes and _alike(text, f, g, hashes)
+    if f == g or tokenizer.UNKNOWN in hashes:  # of a tokenizer that was never fetched only its source is known
+        return f == g
+    return hashes[0] == hashes[1] or (text is not None and _alike(text, f, g, hashes))
 
 
 @functools.lru_cache(maxsize=32)
