@@ -13,9 +13,10 @@ import click
 
 from repdiss_core.base.comparison import Request
 from repdiss_core.base.errors import MOST_CHARACTERS, UserError
-from repdiss_core.cli.flags import flag, flags
+from repdiss_core.cli.flags import SeveralChoices, flag, flags
 from repdiss_core.cli.generalization import population_options, take_params
 from repdiss_core.cli.scaling import family_options, family_params, take_family
+from repdiss_core.measures import spec_of
 from repdiss_core.runs.estimates import words
 from repdiss_core.runs.progress import TerminalProgress, stop_on_signal
 from repdiss_core.runs.resolve import built_pinned, prepare_models
@@ -102,7 +103,16 @@ def run(
 @click.command()
 @click.argument("model_f")
 @click.argument("model_g")
-@flag(options.MEASURE)
+@click.option(
+    "--measure",
+    type=SeveralChoices(options.MEASURE),
+    default=options.MEASURE.default,
+    show_default=True,
+    help="One, or several with commas between them: those of features share their forward passes.",
+)
+@click.option(
+    "--set", "own", multiple=True, metavar="NAME=VALUE", help="A setting of the measure itself, such as k=20."
+)
 @flag(options.DATA, free=True)
 @flag(cli_options.TOKENS_PER_BATCH)
 @flag(cli_options.TOKENS_PER_SEQUENCE)
@@ -127,7 +137,7 @@ def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:
     prepare_models((model_f, model_g))
     asked = {k: v for k, v in choices.items() if k != "out"}
     request = built_pinned(lambda: choose(model_f, model_g, **asked).request)
-    if choices["measure"] == "cka" and any(c.resid_mean != choices["resid_mean"] for c in request.comparisons):
+    if any(c.resid_mean != choices["resid_mean"] for c in request.comparisons if spec_of(c).of_features):
         click.echo(
             "Each token's mean over d_model is kept: norms of one of these models divide by the root mean square and so read it.",
             err=True,

@@ -57,6 +57,16 @@ class RegistryChoice(click.Choice):
         return super().convert(value, param, ctx)
 
 
+class SeveralChoices(RegistryChoice):
+    """One or several ids of such an option, with commas between them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The ids, each once, in their order."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(dict.fromkeys(super(SeveralChoices, self).convert(v, param, ctx) for v in str(value).split(",")))
+
+
 def flag_type(option: Option) -> click.ParamType:
     """What click reads the flag with: the ids of the choices, or a number of the range."""
     if isinstance(option, Number):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from repdiss_core.base.comparison import Request
+from repdiss_core.base.comparison import Request, Setting
 from repdiss_core.base.errors import UserError
+from repdiss_core.measures import MeasureSpec, measure_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies import exports
 from repdiss_core.studies.panels import CurveSpec, MatrixPanel, load_curve, load_matrix, request_for
@@ -15,41 +16,88 @@ from repdiss_core.studies.presets import Preset, preset
 
 @dataclass(frozen=True)
 class PairChoice:
-    """One map, or one curve over layer pairs, of model f against model g."""
+    """Maps, and curves over layer pairs, of model f against model g: one a measure.
+
+    Args:
+        shown: a map with its reduction, or a curve, for each measure in the order asked for.
+    """
 
     request: Request
-    panel: MatrixPanel | None
-    curve: CurveSpec | None
-    reduction: str
+    shown: tuple[tuple[MatrixPanel, str] | CurveSpec, ...]
 
     def forms(self, store: ResultStore) -> list[dict[str, Any]]:
         """The stored results as plain JSON types."""
-        if self.panel is not None:
-            return [exports.matrix_form(load_matrix(store, self.panel, self.reduction, self.request.n_batches))]
-        assert self.curve is not None
-        return [exports.curve_form(load_curve(store, self.curve, quantity)) for quantity in ("loss", "penalty")]
+        forms = []
+        for one in self.shown:
+            if isinstance(one, CurveSpec):
+                forms += [exports.curve_form(load_curve(store, one, quantity)) for quantity in ("loss", "penalty")]
+            else:
+                forms.append(exports.matrix_form(load_matrix(store, *one, self.request.n_batches)))
+        return forms
 
 
 def choose(
-    model_f: str, model_g: str, measure: str, data: str, tokens_per_batch: int, tokens_per_sequence: int, layers: str | None,
-    stitch: str, estimator: str, reduction: str, flatten: str, resid_mean: str, batches: int | None, massive: str = "kept", dtype: str = "float32",
+    model_f: str, model_g: str, measure: tuple[str, ...], data: str, tokens_per_batch: int, tokens_per_sequence: int,
+    layers: str | None, stitch: str, estimator: str, reduction: str, flatten: str, resid_mean: str, batches: int | None,
+    massive: str = "kept", dtype: str = "float32", own: tuple[str, ...] = (),
 ) -> PairChoice:  # fmt: skip
-    """The choice, checked.
+    """The choice, checked: all measures in one request, so that those of features share their forward passes.
+
+    Args:
+        own: "NAME=VALUE" settings of the measures themselves.
 
     Raises:
-        UserError: unknown names, layers out of range, sizes that do not fit.
+        UserError: unknown names, layers out of range, sizes that do not fit, settings that no measure has.
     """
     from repdiss_core.studies.common import CkaView, cka_panel, data_id
     from repdiss_core.studies.pair.question import check_pair
 
     setting = _setting(data, tokens_per_batch, tokens_per_sequence, batches)
     check_pair(model_f, model_g, setting.data)
-    if measure == "cka":
-        view = CkaView(estimator, flatten, resid_mean, reduction, setting.cka_batches, massive, dtype)
-        panel = cka_panel(model_f, model_g, view, data_id(setting, setting.eval_split, model=model_f, partner=model_g))
-        return PairChoice(request_for([panel.comparison], setting.cka_batches), panel, None, reduction)
-    curve = _curve(model_f, model_g, measure, layers, setting, stitch)
-    return PairChoice(request_for(curve.comparisons, setting.stitch_eval_batches), None, curve, reduction)
+    specs = [measure_spec(name) for name in measure]
+    given = _own(specs, own)
+    shown: list[tuple[MatrixPanel, str] | CurveSpec] = []
+    for spec in specs:
+        if spec.of_features:
+            chosen = {o.id: given[o.id] for o in spec.options if o.id in given}
+            view = CkaView(
+                estimator,
+                flatten,
+                resid_mean,
+                reduction,
+                setting.cka_batches,
+                massive,
+                dtype,
+                spec.name,
+                tuple(chosen.items()),
+            )
+            panel = cka_panel(
+                model_f, model_g, view, data_id(setting, setting.eval_split, model=model_f, partner=model_g)
+            )
+            shown.append((panel, spec.reduction_named(reduction)))
+        else:
+            shown.append(_curve(model_f, model_g, spec.name, layers, setting, stitch))
+    comparisons = [
+        c for one in shown for c in (one.comparisons if isinstance(one, CurveSpec) else (one[0].comparison,))
+    ]
+    maps = any(spec.of_features for spec in specs)
+    return PairChoice(
+        request_for(comparisons, setting.cka_batches if maps else setting.stitch_eval_batches), tuple(shown)
+    )
+
+
+def _own(specs: list[MeasureSpec], own: tuple[str, ...]) -> dict[str, Setting]:
+    """The values of settings by name, each read by the option that a measure declares."""
+    known = {o.id: o for spec in specs for o in spec.options}
+    found: dict[str, Setting] = {}
+    for text in own:
+        name, _, value = text.partition("=")
+        if name not in known:
+            raise UserError(
+                f"--set {text[:40]}: these measures have no setting {name[:20]!r}; they have {', '.join(known) or 'none'}."
+            )
+        found[name] = known[name].parse(value)
+    return found
 
 
 def _curve(model_f: str, model_g: str, measure: str, layers: str | None, setting: Preset, stitch: str) -> CurveSpec:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from repdiss_core.base.comparison import Setting
 from repdiss_core.base.layer_pairs import AllLayers, EveryCut, OneCut, SameLayers
+from repdiss_core.base.option import choices_of
 from repdiss_core.base.results import BatchHsic, CutAccuracies, SameLayerHsic, StitchResult, TokenValues
 from repdiss_core.measures.reduction import HSIC_RATIO
 from repdiss_core.measures.spec import MeasureOption, MeasureSpec, Pass
@@ -17,7 +18,8 @@ ESTIMATOR = MeasureOption(
     id="estimator",
     label="Estimator",
     default="unbiased",
-    choices=(("unbiased", "unbiased"), ("biased", "biased"), ("sequence_aware", "sequence-aware")),
+    choices=choices_of({"unbiased": "unbiased", "biased": "biased", "sequence_aware": "sequence-aware"}),
+    old_labels={"sequence-aware": "sequence_aware"},
     help="Unbiased is the paper’s. Sequence-aware does not count tokens of one sequence as independent.",
     phrase="{choice} {name}",
 )
@@ -25,7 +27,7 @@ SCORING = MeasureOption(
     id="scoring",
     label="Scoring",
     default="exact",
-    choices=(("exact", "exact"), ("entailment_or_not", "entailment or not")),
+    choices=choices_of({"exact": "exact", "entailment_or_not": "entailment or not"}),
     help="Whether neutral and contradiction count as one answer.",
     phrase="",
 )

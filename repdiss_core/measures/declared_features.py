@@ -5,28 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from math import comb, log2
+from typing import Any
 
 from repdiss_core.base.comparison import Setting
 from repdiss_core.base.layer_pairs import AllLayers, LayerPairs
+from repdiss_core.base.option import Choice
 from repdiss_core.base.results import BatchValues, Stored
 from repdiss_core.measures.reduction import BATCH_MEAN, SHARE_EXPLAINED
 from repdiss_core.measures.spec import MeasureOption, MeasureSpec, Pass
 
 ROTATIONS = ("rotation", "isotropic_scale", "shift")
 MAP: Mapping[type[LayerPairs], type[Stored]] = {AllLayers: BatchValues}
-K = MeasureOption(
+
+
+def _option(id: str, label: str, default: Setting, labels: Mapping[Any, str], help: str, phrase: str) -> MeasureOption:
+    """An option whose choices are values of keys."""
+    choices = tuple(Choice(str(value), name, value) for value, name in labels.items())
+    return MeasureOption(id, label, choices, default, help, phrase=phrase)
+
+
+K = _option(
     "k",
     "Neighbours",
     10,
-    tuple((k, str(k)) for k in (5, 10, 20, 50)),
+    {k: str(k) for k in (5, 10, 20, 50)},
     "How many nearest neighbours a token has.",
     "k = {choice}",
 )
-AMONG = MeasureOption(
+AMONG = _option(
     "neighbours",
     "Neighbours from",
     "all",
-    (("all", "all tokens"), ("other_sequences", "other sequences")),
+    {"all": "all tokens", "other_sequences": "other sequences"},
     "Tokens beside each other in a sequence are neighbours for free.",
     "neighbours from {choice}",
 )
@@ -71,11 +81,11 @@ RSA = MeasureSpec(
     stored=MAP,
     reduction=BATCH_MEAN,
     options=(
-        MeasureOption(
+        _option(
             "correlation",
             "Correlation",
             "spearman",
-            (("spearman", "Spearman"), ("pearson", "Pearson")),
+            {"spearman": "Spearman", "pearson": "Pearson"},
             "Spearman compares ranks of dissimilarities, Pearson the dissimilarities themselves.",
             "{choice} correlation",
         ),
@@ -177,11 +187,11 @@ SVCCA = MeasureSpec(
     stored=MAP,
     reduction=BATCH_MEAN,
     options=(
-        MeasureOption(
+        _option(
             "variance",
             "Share of variance",
             0.99,
-            ((0.9, "90 %"), (0.95, "95 %"), (0.99, "99 %")),
+            {0.9: "90 %", 0.95: "95 %", 0.99: "99 %"},
             "How much of each layer’s variance its principal components keep.",
             "{choice} of variance",
         ),
@@ -225,19 +235,19 @@ LINEAR_PREDICTIVITY = MeasureSpec(
     stored=MAP,
     reduction=SHARE_EXPLAINED,
     options=(
-        MeasureOption(
+        _option(
             "fit_batches",
             "Fitting batches",
             20,
-            tuple((n, str(n)) for n in (5, 10, 20, 50, 100)),
+            {n: str(n) for n in (5, 10, 20, 50, 100)},
             "Batches that the maps are fitted on; others are scored.",
             "fitted on {choice} batches",
         ),
-        MeasureOption(
+        _option(
             "ridge",
             "Ridge",
             1e-3,
-            ((1e-4, ".0001"), (1e-3, ".001"), (1e-2, ".01"), (1e-1, ".1")),
+            {1e-4: ".0001", 1e-3: ".001", 1e-2: ".01", 1e-1: ".1"},
             "λ over the mean eigenvalue.",
             "ridge {choice}",
         ),

@@ -12,6 +12,7 @@ from typing import Any
 from repdiss_core.base.comparison import Comparison, Setting
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.layer_pairs import AllLayers, LayerPairs, kind_words
+from repdiss_core.base.option import Option
 from repdiss_core.base.results import Stored
 from repdiss_core.measures.reduction import Reduction
 
@@ -31,29 +32,14 @@ class Pass(Enum):
 
 
 @dataclass(frozen=True)
-class MeasureOption:
-    """A setting of the measure itself; its value is part of the key of every comparison.
+class MeasureOption(Option):
+    """A setting of the measure itself: what pages, addresses and flags hold of it, and part of the key of comparisons.
 
     Args:
-        id: in keys, addresses and settings.
-        label: for people.
-        default: one of `choices`.
-        choices: (value, label) of each.
-        help: one sentence.
         phrase: how a caption says it, with {choice} for the label and {name} for the measure; "" says nothing.
     """
 
-    id: str
-    label: str
-    default: Setting
-    choices: tuple[tuple[Setting, str], ...]
-    help: str = ""
     phrase: str = "{choice}"
-
-    @property
-    def values(self) -> tuple[Setting, ...]:
-        """The values that may be chosen."""
-        return tuple(value for value, _ in self.choices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +123,7 @@ class MeasureSpec:
 
     def words(self, comparison: Comparison) -> str:
         """The measure with its options, for a caption, such as "unbiased CKA"."""
-        labels = {o.id: dict(o.choices).get(comparison.setting(o.id, o.default), "") for o in self.options}
+        labels = {o.id: o.label_of(comparison.setting(o.id, o.default)) for o in self.options}
         said = [(o.phrase, o.phrase.format(choice=labels[o.id], name=self.short)) for o in self.options if o.phrase]
         named = any("{name}" in phrase for phrase, _ in said)
         return ", ".join(([] if named else [self.short]) + [words for _, words in said])

@@ -61,14 +61,20 @@ def stroke(style: dict[str, str], look: Look, name: str = "") -> Stroke:
     return Stroke(look.model_color(f), look.line_width, "solid" if f == g else "dash", symbol, name)
 
 
-def layer_curves(panels: Sequence[CurvePanel], look: Look, quantity: str = "loss", height: int = 420) -> go.Figure:
-    """The panels side by side on one scale; bars, or bands for deep models, show the 95 % interval of every point."""
+def layer_curves(
+    panels: Sequence[CurvePanel], look: Look, quantity: str = "loss", height: int = 420, bounded: bool = False
+) -> go.Figure:
+    """The panels side by side on one scale; bars, or bands for deep models, show the 95 % interval of every point.
+
+    Args:
+        bounded: whether values end at 1, so that the scale runs from 0 to 1, as on maps.
+    """
     domains = theme.panel_domains(len(panels), gap=0.05)
     traces: list[dict[str, Any]] = []
     layout: dict[str, Any] = {"annotations": [], "shapes": []}
     seen: set[str] = set()
     limits = _limits(panels)
-    if quantity == "CKA":  # as on maps: from 0 to 1, so that figures compare
+    if bounded:  # so that figures compare
         limits = min(0.0, limits[0] if limits else 0.0), 1.02
     for number, (panel, domain) in enumerate(zip(panels, domains, strict=True), start=1):
         layout |= _axes(panel, look, number, domain, quantity, limits)

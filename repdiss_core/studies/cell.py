@@ -10,14 +10,15 @@ import numpy as np
 
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.data import BY, TYPED
-from repdiss_core.measures.reduction import REDUCTIONS, mean_interval, pseudo_values, reduce_hsic
+from repdiss_core.measures import spec_of
+from repdiss_core.measures.reduction import REDUCTIONS, mean_interval
 from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import Entry
 from repdiss_core.studies.common import CkaView, cka_panel, phi_words, stitch_preset_of
-from repdiss_core.studies.drawn import amount, how_cka
+from repdiss_core.studies.drawn import amount, how_measured
 from repdiss_core.studies.options import ESTIMATOR
-from repdiss_core.studies.panels import MatrixPanel, load_hsic, load_stitch
+from repdiss_core.studies.panels import MatrixPanel, load_batches, load_stitch, reduction_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,7 @@ class CellFacts:
     """One cell of a map and what it rests on.
 
     Args:
-        quantity: "CKA", "loss" or "penalty".
+        quantity: "CKA" or another measure, "loss" or "penalty".
         unit: what `sample` runs over: "batch" or "sequence".
         f, g, layer_f, layer_g: model and layer of its row and of its column, layers counted from 1.
         statistics: value, standard error, lower and upper end of the 95 % interval; NaN where there is none.
@@ -51,6 +52,16 @@ class CellFacts:
     entry: Entry
 
     @property
+    def is_cka(self) -> bool:
+        """Whether the value has other estimators, and single tokens behind it."""
+        return self.comparison.measure == "cka"
+
+    @property
+    def value_unit(self) -> str:
+        """The unit of the value; "" for none."""
+        return spec_of(self.comparison).unit
+
+    @property
     def provenance(self) -> dict[str, Any]:
         """Versions, device, threads and date, as the entry holds them."""
         return self.entry.meta.get("provenance", {})
@@ -64,27 +75,28 @@ def cka_cell(
     Args:
         n_batches: at most so many of the stored batches enter, as in the map.
     """
-    batches, entry = load_hsic(store, panel.comparison, n_batches)
+    batches, entry = load_batches(store, panel.comparison, n_batches)
     if batches is None or entry is None or batches.n_batches == 0:
         return None
     batches = batches.first(n_batches)
     if panel.swapped:
         batches = batches.transposed()
-    reduced = reduce_hsic(batches, reduction)
+    reducer, reduction = reduction_of(panel.comparison, reduction)
+    reduced = reducer.reduce(batches, reduction)
     at = (row, column)
     value, error = float(reduced.values[at]), float(reduced.standard_error[at])
     low, high = (float(end[at]) for end in reduced.interval)
     data = panel.comparison.data
     return CellFacts(
-        "CKA",
+        spec_of(panel.comparison).short,
         "batch",
         panel.row_name,
         panel.column_name,
         row + 1,
         column + 1,
         (value, error, low, high),
-        pseudo_values(batches, reduction)[:, row, column],
-        how_cka(panel.comparison, reduction),
+        reducer.pseudo_values(batches, reduction)[:, row, column],
+        how_measured(panel.comparison, reduction),
         amount(batches.n_batches, data.sequences_per_batch, data.tokens_per_sequence),
         cka_command(panel, reduction, batches.n_batches),
         panel.comparison,
@@ -138,10 +150,12 @@ def cka_command(panel: MatrixPanel, reduction: str, n_batches: int) -> str:
     """The command that computes a map's cells anew, from what its key holds."""
     comparison = panel.comparison
     dtype = {} if comparison.dtype == "float32" else {"dtype": comparison.dtype}
+    spec = spec_of(comparison)
+    own = {"estimator": comparison.setting("estimator", "unbiased")} if spec.name == "cka" else {}
     options = {
-        "measure": "cka",
+        "measure": spec.name,
         **_data_options(comparison),
-        "estimator": comparison.setting("estimator", "unbiased"),
+        **own,
         "reduction": reduction,
         "flatten": comparison.setting("flatten", "token"),
         "massive": comparison.setting("massive", "kept"),
@@ -149,7 +163,7 @@ def cka_command(panel: MatrixPanel, reduction: str, n_batches: int) -> str:
         **dtype,
         "batches": n_batches,
     }
-    return _command(panel.row_name, panel.column_name, options)
+    return _command(panel.row_name, panel.column_name, options, {} if own else spec.chosen(comparison))
 
 
 def stitch_command(comparison: Comparison) -> str:
@@ -169,12 +183,10 @@ def _data_options(comparison: Comparison) -> dict[str, Any]:
     return {"data": named, "tokens-per-batch": data.tokens_per_batch, "tokens-per-sequence": data.tokens_per_sequence}
 
 
-def _command(f: str, g: str, options: Mapping[str, Any]) -> str:
-    return (
-        f"python -m repdiss_core compare {f} {g} "
-        + " ".join(f"--{name} {value}" for name, value in options.items())
-        + " --fresh"
-    )
+def _command(f: str, g: str, options: Mapping[str, Any], own: Mapping[str, Any] = {}) -> str:
+    words = [f"--{name} {value}" for name, value in options.items()]
+    words += [f"--set {name}={value}" for name, value in own.items()]
+    return f"python -m repdiss_core compare {f} {g} {' '.join(words)} --fresh"
 
 
 def view_of(comparison: Comparison, n_batches: int) -> CkaView:

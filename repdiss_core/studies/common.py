@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from repdiss_core.base.comparison import Comparison, DataId, ModelId, Setting, cka_comparison
+from repdiss_core.base.comparison import Comparison, DataId, ModelId, Setting, in_order
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.layer_pairs import OneCut
+from repdiss_core.base.option import Option
 from repdiss_core.data import bound, content_id
 from repdiss_core.data.text_cut import common_source
-from repdiss_core.measures import MEASURES, stitch_settings
+from repdiss_core.measures import MEASURES, MeasureSpec, measure_spec, stitch_settings
 from repdiss_core.measures.massive import MULTIPLE, check_choice
 from repdiss_core.models import model_spec
 from repdiss_core.studies import options
+from repdiss_core.studies.measure_options import own_options
 from repdiss_core.studies.panels import CurveSpec, MatrixPanel
 from repdiss_core.studies.presets import STITCH_PRESETS, Preset, StitchPreset, preset, stitch_preset
 
@@ -24,6 +27,7 @@ class CkaView:
 
     `resid_mean` is what is asked for: where one of two models reads the mean, it is kept in both (`resid_mean_of`). `massive` says what
     becomes of massive tokens: "kept", "dropped" or "normalised" (see `measures.massive`); `dtype` is that of the forward pass.
+    `measure` is another measure of features than CKA, and `chosen` the values of its own options by id.
     """
 
     estimator: str = options.ESTIMATOR.default
@@ -33,16 +37,34 @@ class CkaView:
     n_batches: int = options.BATCHES.default
     massive: str = options.MASSIVE.default
     dtype: str = "float32"
+    measure: str = "cka"
+    chosen: tuple[tuple[str, Setting], ...] = ()
 
     @property
     def settings(self) -> tuple[tuple[str, Setting], ...]:
         """What enters the key of a comparison; maps with all tokens keep the key that they had before there was a choice."""
-        chosen: tuple[tuple[str, Setting], ...] = (("estimator", self.estimator), ("flatten", self.flatten))
+        own = {"estimator": self.estimator, **dict(self.chosen)}
+        chosen: tuple[tuple[str, Setting], ...] = (
+            *((o.id, own.get(o.id, o.default)) for o in measure_spec(self.measure).options),
+            ("flatten", self.flatten),
+        )
         if self.massive == "kept":
             return chosen
         check_choice(self.massive, self.flatten)
         chosen += (("massive", self.massive),)
         return (*chosen, ("massive_multiple", MULTIPLE)) if self.massive == "dropped" else chosen
+
+
+def view_fields(spec: MeasureSpec, ask: Callable[[Option], Any]) -> dict[str, Any]:
+    """The fields of a view that name a measure and its own options; {} for CKA, whose estimator is a field by itself.
+
+    Args:
+        ask: the value of an option, from a picker or an address.
+    """
+    if spec.name == "cka" or not spec.of_features:
+        return {}
+    asked = ((o.id, ask(shown)) for o, shown in zip(spec.options, own_options(spec), strict=True))
+    return {"measure": spec.name, "chosen": tuple(asked)}
 
 
 def model_id(name: str) -> ModelId:
@@ -74,16 +96,24 @@ def resid_mean_of(view: CkaView, *names: str) -> str:
 
 
 def cka_panel(name_f: str, name_g: str, view: CkaView, data: DataId, title: str = "") -> MatrixPanel:
-    """The heatmap of f (rows) against g (columns)."""
-    comparison, swapped = cka_comparison(
+    """The heatmap of f (rows) against g (columns), by the measure of the view.
+
+    Raises:
+        UserError: the measure has no such settings.
+    """
+    spec = measure_spec(view.measure)
+    comparison, swapped = in_order(
+        spec.name,
+        spec.symmetric,
         model_id(name_f),
         model_id(name_g),
         data,
         resid_mean=resid_mean_of(view, name_f, name_g),
         dtype=view.dtype,
-        measure_version=MEASURES["cka"].version,
+        measure_version=spec.version,
         settings=view.settings,
     )
+    spec.check(comparison)
     return MatrixPanel(title or f"{name_f} × {name_g}", comparison, swapped, name_f, name_g)
 
 

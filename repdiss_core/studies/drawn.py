@@ -5,6 +5,7 @@ A `compose_…` loads a figure's parts from the cache, draws them, and says in a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.base.option import Option
+from repdiss_core.measures import MeasureSpec, spec_of
 from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import origin_of
@@ -19,13 +21,21 @@ from repdiss_core.studies import exports, options
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.common import kind, phi_words, stitch_preset_of
 from repdiss_core.studies.figure import FigurePart
-from repdiss_core.studies.panels import CurveView, LearningCurve, MatrixView, load_curve, load_learning, load_matrix
+from repdiss_core.studies.panels import (
+    CurveView,
+    LearningCurve,
+    MatrixView,
+    load_curve,
+    load_learning,
+    load_matrix,
+    reduction_of,
+)
 from repdiss_core.studies.presets import Preset
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from repdiss_core.plots.map_scale import MapStyle
+    from repdiss_core.plots.map_scale import MapStyle, Scale
     from repdiss_core.plots.theme import Look, Spec
 
 Blocks = tuple[tuple[int, int], ...]
@@ -94,7 +104,7 @@ def compose_grid(
     panels = [[_panel(view, state, blocks_of, relative) for view in row] for row in loaded]
     notes = tuple(dict.fromkeys(note for v in views if v.matrix for note in v.matrix.notes))
     return Drawn(
-        heatmap_grid(panels, look, height=height, style=style or USUAL_STYLE), _map_caption(views, setting, reduction), all(v.complete for v in views),
+        heatmap_grid(panels, look, scale_of(views[0].panel.comparison), height, style or USUAL_STYLE), _map_caption(views, setting, reduction), all(v.complete for v in views),
         origin_of([v.origin for v in views]), _newest([v.stored_at for v in views]), [exports.matrix_form(v) for v in views], notes,
         matrices=tuple(views),
     )  # fmt: skip
@@ -125,23 +135,41 @@ def _map_caption(views: list[MatrixView], setting: Preset, reduction: str) -> Ca
         models=model_names([n for v in views for n in (v.panel.row_name, v.panel.column_name)]),
         data=f"{comparison.data.name}, {comparison.data.split} split",
         amount=amount(least, comparison.data.sequences_per_batch, comparison.data.tokens_per_sequence),
-        estimator=how_cka(comparison, reduction),
+        estimator=how_measured(comparison, reduction),
         interval="95 % jackknife-t interval over batches" if least > 1 else "",
         departures=setting.departures,
     )
 
 
-def how_cka(comparison: Comparison, reduction: str) -> str:
-    """How CKA was read, for a caption."""
+def how_measured(comparison: Comparison, reduction: str) -> str:
+    """How features were read and compared, for a caption."""
     massive = {"kept": "", "normalised": "rows scaled to length 1"}.get(comparison.setting("massive", "kept"))
     if massive is None:
         massive = f"without tokens longer than {comparison.setting('massive_multiple'):g} times the median"
+    spec = spec_of(comparison)
+    reducer, name = reduction_of(comparison, reduction)
     words = (
-        f"{_label(options.ESTIMATOR, comparison)} CKA", _label(options.FLATTEN, comparison), massive,
-        options.REDUCTION.label_of(reduction), f"{comparison.hook}, each token's mean over d_model {comparison.resid_mean}",
+        spec.words(comparison), _label(options.FLATTEN, comparison), massive,
+        options.REDUCTION.labels.get(name) or reducer.names[name], f"{comparison.hook}, each token's mean over d_model {comparison.resid_mean}",
         "" if comparison.dtype == "float32" else f"forward pass in {comparison.dtype}",
     )  # fmt: skip
     return ", ".join(word for word in words if word)
+
+
+def scale_of(comparison: Comparison) -> Scale:
+    """How a measure's values become colours: from 0 to its highest value; below 0 in grey where that means less than nothing."""
+    from repdiss_core.plots.map_scale import Scale
+
+    spec = spec_of(comparison)
+    lowest, highest = spec.range
+    upper = highest if math.isfinite(highest) else None
+    if upper is None:
+        return Scale(_titled(spec), None, None, None, 3)
+    return Scale(_titled(spec), 0.0, upper, 0.0 if lowest < 0 else None, 2)
+
+
+def _titled(spec: MeasureSpec) -> str:
+    return f"{spec.short} ({spec.unit})" if spec.unit else spec.short
 
 
 def _label(option: Option, comparison: Comparison) -> str:

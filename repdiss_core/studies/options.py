@@ -6,12 +6,11 @@ To reword an option change its label; to rename a choice add its old id to `old_
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from repdiss_core.base.option import Choice, Number, Option, choices_of
 from repdiss_core.bundled.nli import POPULATIONS
+from repdiss_core.measures import MEASURES
 from repdiss_core.measures.massive import MULTIPLE
-from repdiss_core.studies.measure_options import of_measure, pair_measures
+from repdiss_core.studies.measure_options import own_options, pair_measures
 from repdiss_core.studies.presets import STITCH_PRESETS
 
 TYPED_DATA = ("hub:", "path:")
@@ -21,7 +20,7 @@ NO_MODEL = "none"
 LIKE_A = "same"
 
 # How CKA is read
-ESTIMATOR = replace(of_measure("cka")["estimator"], old_labels={"sequence-aware": "sequence_aware"})
+ESTIMATOR: Option = MEASURES["cka"].options[0]
 REDUCTION = Option(
     "reduction",
     "Over batches",
@@ -299,6 +298,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     "scaling": (FAMILY, MEMBER_F, MEMBER_G, WHOLE, *CKA, *_DRAWN),
     "pair": (
         *(MODEL_F, MODEL_G, DATA, MEASURE, LAYERS, SHOW, *CKA, *_DRAWN, STITCH, STEPS),
+        *(o for spec in MEASURES.values() if spec.of_features and spec.name != "cka" for o in own_options(spec)),
         *(MODE, MODEL_F_OF_B, MODEL_G_OF_B, ESTIMATOR_OF_B, LINK_OF_A, LINK_OF_B),
     ),
     "cell": (ABOUT, TOKEN_BATCH),

@@ -13,7 +13,8 @@ import numpy as np
 
 from repdiss_core.base.comparison import Comparison, Request
 from repdiss_core.base.results import BatchHsic, LayerCurve, LayerMatrix, StitchResult
-from repdiss_core.measures.reduction import mean_interval, reduce_hsic
+from repdiss_core.measures import result_type, spec_of
+from repdiss_core.measures.reduction import Reduction, mean_interval
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import Entry
 
@@ -115,23 +116,29 @@ def find(store: ResultStore, comparison: Comparison, n_batches: int = 0) -> Entr
     return local if _extent(local) >= min(wanted, _extent(shipped)) else shipped
 
 
-def load_hsic(store: ResultStore, comparison: Comparison, n_batches: int = 0) -> tuple[BatchHsic | None, Entry | None]:
-    """Per-batch HSIC values of a CKA comparison, with the entry they come from."""
+def load_batches(store: ResultStore, comparison: Comparison, n_batches: int = 0) -> tuple[Any, Entry | None]:
+    """What is stored of a map batch by batch, by the type that its measure declares, with the entry that it comes from."""
     entry = find(store, comparison, n_batches)
     if entry is None:
         return None, None
-    return BatchHsic.from_arrays(entry.arrays, entry.meta), entry
+    return result_type(comparison).from_arrays(entry.arrays, entry.meta), entry
+
+
+def load_hsic(store: ResultStore, comparison: Comparison, n_batches: int = 0) -> tuple[BatchHsic | None, Entry | None]:
+    """Per-batch HSIC values of a CKA comparison, with the entry they come from."""
+    return load_batches(store, comparison, n_batches)
 
 
 def load_matrix(store: ResultStore, panel: MatrixPanel, reduction: str, n_batches: int) -> MatrixView:
     """The heatmap of a panel from whatever batches are stored, at most `n_batches` of them."""
-    batches, entry = load_hsic(store, panel.comparison, n_batches)
+    batches, entry = load_batches(store, panel.comparison, n_batches)
     if batches is None or entry is None or batches.n_batches == 0:
         return MatrixView(panel, None, 0, n_batches, None, None)
     batches = batches.first(n_batches)
     if panel.swapped:
         batches = batches.transposed()
-    reduced = reduce_hsic(batches, reduction)
+    reducer, reduction = reduction_of(panel.comparison, reduction)
+    reduced = reducer.reduce(batches, reduction)
     provenance = {**entry.meta.get("provenance", {}), "reduction": reduction, "origin": entry.origin, "key": entry.key}
     provenance |= {"comparison": panel.comparison.to_dict(), "tokens": int(batches.n_tokens.sum())}
     matrix = LayerMatrix(
@@ -143,6 +150,18 @@ def load_matrix(store: ResultStore, panel: MatrixPanel, reduction: str, n_batche
         provenance=provenance,
     )
     return MatrixView(panel, matrix, batches.n_batches, n_batches, entry.origin, entry.stored_at)
+
+
+def reduction_of(comparison: Comparison, name: str) -> tuple[Reduction, str]:
+    """How a measure's batches become a map, and the name of the way: the measure's own where `name` is the usual one.
+
+    Raises:
+        UserError: the measure does not have it.
+    """
+    spec = spec_of(comparison)
+    name = spec.reduction_named(name)
+    assert spec.reduction is not None
+    return spec.reduction, name
 
 
 def load_stitch(store: ResultStore, comparison: Comparison) -> tuple[StitchResult | None, Entry | None]:
@@ -218,8 +237,8 @@ def request_for(comparisons: Iterable[Comparison], n_batches: int) -> Request:
 
 def _extent(entry: Entry) -> int:
     """Batches of a CKA entry; steps done of a stitch (1 more once it is evaluated)."""
-    if "cross" in entry.arrays:
-        return int(entry.arrays["cross"].shape[0])
+    if "n_tokens" in entry.arrays:
+        return len(entry.arrays["n_tokens"])
     plain: dict[str, Any] = entry.meta
     return int(plain.get("steps_done", 0)) + int(entry.arrays["loss"].size > 0)
 

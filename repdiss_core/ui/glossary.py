@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from repdiss_core.measures import MEASURES
+
 PAPER = "Brown et al. 2023 (arXiv 2310.14993)"
 
 
@@ -149,6 +151,15 @@ TERMS = (
 
 
 def terms_in(texts: Iterable[str]) -> tuple[Term, ...]:
-    """The terms that some of these texts use, in the glossary's order."""
+    """The terms that some of these texts use, in the glossary's order; those that measures declare come first."""
     everything = "\n".join(texts)
-    return tuple(term for term in TERMS if re.search(term.pattern, everything))
+    return tuple(term for term in (*measure_terms(), *TERMS) if re.search(term.pattern, everything))
+
+
+def measure_terms() -> tuple[Term, ...]:
+    """The measures that declare a formula, as terms."""
+    return tuple(
+        Term(spec.short, spec.means, spec.formula, spec.source, rf"\b{re.escape(spec.short)}\b")
+        for spec in MEASURES.values()
+        if spec.formula
+    )

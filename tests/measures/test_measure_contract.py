@@ -226,7 +226,7 @@ def test_every_line_is_complete(spec) -> None:
     assert (spec.reduction is not None) == spec.of_features == (AllLayers in spec.stored)
     assert spec.unit or spec.runs in OF_FEATURES, "a loss or a share has a unit"
     for option in spec.options:
-        assert option.default in option.values and option.label and all(label for _, label in option.choices)
+        assert option.default in option.values and option.label and all(choice.label for choice in option.choices)
     assert spec.facts()["short"] == spec.short
 
 

@@ -151,7 +151,7 @@ def test_the_seeds_offered_are_those_that_ship_at_every_depth_shown():
     assert opened(ASYMMETRY).selectbox(key="gelu").options == [f"seed {s}" for s in sorted(both)]
 
 
-@pytest.mark.parametrize("measure", ["CKA", "stitching", "identity stitching"])
+@pytest.mark.parametrize("measure", ["CKA", "stitching", "identity stitching", "rsa", "pwcca", "linear_predictivity"])
 @pytest.mark.parametrize("layers", ["every pair", "each with its own number"])
 def test_compare_draws_every_measure_for_every_choice_of_layers(measure, layers):
     test = opened(COMPARE, measure=measure, layers=layers)
@@ -175,9 +175,8 @@ def test_compare_says_what_was_found_in_a_sentence(measure, said):
 def test_compare_offers_every_model_and_measure():
     test = opened(COMPARE)
     assert test.selectbox(key="f").options == [*MODELS, *language_models()]
-    assert len(test.selectbox(key="measure").options) == len(
-        [m for m in ("cka", "stitching", "identity_stitching") if m in MEASURES]
-    )
+    offered = [spec.short for spec in MEASURES.values() if spec.for_any_pair]
+    assert test.selectbox(key="measure").options == offered and len(offered) >= 11
 
 
 def test_a_model_compared_with_itself_is_one_map():

@@ -85,7 +85,7 @@ def test_the_penalty_has_a_line_at_zero():
 
 def test_cka_by_layer_is_drawn_from_0_to_1():
     c = curve("a and b", "gelu", "solu", "stitch", 3, 0.8)
-    assert layer_curves([CurvePanel("", 3, (c,))], LOOK, "CKA").layout.yaxis.range == (0.0, 1.02)
+    assert layer_curves([CurvePanel("", 3, (c,))], LOOK, "CKA", bounded=True).layout.yaxis.range == (0.0, 1.02)
 
 
 def test_learning_curves_keep_every_point_on_a_linear_axis_and_drop_step_zero_on_a_logarithmic_one():

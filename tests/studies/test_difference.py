@@ -17,7 +17,7 @@ from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry import question as asymmetry
 from repdiss_core.studies.asymmetry.question import Params
 from repdiss_core.studies.common import CkaView, bundled_preset, cka_panel, data_id
-from repdiss_core.studies.pair.difference import compose_difference, difference, is_paired, measured_cka
+from repdiss_core.studies.pair.difference import compose_difference, difference, is_paired, measured_map
 
 LOOK = LOOKS["page"]
 
@@ -27,7 +27,7 @@ def measured(view: CkaView = CkaView(), names=("mini-solu-3l-s0", "mini-gelu-3l-
     """A shipped map; read once."""
     panel = cka_panel(*names, view, data_id(bundled_preset(), "eval"))
     depth = 3 if "3l" in names[0] else 4
-    return measured_cka(ResultStore.open(), panel, (depth, depth), view.reduction, n_batches)
+    return measured_map(ResultStore.open(), panel, (depth, depth), view.reduction, n_batches)
 
 
 @pytest.mark.parametrize("reduction", ["mean_of_ratios", "ratio_of_means"])
@@ -96,5 +96,5 @@ def test_a_side_that_is_not_computed_leaves_the_difference_empty():
 
 def test_the_panels_of_the_study_are_paired():
     panel = asymmetry.cka_panels(Params())[2]
-    one = measured_cka(ResultStore.open(), panel, (3, 3), "mean_of_ratios", 100)
+    one = measured_map(ResultStore.open(), panel, (3, 3), "mean_of_ratios", 100)
     assert one.form["comparison"] == panel.comparison.to_dict()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from repdiss_core.base.results import LayerCurve
+from repdiss_core.measures import spec_of
 from repdiss_core.models import model_spec
 from repdiss_core.plots.layer_curve import CurvePanel, layer_curves
 from repdiss_core.plots.theme import Look
@@ -38,7 +39,9 @@ def compose_cka_by_layer(
                 name, at + 1, matrix.values[at, at], matrix.standard_error[at, at], matrix.interval[:, at, at], style
             ),
         )
-    figure = layer_curves([CurvePanel("", depth, curves, state=state)], look, "CKA", height)
+    spec = spec_of(panel.comparison)
+    bounded = spec.range[1] == 1.0
+    figure = layer_curves([CurvePanel("", depth, curves, state=state)], look, spec.short, height, bounded)
     return replace(drawn, figure=figure, forms=[_diagonal_form(drawn.forms[0], depth)])
 
 

@@ -10,21 +10,22 @@ import numpy as np
 from repdiss_core.base.comparison import DataId, Request
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.results import LayerMatrix, StitchResult
-from repdiss_core.measures.reduction import pseudo_values, t_quantile
+from repdiss_core.measures import measure_spec, spec_of
+from repdiss_core.measures.reduction import t_quantile
 from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import origin_of
 from repdiss_core.studies import exports
 from repdiss_core.studies.caption import Caption
-from repdiss_core.studies.drawn import Drawn, amount, how_cka
+from repdiss_core.studies.drawn import Drawn, amount, how_measured, scale_of
 from repdiss_core.studies.figure import Choice, Figure, FigureCard
 from repdiss_core.studies.pair.question import Pair, pair_panels
 from repdiss_core.studies.pair.stitch_map import load_map, map_form, pair_maps
-from repdiss_core.studies.panels import MatrixPanel, load_hsic, load_matrix, load_stitch, request_for
+from repdiss_core.studies.panels import MatrixPanel, load_batches, load_matrix, load_stitch, reduction_of, request_for
 from repdiss_core.studies.reading import LINK
 
 if TYPE_CHECKING:
-    from repdiss_core.plots.map_scale import MapStyle
+    from repdiss_core.plots.map_scale import MapStyle, Scale
     from repdiss_core.plots.theme import Look
 
 EMPTY = "not computed yet"
@@ -39,7 +40,8 @@ class Measured:
     """One side of a difference.
 
     Args:
-        quantity: "CKA", "loss" or "penalty".
+        quantity: "CKA" or another measure of features, "loss" or "penalty".
+        scale: how its values become colours; None for losses and penalties, which have scales of their own.
         f, g, depth_f, depth_g: models of rows and columns, and their layers.
         matrix: the values; None where nothing is stored.
         sample: (n, L_f, L_g) values of each batch or sequence; None where nothing is stored.
@@ -64,20 +66,22 @@ class Measured:
     complete: bool
     origin: str | None
     stored_at: float | None
+    scale: Scale | None = None
 
 
-def measured_cka(
+def measured_map(
     store: ResultStore, panel: MatrixPanel, depths: tuple[int, int], reduction: str, n_batches: int
 ) -> Measured:
-    """A CKA map with the values of its batches."""
+    """A map of features with the values of its batches."""
     view = load_matrix(store, panel, reduction, n_batches)
-    batches, _ = load_hsic(store, panel.comparison, n_batches)
+    batches, _ = load_batches(store, panel.comparison, n_batches)
     sample = None
     if view.matrix is not None and batches is not None:
-        sample = pseudo_values(batches.first(n_batches), reduction)
+        reducer, reduction = reduction_of(panel.comparison, reduction)
+        sample = reducer.pseudo_values(batches.first(n_batches), reduction)
         sample = sample.transpose(0, 2, 1) if panel.swapped else sample
     return Measured(
-        "CKA",
+        spec_of(panel.comparison).short,
         panel.row_name,
         panel.column_name,
         *depths,
@@ -85,11 +89,12 @@ def measured_cka(
         sample,
         "batch",
         panel.comparison.data,
-        how_cka(panel.comparison, reduction),
+        how_measured(panel.comparison, reduction),
         exports.matrix_form(view),
         view.complete,
         view.origin,
         view.stored_at,
+        scale_of(panel.comparison),
     )
 
 
@@ -147,7 +152,7 @@ def compose_difference(
     )
 
     found = difference(a, b)
-    scale = {"CKA": CKA_SCALE, "loss": LOSS_SCALE, "penalty": PENALTY_SCALE}[a.quantity]
+    scale = a.scale or {"loss": LOSS_SCALE, "penalty": PENALTY_SCALE}.get(a.quantity, CKA_SCALE)
     panels = [
         HeatmapPanel(name, one.f, one.g, one.depth_f, one.depth_g, one.matrix, state=state, relative=relative)
         for name, one in (("A", a), ("B", b))
@@ -223,9 +228,9 @@ def _caption(a: Measured, b: Measured) -> Caption:
 def measured(store: ResultStore, choice: Pair) -> Measured:
     """The map between the two models of a choice, with its sample."""
     depths = model_spec(choice.f).n_layers, model_spec(choice.g).n_layers
-    if choice.measure == "cka":
+    if measure_spec(choice.measure).of_features:
         panel = pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1]
-        return measured_cka(store, panel, depths, choice.view.reduction, choice.view.n_batches)
+        return measured_map(store, panel, depths, choice.view.reduction, choice.view.n_batches)
     one = pair_maps(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)[-1]
     matrix, entries = load_map(store, one, choice.quantity)
     whole = bool(np.isfinite(matrix.values).all())
@@ -253,7 +258,7 @@ def measured(store: ResultStore, choice: Pair) -> Measured:
 def _request(a: Pair, b: Pair) -> Request:
     comparisons = []
     for choice in (a, b):
-        if choice.measure == "cka":
+        if measure_spec(choice.measure).of_features:
             comparisons.append(pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1].comparison)
         else:
             comparisons += [

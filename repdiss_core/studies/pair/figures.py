@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from repdiss_core.measures import measure_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies import options
 from repdiss_core.studies.drawn import Drawn, compose_curves, compose_heatmaps
@@ -25,14 +26,27 @@ HOW_MAPS_READ = (
 )
 
 
-def _chosen(cka: bool, same: bool, card: Callable[[Figure, Pair], FigureCard]) -> Callable[..., tuple[FigureCard, ...]]:
+def explained(measure: str) -> str:
+    """How to read a map of features, from what its measure declares."""
+    if measure == "cka":
+        return HOW_CKA_READS
+    return f"{measure_spec(measure).means} Rows are layers of the first model, columns of the second. Point at a cell for its interval."
+
+
+def _chosen(
+    of_features: bool, same: bool, card: Callable[[Figure, Pair], FigureCard]
+) -> Callable[..., tuple[FigureCard, ...]]:
     """`card` where that measure and those layers are chosen, and nothing elsewhere."""
 
     def split(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
         if len(choice.params) != 1:  # a difference: see difference.py
             return ()
         pair = choice.only
-        return (card(figure, pair),) if (pair.measure == "cka", pair.layers == "same") == (cka, same) else ()
+        return (
+            (card(figure, pair),)
+            if (measure_spec(pair.measure).of_features, pair.layers == "same") == (of_features, same)
+            else ()
+        )
 
     return split
 
@@ -44,7 +58,7 @@ def _card(
     return figure.card(Choice((pair,)), title=title, request=request, draw=draw, **more)
 
 
-def _cka_maps(figure: Figure, pair: Pair) -> FigureCard:
+def _feature_maps(figure: Figure, pair: Pair) -> FigureCard:
     part = FigurePart("", panels=pair_panels(pair.f, pair.g, pair.view, pair.setting))
     view = pair.view
 
@@ -62,18 +76,19 @@ def _cka_maps(figure: Figure, pair: Pair) -> FigureCard:
             pair.style,
         )
 
-    title = f"CKA of {pair.f} and {pair.g}" if pair.f != pair.g else f"CKA within {pair.f}"
-    return _card(figure, pair, title, part.comparisons, draw)
+    short = measure_spec(pair.measure).short
+    title = f"{short} of {pair.f} and {pair.g}" if pair.f != pair.g else f"{short} within {pair.f}"
+    return _card(figure, pair, title, part.comparisons, draw, explain=explained(pair.measure))
 
 
-def _cka_by_layer(figure: Figure, pair: Pair) -> FigureCard:
+def _features_by_layer(figure: Figure, pair: Pair) -> FigureCard:
     panel = pair_panels(pair.f, pair.g, pair.view, pair.setting)[-1]
 
     def draw(store: ResultStore, look: Look, state: str) -> Drawn:
         return compose_cka_by_layer(store, panel, look, pair.setting, pair.view, state, CURVE_HEIGHT)
 
-    title = f"CKA of {pair.f} and {pair.g} by layer"
-    return _card(figure, pair, title, (panel.comparison,), draw, shows=None)
+    title = f"{measure_spec(pair.measure).short} of {pair.f} and {pair.g} by layer"
+    return _card(figure, pair, title, (panel.comparison,), draw, shows=None, explain=explained(pair.measure))
 
 
 def _stitches_by_layer(figure: Figure, pair: Pair) -> FigureCard:
@@ -106,8 +121,8 @@ def _figure(
     return Figure(figure_id, "pair", title, explain=explain, card_id="pair", link=link, split=split, needs_models=True)
 
 
-PAIR_MAPS = _figure("pair-maps", "CKA of two models", HOW_CKA_READS, _chosen(True, False, _cka_maps), LINK)
-PAIR_CURVE = _figure("pair-curve", "CKA of two models by layer", HOW_CKA_READS, _chosen(True, True, _cka_by_layer))
+PAIR_MAPS = _figure("pair-maps", "CKA of two models", HOW_CKA_READS, _chosen(True, False, _feature_maps), LINK)
+PAIR_CURVE = _figure("pair-curve", "CKA of two models by layer", HOW_CKA_READS, _chosen(True, True, _features_by_layer))
 STITCH_CURVES = _figure(
     "stitch-curves", "Stitching by layer", HOW_STITCHING_READS, _chosen(False, True, _stitches_by_layer)
 )

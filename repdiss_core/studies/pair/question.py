@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from repdiss_core.base.errors import UserError
 from repdiss_core.data import dataset_spec
 from repdiss_core.data.text_cut import cut_alike
+from repdiss_core.measures import measure_spec
 from repdiss_core.models import model_spec
 from repdiss_core.plots.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.studies.common import CkaView, cka_panel, data_id, resid_mean_of, same_layer_curve
@@ -55,17 +56,20 @@ def check_pair(name_f: str, name_g: str, data: str) -> None:
 
 
 def pair_panels(name_f: str, name_g: str, view: CkaView, setting: Preset) -> tuple[MatrixPanel, ...]:
-    """Within f, within g, and between (rows f, columns g); one map alone where f is g."""
+    """Within f, within g, and between (rows f, columns g; both ways where the order counts); one map alone where f is g."""
     check_pair(name_f, name_g, setting.data)
     data = data_id(setting, setting.eval_split, model=name_f, partner=name_g)
     view = replace(view, resid_mean=resid_mean_of(view, name_f, name_g))  # the same in all three maps
     within = cka_panel(name_f, name_f, view, data, f"Within {name_f}")
     if name_f == name_g:
         return (within,)
+    within_both = within, cka_panel(name_g, name_g, view, data, f"Within {name_g}")
+    if measure_spec(view.measure).symmetric:
+        return (*within_both, cka_panel(name_f, name_g, view, data, "Between the two"))
     return (
-        within,
-        cka_panel(name_g, name_g, view, data, f"Within {name_g}"),
-        cka_panel(name_f, name_g, view, data, "Between the two"),
+        *within_both,
+        cka_panel(name_g, name_f, view, data, f"{name_g} → {name_f}"),
+        cka_panel(name_f, name_g, view, data, f"{name_f} → {name_g}"),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from repdiss_core.studies.caption import Caption
-from repdiss_core.studies.drawn import amount, how_cka
+from repdiss_core.studies.drawn import amount, how_measured
 from repdiss_core.studies.scaling.stored import Loaded
 
 
@@ -28,7 +28,7 @@ def caption(
         + (" (small models trained by us)" if params.preset.models == "bundled" else ""),
         data=f"{data.name}, {data.split} split",
         amount=amount(loaded.maps.n_batches, data.sequences_per_batch, data.tokens_per_sequence),
-        estimator=f"{measured}; {how_cka(_first(loaded), params.cka.reduction)}",
+        estimator=f"{measured}; {how_measured(_first(loaded), params.cka.reduction)}",
         interval=interval,
         departures=(*departures, *params.spec.departures, *params.preset.departures),
     )

@@ -59,7 +59,7 @@ def cell_panel(card_id: str, drawn: Drawn, cell: Cell) -> None:
             return
         with place:
             about = options.ABOUT.named(card_id)
-            shown = switch(about) if facts.quantity == "CKA" else about.default
+            shown = switch(about) if facts.is_cka else about.default
         if shown == "tokens":
             token_panel(card_id, facts)
         else:
@@ -117,11 +117,11 @@ def _rests_on(card_id: str, form: dict[str, Any], facts: CellFacts, row: int, co
         alt = f"Distribution over {over}: {cell_line(form, row, column)}"
         chart(_strip(facts), key=f"spread-{card_id}", alt=alt, config=chart_config(f"repdiss-{card_id}-cell"))
         st.caption(SPREAD_HELP[facts.unit])
-        if facts.quantity == "CKA":
+        if facts.is_cka:
             _estimators(card_id, facts)
     st.caption(
         "The command that computes this value anew, with its whole map:"
-        if facts.quantity == "CKA"
+        if facts.unit == "batch"
         else "The command that computes this stitch anew:"
     )
     st.code(facts.command, language="bash", wrap_lines=True)
@@ -130,7 +130,7 @@ def _rests_on(card_id: str, form: dict[str, Any], facts: CellFacts, row: int, co
 def value_words(facts: CellFacts) -> str:
     """Value, interval and standard error."""
     value, error, low, high = facts.statistics
-    unit = "" if facts.quantity == "CKA" else " nats a token"
+    unit = f" {facts.value_unit}" if facts.value_unit else ""
     if value != value:
         return "none"
     reach = (

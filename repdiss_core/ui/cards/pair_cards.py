@@ -11,6 +11,7 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.base.option import Option
 from repdiss_core.base.paths import readonly
 from repdiss_core.data import DATASETS, TYPED
+from repdiss_core.measures import measure_spec
 from repdiss_core.models import MODELS, ModelSpec, model_spec, paper_models, typed
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies import options
@@ -37,18 +38,17 @@ def pick() -> Pair:
             data = choose(options.DATA.offering(data_sets(f)))
         with measure_column:
             measure = choose(options.MEASURE)
+            spec = measure_spec(measure)
         layers_column, quantity_column, settings_column = st.columns([1.3, 1.3, 2.2], vertical_alignment="bottom")
         with layers_column:
-            layers = choose(options.LAYERS.starting_at("every" if measure == "cka" else "same"))
+            layers = choose(options.LAYERS.starting_at("every" if spec.of_features else "same"))
         with quantity_column:
-            quantity = "CKA" if measure == "cka" else switch(options.SHOW)
+            quantity = spec.short if spec.of_features else switch(options.SHOW)
         with settings_column:
             setting = setting_of(f)
             view, stitch = CkaView(n_batches=setting.cka_batches), options.STITCH.default
             if measure != "identity_stitching":
-                view, stitch = cka_settings(
-                    cka=measure == "cka", stitching=measure == "stitching", setting=setting, axes=True
-                )
+                view, stitch = cka_settings(spec, stitching=measure == "stitching", setting=setting, axes=True)
     show_unknown()
     return Pair(f, g, measure, layers, quantity, view, stitch, replace(setting, data=data), hub.stamp(), *map_style())
 
@@ -85,21 +85,25 @@ def _spec(name: str) -> ModelSpec:
 
 def sentence(store: ResultStore, choice: Pair) -> str:
     """One computed sentence with its interval: the CKA of the last layers, or the cheapest stitch."""
-    if choice.measure != "cka":
+    spec = measure_spec(choice.measure)
+    if not spec.of_features:
         return _stitch_sentence(store, choice)
     between = pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1]
     matrix = load_matrix(store, between, choice.view.reduction, choice.view.n_batches).matrix
     if matrix is None:
-        return f"CKA of {choice.f} and {choice.g} is not computed at this setting yet."
+        return f"{spec.short} of {choice.f} and {choice.g} is not computed at this setting yet."
     first, where = (
         (0, f"Within {choice.f}, the first and the last layer")
         if choice.f == choice.g
         else (-1, f"After their last blocks, {choice.f} and {choice.g}")
     )
     low, high = matrix.interval[:, first, -1]
-    return (
-        f"{where} have a CKA of {matrix.values[first, -1]:.2f} [{low:.2f}, {high:.2f}] over {matrix.n_batches} batches."
-    )
+    return f"{where} have {_one(spec.short)} of {matrix.values[first, -1]:.2f} [{low:.2f}, {high:.2f}] over {matrix.n_batches} batches."
+
+
+def _one(short: str) -> str:
+    """The measure as an object of a sentence."""
+    return "a CKA" if short == "CKA" else f"a {short} value"
 
 
 def _stitch_sentence(store: ResultStore, choice: Pair) -> str:

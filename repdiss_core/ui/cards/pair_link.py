@@ -11,8 +11,9 @@ from repdiss_core import hub
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.option import MOST_SHOWN, Option
 from repdiss_core.data import DATASETS
+from repdiss_core.measures import measure_spec
 from repdiss_core.studies import options
-from repdiss_core.studies.common import CkaView, resid_mean_of
+from repdiss_core.studies.common import CkaView, resid_mean_of, view_fields
 from repdiss_core.studies.pair.question import Pair
 from repdiss_core.ui.cards.pair_cards import data_sets, model_options, setting_of
 
@@ -39,6 +40,8 @@ def choice_of(link: str) -> Pair:
     asked = dict(parse_qsl(parts.query))
     f, g = (_value(asked, option) for option in model_options())
     setting = setting_of(f)
+    measure = _value(asked, options.MEASURE)
+    spec = measure_spec(measure)
     view = CkaView(
         estimator=_value(asked, options.ESTIMATOR),
         flatten=_value(asked, options.FLATTEN),
@@ -46,15 +49,15 @@ def choice_of(link: str) -> Pair:
         reduction=_value(asked, options.REDUCTION),
         n_batches=_value(asked, options.BATCHES.starting_at(setting.cka_batches)),
         massive=_value(asked, options.MASSIVE),
+        **view_fields(spec, lambda option: _value(asked, option)),
     )
-    measure = _value(asked, options.MEASURE)
     data = options.DATA.offering(list(DATASETS), data_sets(f)[0])
     return Pair(
         f=f,
         g=g,
         measure=measure,
         layers="every",
-        quantity="CKA" if measure == "cka" else _value(asked, options.SHOW),
+        quantity=spec.short if spec.of_features else _value(asked, options.SHOW),
         view=view,
         stitch=_value(asked, options.STITCH.starting_at(setting.stitch)),
         setting=replace(setting, data=_value(asked, data)),
@@ -77,15 +80,19 @@ def settings_of(choice: Pair) -> dict[str, str]:
         "data": choice.setting.data,
         "measure": options.MEASURE.label_of(choice.measure),
     }
-    if choice.measure != "cka":
+    spec = measure_spec(choice.measure)
+    if not spec.of_features:
         shown |= {"quantity": choice.quantity}
         stitch = options.STITCH
         return shown | ({stitch.label.lower(): stitch.label_of(choice.stitch)} if choice.measure == "stitching" else {})
     view = choice.view
     resid_mean = resid_mean_of(view, choice.f, choice.g)
+    chosen = {"estimator": view.estimator, **dict(view.chosen)}
+    own = {o.label.lower(): o.label_of(chosen.get(o.id, o.default)) for o in spec.options}
+    over = {"over batches": options.REDUCTION.label_of(view.reduction)} if spec.name == "cka" else {}
     return shown | {
-        "estimator": options.ESTIMATOR.label_of(view.estimator),
-        "over batches": options.REDUCTION.label_of(view.reduction),
+        **own,
+        **over,
         "rows": options.FLATTEN.label_of(view.flatten),
         "mean over d_model": options.RESID_MEAN.label_of(resid_mean),
         "massive tokens": options.MASSIVE.label_of(view.massive),

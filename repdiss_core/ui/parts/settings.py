@@ -4,37 +4,45 @@ from __future__ import annotations
 
 import streamlit as st
 
+from repdiss_core.measures import MEASURES, MeasureSpec
 from repdiss_core.plots.map_scale import MapStyle
 from repdiss_core.studies import options
-from repdiss_core.studies.common import CkaView
+from repdiss_core.studies.common import CkaView, view_fields
+from repdiss_core.studies.measure_options import own_options
 from repdiss_core.studies.presets import Preset
 from repdiss_core.ui.parts.pickers import choose, chosen
 
+CKA = MEASURES["cka"]
+
 
 def cka_settings(
-    cka: bool = True, stitching: bool = False, setting: Preset | None = None, axes: bool = False
+    measure: MeasureSpec = CKA, stitching: bool = False, setting: Preset | None = None, axes: bool = False
 ) -> tuple[CkaView, str]:
-    """The popover; returns how CKA is read and the name of the stitching preset. `map_style` tells how maps are drawn.
+    """The popover; returns how features are compared and the name of the stitching preset. `map_style` tells how maps are drawn.
 
     Args:
+        measure: whose own options are offered.
         setting: whose number of batches and stitch are chosen at first.
         axes: whether the popover also has the choice of the maps' axes.
     """
     batches, training = options.BATCHES, options.STITCH
     if setting is not None:
         batches, training = batches.starting_at(setting.cka_batches), training.starting_at(setting.stitch)
-    summary = _summary(cka, stitching, chosen(batches), training.label_of(chosen(training)))
+    cka, maps = measure.name == "cka", measure.of_features
+    summary = _summary(measure, stitching, chosen(batches), training.label_of(chosen(training)))
     with st.popover(summary, icon=":material/tune:", width="stretch", help="Settings"):
         view, stitch = CkaView(), training.default
-        if cka:
-            st.markdown("**CKA**")
+        if maps:
+            st.markdown(f"**{measure.short}**")
+            own = view_fields(measure, choose)
             view = CkaView(
-                estimator=choose(options.ESTIMATOR),
-                reduction=choose(options.REDUCTION),
+                estimator=choose(options.ESTIMATOR) if cka else options.ESTIMATOR.default,
+                reduction=choose(options.REDUCTION) if cka else options.REDUCTION.default,
                 flatten=choose(options.FLATTEN),
                 resid_mean=choose(options.RESID_MEAN),
                 n_batches=choose(batches),
                 massive=choose(options.MASSIVE),
+                **own,
             )
             st.markdown("**Maps**")
             for option in (options.RANGE, options.NUMBERS, options.AXES) if axes else (options.RANGE, options.NUMBERS):
@@ -52,11 +60,12 @@ def map_style() -> tuple[MapStyle, bool]:
     return style, chosen(options.AXES) == "relative"
 
 
-def _summary(cka: bool, stitching: bool, batches: int, stitch: str) -> str:
+def _summary(measure: MeasureSpec, stitching: bool, batches: int, stitch: str) -> str:
     """What is set: the label stands before the lists are drawn."""
     words = []
-    if cka:
-        words += [option.label_of(chosen(option)) for option in (options.ESTIMATOR, options.REDUCTION)]
+    if measure.of_features:
+        first = (options.ESTIMATOR, options.REDUCTION) if measure.name == "cka" else own_options(measure)
+        words += [option.label_of(chosen(option)) for option in first]
         for option in (options.FLATTEN, options.RESID_MEAN, options.MASSIVE):
             value = chosen(option)
             words += [option.label_of(value)] if value != option.default else []
