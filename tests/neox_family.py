@@ -18,7 +18,7 @@ from repdiss_core.models import MODELS, model_spec
 from repdiss_core.models import family as models
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.population import Origin
-from repdiss_core.studies.scaling import question as study
+from repdiss_core.studies.scaling import question
 from repdiss_core.studies.scaling.family_maps import FamilyMaps, PairMap
 from repdiss_core.studies.scaling.question import Params
 from repdiss_core.studies.scaling.stored import Loaded
@@ -129,8 +129,8 @@ def planted(
 ) -> Loaded:
     """The pretended family with maps that show just this; pairs in `missing` are not there."""
     params, answer = params or Params(), Planted(**shown)
-    names = study.members(params.family)
-    wanted = study.family_pairs(names) + study.checkpoint_pairs(params.family)
+    names = question.members(params.family)
+    wanted = question.family_pairs(names) + question.checkpoint_pairs(params.family)
     pairs = {}
     for f, g in wanted:
         if (f, g) not in missing:
@@ -152,7 +152,7 @@ def keep(store: ResultStore, loaded: Loaded, dropped_token: int | None = None) -
         dropped_token: one that was left out twice a batch, 40 times as long as the median in layer 2.
     """
     with store.together():
-        for panel in study.all_panels(loaded.params):
+        for panel in question.all_panels(loaded.params):
             found = loaded.maps.map(panel.row_name, panel.column_name)
             assert found is not None
             cross = found.values.transpose(0, 2, 1) if panel.swapped else found.values
@@ -182,7 +182,7 @@ def _map(answer: Planted, f: str, g: str) -> np.ndarray:
     band = np.abs(np.subtract.outer(*depth))
     if f == g:
         return _within(answer, f, band)
-    shapes = [study.shape_of(name) for name in (f, g)]
+    shapes = [question.shape_of(name) for name in (f, g)]
     tilt = answer.tilt + answer.wild * sum(_generator(shape).standard_normal() for shape in shapes)
     values = answer.level + tilt * (0.5 - np.add.outer(*depth) / 2) - 0.1 * (band - band.mean())
     values -= answer.slope * abs(_log_size(f) - _log_size(g))
@@ -197,7 +197,7 @@ def _map(answer: Planted, f: str, g: str) -> np.ndarray:
 
 
 def _within(answer: Planted, name: str, band: np.ndarray) -> np.ndarray:
-    shape, off = study.shape_of(name), ~np.eye(len(band), dtype=bool)
+    shape, off = question.shape_of(name), ~np.eye(len(band), dtype=bool)
     values = answer.within + answer.within_slope * (_log_size(name) - 6) - 0.3 * (band - band[off].mean())
     values += answer.within_noise * _generator(f"within {shape}").standard_normal()
     if shape in answer.blocks:

@@ -13,7 +13,7 @@ from repdiss_core.__main__ import main
 from repdiss_core.base.errors import UserError
 from repdiss_core.data import content_id, entailment, open_stream
 from repdiss_core.models import load_model, model_spec
-from repdiss_core.studies.generalization import question as study
+from repdiss_core.studies.generalization import question
 
 GROUP = (99, 8, 44, 73)
 
@@ -89,8 +89,8 @@ def test_padded_rows_are_the_papers_and_chunks_of_tokens_have_no_padding(paper):
 
 
 def test_the_group_is_the_papers_and_its_keys_are_known_once_pinned(paper):
-    params = study.Params("feather", 10)
-    top, bottom = study.group_models(params)[:10], study.group_models(params)[10:]
+    params = question.Params("feather", 10)
+    top, bottom = question.group_models(params)[:10], question.group_models(params)[10:]
     assert [int(n[-2:]) for n in top] == [99, 8, 37, 6, 95, 10, 39, 31, 67, 98]
     assert [int(n[-2:]) for n in bottom] == [44, 73, 89, 48, 26, 70, 42, 15, 63, 25] and params.circular
     assert content_id("mnli-hans", "in_distribution") == entailment.UNPINNED
@@ -104,7 +104,7 @@ def test_figures_2_and_7_at_the_papers_names(paper, tmp_path, capsys, monkeypatc
     four = {
         name: value for name, value in paper_models.feather_accuracies("overlap").items() if int(name[-2:]) in GROUP
     }
-    monkeypatch.setattr(study, "PAPER_K", 2)
+    monkeypatch.setattr(question, "PAPER_K", 2)
     monkeypatch.setattr(paper_models, "feather_accuracies", lambda column: four)
     assert main(["run", "fig2", "fig7", "--models", "paper", "--preset", "tiny"]) == 0, capsys.readouterr()
     out = tmp_path / "fig2.json"

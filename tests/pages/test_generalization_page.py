@@ -12,7 +12,7 @@ import shown
 from shown import specs, words
 
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.generalization import question as study
+from repdiss_core.studies.generalization import question
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.ui.cards import figure_card
 
@@ -119,7 +119,7 @@ def test_penalties_are_measured_against_the_top_models_own_accuracy() -> None:
 
 def test_ranking_on_what_is_measured_is_warned_of() -> None:
     assert not opened().warning
-    test = opened(rank=study.SET_LABELS["lexical_overlap"])
+    test = opened(rank=question.SET_LABELS["lexical_overlap"])
     assert any("very pairs that they are measured on" in w.value for w in test.warning)
 
 
@@ -130,7 +130,7 @@ def test_the_constructed_population_is_called_constructed() -> None:
 
 
 def test_two_chosen_models_open_their_comparison() -> None:
-    first, second = study.group_models(Params())[2:4]
+    first, second = question.group_models(Params())[2:4]
     test = opened(model_a=first, model_b=second)
     assert f"{first} and {second} stitched into each other" in words(test)
     assert curve(specs(test)[-2], f"{first} → {second}", "x")
@@ -154,7 +154,7 @@ def test_the_plane_is_drawn_when_its_tab_is_opened() -> None:
 
 
 def test_a_model_compared_with_itself_is_told_in_a_sentence() -> None:
-    first = study.group_models(Params())[0]
+    first = question.group_models(Params())[0]
     test = opened(model_a=first, model_b=first)
     assert any("Choose two different models" in i.value for i in test.info)
     assert len(specs(test)) == N_CHARTS

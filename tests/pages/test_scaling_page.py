@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from repdiss_core.bundled.family.recipe import FAMILY_MEMBERS
 from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.scaling import question as study
+from repdiss_core.studies.scaling import question
 from repdiss_core.studies.scaling.claims import scaling_claims
 from repdiss_core.studies.scaling.question import Params
 from repdiss_core.studies.scaling.stored import Loaded, load, with_massive
@@ -106,7 +106,7 @@ def test_a_filled_cache_shows_what_is_stored_and_the_planted_member() -> None:
     shown = by_card(test)
     assert not any("not computed yet" in json.dumps(spec) for spec in shown.values())
     np.testing.assert_allclose(array(trace(shown["family"], "family")["z"]), stored.maps.means(), rtol=1e-6)
-    first, last = study.members(study.MINI)[0], study.members(study.MINI)[-1]
+    first, last = question.members(question.MINI)[0], question.members(question.MINI)[-1]
     values = [t for t in shown["pair"]["data"] if t.get("name") == "values"]
     chosen = [stored.maps.map(f, g).mean for f, g in ((last, last), (first, first), (last, first))]
     for one, wanted in zip(values, chosen, strict=True):
@@ -133,12 +133,12 @@ def test_relative_axes_another_pair_and_all_layers_are_in_the_link() -> None:
     stored = filled()
     name = f"mini-neox-{TWIN}-s1"
     shown = by_card(
-        opened(axes="relative depth", f=study.short_name(name), g=study.short_name(name), whole="all layers")
+        opened(axes="relative depth", f=question.short_name(name), g=question.short_name(name), whole="all layers")
     )
     assert shown["fig3"]["layout"]["xaxis"]["range"] == [0, 1]
     (own,) = (t for t in shown["pair"]["data"] if t.get("name") == "values")
     np.testing.assert_allclose(array(own["z"]), stored.maps.map(name, name).mean, atol=1e-9)
-    depths = sum(model_spec(member).n_layers for member in study.members(study.MINI))
+    depths = sum(model_spec(member).n_layers for member in question.members(question.MINI))
     layers = trace(shown["family"], "layers")
     assert array(layers["z"]).shape == (depths, depths)
     assert layers["x"][-1] == f"{LARGEST}-s0, layer 8"

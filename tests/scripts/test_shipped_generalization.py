@@ -11,7 +11,7 @@ from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.run import Engine
 from repdiss_core.scripts.ship.results import comparisons
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.generalization import question as study
+from repdiss_core.studies.generalization import question
 from repdiss_core.studies.generalization.claims import generalization_claims
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.generalization.stored import load
@@ -30,9 +30,9 @@ def test_what_the_study_asks_for_ships(population) -> None:
     shipped = set(ResultStore.open().keys("shipped"))
     missing = [c.key for c in comparisons(population) if c.key not in shipped]
     assert not missing, f"{len(missing)} results of {population} do not ship; run `make results`."
-    for rows in study.ROWS:
+    for rows in question.ROWS:
         wanted = {
-            c.key for name in Params().sets for c in study.cka_pairs(Params(population, rows=rows), name).values()
+            c.key for name in Params().sets for c in question.cka_pairs(Params(population, rows=rows), name).values()
         }
         assert wanted <= shipped
 
@@ -41,7 +41,9 @@ def test_nothing_of_section_4_ships_that_no_figure_asks_for() -> None:
     store = ResultStore.open()
     wanted = {c.key for population in POPULATIONS for c in comparisons(population)}
     ours = {
-        key for key in store.keys("shipped") if store.get_shipped(key).meta["comparison"]["data"]["name"] == study.DATA
+        key
+        for key in store.keys("shipped")
+        if store.get_shipped(key).meta["comparison"]["data"]["name"] == question.DATA
     }
     assert ours == wanted, "weights, data or settings changed; run `make results`."
 
@@ -50,8 +52,8 @@ def test_nothing_of_section_4_ships_that_no_figure_asks_for() -> None:
 @pytest.mark.parametrize("rows", ["tokens", "padded", "cls"])
 def test_cka_computed_anew_is_the_same(population, rows) -> None:
     params = Params(population, rows=rows)
-    first, *_, last = study.models_of(population)
-    comparison = study.cka_pairs(params, params.overlap, (first, last))[
+    first, *_, last = question.models_of(population)
+    comparison = question.cka_pairs(params, params.overlap, (first, last))[
         (first, last) if first < last else (last, first)
     ]
     shipped, fresh = ResultStore.open().get_shipped(comparison.key).arrays, anew(comparison, 2)
@@ -61,9 +63,9 @@ def test_cka_computed_anew_is_the_same(population, rows) -> None:
 
 @pytest.mark.parametrize("set_name", ["in_distribution", "lexical_overlap"])
 def test_stitched_accuracy_computed_anew_is_the_same(set_name) -> None:
-    models = study.group_models(Params())
+    models = question.group_models(Params())
     pair = (models[0], models[-1])
-    comparison = study.stitched_pairs(Params(), set_name, models)[pair]
+    comparison = question.stitched_pairs(Params(), set_name, models)[pair]
     shipped, fresh = ResultStore.open().get_shipped(comparison.key).arrays, anew(comparison, 1)
     assert fresh["correct"].shape == (7, 500)
     for name in ("correct", "own_f", "own_g"):
@@ -79,6 +81,6 @@ def test_every_claim_has_a_verdict_from_what_ships(population) -> None:
 @pytest.mark.parametrize("population", list(POPULATIONS))
 def test_accuracies_at_the_ends_are_the_models_own(population) -> None:
     found = load(ResultStore.open(), Params(population)).accuracy["lexical_overlap"]
-    told = study.accuracies(population, "lexical_overlap")
+    told = question.accuracies(population, "lexical_overlap")
     for name, own in zip(found.models, found.own, strict=True):
         assert own == pytest.approx(told[name], abs=0.06), name  # 500 of the set's 1000 pairs

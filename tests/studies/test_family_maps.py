@@ -11,7 +11,7 @@ from neox_family import SUSPECT, keep, planted, pretend
 from repdiss_core.measures.reduction import mean_interval
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import CkaView
-from repdiss_core.studies.scaling import question as study
+from repdiss_core.studies.scaling import question
 from repdiss_core.studies.scaling.family_maps import off_diagonal_mean
 from repdiss_core.studies.scaling.question import Params
 from repdiss_core.studies.scaling.stored import load, massive_rows, with_massive
@@ -38,7 +38,7 @@ def test_every_map_comes_back_whichever_way_its_pair_is_stored(store) -> None:
     keep(store, made)
     maps = load(store, PARAMS).maps
     assert maps.pairs.keys() == made.maps.pairs.keys()
-    assert {p.swapped for p in study.all_panels(PARAMS)} == {False, True}
+    assert {p.swapped for p in question.all_panels(PARAMS)} == {False, True}
     for pair, found in maps.pairs.items():
         np.testing.assert_allclose(found.values, made.maps.pairs[pair].values, atol=1e-12)
     assert np.diff(maps.map(step, MEMBERS[1]).mean.mean(axis=1))[0] > 0.05, (
@@ -60,7 +60,7 @@ def test_every_map_comes_back_whichever_way_its_pair_is_stored(store) -> None:
 def test_maps_of_fewer_batches_are_shown_and_count_as_missing(store) -> None:
     keep(store, planted(BATCHES - 1, params=PARAMS))
     maps = load(store, PARAMS).maps
-    assert not maps.complete and maps.origin.n_missing == maps.wanted == len(study.all_panels(PARAMS))
+    assert not maps.complete and maps.origin.n_missing == maps.wanted == len(question.all_panels(PARAMS))
     assert maps.n_batches == BATCHES - 1 and np.isfinite(maps.means()).all()
     keep(store, planted(BATCHES + 2, params=PARAMS))
     assert load(store, PARAMS).maps.pairs[MEMBERS[0], MEMBERS[0]].values.shape == (BATCHES, 2, 2)
@@ -68,9 +68,9 @@ def test_maps_of_fewer_batches_are_shown_and_count_as_missing(store) -> None:
 
 def test_a_pair_that_is_not_stored_is_a_hole(store) -> None:
     keep(store, planted(BATCHES, params=PARAMS))
-    (gone,) = (p.comparison for p in study.all_panels(PARAMS) if {p.row_name, p.column_name} == set(MEMBERS[:2]))
+    (gone,) = (p.comparison for p in question.all_panels(PARAMS) if {p.row_name, p.column_name} == set(MEMBERS[:2]))
     other = ResultStore(store.directory.parent / "other", store.directory.parent / "packs")
-    for panel in study.all_panels(PARAMS):
+    for panel in question.all_panels(PARAMS):
         if panel.comparison != gone:
             entry = store.get(panel.comparison.key)
             other.put(panel.comparison.key, entry.arrays, entry.meta)

@@ -8,7 +8,7 @@ from repdiss_core.analysis.groups import split_groups
 from repdiss_core.base.errors import UserError
 from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.models import model_spec
-from repdiss_core.studies.generalization import question as study
+from repdiss_core.studies.generalization import question
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.panels import request_for
 from repdiss_core.studies.paper import figures_request
@@ -17,19 +17,19 @@ from repdiss_core.studies.paper import figures_request
 @pytest.mark.parametrize(("k", "pairs"), [(2, 6), (6, 66), (10, 190)])
 def test_the_two_groups_have_as_many_pairs_as_the_paper_counts(k, pairs) -> None:
     params = Params(k=k)
-    models = study.group_models(params)
+    models = question.group_models(params)
     assert len(set(models)) == 2 * k
-    assert split_groups(study.accuracies("natural", params.rank_by), k).n_pairs == pairs
-    chosen = study.cka_pairs(params, "in_distribution", models)
+    assert split_groups(question.accuracies("natural", params.rank_by), k).n_pairs == pairs
+    chosen = question.cka_pairs(params, "in_distribution", models)
     assert len({frozenset(pair) for pair in chosen}) == len({c.key for c in chosen.values()}) == pairs
-    assert len({c.key for c in study.stitched_pairs(params, "in_distribution", models).values()}) == 2 * pairs
+    assert len({c.key for c in question.stitched_pairs(params, "in_distribution", models).values()}) == 2 * pairs
 
 
 @pytest.mark.parametrize(("population", "models", "pairs"), [("natural", 24, 276), ("constructed", 16, 120)])
 def test_cka_is_asked_for_all_pairs_of_a_population(population, models, pairs) -> None:
-    names = study.models_of(population)
+    names = question.models_of(population)
     assert len(names) == models == sum(n for _, n, *_ in POPULATIONS[population].groups)
-    found = [study.cka_pairs(Params(population), name) for name in Params().sets]
+    found = [question.cka_pairs(Params(population), name) for name in Params().sets]
     assert [len(f) for f in found] == [pairs, pairs]
     assert len({c.key for f in found for c in f.values()}) == 2 * pairs
 
@@ -37,8 +37,8 @@ def test_cka_is_asked_for_all_pairs_of_a_population(population, models, pairs) -
 @pytest.mark.parametrize("population", list(POPULATIONS))
 def test_groups_are_the_best_and_the_worst_on_the_ranking_set(population) -> None:
     params = Params(population, k=4)
-    accuracy = study.accuracies(population, params.rank_by)
-    models = study.group_models(params)
+    accuracy = question.accuracies(population, params.rank_by)
+    models = question.group_models(params)
     assert models == split_groups(accuracy, 4).models
     between = set(accuracy) - set(models)
     assert min(accuracy[m] for m in models[:4]) >= max(accuracy[m] for m in between)
@@ -46,7 +46,7 @@ def test_groups_are_the_best_and_the_worst_on_the_ranking_set(population) -> Non
 
 
 def test_the_constructed_groups_are_told_apart_by_the_ranking_set() -> None:
-    models = study.group_models(Params("constructed", k=8))
+    models = question.group_models(Params("constructed", k=8))
     assert {m[:8] for m in models[:8]} == {"nli-15pc"}
     assert {m[:8] for m in models[8:]} == {"nli-0pct"}
 
@@ -59,15 +59,15 @@ def test_every_choice_of_features_is_another_comparison() -> None:
         Params(hook="resid_post"),
         Params(estimator="biased"),
     ]
-    keys = {next(iter(study.cka_pairs(p, "lexical_overlap").values())).key for p in choices}
+    keys = {next(iter(question.cka_pairs(p, "lexical_overlap").values())).key for p in choices}
     assert len(keys) == len(choices)
 
 
 @pytest.mark.parametrize("params", [Params(), Params("constructed", k=4, rows="cls")])
 def test_the_command_line_asks_for_what_the_page_asks_for(params) -> None:
-    models = study.group_models(params)
-    cka = [c for name in params.sets for c in study.cka_pairs(params, name).values()]
-    stitched = [c for name in params.sets for c in study.stitched_pairs(params, name, models).values()]
+    models = question.group_models(params)
+    cka = [c for name in params.sets for c in question.cka_pairs(params, name).values()]
+    stitched = [c for name in params.sets for c in question.stitched_pairs(params, name, models).values()]
     page = request_for(cka + stitched, params.chunks)
     command = figures_request(("fig2", "fig7", "fig8"), params)
     assert {c.key for c in command.comparisons} == {c.key for c in page.comparisons}
@@ -93,13 +93,13 @@ def test_unknown_choices_are_told_in_a_sentence(choice, said) -> None:
 @pytest.mark.parametrize(("population", "k", "most"), [("natural", 13, 12), ("constructed", 9, 8), ("natural", 1, 12)])
 def test_groups_that_do_not_fit_are_refused(population, k, most) -> None:
     with pytest.raises(UserError, match=rf"Two groups of {k} models cannot be taken .*choose k from 2 to {most}"):
-        study.group_models(Params(population, k=k))
+        question.group_models(Params(population, k=k))
 
 
 def test_models_of_different_depth_have_no_distance() -> None:
-    short = next(iter(study.models_of("natural")))
+    short = next(iter(question.models_of("natural")))
     assert model_spec(short).n_layers == 6
     with pytest.raises(
         UserError, match=r"equation \(2\) pairs layer l with layer l, but mini-gelu-3l-s0 has 3 and .* has 6 layers"
     ):
-        study.cka_pairs(Params(), "in_distribution", (short, "mini-gelu-3l-s0"))
+        question.cka_pairs(Params(), "in_distribution", (short, "mini-gelu-3l-s0"))

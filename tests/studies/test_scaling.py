@@ -15,7 +15,7 @@ from repdiss_core.models.pythia_table import PYTHIA_CONFIGS
 from repdiss_core.studies.common import CkaView
 from repdiss_core.studies.panels import request_for
 from repdiss_core.studies.paper import figure_parts, figures_request
-from repdiss_core.studies.scaling import question as study
+from repdiss_core.studies.scaling import question
 from repdiss_core.studies.scaling.question import Params
 from repdiss_core.studies.scaling.table1 import as_form, family_rows, pythia_rows, row_of_config
 
@@ -39,8 +39,8 @@ def family(monkeypatch, tmp_path) -> None:
 
 def shapes(figure_id: str) -> list[list[tuple[str, str]]]:
     return [
-        [(study.shape_of(p.row_name), study.shape_of(p.column_name)) for p in row]
-        for row in study.figure_panels(Params(), figure_id)
+        [(question.shape_of(p.row_name), question.shape_of(p.column_name)) for p in row]
+        for row in question.figure_panels(Params(), figure_id)
     ]
 
 
@@ -54,15 +54,15 @@ def test_figures_are_the_papers_maps_with_our_shapes_in_their_places() -> None:
     ]
     assert len(spec.all_pairs) == 3
     for figure_id in ("fig3", "fig9", "fig10"):
-        assert [part.panels for part in figure_parts(figure_id)] == list(study.figure_panels(Params(), figure_id))
+        assert [part.panels for part in figure_parts(figure_id)] == list(question.figure_panels(Params(), figure_id))
 
 
 def test_members_go_from_small_to_large_and_seeds_of_a_shape_stand_together() -> None:
-    names = study.members(study.MINI)
+    names = question.members(question.MINI)
     assert set(names) == set(FAMILY_MEMBERS) and len(names) == 12
     sizes = [model_spec(name).n_parameters for name in names]
-    assert sizes == sorted(sizes) and study.shape_of(names[-1]) == LARGEST
-    assert [shape for shape, _ in itertools.groupby(map(study.shape_of, names))] == [
+    assert sizes == sorted(sizes) and question.shape_of(names[-1]) == LARGEST
+    assert [shape for shape, _ in itertools.groupby(map(question.shape_of, names))] == [
         "2l64-h32",
         "3l96-h32",
         TWIN,
@@ -70,35 +70,35 @@ def test_members_go_from_small_to_large_and_seeds_of_a_shape_stand_together() ->
         "6l160-h32",
         LARGEST,
     ]
-    assert study.seeds_of(study.MINI, SUSPECT) == tuple(f"mini-neox-{SUSPECT}-s{seed}" for seed in range(3))
-    assert study.first_of(study.MINI, TWIN) == f"mini-neox-{TWIN}-s0"
+    assert question.seeds_of(question.MINI, SUSPECT) == tuple(f"mini-neox-{SUSPECT}-s{seed}" for seed in range(3))
+    assert question.first_of(question.MINI, TWIN) == f"mini-neox-{TWIN}-s0"
 
 
 def test_the_whole_family_is_every_pair_once_and_the_checkpoints_beside() -> None:
-    panels = study.all_panels(Params())
-    names, largest = study.members(study.MINI), study.members(study.MINI)[-1]
-    assert len(study.family_pairs(names)) == 12 * 13 // 2
-    checkpoints = study.checkpoint_pairs(study.MINI)
+    panels = question.all_panels(Params())
+    names, largest = question.members(question.MINI), question.members(question.MINI)[-1]
+    assert len(question.family_pairs(names)) == 12 * 13 // 2
+    checkpoints = question.checkpoint_pairs(question.MINI)
     steps = [f"mini-neox-{TWIN}-s0-step{n}" for n in (1000, 2000, 3000)] + [f"mini-neox-{SUSPECT}-s0-step2000"]
     assert set(checkpoints) == {(step, other) for step in steps for other in (step, step.rpartition("-")[0], largest)}
     keys = {p.comparison.key for p in panels}
     assert len(keys) == len(panels) == 78 + 12
     assert {
-        p.comparison.key for f in ("fig3", "fig9", "fig10") for row in study.figure_panels(Params(), f) for p in row
+        p.comparison.key for f in ("fig3", "fig9", "fig10") for row in question.figure_panels(Params(), f) for p in row
     } <= keys
 
 
 def test_rows_are_the_first_model_whichever_way_the_pair_is_stored() -> None:
-    f, g = study.members(study.MINI)[0], study.members(study.MINI)[-1]
-    one, other = study.pair_panel(Params(), f, g), study.pair_panel(Params(), g, f)
+    f, g = question.members(question.MINI)[0], question.members(question.MINI)[-1]
+    one, other = question.pair_panel(Params(), f, g), question.pair_panel(Params(), g, f)
     assert one.comparison == other.comparison and one.swapped != other.swapped
     assert (one.row_name, one.column_name, one.title) == (f, g, "2l64-h32-s0 × 8l192-h32-s0")
-    assert study.pair_panel(Params(), f, f).title == "Within 2l64-h32-s0"
+    assert question.pair_panel(Params(), f, f).title == "Within 2l64-h32-s0"
 
 
 def test_every_treatment_of_massive_tokens_is_another_comparison_and_the_reduction_is_not() -> None:
-    name = study.members(study.MINI)[0]
-    key = lambda **view: study.pair_panel(Params(cka=CkaView(**view)), name, name).comparison.key  # noqa: E731
+    name = question.members(question.MINI)[0]
+    key = lambda **view: question.pair_panel(Params(cka=CkaView(**view)), name, name).comparison.key  # noqa: E731
     assert len({key(massive=way) for way in ("kept", "dropped", "normalised")}) == 3
     assert key() == key(reduction="ratio_of_means") == key(n_batches=3)
 
@@ -117,26 +117,26 @@ def test_families_that_cannot_be_compared_are_refused(monkeypatch, tmp_path) -> 
     with pytest.raises(
         UserError, match=r"The family mini-neox has no trained member of shape 4l128-h16\. Train it: `python -m"
     ):
-        study.seeds_of(study.MINI, "4l128-h16")
-    spec = model_spec(study.members(study.MINI)[0])
+        question.seeds_of(question.MINI, "4l128-h16")
+    spec = model_spec(question.members(question.MINI)[0])
     other = dataclasses.replace(spec, name="a-stranger", tokenizer="u" * 64)
     with pytest.raises(
         UserError,
         match=f"{spec.name} and a-stranger have different tokenizers, so the same text gives them different tokens",
     ):
-        study.checked_members(study.MINI, [spec, other])
+        question.checked_members(question.MINI, [spec, other])
     for count, told in ((1, "1 model here"), (0, "0 models here")):
         pretend(monkeypatch, tmp_path / f"few{count}", tuple(FAMILY_MEMBERS)[:count])
         with pytest.raises(UserError, match=f"The family mini-neox has {told}; at least 2 are needed"):
-            study.members(study.MINI)
+            question.members(question.MINI)
 
 
 def test_a_member_that_was_trained_after_the_start_is_known_at_once(monkeypatch, tmp_path) -> None:
     from repdiss_core.models import MODELS
 
-    name = study.members(study.MINI)[0]
+    name = question.members(question.MINI)[0]
     monkeypatch.delitem(MODELS, name)
-    assert name in study.members(study.MINI) and model_spec(name).name == name
+    assert name in question.members(question.MINI) and model_spec(name).name == name
 
 
 def test_table_1_is_the_print() -> None:
@@ -155,7 +155,7 @@ def test_a_configuration_is_read_as_the_library_writes_it() -> None:
 
 
 def test_the_bundled_family_has_a_row_a_shape_and_one_odd_head_dimension() -> None:
-    rows = {row.shape: row for row in family_rows(study.MINI)}
+    rows = {row.shape: row for row in family_rows(question.MINI)}
     assert len(rows) == 6
     assert {shape for shape, row in rows.items() if row.d_head != 32} == {SUSPECT}
     twin, odd = rows[TWIN], rows[SUSPECT]
@@ -179,7 +179,7 @@ def test_bad_configurations_are_told_in_a_sentence(change, said) -> None:
 
 
 def test_the_table_as_plain_types_carries_what_the_analysis_says_of_a_shape() -> None:
-    form = as_form("mini", family_rows(study.MINI), {SUSPECT: "departs"})
+    form = as_form("mini", family_rows(question.MINI), {SUSPECT: "departs"})
     assert form["columns"] == ["n_layers", "d_model", "n_heads", "d_head", "rotary_dim"]
     marked = {row["name"]: row["analysis"] for row in form["rows"]}
     assert marked[SUSPECT] == "departs" and set(marked.values()) == {"departs", None}

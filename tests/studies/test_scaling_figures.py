@@ -11,8 +11,7 @@ from repdiss_core.models import model_spec
 from repdiss_core.models.family import family_checkpoints
 from repdiss_core.plots.theme import LOOKS
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.scaling import fig3_fig9_fig10_maps as maps
-from repdiss_core.studies.scaling import training, trends
+from repdiss_core.studies.scaling import fig3_fig9_fig10_maps, training, trends
 from repdiss_core.studies.scaling.question import Params, shape_of
 from repdiss_core.studies.scaling.stored import early_late, load, odd_report, twins, within
 
@@ -111,14 +110,20 @@ def test_training_is_a_panel_a_training_that_ends_at_one() -> None:
 def test_blocks_are_outlined_on_a_members_own_map_alone(tmp_path) -> None:
     loaded = planted(blocks={"8l192-h32": (0, 3, 7)})
     deep, shallow = loaded.maps.members[-1], loaded.maps.members[0]
-    assert maps.outlined(loaded, deep) == ((0, 3), (3, 7), (7, 8)) and maps.outlined(loaded, shallow) == ()
+    assert (
+        fig3_fig9_fig10_maps.outlined(loaded, deep) == ((0, 3), (3, 7), (7, 8))
+        and fig3_fig9_fig10_maps.outlined(loaded, shallow) == ()
+    )
     store = ResultStore(tmp_path / "local", tmp_path / "packs")
     assert not any(
-        s.line.width for s in maps.compose_pair(store, loaded, deep, shallow, LOOK, False, "").figure.layout.shapes
+        s.line.width
+        for s in fig3_fig9_fig10_maps.compose_pair(store, loaded, deep, shallow, LOOK, False, "").figure.layout.shapes
     ), "nothing on an empty map"
 
 
-@pytest.mark.parametrize("compose", [*COMPOSED, maps.compose_overview, maps.compose_all_layers])
+@pytest.mark.parametrize(
+    "compose", [*COMPOSED, fig3_fig9_fig10_maps.compose_overview, fig3_fig9_fig10_maps.compose_all_layers]
+)
 def test_without_results_a_figure_says_its_state_and_exports_no_number(compose, tmp_path) -> None:
     loaded = load(ResultStore(tmp_path / "local", tmp_path / "packs"), Params())
     drawn = compose(loaded, LOOK, "computing")

@@ -12,8 +12,7 @@ from repdiss_core.base.comparison import Comparison
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Drawn
 from repdiss_core.studies.figure import Choice, Figure, FigureCard
-from repdiss_core.studies.generalization import question as study
-from repdiss_core.studies.generalization import words
+from repdiss_core.studies.generalization import question, words
 from repdiss_core.studies.generalization.fig2_fig7_curves import drawn, progress
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.panels import request_for
@@ -131,7 +130,7 @@ def _pair_form(title: str, f: str, g: str, values: np.ndarray) -> dict[str, Any]
 
 def _pairs(params: Params, models: tuple[str, str], measure: str) -> dict[str, dict[tuple[str, str], Comparison]]:
     """{set: comparisons of the two models}; measure: "stitching" or "cka"."""
-    of = study.stitched_pairs if measure == "stitching" else study.cka_pairs
+    of = question.stitched_pairs if measure == "stitching" else question.cka_pairs
     return {name: of(params, name, models) for name in params.sets}
 
 

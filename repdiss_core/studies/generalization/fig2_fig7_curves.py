@@ -14,8 +14,7 @@ from repdiss_core.store.entries import origin_of
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Drawn
 from repdiss_core.studies.figure import Choice, Figure, FigureCard, FigurePart
-from repdiss_core.studies.generalization import question as study
-from repdiss_core.studies.generalization import thumbnails, words
+from repdiss_core.studies.generalization import question, thumbnails, words
 from repdiss_core.studies.generalization.question import IN_DISTRIBUTION, Params
 from repdiss_core.studies.generalization.stored import Loaded, cka_test, loaded, penalty_test
 from repdiss_core.studies.panels import request_for
@@ -157,20 +156,22 @@ def progress(state: str, origin: Origin, what: str) -> str:
 
 def stitched(params: Params, sets: tuple[str, ...]) -> FigurePart:
     """Every ordered pair of the two groups, stitched at every cut."""
-    models = study.group_models(params)
-    pairs = tuple(c for name in sets for c in study.stitched_pairs(params, name, models).values())
+    models = question.group_models(params)
+    pairs = tuple(c for name in sets for c in question.stitched_pairs(params, name, models).values())
     return FigurePart("Identity stitching", pairs=pairs)
 
 
 def compared(params: Params, sets: tuple[str, ...]) -> FigurePart:
     """Every pair of the population by CKA; several figures of one choice rest on them."""
-    names = study.models_of(params.population)
+    names = question.models_of(params.population)
     return _compared(params, sets, tuple((name, model_spec(name).weights) for name in names))
 
 
 @lru_cache(maxsize=16)
 def _compared(params: Params, sets: tuple[str, ...], _models: tuple[tuple[str, str], ...]) -> FigurePart:
-    return FigurePart("CKA by layer", pairs=tuple(c for name in sets for c in study.cka_pairs(params, name).values()))
+    return FigurePart(
+        "CKA by layer", pairs=tuple(c for name in sets for c in question.cka_pairs(params, name).values())
+    )
 
 
 def _stitching_card(figure: Figure, choice: Choice, sets: tuple[str, ...]) -> FigureCard:

@@ -10,7 +10,7 @@ import numpy as np
 from repdiss_core.analysis.groups import Groups, PermutationTest, permutation_test, split_groups
 from repdiss_core.measures import cka_distance
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.generalization import question as study
+from repdiss_core.studies.generalization import question
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.population import PopulationAccuracy, PopulationCka, load_accuracy, load_cka
 
@@ -55,14 +55,14 @@ class Loaded:
 
 def load(store: ResultStore, params: Params) -> Loaded:
     """Read what is stored of a choice: CKA of the whole population, stitched accuracies of the two groups."""
-    groups = split_groups(study.accuracies(params.population, params.rank_by), params.k)
-    accuracy = study.accuracies(params.population, params.overlap)
+    groups = split_groups(question.accuracies(params.population, params.rank_by), params.k)
+    accuracy = question.accuracies(params.population, params.overlap)
     return Loaded(
         params,
         groups,
-        {name: accuracy[name] for name in groups.models} if params.population == study.FEATHER else accuracy,
-        {name: load_cka(store, study.cka_pairs(params, name), params.chunks) for name in params.sets},
-        {name: load_accuracy(store, study.stitched_pairs(params, name, groups.models)) for name in params.sets},
+        {name: accuracy[name] for name in groups.models} if params.population == question.FEATHER else accuracy,
+        {name: load_cka(store, question.cka_pairs(params, name), params.chunks) for name in params.sets},
+        {name: load_accuracy(store, question.stitched_pairs(params, name, groups.models)) for name in params.sets},
     )
 
 

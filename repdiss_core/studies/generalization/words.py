@@ -14,7 +14,7 @@ from repdiss_core.analysis.groups import (
     permutation_test,
     unordered_pair_values,
 )
-from repdiss_core.studies.generalization import question as study
+from repdiss_core.studies.generalization import question
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.generalization.stored import Loaded
 
@@ -135,21 +135,21 @@ def _finite(values: np.ndarray) -> list[float | None]:
 
 
 def models_words(loaded: Loaded) -> str:
-    spec, k = study.POPULATIONS[loaded.params.population], loaded.groups.k
+    spec, k = question.POPULATIONS[loaded.params.population], loaded.groups.k
     constructed = ", groups differ by construction" if spec.constructed else ""
-    if loaded.params.population == study.FEATHER:
+    if loaded.params.population == question.FEATHER:
         return (
             f"{k} + {k} of the 100 BERTs of McCoy et al. "
             "(2020), ranked by their published accuracy on HANS lexical overlap"
         )
     return (
         f"{k} + {k} of {len(loaded.overlap_accuracy)} tiny BERTs ({spec.label}{constructed}), "
-        f"ranked by accuracy on {study.SET_LABELS[loaded.params.rank_by]}"
+        f"ranked by accuracy on {question.SET_LABELS[loaded.params.rank_by]}"
     )
 
 
 def sets_words(sets: tuple[str, ...]) -> str:
-    return " and ".join(study.SET_LABELS[name] for name in sets)
+    return " and ".join(question.SET_LABELS[name] for name in sets)
 
 
 def chunks_words(loaded: Loaded, sets: tuple[str, ...]) -> str:
@@ -190,7 +190,7 @@ def departures_words(params: Params) -> tuple[str, ...]:
         "The models are tiny BERTs trained on a template grammar; "
         "the paper's are 100 fine-tunings of bert-base on MNLI, measured on MNLI and HANS."
     )
-    told = [] if params.population == study.FEATHER else [ours]
+    told = [] if params.population == question.FEATHER else [ours]
     if params.rows != "padded":
         told.append("Padding is left out of the features; the paper pads to 512 tokens and counts padding as rows.")
     if params.circular:

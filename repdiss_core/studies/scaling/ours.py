@@ -11,9 +11,7 @@ from repdiss_core.studies.drawn import Drawn
 from repdiss_core.studies.figure import Choice, Figure, FigureCard, FigurePart
 from repdiss_core.studies.panels import request_for
 from repdiss_core.studies.reading import LINK
-from repdiss_core.studies.scaling import fig3_fig9_fig10_maps as maps
-from repdiss_core.studies.scaling import question as study
-from repdiss_core.studies.scaling import training, trends
+from repdiss_core.studies.scaling import fig3_fig9_fig10_maps, question, training, trends
 from repdiss_core.studies.scaling.question import Params
 from repdiss_core.studies.scaling.stored import loaded
 
@@ -61,7 +59,7 @@ HOW_TRAINING_READS = (
 
 def whole_family(params: Params) -> tuple[FigurePart, ...]:
     """Every map of the family, checkpoints included."""
-    return (FigurePart("", panels=study.all_panels(params)),)
+    return (FigurePart("", panels=question.all_panels(params)),)
 
 
 def _draw(compose: Callable[..., Drawn], store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
@@ -73,7 +71,9 @@ def _figure(figure_id: str, title: str, compose: Callable[..., Drawn], explain: 
 
 
 def _draw_family(store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
-    compose = maps.compose_all_layers if choice.view.every_layer else maps.compose_overview
+    compose = (
+        fig3_fig9_fig10_maps.compose_all_layers if choice.view.every_layer else fig3_fig9_fig10_maps.compose_overview
+    )
     return compose(loaded(store, choice.only), look, state)
 
 
@@ -86,7 +86,7 @@ def _family_cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
 def _draw_pair(store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
     (f, g), view = choice.view.models, choice.view
     found = loaded(store, choice.only)
-    return maps.compose_pair(store, found, f, g, look, view.relative, state, style=view.style)
+    return fig3_fig9_fig10_maps.compose_pair(store, found, f, g, look, view.relative, state, style=view.style)
 
 
 def _pair_cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
@@ -94,9 +94,9 @@ def _pair_cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
     if not choice.view.models:
         return ()
     params, (f, g) = choice.only, choice.view.models
-    names = study.short_name(f), study.short_name(g)
+    names = question.short_name(f), question.short_name(g)
     title = f"CKA of {names[0]} and {names[1]}" if f != g else f"CKA within {names[0]}"
-    panels = (study.pair_panel(params, *pair) for pair in dict.fromkeys(((f, f), (g, g), (f, g))))
+    panels = (question.pair_panel(params, *pair) for pair in dict.fromkeys(((f, f), (g, g), (f, g))))
     return (figure.card(choice, title=title, request=request_for((p.comparison for p in panels), params.n_batches)),)
 
 
@@ -115,7 +115,7 @@ FAMILY_PAIR = Figure(
     "scaling",
     "CKA of two members",
     draw=_draw_pair,
-    explain=maps.HOW_BLOCKS_READ,
+    explain=fig3_fig9_fig10_maps.HOW_BLOCKS_READ,
     uses=("models", "relative", "style"),
     card_id="pair",
     link=LINK,

@@ -16,7 +16,7 @@ from repdiss_core.measures.reduction import mean_interval
 from repdiss_core.models import ModelSpec, model_spec
 from repdiss_core.models.family import family_checkpoints
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.scaling import question as study
+from repdiss_core.studies.scaling import question
 from repdiss_core.studies.scaling.family_maps import FamilyMaps, load_family
 from repdiss_core.studies.scaling.question import Params
 
@@ -45,7 +45,7 @@ class Loaded:
     @property
     def shapes(self) -> tuple[str, ...]:
         """(M,) the shape of each member."""
-        return tuple(study.shape_of(spec.name) for spec in self.specs)
+        return tuple(question.shape_of(spec.name) for spec in self.specs)
 
     @property
     def regular(self) -> tuple[str, ...]:
@@ -65,11 +65,11 @@ class Loaded:
 
 def load(store: ResultStore, params: Params) -> Loaded:
     """Read what is stored of a family at the chosen settings."""
-    names = study.members(params.family)
+    names = question.members(params.family)
     specs = tuple(model_spec(name) for name in names)
     view = params.cka
     maps = load_family(
-        store, names, tuple(s.n_layers for s in specs), study.all_panels(params), view.n_batches, view.reduction
+        store, names, tuple(s.n_layers for s in specs), question.all_panels(params), view.n_batches, view.reduction
     )
     return Loaded(params, maps, specs)
 
@@ -197,7 +197,7 @@ def twins(loaded: Loaded) -> Twins | str:
     if loaded.params.spec.suspect is None:
         return "This family has no twin that differs in its head dimension alone."
     try:
-        odd_names, twin_names = (study.seeds_of(loaded.params.family, shape) for shape in loaded.params.spec.suspect)
+        odd_names, twin_names = (question.seeds_of(loaded.params.family, shape) for shape in loaded.params.spec.suspect)
         odd, twin = (np.stack([_best_match(loaded, name) for name in names]) for names in (odd_names, twin_names))
         odd_path, twin_path = _path(loaded, odd_names[0]), _path(loaded, twin_names[0])
         n_layers = odd.shape[1]

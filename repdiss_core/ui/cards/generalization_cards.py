@@ -8,8 +8,7 @@ from repdiss_core.base.option import Option
 from repdiss_core.studies import options
 from repdiss_core.studies.claims import Claim
 from repdiss_core.studies.figure import Choice, View
-from repdiss_core.studies.generalization import question as study
-from repdiss_core.studies.generalization import stored
+from repdiss_core.studies.generalization import question, stored
 from repdiss_core.studies.generalization.claims import generalization_claims, headline
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.generalization.stored import Loaded
@@ -39,7 +38,7 @@ def pick() -> tuple[Params, str]:
 
 def group_sizes(population: str) -> Option:
     """How many models a group may have, so that no model is in both."""
-    most = len(study.models_of(population)) // 2
+    most = len(question.models_of(population)) // 2
     return options.GROUP_SIZE.offering(range(2, most + 1), min(options.GROUP_SIZE.default, most))
 
 
@@ -85,7 +84,7 @@ def said(choice: Choice) -> str:
 
 def say_what_is_compared(params: Params) -> None:
     """One line under the controls: what this population is, and a warning where the choice is circular."""
-    spec = study.POPULATIONS[params.population]
+    spec = question.POPULATIONS[params.population]
     if spec.constructed:
         st.warning(
             (

@@ -11,7 +11,7 @@ from repdiss_core.base.option import Option
 from repdiss_core.plots.accuracy_strip import ModelAccuracy, accuracy_strip
 from repdiss_core.plots.theme import chart_config, spec_of
 from repdiss_core.studies import options
-from repdiss_core.studies.generalization import question as study
+from repdiss_core.studies.generalization import question
 from repdiss_core.studies.generalization.stored import Loaded
 from repdiss_core.ui.parts.chart import Click, chart
 from repdiss_core.ui.parts.pickers import choose
@@ -24,9 +24,9 @@ CHART = "chart-strip"
 def model_strip(loaded: Loaded) -> tuple[str, str]:
     """Draw the strip; returns the two chosen models, `options.NO_MODEL` where one is not chosen."""
     params, groups = loaded.params, loaded.groups
-    names = list(study.models_of(params.population))
+    names = list(question.models_of(params.population))
     first, second = pair_options(params.population)
-    in_distribution, overlap = (study.accuracies(params.population, name) for name in params.sets)
+    in_distribution, overlap = (question.accuracies(params.population, name) for name in params.sets)
     with st.container(border=True, key="card-strip", gap="small"):
         st.subheader("Every model’s accuracy", anchor="strip")
         strip = st.container()
@@ -60,7 +60,7 @@ def model_strip(loaded: Loaded) -> tuple[str, str]:
 
 def pair_options(population: str) -> tuple[Option, Option]:
     """The two lists of a population's models, each with "none chosen" first."""
-    values = (options.NO_MODEL, *study.models_of(population))
+    values = (options.NO_MODEL, *question.models_of(population))
     first, second = options.MODEL_A, options.MODEL_B
     return first.offering(values, labels=first.labels), second.offering(values, labels=second.labels)
 
@@ -87,7 +87,7 @@ def _caption(loaded: Loaded, in_distribution: dict[str, float], overlap: dict[st
         f"{len(overlap)} models · in distribution {min(inside):.3f} to {max(inside):.3f}, "
         f"lexical overlap {min(outside):.2f} to {max(outside):.2f} "
         f"(right is: not entailed) · green: the {loaded.groups.k} generalizing, pink: "
-        f"the {loaded.groups.k} heuristic, ranked on {study.SET_LABELS[loaded.params.rank_by]} · "
+        f"the {loaded.groups.k} heuristic, ranked on {question.SET_LABELS[loaded.params.rank_by]} · "
         "click two models to compare them below"
     )
 

@@ -11,8 +11,7 @@ from repdiss_core.models import model_spec
 from repdiss_core.studies import options
 from repdiss_core.studies.claims import Claim
 from repdiss_core.studies.figure import Choice, View, of_view
-from repdiss_core.studies.scaling import question as study
-from repdiss_core.studies.scaling import stored
+from repdiss_core.studies.scaling import question, stored
 from repdiss_core.studies.scaling.claims import headline, scaling_claims
 from repdiss_core.studies.scaling.question import Params
 from repdiss_core.studies.scaling.stored import Loaded
@@ -39,7 +38,7 @@ def pick() -> Choice:
         with axes_column:
             axes = switch(options.AXES)
         with settings_column:
-            setting = study.preset_of(family)
+            setting = question.preset_of(family)
             view, _ = cka_settings(setting=setting)
     show_unknown()
     view = replace(view, dtype=setting.dtype)
@@ -49,15 +48,15 @@ def pick() -> Choice:
 
 def member_options(family: str) -> tuple[Option, Option]:
     """The two lists of a family's members: rows begin with the largest, columns with the smallest."""
-    names = study.members(family)
-    labels = {name: study.short_name(name) for name in names}
+    names = question.members(family)
+    labels = {name: question.short_name(name) for name in names}
     return options.MEMBER_F.offering(names, names[-1], labels), options.MEMBER_G.offering(names, names[0], labels)
 
 
 def first_choice() -> Choice:
     """What the page shows before anything is chosen."""
     params = Params()
-    names = study.members(params.family)
+    names = question.members(params.family)
     return Choice((params,), View(models=(names[-1], names[0])))
 
 
@@ -100,7 +99,7 @@ def take_pair(params: Params, view: str, click: Click) -> None:
         (f, row), (g, column) = (owner_of(params.family, at) for at in (click.row, click.column))
         put("pair", (1 if f == g else 3, row, column))
     else:
-        names = study.members(params.family)
+        names = question.members(params.family)
         f, g = names[click.row], names[click.column]
         put("pair", None)
     st.session_state["f"], st.session_state["g"] = f, g
@@ -108,7 +107,7 @@ def take_pair(params: Params, view: str, click: Click) -> None:
 
 def owner_of(family: str, at: int) -> tuple[str, int]:
     """(member, its layer), both counted from 0, that stands at a place in the map of all layers."""
-    for name in study.members(family):
+    for name in question.members(family):
         depth = model_spec(name).n_layers
         if at < depth:
             return name, at
