@@ -96,7 +96,8 @@ def run(
     if dry_run:
         return
     click.echo(
-        f"{', '.join(figures)}: computed. Write it with `python -m repdiss_core figure {figures[0]} --out {figures[0]}.html`."
+        f"{', '.join(figures)}: computed. "
+        f"Write it with `python -m repdiss_core figure {figures[0]} --out {figures[0]}.html`."
     )
 
 
@@ -139,7 +140,10 @@ def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:
     request = built_pinned(lambda: choose(model_f, model_g, **asked).request)
     if any(c.resid_mean != choices["resid_mean"] for c in request.comparisons if spec_of(c).of_features):
         click.echo(
-            "Each token's mean over d_model is kept: norms of one of these models divide by the root mean square and so read it.",
+            (
+                "Each token's mean over d_model is kept: "
+                "norms of one of these models divide by the root mean square and so read it."
+            ),
             err=True,
         )
     if fresh:
@@ -161,7 +165,8 @@ def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:
 
 
 def requests_of(figures: tuple[str, ...], choices: dict[str, Any]) -> list[Callable[[], Request]]:
-    """What figures need at these options: one builder of a request a study, to be called again once what it names is pinned."""
+    """What figures need at these options: one builder of a request a study,
+    to be called again once what it names is pinned."""
     chosen = [command_figure(name) for name in figures]
     params, _ = study_options(choices)
     builders = []
@@ -266,7 +271,8 @@ def check_out(out: Path | None, endings: tuple[str, ...]) -> None:
         return
     if out.suffix not in endings:
         raise UserError(
-            f"--out {out.name[:80]} ends in {out.suffix[:20] or 'nothing'!r}; this command writes {' or '.join(endings)}."
+            f"--out {out.name[:80]} ends in {out.suffix[:20] or 'nothing'!r}; "
+            f"this command writes {' or '.join(endings)}."
         )
     if len(os.fsencode(out.name)) > MOST_NAME_BYTES:
         raise UserError(f"--out {out.name[:40]}…: the name of a file has at most {MOST_NAME_BYTES} bytes. Shorten it.")

@@ -94,7 +94,8 @@ def _own(specs: list[MeasureSpec], own: tuple[str, ...]) -> dict[str, Setting]:
         name, _, value = text.partition("=")
         if name not in known:
             raise UserError(
-                f"--set {text[:40]}: these measures have no setting {name[:20]!r}; they have {', '.join(known) or 'none'}."
+                f"--set {text[:40]}: these measures have no setting {name[:20]!r}; "
+                f"they have {', '.join(known) or 'none'}."
             )
         found[name] = known[name].parse(value)
     return found
@@ -116,7 +117,8 @@ def _pairs(layers: str) -> list[tuple[int, int]]:
         numbers = part.split(":")
         if len(numbers) != 2 or not all(n.strip().isdecimal() and len(n) < 6 for n in numbers):
             raise UserError(
-                f"--layers {layers[:60]!r}: {part[:20]!r} is not a pair. Write layer of f : layer of g, such as 1:1,2:3."
+                f"--layers {layers[:60]!r}: {part[:20]!r} is not a pair. Write layer of f : "
+                "layer of g, such as 1:1,2:3."
             )
         pairs.append((int(numbers[0]), int(numbers[1])))
     return pairs

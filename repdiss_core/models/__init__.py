@@ -128,8 +128,8 @@ def _family_models() -> dict[str, ModelSpec]:
 MODELS: dict[str, ModelSpec] = _bundled_models() | _family_models()
 
 
-# Where further models come from, asked in this order: each module has find(name), the `ModelSpec` of that name or None, and
-# names(), those that a misspelt name may have meant.
+# Where further models come from, asked in this order: each module has find(name), the `ModelSpec` of that name or None,
+# and names(), those that a misspelt name may have meant.
 SOURCES = (
     "repdiss_core.models.classifiers",
     "repdiss_core.models.family",

@@ -1,4 +1,7 @@
-"""What one cell of a map rests on: the numbers behind it, and the command that computes it again. Reads the cache, never computes."""
+"""What one cell of a map rests on: the numbers behind it, and the command that computes it again.
+
+Reads the cache, never computes.
+"""
 
 from __future__ import annotations
 
@@ -202,7 +205,8 @@ def view_of(comparison: Comparison, n_batches: int) -> CkaView:
 
 
 def by_estimator(facts: CellFacts, store: ResultStore) -> dict[str, tuple[MatrixPanel, dict[str, CellFacts | None]]]:
-    """The cell by estimator: the map it then belongs to, and by reduction the cell itself, None where it is not stored."""
+    """The cell by estimator: the map it then belongs to, and by reduction the cell itself,
+    None where it is not stored."""
     n_batches = len(facts.sample)
     found = {}
     for estimator in ESTIMATOR.values:

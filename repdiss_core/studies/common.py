@@ -23,11 +23,13 @@ from repdiss_core.studies.presets import STITCH_PRESETS, Preset, StitchPreset, p
 
 @dataclass(frozen=True)
 class CkaView:
-    """How CKA is read: estimator, flatten, resid_mean and massive enter the key; reduction and n_batches are of the view.
+    """How CKA is read: estimator, flatten, resid_mean and massive enter the key;
+    reduction and n_batches are of the view.
 
-    `resid_mean` is what is asked for: where one of two models reads the mean, it is kept in both (`resid_mean_of`). `massive` says what
-    becomes of massive tokens: "kept", "dropped" or "normalised" (see `measures.massive`); `dtype` is that of the forward pass.
-    `measure` is another measure of features than CKA, and `chosen` the values of its own options by id.
+    `resid_mean` is what is asked for: where one of two models reads the mean, it is kept in both (`resid_mean_of`).
+    `massive` says what becomes of massive tokens: "kept", "dropped" or "normalised" (see `measures.massive`); `dtype`
+    is that of the forward pass. `measure` is another measure of features than CKA, and `chosen` the values of its own
+    options by id.
     """
 
     estimator: str = options.ESTIMATOR.default
@@ -42,7 +44,8 @@ class CkaView:
 
     @property
     def settings(self) -> tuple[tuple[str, Setting], ...]:
-        """What enters the key of a comparison; maps with all tokens keep the key that they had before there was a choice."""
+        """What enters the key of a comparison; maps with all tokens keep the key that they had before there was a
+        choice."""
         own = {"estimator": self.estimator, **dict(self.chosen)}
         chosen: tuple[tuple[str, Setting], ...] = (
             *((o.id, own.get(o.id, o.default)) for o in measure_spec(self.measure).options),
@@ -77,8 +80,8 @@ def data_id(setting: Preset, split: str, seed: int = 0, model: str = "", partner
 
     Args:
         model: one of those that read it, whose tokenizer cuts it; "" for the bundled models.
-        partner: the model that it is compared with; where both tokenizers cut alike but put other tokens between documents, the data is
-            the same whichever of the two comes first.
+        partner: the model that it is compared with; where both tokenizers cut alike but put other tokens between
+            documents, the data is the same whichever of the two comes first.
 
     Raises:
         UserError: the data's tokens are not those of the model.
@@ -91,7 +94,8 @@ def data_id(setting: Preset, split: str, seed: int = 0, model: str = "", partner
 
 
 def resid_mean_of(view: CkaView, *names: str) -> str:
-    """What becomes of each token's mean over d_model when these models are compared: as asked for, or "kept" where one of them reads it."""
+    """What becomes of each token's mean over d_model when these models are compared:
+    as asked for, or "kept" where one of them reads it."""
     return view.resid_mean if all(view.resid_mean in model_spec(name).resid_means for name in names) else "kept"
 
 
@@ -120,7 +124,8 @@ def cka_panel(name_f: str, name_g: str, view: CkaView, data: DataId, title: str 
 def token_comparison(
     f: tuple[str, int], g: tuple[str, int], view: CkaView, data: DataId, batch: int = 0
 ) -> tuple[Comparison, bool]:
-    """The alignment of the tokens of one batch between two layers, and whether the two sides were exchanged to reach canonical order.
+    """The alignment of the tokens of one batch between two layers,
+    and whether the two sides were exchanged to reach canonical order.
 
     Args:
         f, g: (model, layer counted from 1).
@@ -197,7 +202,8 @@ def _check_heads(*names: str) -> None:
     for name in names:
         if model_spec(name).reads_both_ways:
             raise UserError(
-                f"{name} is an encoder without a head that predicts the next token, so that it is not stitched. Compare it by its features: "
+                f"{name} is an encoder without a head that predicts the next token, so that it is not stitched. "
+                "Compare it by its features: "
                 "measure cka."
             )
 

@@ -1,6 +1,7 @@
 """From what is stored to a drawn figure: the same for a page and for the command line.
 
-A `compose_…` loads a figure's parts from the cache, draws them, and says in a caption what they rest on. It never computes.
+A `compose_…` loads a figure's parts from the cache, draws them, and says in a caption what they rest on. It never
+computes.
 """
 
 from __future__ import annotations
@@ -82,10 +83,18 @@ def compose_heatmaps(
 
 
 def compose_grid(
-    store: ResultStore, rows: tuple[FigurePart, ...], look: Look, setting: Preset, reduction: str, n_batches: int,
-    state: str = "not computed yet", height: int = 380, blocks_of: Callable[[str], Blocks] = lambda name: (), relative: bool = False,
+    store: ResultStore,
+    rows: tuple[FigurePart, ...],
+    look: Look,
+    setting: Preset,
+    reduction: str,
+    n_batches: int,
+    state: str = "not computed yet",
+    height: int = 380,
+    blocks_of: Callable[[str], Blocks] = lambda name: (),
+    relative: bool = False,
     style: MapStyle | None = None,
-) -> Drawn:  # fmt: skip
+) -> Drawn:
     """Rows of CKA maps on one colour scale.
 
     Args:
@@ -104,10 +113,15 @@ def compose_grid(
     panels = [[_panel(view, state, blocks_of, relative) for view in row] for row in loaded]
     notes = tuple(dict.fromkeys(note for v in views if v.matrix for note in v.matrix.notes))
     return Drawn(
-        heatmap_grid(panels, look, scale_of(views[0].panel.comparison), height, style or USUAL_STYLE), _map_caption(views, setting, reduction), all(v.complete for v in views),
-        origin_of([v.origin for v in views]), _newest([v.stored_at for v in views]), [exports.matrix_form(v) for v in views], notes,
+        heatmap_grid(panels, look, scale_of(views[0].panel.comparison), height, style or USUAL_STYLE),
+        _map_caption(views, setting, reduction),
+        all(v.complete for v in views),
+        origin_of([v.origin for v in views]),
+        _newest([v.stored_at for v in views]),
+        [exports.matrix_form(v) for v in views],
+        notes,
         matrices=tuple(views),
-    )  # fmt: skip
+    )
 
 
 def _panel(view: MatrixView, state: str, blocks_of: Callable[[str], Blocks], relative: bool) -> Any:
@@ -149,15 +163,19 @@ def how_measured(comparison: Comparison, reduction: str) -> str:
     spec = spec_of(comparison)
     reducer, name = reduction_of(comparison, reduction)
     words = (
-        spec.words(comparison), _label(options.FLATTEN, comparison), massive,
-        options.REDUCTION.labels.get(name) or reducer.names[name], f"{comparison.hook}, each token's mean over d_model {comparison.resid_mean}",
+        spec.words(comparison),
+        _label(options.FLATTEN, comparison),
+        massive,
+        options.REDUCTION.labels.get(name) or reducer.names[name],
+        f"{comparison.hook}, each token's mean over d_model {comparison.resid_mean}",
         "" if comparison.dtype == "float32" else f"forward pass in {comparison.dtype}",
-    )  # fmt: skip
+    )
     return ", ".join(word for word in words if word)
 
 
 def scale_of(comparison: Comparison) -> Scale:
-    """How a measure's values become colours: from 0 to its highest value; below 0 in grey where that means less than nothing."""
+    """How a measure's values become colours: from 0 to its highest value;
+    below 0 in grey where that means less than nothing."""
     from repdiss_core.plots.map_scale import Scale
 
     spec = spec_of(comparison)
@@ -197,9 +215,14 @@ def compose_curves(
         panels.append(CurvePanel(part.title, depth, curves, references, state))
     flat = [v for loaded in views for v in loaded]
     return Drawn(
-        layer_curves(panels, look, quantity, height=height), _stitch_caption(flat, setting), all(v.complete for v in flat),
-        origin_of([v.origin for v in flat]), _newest([v.stored_at for v in flat]), [exports.curve_form(v) for v in flat], curves=tuple(flat),
-    )  # fmt: skip
+        layer_curves(panels, look, quantity, height=height),
+        _stitch_caption(flat, setting),
+        all(v.complete for v in flat),
+        origin_of([v.origin for v in flat]),
+        _newest([v.stored_at for v in flat]),
+        [exports.curve_form(v) for v in flat],
+        curves=tuple(flat),
+    )
 
 
 def compose_learning(
@@ -228,9 +251,14 @@ def compose_learning(
     views = [load_curve(store, spec) for spec in part.curves]
     curves = [c for found in by_layer.values() for c in found]
     return Drawn(
-        learning_curves(panels, look, log_steps, height=height), _stitch_caption(views, setting), all(v.complete for v in views),
-        origin_of([v.origin for v in views]), _newest([v.stored_at for v in views]), [exports.learning_form(c) for c in curves], curves=tuple(views),
-    )  # fmt: skip
+        learning_curves(panels, look, log_steps, height=height),
+        _stitch_caption(views, setting),
+        all(v.complete for v in views),
+        origin_of([v.origin for v in views]),
+        _newest([v.stored_at for v in views]),
+        [exports.learning_form(c) for c in curves],
+        curves=tuple(views),
+    )
 
 
 def _stitch_caption(views: list[CurveView], setting: Preset) -> Caption:

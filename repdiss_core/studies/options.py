@@ -1,7 +1,7 @@
 """Every option of the pages, declared once: pickers, addresses, pasted links, exports and flags read it here.
 
-To reword an option change its label; to rename a choice add its old id to `old_labels`. `OPTIONS` says which page has which;
-`cli_options` adds what the command line alone has.
+To reword an option change its label; to rename a choice add its old id to `old_labels`. `OPTIONS` says which page has
+which; `cli_options` adds what the command line alone has.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ MASSIVE = Option(
     "massive",
     "Massive tokens",
     choices_of({"kept": "massive tokens kept", "dropped": "without massive tokens", "normalised": "rows of length 1"}),
-    help=f"Tokens longer than {MULTIPLE:g} times the median of a layer. Two of them that two models share can drive CKA to 1 alone.",
+    help=(
+        f"Tokens longer than {MULTIPLE:g} times the median of a layer. "
+        "Two of them that two models share can drive CKA to 1 alone."
+    ),
     flag_help="Massive tokens, or rows of length 1.",
     old_labels={"massive tokens kept": "kept", "without massive tokens": "dropped", "rows of length 1": "normalised"},
 )
@@ -230,7 +233,11 @@ WHOLE = Option(
 MODEL_F = Option(
     "f",
     "Model f (rows, bottom of a stitch)",
-    help="Beside these: a step of a training (pythia-1b-deduped@step1000), any model of a supported architecture (hub:org/name@revision), a folder (path:…).",
+    help=(
+        "Beside these: "
+        "a step of a training (pythia-1b-deduped@step1000), any model of a supported architecture "
+        "(hub:org/name@revision), a folder (path:…)."
+    ),
     typed=TYPED_MODELS,
 )
 MODEL_G = Option("g", "Model g (columns, top of a stitch)", typed=TYPED_MODELS)

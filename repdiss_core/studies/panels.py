@@ -117,7 +117,8 @@ def find(store: ResultStore, comparison: Comparison, n_batches: int = 0) -> Entr
 
 
 def load_batches(store: ResultStore, comparison: Comparison, n_batches: int = 0) -> tuple[Any, Entry | None]:
-    """What is stored of a map batch by batch, by the type that its measure declares, with the entry that it comes from."""
+    """What is stored of a map batch by batch, by the type that its measure declares,
+    with the entry that it comes from."""
     entry = find(store, comparison, n_batches)
     if entry is None:
         return None, None

@@ -232,8 +232,14 @@ def test_an_encoder_and_a_decoder_of_the_hub(hub, tmp_path, book, capsys):
         capsys.readouterr()
         form = compared(capsys, spec.name, f"path:{tmp_path / kind}", "--data", f"path:{book}", *SIZES)
         assert all(abs(form["values"][l][l] - 1) < 1e-6 for l in range(3))
-    hub.add("someone/four-bit", {"config.json": b'{"model_type": "llama", "quantization_config": {"quant_method": "awq"}}',
-                                 "tokenizer.json": tiny.byte_tokenizer(), "model.safetensors": b""})  # fmt: skip
+    hub.add(
+        "someone/four-bit",
+        {
+            "config.json": b'{"model_type": "llama", "quantization_config": {"quant_method": "awq"}}',
+            "tokenizer.json": tiny.byte_tokenizer(),
+            "model.safetensors": b"",
+        },
+    )
     with pytest.raises(UserError, match=r"weights of hub:someone/four-bit are quantised \(awq\)"):
         prepare_models(["hub:someone/four-bit"])
     hub.add("someone/files", {"config.json": b"{}", "tokenizer.json": b"{}", "m.Q4_0.gguf": b""})

@@ -1,4 +1,7 @@
-"""B − A: two results of the same shape on one scale, and their difference with its interval. Reads the cache, never computes."""
+"""B − A: two results of the same shape on one scale, and their difference with its interval.
+
+Reads the cache, never computes.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,10 @@ if TYPE_CHECKING:
 
 EMPTY = "not computed yet"
 HOW_DIFFERENCES_READ = (
-    "A and B share one scale. The third map is B minus A: orange where B is higher, purple where it is lower, pale where they agree. "
-    "Where both rest on the same batches, the interval is that of the paired difference: what a batch does to both goes out. Point at a cell for it."
+    "A and B share one scale. The third map is B minus A: orange where B is higher, purple where it is lower, "
+    "pale where they agree. "
+    "Where both rest on the same batches, the interval is that of the paired difference: "
+    "what a batch does to both goes out. Point at a cell for it."
 )
 
 
@@ -99,7 +104,8 @@ def measured_map(
 
 
 def is_paired(a: Measured, b: Measured) -> bool:
-    """Whether both rest on the same batches or sequences, so that their noise is shared and goes out of the difference."""
+    """Whether both rest on the same batches or sequences, so that their noise is shared and goes out of the
+    difference."""
     return (
         a.sample is not None
         and b.sample is not None
@@ -108,9 +114,11 @@ def is_paired(a: Measured, b: Measured) -> bool:
 
 
 def difference(a: Measured, b: Measured) -> LayerMatrix | None:
-    """B − A, cell by cell, with a 95 % t interval: over paired batches (or sequences) where both have the same, else from both standard errors.
+    """B − A, cell by cell, with a 95 % t interval: over paired batches (or sequences) where both have the same, else
+    from both standard errors.
 
-    Unpaired, the standard error is sqrt(se_A² + se_B²) and the t quantile that of the smaller sample, which is conservative.
+    Unpaired, the standard error is sqrt(se_A² + se_B²) and the t quantile that of the smaller sample, which is
+    conservative.
 
     Raises:
         UserError: different quantities, or maps of different shapes.
@@ -121,7 +129,8 @@ def difference(a: Measured, b: Measured) -> LayerMatrix | None:
         )
     if (a.depth_f, a.depth_g) != (b.depth_f, b.depth_g):
         raise UserError(
-            f"A has {a.depth_f} × {a.depth_g} layers and B {b.depth_f} × {b.depth_g}, which cannot be subtracted cell by cell. "
+            f"A has {a.depth_f} × {a.depth_g} layers and B {b.depth_f} × {b.depth_g}, "
+            "which cannot be subtracted cell by cell. "
             "Choose models of the same depths for both."
         )
     if a.matrix is None or b.matrix is None or a.sample is None or b.sample is None:

@@ -30,7 +30,10 @@ def explained(measure: str) -> str:
     """How to read a map of features, from what its measure declares."""
     if measure == "cka":
         return HOW_CKA_READS
-    return f"{measure_spec(measure).means} Rows are layers of the first model, columns of the second. Point at a cell for its interval."
+    return (
+        f"{measure_spec(measure).means} Rows are layers of the first model, columns of the second. "
+        "Point at a cell for its interval."
+    )
 
 
 def _chosen(

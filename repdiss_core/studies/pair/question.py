@@ -56,7 +56,8 @@ def check_pair(name_f: str, name_g: str, data: str) -> None:
 
 
 def pair_panels(name_f: str, name_g: str, view: CkaView, setting: Preset) -> tuple[MatrixPanel, ...]:
-    """Within f, within g, and between (rows f, columns g; both ways where the order counts); one map alone where f is g."""
+    """Within f, within g, and between (rows f, columns g; both ways where the order counts);
+    one map alone where f is g."""
     check_pair(name_f, name_g, setting.data)
     data = data_id(setting, setting.eval_split, model=name_f, partner=name_g)
     view = replace(view, resid_mean=resid_mean_of(view, name_f, name_g))  # the same in all three maps

@@ -101,7 +101,10 @@ def _caption(maps: tuple[StitchMap, ...], setting: Preset) -> Caption:
     return Caption(
         models=", ".join(dict.fromkeys(name for one in maps for name in (one.f, one.g))),
         data=f"{first.data.name}, evaluated on the {first.data.split} split",
-        amount=f"{first.setting('eval_batches')} batches × {first.data.sequences_per_batch} sequences × {first.data.tokens_per_sequence} tokens",
+        amount=(
+            f"{first.setting('eval_batches')} batches × {first.data.sequences_per_batch} sequences × "
+            f"{first.data.tokens_per_sequence} tokens"
+        ),
         estimator=phi_words(first) if first.measure == "stitching" else "phi = id",
         interval="95 % t interval over evaluation sequences",
         departures=setting.departures[:2],

@@ -1,4 +1,5 @@
-"""The panel under a figure that explains a chosen cell: what the number rests on, and how to get it again in another way."""
+"""The panel under a figure that explains a chosen cell: what the number rests on,
+and how to get it again in another way."""
 
 from __future__ import annotations
 
@@ -26,14 +27,18 @@ from repdiss_core.ui.parts.text import age, as_text
 from repdiss_core.ui.parts.watched import wait_for
 
 CELL_CSS = """
-.stHtml dl.repdiss-facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem .9rem; margin: 0; padding: 0; font-size: .875rem; line-height: 1.45; }
+.stHtml dl.repdiss-facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem .9rem; margin: 0;
+  padding: 0; font-size: .875rem; line-height: 1.45; }
 .repdiss-facts dt { opacity: .65; }
 .stHtml .repdiss-facts dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 [class*="st-key-estimators-"] :is(th, td) { font-size: .875rem; padding: .25rem .6rem .25rem 0 !important; }
 """
 STORED = {"shipped": "shipped with RepDiss", "local": "computed here", "imported": "brought from another machine"}
 SPREAD_HELP = {
-    "batch": "A dot is the value of one batch (for a ratio of means: its jackknife pseudo-value); the diamond is the value with its 95 % interval.",
+    "batch": (
+        "A dot is the value of one batch (for a ratio of means: its jackknife pseudo-value); "
+        "the diamond is the value with its 95 % interval."
+    ),
     "sequence": "A dot is the value of one evaluation sequence; the diamond is the mean with its 95 % interval.",
 }
 

@@ -98,7 +98,10 @@ def sentence(store: ResultStore, choice: Pair) -> str:
         else (-1, f"After their last blocks, {choice.f} and {choice.g}")
     )
     low, high = matrix.interval[:, first, -1]
-    return f"{where} have {_one(spec.short)} of {matrix.values[first, -1]:.2f} [{low:.2f}, {high:.2f}] over {matrix.n_batches} batches."
+    return (
+        f"{where} have {_one(spec.short)} of {matrix.values[first, -1]:.2f} [{low:.2f}, "
+        f"{high:.2f}] over {matrix.n_batches} batches."
+    )
 
 
 def _one(short: str) -> str:

@@ -107,6 +107,7 @@ def _value(asked: Mapping[str, str], option: Option) -> Any:
         return option.default
     if not option.accepts(text):
         raise UserError(
-            f"The link asks for {option.id} “{text[:MOST_SHOWN]}”, which this page does not offer. It offers {option.offered}."
+            f"The link asks for {option.id} “{text[:MOST_SHOWN]}”, which this page does not offer. "
+            f"It offers {option.offered}."
         )
     return option.parse(text)

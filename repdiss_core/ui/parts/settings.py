@@ -18,7 +18,9 @@ CKA = MEASURES["cka"]
 def cka_settings(
     measure: MeasureSpec = CKA, stitching: bool = False, setting: Preset | None = None, axes: bool = False
 ) -> tuple[CkaView, str]:
-    """The popover; returns how features are compared and the name of the stitching preset. `map_style` tells how maps are drawn.
+    """The popover; returns how features are compared and the name of the stitching preset.
+
+    `map_style` tells how maps are drawn.
 
     Args:
         measure: whose own options are offered.
