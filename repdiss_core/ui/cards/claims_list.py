@@ -16,6 +16,7 @@ from repdiss_core.studies.rules import FAILS, HOLDS, MISSING, UNDECIDED
 from repdiss_core.studies.words import rests_on, rule_sentence, summary
 from repdiss_core.ui.parts.pickers import tabs
 from repdiss_core.ui.parts.shared import result_store, stored_version
+from repdiss_core.ui.parts.tables import markdown_table
 from repdiss_core.ui.parts.text import as_text
 
 VERDICTS = {
@@ -73,18 +74,20 @@ def claims_list(claims: Sequence[Claim]) -> None:
 
 
 def _table(group: Sequence[Claim]) -> str:
-    """Verdicts and differences with their intervals as a table, one column a layer."""
+    """Verdicts and differences with their intervals as a table, one column for each layer."""
+    import pandas as pd
+
     n_layers = max(len(by_layer(claim)) for claim in group)
     scopes = [f"for {as_text(SCOPES[claim.scope].label)}" for claim in group]
     if n_layers == 0:
         return "  \n".join(f"{scope} {_badge(claim)}" for scope, claim in zip(scopes, group, strict=True))
     effects = next(by_layer(claim) for claim in group if by_layer(claim))
-    rows = [[f"difference in {effects[0].unit}", "", *(effect.where for effect in effects)]]
-    rows.append(["---"] * 2 + ["--:"] * n_layers)
+    rows = []
     for scope, claim in zip(scopes, group, strict=True):
         cells = [f"**{as_text(signed(e.value))}** {as_text(interval(e))}" for e in by_layer(claim)]
         rows.append([scope, _badge(claim), *(cells or [""] * n_layers)])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    columns = [f"difference in {effects[0].unit}", "", *(effect.where for effect in effects)]
+    return markdown_table(pd.DataFrame(rows, columns=columns), "ll" + "r" * n_layers)
 
 
 def _badge(claim: Claim, before: str = "") -> str:

@@ -13,6 +13,7 @@ from repdiss_core.ui.cards.pair_cards import model_names, pick, sentence
 from repdiss_core.ui.cards.pair_link import choice_of, differing
 from repdiss_core.ui.parts.pickers import choose, second_row, switch, type_in
 from repdiss_core.ui.parts.shared import result_store
+from repdiss_core.ui.parts.tables import markdown_table
 from repdiss_core.ui.parts.text import as_text
 
 
@@ -47,6 +48,8 @@ def pick_both(choice: Pair) -> tuple[Pair, Pair]:
 
 def say_what_differs(*both: Pair) -> None:
     """A table of the settings in which A and B differ, and only those; nothing without them."""
+    import pandas as pd
+
     if not both:
         return
     a, b = both
@@ -54,11 +57,8 @@ def say_what_differs(*both: Pair) -> None:
     if not rows:
         st.markdown("A and B have the same settings: their difference is 0.")
         return
-    st.markdown(
-        "\n".join(
-            ["| | A | B |", "|:--|:--|:--|", *(f"| {name} | {as_text(x)} | {as_text(y)} |" for name, x, y in rows)]
-        )
-    )
+    cells = [(name, as_text(of_a), as_text(of_b)) for name, of_a, of_b in rows]
+    st.markdown(markdown_table(pd.DataFrame(cells, columns=["", "A", "B"]), "lll"))
 
 
 def whole_choice() -> Choice:

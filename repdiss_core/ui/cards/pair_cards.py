@@ -22,6 +22,7 @@ from repdiss_core.studies.presets import Preset, preset
 from repdiss_core.ui.parts.hub_notes import ask_the_hub, fact_rows
 from repdiss_core.ui.parts.pickers import choose, controls, show_unknown, switch
 from repdiss_core.ui.parts.settings import cka_settings, map_style
+from repdiss_core.ui.parts.tables import markdown_table
 from repdiss_core.ui.parts.text import count
 
 
@@ -125,6 +126,8 @@ def _stitch_sentence(store: ResultStore, choice: Pair) -> str:
 
 def facts(choice: Pair) -> None:
     """What is known of the two models, side by side."""
+    import pandas as pd
+
     specs = [model_spec(name) for name in dict.fromkeys((choice.f, choice.g))]
     rows = (
         ("layers", lambda s: s.n_layers),
@@ -134,11 +137,11 @@ def facts(choice: Pair) -> None:
         ("seed", lambda s: s.seed),
         ("parameters", lambda s: count(s.n_parameters)),
     )
-    head = "| | " + " | ".join(s.name for s in specs) + " |\n|:--|" + "--:|" * len(specs)
     st.header("The models", anchor="models")
-    lines = [(name, [str(value(s)) for s in specs]) for name, value in rows]
-    lines += [(rows[0][0], [value for _, value in rows]) for rows in zip(*(fact_rows(s) for s in specs), strict=True)]
-    st.markdown(head + "".join(f"\n| {name} | " + " | ".join(values) + " |" for name, values in lines))
+    cells = [(name, *(str(value(s)) for s in specs)) for name, value in rows]
+    cells += [(of_fact[0][0], *(value for _, value in of_fact)) for of_fact in zip(*map(fact_rows, specs), strict=True)]
+    frame = pd.DataFrame(cells, columns=["", *(s.name for s in specs)])
+    st.markdown(markdown_table(frame, "l" + "r" * len(specs)))
 
 
 def first_of(activation: str) -> str | None:

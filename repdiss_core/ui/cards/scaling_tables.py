@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -16,7 +17,11 @@ from repdiss_core.studies.scaling.stored import Loaded, MassiveRow, massive_rows
 from repdiss_core.studies.scaling.table1 import PUBLISHED, UNREADABLE, HeadRow, family_rows, pythia_rows
 from repdiss_core.studies.words import departure_sentence
 from repdiss_core.ui.cards.scaling_cards import loaded as load_choice
+from repdiss_core.ui.parts.tables import markdown_table
 from repdiss_core.ui.parts.text import as_text, count
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_TOKENS = 4  # tokens of a model that are named
 HEAD = ("model", "layers", "d_model", "heads", "d_head", "rotary_dim")
@@ -60,12 +65,15 @@ def _sources(rows: tuple[HeadRow, ...]) -> str:
 
 def _head_table(rows: tuple[HeadRow, ...], judged: Callable[[str], str] | None = None) -> str:
     """The rows, with a last column of what the analysis says of a shape where it was asked."""
-    head = [*HEAD, "analysis"] if judged else HEAD
-    lines = [f"| {' | '.join(as_text(word) for word in head)} |", f"|:--|{'--:|' * 5}{':--|' if judged else ''}"]
-    for row in rows:
-        cells = [as_text(row.name), *map(str, (row.n_layers, row.d_model, row.n_heads, row.d_head, row.rotary_dim))]
-        lines.append(f"| {' | '.join([*cells, judged(row.shape)] if judged else cells)} |")
-    return "\n".join(lines)
+    import pandas as pd
+
+    numbers = [(row.n_layers, row.d_model, row.n_heads, row.d_head, row.rotary_dim) for row in rows]
+    names = [as_text(row.name) for row in rows]
+    cells = [(name, *of_row) for name, of_row in zip(names, numbers, strict=True)]
+    frame = pd.DataFrame(cells, columns=[as_text(word) for word in HEAD])
+    if judged:
+        frame["analysis"] = [judged(row.shape) for row in rows]
+    return markdown_table(frame, "l" + "r" * len(numbers[0]) + ("l" if judged else ""))
 
 
 def _judged(family: Loaded, shape: str) -> str:
@@ -86,12 +94,8 @@ def massive_table(family: Loaded) -> None:
         )
         return
     st.markdown(_massive_sentence(rows))
-    head = (
-        "| model | rows left out | longest row, × median | in layer | tokens left out | largest change without them | "
-        "with rows of length 1 | blocks |"
-    )
     with st.container(key="massive-tokens"):
-        st.markdown("\n".join([head, "|:--|--:|--:|--:|:--|--:|--:|:--|", *(_massive_row(row) for row in rows)]))
+        st.markdown(markdown_table(_massive_frame(rows), "lrrrlrrl"))
     st.caption(
         "Within-model maps. "
         f"A row is left out where its length exceeds {MULTIPLE:g} times the median row of any layer. "
@@ -120,22 +124,29 @@ def _massive_sentence(rows: list[MassiveRow]) -> str:
     )
 
 
-def _massive_row(row: MassiveRow) -> str:
+def _massive_frame(rows: list[MassiveRow]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame([_massive_cells(row) for row in rows])
+
+
+def _massive_cells(row: MassiveRow) -> dict[str, str]:
+    """{column: cell} of one member."""
     tokens = ", ".join(f"{token} ({n})" for token, n in _named_tokens(row)) or "none"
     if any(starts is None for starts in row.blocks):
         blocks = "too shallow"
     else:
         blocks = "the same" if len(set(row.blocks)) == 1 else "differ"
-    cells = (
-        f"{count(row.dropped)} of {count(row.rows)}",
-        f"{row.peak:.1f}",
-        str(row.layer),
-        tokens,
-        _change(row.change),
-        _change(row.change_normalised),
-        blocks,
-    )
-    return f"| {as_text(short_name(row.name))} | {' | '.join(cells)} |"
+    return {
+        "model": as_text(short_name(row.name)),
+        "rows left out": f"{count(row.dropped)} of {count(row.rows)}",
+        "longest row, × median": f"{row.peak:.1f}",
+        "in layer": str(row.layer),
+        "tokens left out": tokens,
+        "largest change without them": _change(row.change),
+        "with rows of length 1": _change(row.change_normalised),
+        "blocks": blocks,
+    }
 
 
 def _change(value: float) -> str:

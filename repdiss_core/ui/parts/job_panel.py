@@ -9,6 +9,7 @@ from repdiss_core.runs import jobs, pruning
 from repdiss_core.runs.job_files import JobStatus
 from repdiss_core.ui.parts.attempts import attempt, show_refusal
 from repdiss_core.ui.parts.shared import result_store
+from repdiss_core.ui.parts.tables import markdown_table
 from repdiss_core.ui.parts.text import BadgeColor, age, as_text, duration, size
 
 POLL_S = 1.0
@@ -99,12 +100,12 @@ def _button(job: JobStatus) -> None:
 
 def cache_panel() -> None:
     """What takes disk space, and freeing it."""
+    import pandas as pd
+
     parts = pruning.sizes()
-    rows = "\n".join(f"| {PART_NAMES.get(name, name)} | {size(n)} |" for name, n in parts.items() if n)
-    st.markdown(
-        f"| on this machine | size |\n|:--|--:|\n{rows or '| nothing yet | 0 bytes |'}\n| **together** | "
-        f"**{size(sum(parts.values()))}** |"
-    )
+    cells = [(PART_NAMES.get(name, name), size(n)) for name, n in parts.items() if n] or [("nothing yet", "0 bytes")]
+    cells.append(("**together**", f"**{size(sum(parts.values()))}**"))
+    st.markdown(markdown_table(pd.DataFrame(cells, columns=["on this machine", "size"]), "lr"))
     if readonly():
         return
     with st.popover("Free space", icon=":material/delete:"):
