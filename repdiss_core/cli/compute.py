@@ -150,13 +150,13 @@ def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:
         forget(ResultStore.open(), request)
     compute(request)
     pair = choose(model_f, model_g, **asked)
-    forms = pair.forms(ResultStore.open())
+    tables = pair.tables(ResultStore.open())
     out: Path | None = choices["out"]
-    text = (
-        exports.to_csv(forms)
-        if out is not None and out.suffix == ".csv"
-        else exports.to_json(forms[0] if len(forms) == 1 else forms)
-    )
+    if out is not None and out.suffix == ".csv":
+        text = exports.to_csv(tables)
+    else:
+        plain = [table.to_dict() for table in tables]
+        text = exports.to_json(plain[0] if len(plain) == 1 else plain)
     if out is None:
         click.echo(text, nl=False)
     else:

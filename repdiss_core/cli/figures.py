@@ -75,17 +75,17 @@ def _write(out: Path, found: Figure, drawn: list[Drawn]) -> None:
     from repdiss_core.plots import html_file
     from repdiss_core.studies import exports
 
-    forms = [form for d in drawn for form in d.forms]
+    tables = [table for d in drawn for table in d.tables]
     if out.suffix == ".json":
         whole = {
             "figure": found.figure_id,
             "title": found.title,
             "captions": [d.caption.text for d in drawn],
-            "panels": forms,
+            "panels": [table.to_dict() for table in tables],
         }
         out.write_text(exports.to_json(whole), encoding="utf-8")
     elif out.suffix == ".csv":
-        out.write_text(exports.to_csv(forms), encoding="utf-8")
+        out.write_text(exports.to_csv(tables), encoding="utf-8")
     elif out.suffix == ".html":
         out.write_text(
             html_file.figure_file(

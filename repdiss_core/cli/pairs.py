@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from repdiss_core.base.comparison import Request, Setting
 from repdiss_core.base.errors import UserError
 from repdiss_core.measures import MeasureSpec, measure_spec
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies import exports
 from repdiss_core.studies.panels import CurveSpec, MatrixPanel, load_curve, load_matrix, request_for
 from repdiss_core.studies.presets import Preset, preset
+from repdiss_core.studies.tables import Table, curve_table, map_table
 
 
 @dataclass(frozen=True)
@@ -25,15 +24,15 @@ class PairChoice:
     request: Request
     shown: tuple[tuple[MatrixPanel, str] | CurveSpec, ...]
 
-    def forms(self, store: ResultStore) -> list[dict[str, Any]]:
-        """The stored results as plain JSON types."""
-        forms = []
-        for one in self.shown:
-            if isinstance(one, CurveSpec):
-                forms += [exports.curve_form(load_curve(store, one, quantity)) for quantity in ("loss", "penalty")]
+    def tables(self, store: ResultStore) -> list[Table]:
+        """The stored results."""
+        tables = []
+        for shown in self.shown:
+            if isinstance(shown, CurveSpec):
+                tables += [curve_table(load_curve(store, shown, quantity)) for quantity in ("loss", "penalty")]
             else:
-                forms.append(exports.matrix_form(load_matrix(store, *one, self.request.n_batches)))
-        return forms
+                tables.append(map_table(load_matrix(store, *shown, self.request.n_batches)))
+        return tables
 
 
 def choose(

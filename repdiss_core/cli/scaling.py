@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from repdiss_core.studies import options
 if TYPE_CHECKING:
     from repdiss_core.studies.figure import Figure
     from repdiss_core.studies.scaling.question import Params
+    from repdiss_core.studies.tables import Table
 
 TABLE_ENDINGS = (".json", ".csv", ".html")
 
@@ -37,24 +36,17 @@ def family_params(family: str | None, asymmetry: Any, dtype: str | None = None) 
     return Params(family, replace(asymmetry.cka, dtype=dtype or setting.dtype), setting)
 
 
-def write_table(out: Path, figure: Figure, forms: list[dict[str, Any]]) -> None:
+def write_table(out: Path, figure: Figure, tables: list[Table]) -> None:
     """JSON, CSV or HTML."""
-    from repdiss_core.plots import html_file
+    from repdiss_core.plots.html_file import table_file
     from repdiss_core.studies import exports
+    from repdiss_core.studies.tables import frame_of
 
-    columns = ["family", "name", *forms[0]["columns"], "source", "analysis"]
-    rows = [
-        [form["title"], row["name"], *(row[c] for c in form["columns"]), row["source"], row["analysis"] or ""]
-        for form in forms
-        for row in form["rows"]
-    ]
     if out.suffix == ".json":
-        out.write_text(
-            exports.to_json({"figure": figure.figure_id, "title": "Head dimensions", "panels": forms}), encoding="utf-8"
-        )
+        panels = [table.to_dict() for table in tables]
+        text = exports.to_json({"figure": figure.figure_id, "title": "Head dimensions", "panels": panels})
     elif out.suffix == ".csv":
-        text = io.StringIO()
-        csv.writer(text).writerows([columns, *rows])
-        out.write_text(text.getvalue(), encoding="utf-8")
+        text = exports.to_csv(tables)
     else:
-        out.write_text(html_file.table_file("Table 1: head dimensions", columns, rows), encoding="utf-8")
+        text = table_file("Table 1: head dimensions", frame_of(tables))
+    out.write_text(text, encoding="utf-8")

@@ -9,9 +9,10 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pandas as pd
     import plotly.graph_objects as go
 
 LIBRARY = Path(__file__).with_name("plotly_js") / "plotly-cartesian.min.js"
@@ -47,14 +48,6 @@ addEventListener('load',()=>show((parseInt(location.hash.slice(1))||1)-1));
 """
 
 
-@dataclass(frozen=True)
-class Table:
-    """Columns and rows of plain text."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
 @dataclass(frozen=True, eq=False)
 class Section:
     """A part of a page or a step of a tour; every text in it is shown as text.
@@ -63,6 +56,7 @@ class Section:
         said: what is to be seen, in a sentence.
         note: what a person typed.
         figures: (Plotly figure, caption) pairs.
+        table: its cells are shown as text, what is missing as nothing.
         link: address of the live view.
     """
 
@@ -70,7 +64,7 @@ class Section:
     said: str = ""
     note: str = ""
     figures: tuple[tuple[go.Figure, str], ...] = ()
-    table: Table | None = None
+    table: pd.DataFrame | None = None
     link: str = ""
 
 
@@ -99,11 +93,9 @@ def figure_file(title: str, cards: Sequence[tuple[go.Figure, str]]) -> str:
     return page_file(title, "", [Section("", figures=tuple(cards))], ())
 
 
-def table_file(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table_file(title: str, frame: pd.DataFrame) -> str:
     """A table."""
-    return page_file(
-        title, "", [Section("", table=Table(tuple(map(str, columns)), tuple(tuple(map(str, row)) for row in rows)))], ()
-    )
+    return page_file(title, "", [Section("", table=frame)], ())
 
 
 def _n_figures(sections: Sequence[Section]) -> int:
@@ -145,11 +137,12 @@ def _figure(figure: go.Figure, caption: str, number: int) -> str:
     return f"<figure>{chart}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
-def _table(table: Table | None) -> str:
-    if table is None:
+def _table(frame: pd.DataFrame | None) -> str:
+    if frame is None:
         return ""
-    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in table.columns)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    head = "".join(f'<th scope="col">{html.escape(str(column))}</th>' for column in frame.columns)
+    rows = frame.astype(object).where(frame.notna(), "").itertuples(index=False)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 

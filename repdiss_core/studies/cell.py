@@ -22,6 +22,7 @@ from repdiss_core.studies.common import CkaView, cka_panel, phi_words, stitch_pr
 from repdiss_core.studies.drawn import amount, how_measured
 from repdiss_core.studies.options import ESTIMATOR
 from repdiss_core.studies.panels import MatrixPanel, load_batches, load_stitch, reduction_of
+from repdiss_core.studies.tables import Table
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,21 +137,21 @@ def stitch_cell(store: ResultStore, comparison: Comparison, quantity: str) -> Ce
     )
 
 
-def form_cell(store: ResultStore, form: Mapping[str, Any], row: int, column: int) -> CellFacts | None:
-    """The cell of a map in the form that exports have; None for maps that rest on more than one comparison a cell."""
-    comparison = form.get("comparison")
-    if isinstance(comparison, list):
-        return stitch_cell(store, Comparison.from_dict(comparison[row][column]), form["quantity"])
-    if comparison is None or form["values"] is None:
+def table_cell(store: ResultStore, table: Table, row: int, column: int) -> CellFacts | None:
+    """The cell at (row, column), counted from 0, of a map; None where a cell rests on more than one comparison."""
+    comparisons = table.comparisons
+    if isinstance(comparisons, tuple):
+        of_row = comparisons[row]
+        assert isinstance(of_row, tuple), "a map names a comparison for each cell"
+        return stitch_cell(store, of_row[column], table.quantity)
+    if comparisons is None or table.reduction is None or table.sample is None:
         return None
-    panel = MatrixPanel(
-        form["title"], Comparison.from_dict(comparison), form["transposed"], form["rows"], form["columns"]
-    )
-    return cka_cell(store, panel, row, column, form["reduction"], form["n_batches"])
+    panel = MatrixPanel(table.title, comparisons, bool(table.transposed), table.f, table.g)
+    return cka_cell(store, panel, row, column, table.reduction, table.sample.size)
 
 
 def cka_command(panel: MatrixPanel, reduction: str, n_batches: int) -> str:
-    """The command that computes a map's cells anew, from what its key holds."""
+    """The command that computes a map's cells again, from what its key holds."""
     comparison = panel.comparison
     dtype = {} if comparison.dtype == "float32" else {"dtype": comparison.dtype}
     spec = spec_of(comparison)
@@ -170,7 +171,7 @@ def cka_command(panel: MatrixPanel, reduction: str, n_batches: int) -> str:
 
 
 def stitch_command(comparison: Comparison) -> str:
-    """The command that trains and evaluates one stitch anew."""
+    """The command that trains and evaluates one stitch again."""
     options = {"measure": comparison.measure, **_data_options(comparison), "layers": comparison.layer_pairs.text}
     preset = stitch_preset_of(comparison)
     options |= {"stitch": preset.name} if preset else {}
@@ -208,18 +209,18 @@ def by_estimator(facts: CellFacts, store: ResultStore) -> dict[str, tuple[Matrix
     """The cell by estimator: the map it then belongs to, and by reduction the cell itself,
     None where it is not stored."""
     n_batches = len(facts.sample)
-    found = {}
+    cells = {}
     for estimator in ESTIMATOR.values:
         view = replace(view_of(facts.comparison, n_batches), estimator=estimator)
         panel = cka_panel(facts.f, facts.g, view, facts.comparison.data)
-        found[estimator] = (
+        cells[estimator] = (
             panel,
             {
                 reduction: cka_cell(store, panel, facts.layer_f - 1, facts.layer_g - 1, reduction, n_batches)
                 for reduction in REDUCTIONS
             },
         )
-    return found
+    return cells
 
 
 def places(facts: CellFacts) -> tuple[str, str]:

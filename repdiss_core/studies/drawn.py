@@ -18,7 +18,7 @@ from repdiss_core.measures import MeasureSpec, spec_of
 from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import origin_of
-from repdiss_core.studies import exports, options
+from repdiss_core.studies import options
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.common import kind, phi_words, stitch_preset_of
 from repdiss_core.studies.figure import FigurePart
@@ -32,6 +32,7 @@ from repdiss_core.studies.panels import (
     reduction_of,
 )
 from repdiss_core.studies.presets import Preset
+from repdiss_core.studies.tables import Table, curve_table, map_table, trace_table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -50,7 +51,7 @@ class Drawn:
         complete: whether everything that was asked for is in it.
         origin: "shipped", "local", "mixed" or None where nothing is stored.
         stored_at: seconds since the epoch of the newest piece.
-        forms: its numbers as plain JSON types, for exports.
+        tables: its numbers, a table for each panel or curve.
         notes: sentences on cells without a value.
     """
 
@@ -59,7 +60,7 @@ class Drawn:
     complete: bool
     origin: str | None
     stored_at: float | None
-    forms: list[dict[str, Any]]
+    tables: list[Table]
     notes: tuple[str, ...] = ()
     matrices: tuple[MatrixView, ...] = field(default=())
     curves: tuple[CurveView, ...] = field(default=())
@@ -118,7 +119,7 @@ def compose_grid(
         all(v.complete for v in views),
         origin_of([v.origin for v in views]),
         _newest([v.stored_at for v in views]),
-        [exports.matrix_form(v) for v in views],
+        [map_table(v) for v in views],
         notes,
         matrices=tuple(views),
     )
@@ -220,7 +221,7 @@ def compose_curves(
         all(v.complete for v in flat),
         origin_of([v.origin for v in flat]),
         _newest([v.stored_at for v in flat]),
-        [exports.curve_form(v) for v in flat],
+        [curve_table(v) for v in flat],
         curves=tuple(flat),
     )
 
@@ -249,14 +250,14 @@ def compose_learning(
         for layer, curves in by_layer.items()
     ]
     views = [load_curve(store, spec) for spec in part.curves]
-    curves = [c for found in by_layer.values() for c in found]
+    curves = [curve for of_layer in by_layer.values() for curve in of_layer]
     return Drawn(
         learning_curves(panels, look, log_steps, height=height),
         _stitch_caption(views, setting),
         all(v.complete for v in views),
         origin_of([v.origin for v in views]),
         _newest([v.stored_at for v in views]),
-        [exports.learning_form(c) for c in curves],
+        [trace_table(c) for c in curves],
         curves=tuple(views),
     )
 

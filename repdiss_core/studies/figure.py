@@ -15,6 +15,7 @@ from repdiss_core.studies.panels import CurveSpec, MatrixPanel, request_for
 if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
     from repdiss_core.studies.drawn import Drawn
+    from repdiss_core.studies.tables import Table
 
 NOT_COMPUTED = "not computed yet"  # what an empty panel says
 
@@ -144,7 +145,7 @@ class Figure:
         tabs: figures that follow each other and have one name here share a place on the page, a tab each.
         thumbnail: the stored values in small, as SVG text, for the paper's map.
         split: (figure, choice) to its cards, where it has not one for everything.
-        table: (store, params) to the rows as plain JSON types, for a table that is no drawing.
+        table: (store, params) to its tables, for a figure that is no drawing.
         fits: whether the figure shows anything at these parameters of the study.
         needs_models: whether it shows two models that are chosen on a page; it then has no parts before.
     """
@@ -164,7 +165,7 @@ class Figure:
     tabs: str = ""
     thumbnail: Callable[[ResultStore], str] | None = None
     split: Callable[[Figure, Choice], tuple[FigureCard, ...]] | None = None
-    table: Callable[[ResultStore, Any], list[dict[str, Any]]] | None = None
+    table: Callable[[ResultStore, Any], list[Table]] | None = None
     fits: Callable[[Any], bool] = always
     needs_models: bool = False
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import streamlit as st
 from streamlit.components.v2 import component
 
-from repdiss_core.plots.html_file import Section, Table
+from repdiss_core.plots.html_file import Section
 from repdiss_core.studies.evidence import Effect
 from repdiss_core.studies.findings import Finding, Judged, Row, findings, judged_studies, tally
 from repdiss_core.studies.paper import FIGURES, StudySpec
@@ -148,9 +148,11 @@ def effect_words(effect: Effect | None) -> tuple[str, str]:
 
 def findings_sections() -> list[Section]:
     """All findings for an exported file."""
+    import pandas as pd
+
     sections = []
     for study in judged_studies():
-        rows = tuple(
+        rows = [
             (
                 finding.statement + (" (our question)" if finding.ours else ""),
                 whose(row),
@@ -162,7 +164,8 @@ def findings_sections() -> list[Section]:
             )
             for finding in stored_findings(study.name)[0]
             for row in finding.rows
-        )
-        columns = ("claim", "models", "verdict", "effect", "95 % interval", "found", "rests on", "rule")
-        sections.append(Section(f"Section {study.section}: {study.question}", table=Table(columns, rows)))
+        ]
+        columns = ["claim", "models", "verdict", "effect", "95 % interval", "found", "rests on", "rule"]
+        table = pd.DataFrame(rows, columns=columns)
+        sections.append(Section(f"Section {study.section}: {study.question}", table=table))
     return sections

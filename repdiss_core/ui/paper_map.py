@@ -11,7 +11,7 @@ from functools import lru_cache
 import streamlit as st
 
 from repdiss_core.base.errors import UserError
-from repdiss_core.plots.html_file import Section, Table
+from repdiss_core.plots.html_file import Section
 from repdiss_core.runs import jobs
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.figure import Figure, FigurePart
@@ -50,17 +50,16 @@ def study_section(store: ResultStore, study: StudySpec) -> None:
 
 def map_sections(store: ResultStore) -> list[Section]:
     """The map as tables, for an exported file."""
+    import pandas as pd
+
     computing = any(job.alive for job in jobs.list_jobs())
     sections = []
     for study in paper_studies():
         figures = _labelled(study)
         tiles = [_tile(store, figure, computing, stored_version()) for figure in figures]
-        rows = tuple((f.label, f.title, tile.state, tile.words) for f, tile in zip(figures, tiles, strict=True))
-        sections.append(
-            Section(
-                f"Section {study.section}: {study.question}", table=Table(("figure", "title", "state", "shows"), rows)
-            )
-        )
+        rows = [(f.label, f.title, tile.state, tile.words) for f, tile in zip(figures, tiles, strict=True)]
+        table = pd.DataFrame(rows, columns=["figure", "title", "state", "shows"])
+        sections.append(Section(f"Section {study.section}: {study.question}", table=table))
     return sections
 
 

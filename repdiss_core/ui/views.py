@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 import streamlit as st
 
 from repdiss_core.base.errors import UserError
-from repdiss_core.plots.html_file import Section, Table
+from repdiss_core.plots.html_file import Section
 from repdiss_core.plots.theme import LOOKS
 from repdiss_core.studies import exports
 from repdiss_core.studies.claims import Claim
@@ -116,7 +116,9 @@ def page_sections(view: View, shown: Content, server: str) -> list[Section]:
     ]
     claims = shown.claims()
     if claims:
-        rows = tuple(
+        import pandas as pd
+
+        rows = [
             (
                 claim.statement,
                 models,
@@ -127,13 +129,10 @@ def page_sections(view: View, shown: Content, server: str) -> list[Section]:
                 rule_sentence(claim),
             )
             for models, claim in claims
-        )
-        sections.append(
-            Section(
-                "What becomes of the paper’s claims",
-                table=Table(("claim", "models", "speaks for", "verdict", "found", "rests on", "rule"), rows),
-            )
-        )
+        ]
+        columns = ["claim", "models", "speaks for", "verdict", "found", "rests on", "rule"]
+        table = pd.DataFrame(rows, columns=columns)
+        sections.append(Section("What becomes of the paper’s claims", table=table))
     return sections
 
 

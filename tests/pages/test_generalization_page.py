@@ -55,8 +55,8 @@ def figure_json(tmp_path: Path, figure_id: str, *options: str) -> list[dict]:
     return json.loads(out.read_text("utf-8"))["panels"]
 
 
-def panel(forms: list[dict], rows: str, columns: str, measure: str) -> dict:
-    (found,) = (f for f in forms if (f["rows"], f["columns"], f["measure"]) == (rows, columns, measure))
+def panel(panels: list[dict], rows: str, columns: str, measure: str) -> dict:
+    (found,) = (f for f in panels if (f["rows"], f["columns"], f["measure"]) == (rows, columns, measure))
     return found
 
 

@@ -6,9 +6,10 @@ import json
 import re
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
-from repdiss_core.plots.html_file import LIBRARY, Section, Table, figure_file, page_file, table_file, tour_file
+from repdiss_core.plots.html_file import LIBRARY, Section, figure_file, page_file, table_file, tour_file
 from repdiss_core.plots.theme import LOOKS, assemble
 from repdiss_core.studies import exports
 
@@ -49,7 +50,7 @@ def figure(name: str = "plain"):
 
 @pytest.mark.parametrize("make", [page_file, tour_file])
 def test_what_a_person_typed_is_text_wherever_it_stands(make) -> None:
-    table = Table((NASTY, "b"), ((NASTY, "1"),))
+    table = pd.DataFrame([(NASTY, "1")], columns=[NASTY, "b"])
     section = Section(NASTY, NASTY, NASTY, ((figure(NASTY), NASTY),), table, f"https://example.org/?q={NASTY}")
     seen = Seen(make(NASTY, NASTY, [section], [NASTY]))
     scripts = [tag for tag, _ in seen.tags if tag == "script"]
@@ -74,7 +75,7 @@ def test_the_numbers_of_the_figure_are_in_the_file() -> None:
     page = figure_file("t", [(figure(), "c"), (figure(), "d")])
     assert page.count("0.123456789") == 2
     assert page.count(LIBRARY.read_text("utf-8")[:400]) == 1, "one library for all figures"
-    assert LIBRARY.read_text("utf-8")[:400] not in table_file("t", ["a"], [[1]])
+    assert LIBRARY.read_text("utf-8")[:400] not in table_file("t", pd.DataFrame({"a": [1]}))
 
 
 def test_a_link_that_is_no_web_address_is_left_out() -> None:
@@ -82,7 +83,9 @@ def test_a_link_that_is_no_web_address_is_left_out() -> None:
 
 
 def test_a_table_keeps_every_cell() -> None:
-    assert "".join(Seen(table_file("t", ["a", "b"], [[1, None], ["x", 2.5]])).text).count("None") == 1
+    frame = pd.DataFrame([(1, None), ("x", 2.5)], columns=["a", "b"], dtype=object)
+    page = table_file("t", frame)
+    assert "<tr><td>1</td><td></td></tr><tr><td>x</td><td>2.5</td></tr>" in page
 
 
 def test_a_citation_names_title_basis_key_and_address() -> None:

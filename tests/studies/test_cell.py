@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ from synthetic import put_stitch
 from repdiss_core.__main__ import main
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry import question as asymmetry
-from repdiss_core.studies.cell import by_estimator, cka_cell, cka_command, form_cell, places, stitch_cell
+from repdiss_core.studies.cell import by_estimator, cka_cell, cka_command, places, stitch_cell, table_cell
 from repdiss_core.studies.common import CkaView, bundled_preset, cka_panel, data_id, stitch_comparison
-from repdiss_core.studies.exports import matrix_form
-from repdiss_core.studies.pair.stitch_map import map_form, pair_maps
+from repdiss_core.studies.pair.stitch_map import pair_maps, stitch_table
 from repdiss_core.studies.panels import load_matrix
+from repdiss_core.studies.tables import Table, map_table
 
 F, G = "mini-gelu-3l-s0", "mini-solu-3l-s0"
 SWAPPED = asymmetry.cka_panels(asymmetry.Params())[2]  # rows SoLU, columns GeLU: stored the other way round
@@ -39,13 +40,13 @@ def test_a_cell_is_the_map_s(panel, reduction):
     assert (facts.entry.key, facts.entry.origin) == (panel.comparison.key, "shipped")
 
 
-def test_a_cell_is_found_from_the_exported_form():
+def test_a_table_leads_to_what_its_cell_rests_on():
     store = ResultStore.open()
-    form = matrix_form(load_matrix(store, SWAPPED, "mean_of_ratios", 100))
-    facts = form_cell(store, form, 0, 2)
-    assert facts.statistics[0] == form["values"][0][2]
-    assert facts.sample.size == form["n_batches"]
-    assert form_cell(store, {k: v for k, v in form.items() if k != "comparison"}, 0, 2) is None
+    table = map_table(load_matrix(store, SWAPPED, "mean_of_ratios", 100))
+    facts = table_cell(store, table, 0, 2)
+    assert facts.statistics[0] == table.values[0, 2] == table.cell(0, 2)[0]
+    assert facts.sample.size == table.sample.size == 100
+    assert table_cell(store, replace(table, comparisons=None), 0, 2) is None
 
 
 def test_the_command_computes_the_shipped_value_again(tmp_path):
@@ -77,7 +78,7 @@ def asked(monkeypatch):
     """Requests that the command line would compute."""
     found = []
     monkeypatch.setattr("repdiss_core.cli.compute.compute", found.append)
-    monkeypatch.setattr("repdiss_core.cli.pairs.PairChoice.forms", lambda self, store: [{}])
+    monkeypatch.setattr("repdiss_core.cli.pairs.PairChoice.tables", lambda self, store: [Table("", "map")])
     return found
 
 
@@ -113,8 +114,8 @@ def test_a_map_of_stitches_gives_its_cells():
     store, setting = ResultStore.open(), bundled_preset()
     one = pair_maps(F, G, setting, "quick", "identity_stitching")[2]
     put_stitch(store, one.comparisons[1][2])
-    form = map_form(one, load_matrix(store, SWAPPED, "mean_of_ratios", 2).matrix, "loss")
-    assert form_cell(store, form, 1, 2).layer_g == 3
+    table = stitch_table(one, load_matrix(store, SWAPPED, "mean_of_ratios", 2).matrix, "loss")
+    assert table_cell(store, table, 1, 2).layer_g == 3
 
 
 def test_the_other_estimators_are_the_stored_ones_or_none():

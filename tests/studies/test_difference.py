@@ -70,17 +70,16 @@ def test_what_cannot_be_subtracted_is_told():
         difference(a, replace(a, quantity="loss"))
 
 
-def test_the_figure_has_both_scales_and_the_forms_all_three_maps():
+def test_the_figure_has_both_scales_and_the_tables_all_three_maps():
     drawn = compose_difference(measured(), measured(CkaView("biased")), LOOK, USUAL_STYLE, False)
     layout = drawn.figure.layout
     assert (layout.coloraxis.cmin, layout.coloraxis.cmax) == (0, 1)
     assert layout.coloraxis2.cmin == -layout.coloraxis2.cmax < 0
     assert [t.coloraxis for t in drawn.figure.data if t.name == "values"] == ["coloraxis", "coloraxis", "coloraxis2"]
-    assert [form["title"] for form in drawn.forms] == ["A", "B", "B − A"]
-    assert drawn.forms[2]["paired"] is True
-    assert np.array(drawn.forms[2]["values"])[0, 0] == pytest.approx(
-        drawn.forms[1]["values"][0][0] - drawn.forms[0]["values"][0][0]
-    )
+    assert [table.title for table in drawn.tables] == ["A", "B", "B − A"]
+    assert drawn.tables[2].to_dict()["paired"] is True
+    a, b, change = (table.values for table in drawn.tables)
+    np.testing.assert_allclose(change, b - a, rtol=1e-12)
     assert "95 % t interval of the difference over the same batches in both" in drawn.caption.text
     assert (drawn.complete, drawn.origin) == (True, "shipped")
 
@@ -90,11 +89,11 @@ def test_a_side_that_is_not_computed_leaves_the_difference_empty():
     missing = replace(a, matrix=None, sample=None, complete=False, origin=None, stored_at=None)
     drawn = compose_difference(a, missing, LOOK, USUAL_STYLE, False, "not computed yet")
     assert not drawn.complete
-    assert drawn.forms[2]["values"] is None
+    assert drawn.tables[2].values is None
     assert [x.text for x in drawn.figure.layout.annotations].count("not computed yet") == 2
 
 
 def test_the_panels_of_the_study_are_paired():
     panel = asymmetry.cka_panels(Params())[2]
     one = measured_map(ResultStore.open(), panel, (3, 3), "mean_of_ratios", 100)
-    assert one.form["comparison"] == panel.comparison.to_dict()
+    assert one.table.comparisons == panel.comparison

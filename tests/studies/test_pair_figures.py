@@ -47,17 +47,18 @@ def cka_by_layer(store: ResultStore, f: str = F, g: str = G, n_batches: int = 10
 @pytest.mark.parametrize(("f", "g"), [("mini-solu-3l-s0", "mini-gelu-3l-s0"), ("mini-gelu-3l-s0", "mini-gelu-3l-s0")])
 def test_cka_by_layer_exports_the_points_that_are_drawn(f, g):
     drawn = cka_by_layer(ResultStore.open(), f, g)
-    (form,) = drawn.forms
+    (table,) = drawn.tables
+    plain = table.to_dict()
     line = next(trace for trace in drawn.figure.data if trace.y is not None and len(trace.y) == 3)
-    np.testing.assert_array_equal(form["values"], line.y)
-    assert form["row_labels"] == form["column_labels"] == ["1", "2", "3"]
-    assert len(form["standard_error"]) == len(form["interval"]["lower"]) == len(form["interval"]["upper"]) == 3
-    assert (form["rows"], form["columns"], form["n_batches"]) == (f, g, 100)
-    rows = csv.DictReader(io.StringIO("".join(x for x in exports.to_csv(drawn.forms).splitlines(True) if x[0] != "#")))
+    np.testing.assert_array_equal(plain["values"], line.y)
+    assert plain["row_labels"] == plain["column_labels"] == ["1", "2", "3"]
+    assert len(plain["standard_error"]) == len(plain["interval"]["lower"]) == len(plain["interval"]["upper"]) == 3
+    assert (plain["rows"], plain["columns"], plain["n_batches"]) == (f, g, 100)
+    rows = csv.DictReader(io.StringIO("".join(x for x in exports.to_csv(drawn.tables).splitlines(True) if x[0] != "#")))
     assert [(row["layer_f"], row["layer_g"]) for row in rows] == [("1", "1"), ("2", "2"), ("3", "3")]
-    exports.to_json(form)
+    exports.to_json(plain)
 
 
 def test_cka_by_layer_of_nothing_exports_no_values(tmp_path):
-    (form,) = cka_by_layer(ResultStore(packs=tmp_path)).forms
-    assert form["values"] is None
+    (table,) = cka_by_layer(ResultStore(packs=tmp_path)).tables
+    assert table.values is None and table.to_dict()["values"] is None

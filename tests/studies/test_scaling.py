@@ -17,7 +17,7 @@ from repdiss_core.studies.panels import request_for
 from repdiss_core.studies.paper import figure_parts, figures_request
 from repdiss_core.studies.scaling import question
 from repdiss_core.studies.scaling.question import Params
-from repdiss_core.studies.scaling.table1 import as_form, family_rows, pythia_rows, row_of_config
+from repdiss_core.studies.scaling.table1 import family_rows, pythia_rows, row_of_config, shape_table
 
 # The print's Table 1: layers, d_model, heads, d_head, rotary_dim.
 PRINTED = {
@@ -178,8 +178,8 @@ def test_bad_configurations_are_told_in_a_sentence(change, said) -> None:
         row_of_config("pythia-x", config)
 
 
-def test_the_table_as_plain_types_carries_what_the_analysis_says_of_a_shape() -> None:
-    form = as_form("mini", family_rows(question.MINI), {SUSPECT: "departs"})
-    assert form["columns"] == ["n_layers", "d_model", "n_heads", "d_head", "rotary_dim"]
-    marked = {row["name"]: row["analysis"] for row in form["rows"]}
+def test_the_table_carries_what_the_analysis_says_of_a_shape() -> None:
+    table = shape_table("mini", family_rows(question.MINI), {SUSPECT: "departs"}).to_dict()
+    assert table["columns"] == ["n_layers", "d_model", "n_heads", "d_head", "rotary_dim"]
+    marked = {row["name"]: row["analysis"] for row in table["rows"]}
     assert marked[SUSPECT] == "departs" and set(marked.values()) == {"departs", None}

@@ -44,8 +44,8 @@ def test_trends_draw_every_member_and_fit_the_regular_shapes_alone() -> None:
         assert trace.marker.symbol == "diamond"
         assert list(trace.x) == pytest.approx(x[rows]) and list(trace.y) == pytest.approx(found[0, rows])
         assert list(trace.error_y.array) == pytest.approx(found[3, rows] - found[0, rows])
-    assert drawn.forms[0]["values"] == pytest.approx(found[0].tolist())
-    assert drawn.forms[0]["row_labels"] == [name.removeprefix("mini-neox-") for name in loaded.maps.members]
+    assert drawn.tables[0].values == pytest.approx(found[0])
+    assert list(drawn.tables[0].row_labels) == [name.removeprefix("mini-neox-") for name in loaded.maps.members]
     size, loss = (a.text for a in drawn.figure.layout.annotations)
     assert size.startswith("By size: rises, rank correlation +1.00, p .0") and loss.startswith(
         "By loss: falls, rank correlation −"
@@ -62,7 +62,7 @@ def test_early_and_late_are_drawn_for_the_regular_shapes_and_exported_for_each_p
         np.nanmean(late, axis=1)
     )
     assert SUSPECT not in drawn.figure.layout.xaxis.ticktext and len(drawn.figure.layout.xaxis.ticktext) == 5
-    assert len(drawn.forms[0]["values"]) == 10 and drawn.forms[0]["values"][0] == pytest.approx(early[0, 1])
+    assert len(drawn.tables[0].values) == 10 and drawn.tables[0].values[0] == pytest.approx(early[0, 1])
     assert drawn.figure.layout.annotations[0].text.startswith("Early minus late: 0.")
 
 
@@ -75,7 +75,7 @@ def test_the_odd_member_is_marked_and_the_others_are_shown_as_predicted() -> Non
     assert (list(odd.x), list(odd.y)) == ([at], [departure.effect])
     assert len(named(drawn, "as the family predicts")[0].x) == 5
     assert "Odd: 4l128-h8 (−0.1" in drawn.figure.layout.annotations[0].text
-    lower, upper = (drawn.forms[0]["interval"][end][at] for end in ("lower", "upper"))
+    lower, upper = drawn.tables[0].interval[:, at]
     assert (lower, upper) == pytest.approx((departure.effect - departure.reach, departure.effect + departure.reach))
 
 
@@ -90,7 +90,7 @@ def test_the_twins_stand_by_loss_layer_by_layer_with_the_other_seeds_at_their_en
     assert drawn.figure.layout.xaxis.range[0] > drawn.figure.layout.xaxis.range[1], "the loss falls to the right"
     seeds = [t for t in drawn.figure.data if not t.name and t.xaxis == "x2" and t.marker.symbol == "diamond"]
     assert [list(t.y) for t in seeds] == [found.odd[1:, 1].tolist()]
-    assert [form["values"] for form in drawn.forms] == [
+    assert [table.values.tolist() for table in drawn.tables] == [
         [d.mean for d in differences] for differences in (found.equal_tokens, found.equal_loss)
     ]
 
@@ -129,7 +129,7 @@ def test_without_results_a_figure_says_its_state_and_exports_no_number(compose, 
     drawn = compose(loaded, LOOK, "computing")
     assert "computing" in [a.text for a in drawn.figure.layout.annotations]
     assert not drawn.complete and drawn.origin is None
-    assert not any(np.isfinite(np.array(form["values"], dtype=float)).any() for form in drawn.forms)
+    assert not any(np.isfinite(table.values).any() for table in drawn.tables)
 
 
 def test_an_open_question_of_a_complete_family_is_told_in_its_panel(monkeypatch, tmp_path) -> None:

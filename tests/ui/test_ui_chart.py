@@ -1,24 +1,30 @@
 """The chart component's Python side: what a browser's message becomes, and the line on a clicked cell."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from shown import charts, specs
 from streamlit.testing.v1 import AppTest
 
+from repdiss_core.studies.tables import Sample, Table
 from repdiss_core.ui.parts.chart import LIBRARY, Click
 from repdiss_core.ui.parts.chosen_cell import cell_line
 
 CELL = {"curve": 4, "panel": 2, "row": 0, "column": 3, "value": 0.5, "labels": ["1", "4"]}
-FORM = {
-    "rows": "a",
-    "columns": "b",
-    "row_labels": ["1"],
-    "column_labels": ["1", "2", "3"],
-    "values": [[0.7134, -0.02, None]],
-    "interval": {"lower": [[0.7, None, None]], "upper": [[0.72, None, None]]},
-    "n_batches": 100,
-}
+TABLE = Table(
+    "a and b",
+    "map",
+    f="a",
+    g="b",
+    row_labels=("1",),
+    column_labels=("1", "2", "3"),
+    values=np.array([[0.7134, -0.02, np.nan]]),
+    quantity="CKA",
+    interval=np.array([[[0.7, np.nan, np.nan]], [[0.72, np.nan, np.nan]]]),
+    sample=Sample("batch", 100),
+)
 
 
 def page() -> None:
@@ -66,18 +72,17 @@ def test_the_drawing_library_ships_with_its_licence():
 
 
 @pytest.mark.parametrize(
-    ("form", "column", "words"),
+    ("table", "column", "words"),
     [
-        (FORM, 0, "Layer 1 of a × layer 1 of b: CKA 0.713 [0.700, 0.720] over 100 batches"),
-        ({**FORM, "n_batches": 1}, 1, "Layer 1 of a × layer 2 of b: CKA \u22120.020 over 1 batch"),
-        (FORM, 2, "Layer 1 of a × layer 3 of b: no value"),
+        (TABLE, 0, "Layer 1 of a × layer 1 of b: CKA 0.713 [0.700, 0.720] over 100 batches"),
+        (replace(TABLE, sample=Sample("batch", 1)), 1, "Layer 1 of a × layer 2 of b: CKA \u22120.020 over 1 batch"),
+        (TABLE, 2, "Layer 1 of a × layer 3 of b: no value"),
         (
-            {**FORM, "quantity": "penalty", "n_sequences": 800} | {"n_batches": None},
+            replace(TABLE, quantity="penalty", sample=Sample("sequence", 800)),
             0,
             "penalty 0.713 [0.700, 0.720] over 800 sequences",
         ),
     ],
 )
-def test_the_line_on_a_cell(form, column, words):
-    form = {name: value for name, value in form.items() if value is not None}
-    assert cell_line(form, 0, column).endswith(words)
+def test_the_line_on_a_cell(table, column, words):
+    assert cell_line(table, 0, column).endswith(words)

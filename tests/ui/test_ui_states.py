@@ -56,7 +56,7 @@ def test_a_map_of_stitches_fills_in_cell_by_cell(tmp_path):
     put_stitch(store, maps[2].comparisons[1][0])
     drawn = compose_stitch_maps(store, maps, LOOKS["page"], setting, "penalty", "computing")
     assert not drawn.complete
-    values = np.array(drawn.forms[2]["values"], float)
+    values = drawn.tables[2].values
     assert np.isfinite(values[1, 0])
     assert np.isnan(values).sum() == values.size - 1
-    assert drawn.forms[2]["comparison"][1][0]["layer_pairs"] == "2:1"
+    assert drawn.tables[2].to_dict()["comparison"][1][0]["layer_pairs"] == "2:1"

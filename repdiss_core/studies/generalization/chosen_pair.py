@@ -17,6 +17,7 @@ from repdiss_core.studies.generalization.fig2_fig7_curves import drawn, progress
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.panels import request_for
 from repdiss_core.studies.population import load_accuracy, load_cka
+from repdiss_core.studies.tables import Table
 
 if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
@@ -35,7 +36,7 @@ def compose_pair_stitching(
     """
     from repdiss_core.plots.depth_fraction_curve import DepthPanel, GroupCurve, depth_curves
 
-    panels, forms = [], []
+    panels, tables = [], []
     for name, found in accuracy.items():
         n_cuts = found.values.shape[-1]
         x = np.linspace(0, 1, n_cuts) if n_cuts else np.array([0.0, 1.0])
@@ -45,7 +46,7 @@ def compose_pair_stitching(
             values = found.values[found.models.index(bottom), found.models.index(top)]
             blank = np.full((2, n_cuts), np.nan)
             curves.append(GroupCurve(f"{bottom} → {top}", kind, values, blank, 1))
-            forms.append(_pair_form(f"{name}: {bottom} → {top}", bottom, top, values))
+            tables.append(_pair_table(f"{name}: {bottom} → {top}", bottom, top, values))
         panels.append(
             DepthPanel(
                 words.SHORT_SETS[name],
@@ -77,7 +78,7 @@ def compose_pair_stitching(
         depth_curves(panels, look, "fraction of layers in the bottom model", "accuracy", 340),
         caption,
         [a.origin for a in accuracy.values()],
-        forms,
+        tables,
     )
 
 
@@ -85,7 +86,7 @@ def compose_pair_cka(cka: dict[str, Any], f: str, g: str, look: Look, state: str
     """CKA of two models by layer, a panel a set."""
     from repdiss_core.plots.depth_fraction_curve import DepthPanel, GroupCurve, depth_curves
 
-    panels, forms = [], []
+    panels, tables = [], []
     for name, found in cka.items():
         n_layers = found.values.shape[-1] or 1
         x = np.arange(1, n_layers + 1) / n_layers
@@ -93,7 +94,7 @@ def compose_pair_cka(cka: dict[str, Any], f: str, g: str, look: Look, state: str
         if found.complete:
             values = found.of((f, g))[0, 1]
             curves = (GroupCurve("CKA of the two models", "pair_forth", values, np.full((2, n_layers), np.nan), 1),)
-            forms.append(_pair_form(f"{name}: CKA", f, g, values))
+            tables.append(_pair_table(f"{name}: CKA", f, g, values))
         labels = tuple(f"block {layer}" for layer in range(1, n_layers + 1))
         panels.append(
             DepthPanel(words.SHORT_SETS[name], x, labels, curves, state=progress(state, found.origin, "pairs"))
@@ -110,22 +111,13 @@ def compose_pair_cka(cka: dict[str, Any], f: str, g: str, look: Look, state: str
         depth_curves(panels, look, "depth, fraction of layers", "CKA", 300),
         caption,
         [c.origin for c in cka.values()],
-        forms,
+        tables,
     )
 
 
-def _pair_form(title: str, f: str, g: str, values: np.ndarray) -> dict[str, Any]:
-    labels, blank = [str(i) for i in range(len(values))], [None] * len(values)
-    return {
-        "title": title,
-        "rows": f,
-        "columns": g,
-        "row_labels": labels,
-        "column_labels": labels,
-        "values": values.tolist(),
-        "standard_error": blank,
-        "interval": {"level": 0.95, "lower": blank, "upper": blank},
-    }
+def _pair_table(title: str, f: str, g: str, values: np.ndarray) -> Table:
+    labels = tuple(str(i) for i in range(len(values)))
+    return Table(title, "curve", f=f, g=g, row_labels=labels, column_labels=labels, values=values)
 
 
 def _pairs(params: Params, models: tuple[str, str], measure: str) -> dict[str, dict[tuple[str, str], Comparison]]:

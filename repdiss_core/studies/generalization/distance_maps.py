@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from repdiss_core.studies.generalization import words
 from repdiss_core.studies.generalization.fig2_fig7_curves import drawn, progress
 from repdiss_core.studies.generalization.fig8_distances import draw_loaded, every_pair
 from repdiss_core.studies.generalization.stored import Loaded
+from repdiss_core.studies.tables import Table
 
 if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
@@ -67,7 +68,7 @@ def compose_map(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = 
         distance_maps(panels, look),
         caption,
         [loaded.cka[name].origin for name in sets],
-        [_matrix_form(loaded, name) for name in sets],
+        [_distance_table(loaded, name) for name in sets],
     )
 
 
@@ -107,28 +108,23 @@ def compose_points(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str
         model_points(panels, look),
         caption,
         [loaded.cka[name].origin for name in sets],
-        [_matrix_form(loaded, name) for name in sets],
+        [_distance_table(loaded, name) for name in sets],
     )
 
 
-def _matrix_form(loaded: Loaded, set_name: str) -> dict[str, Any]:
-    distance, models = loaded.distance(set_name), list(loaded.cka[set_name].models)
-    blank = [[None] * len(models) for _ in models]
-    form: dict[str, Any] = {
-        "title": f"distances, {words.SHORT_SETS[set_name].lower()}",
-        "measure": "cka_distance",
-        "rows": "",
-        "columns": set_name,
-        "row_labels": models,
-        "column_labels": models,
-    }
-    form |= {
-        "unit": "radians",
-        "standard_error": blank,
-        "interval": {"level": 0.95, "lower": blank, "upper": blank},
-        "provenance": words.provenance(loaded),
-    }
-    return form | {"values": None if distance is None else distance.tolist()}
+def _distance_table(loaded: Loaded, set_name: str) -> Table:
+    models = tuple(loaded.cka[set_name].models)
+    return Table(
+        f"distances, {words.SHORT_SETS[set_name].lower()}",
+        "map",
+        g=set_name,
+        row_labels=models,
+        column_labels=models,
+        values=loaded.distance(set_name),
+        measure="cka_distance",
+        unit="radians",
+        provenance=words.provenance(loaded),
+    )
 
 
 def _accuracy(loaded: Loaded, models: tuple[str, ...]) -> np.ndarray:

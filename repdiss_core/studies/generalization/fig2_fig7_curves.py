@@ -19,6 +19,7 @@ from repdiss_core.studies.generalization.question import IN_DISTRIBUTION, Params
 from repdiss_core.studies.generalization.stored import Loaded, cka_test, loaded, penalty_test
 from repdiss_core.studies.panels import request_for
 from repdiss_core.studies.population import Origin
+from repdiss_core.studies.tables import Table
 
 if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
@@ -119,8 +120,8 @@ def compose_stitching(
         interval=words.interval_words(penalty_test(loaded, sets[0])),
         departures=words.departures_words(loaded.params),
     )
-    forms = [form for name in sets for form in words.stitching_forms(loaded, name, quantity)]
-    return drawn(figure, caption, [f.origin for f in found], forms)
+    tables = [table for name in sets for table in words.stitching_tables(loaded, name, quantity)]
+    return drawn(figure, caption, [f.origin for f in found], tables)
 
 
 def compose_cka(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = "not computed yet") -> Drawn:
@@ -140,14 +141,14 @@ def compose_cka(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = 
         figure,
         caption,
         [loaded.cka[name].origin for name in sets],
-        [form for name in sets for form in words.cka_forms(loaded, name)],
+        [table for name in sets for table in words.cka_tables(loaded, name)],
     )
 
 
-def drawn(figure: Any, caption: Caption, origins: list[Origin], forms: list[dict[str, Any]]) -> Drawn:
+def drawn(figure: Any, caption: Caption, origins: list[Origin], tables: list[Table]) -> Drawn:
     times = [o.stored_at for o in origins if o.stored_at is not None]
     origin = origin_of([o.name for o in origins])
-    return Drawn(figure, caption, all(o.n_missing == 0 for o in origins), origin, max(times, default=None), forms)
+    return Drawn(figure, caption, all(o.n_missing == 0 for o in origins), origin, max(times, default=None), tables)
 
 
 def progress(state: str, origin: Origin, what: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from repdiss_core.studies.generalization.fig2_fig7_curves import NAMES, POPULATI
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.generalization.stored import KEPT, Loaded, loaded
 from repdiss_core.studies.phrases import signed
+from repdiss_core.studies.tables import Sample, Table
 
 if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
@@ -46,6 +47,38 @@ class Clustering:
     agreement: float
     p: float
     sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Clusterings:
+    """How the three methods cluster the models, for a table."""
+
+    clusterings: tuple[Clustering, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A list "clustering" with a mapping for each method."""
+        of_methods = [
+            {
+                "method": c.method,
+                "silhouette": c.silhouette,
+                "adjusted_rand_index": c.agreement,
+                "p": c.p,
+                "sizes": list(c.sizes),
+            }
+            for c in self.clusterings
+        ]
+        return {"clustering": of_methods}
+
+
+@dataclass(frozen=True)
+class MeanDistance:
+    """The mean of a table of distances, in radians."""
+
+    mean: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """mean."""
+        return {"mean": self.mean}
 
 
 @lru_cache(maxsize=KEPT)
@@ -94,13 +127,13 @@ def compose_distances(loaded: Loaded, look: Look, sets: tuple[str, ...], state: 
     """Figure 8: distances of the pairs of each kind, a panel a set."""
     from repdiss_core.plots.model_distance import DistancePanel, distance_groups
 
-    panels, forms = [], []
+    panels, tables = [], []
     for name in sets:
         kinds = kinds_of_pairs(loaded, name)
         ordered = [kind for kind in ("top_top", "top_bottom", "bottom_bottom") if kind in kinds]
         groups = tuple((NAMES[kind].replace(" – ", " –\n"), kind, kinds[kind]) for kind in ordered)
         panels.append(DistancePanel(words.SHORT_SETS[name], groups, progress(state, loaded.cka[name].origin, "pairs")))
-        forms += distance_forms(loaded, name, kinds)
+        tables += distance_tables(loaded, name, kinds)
     tests = [(name, distance_test(loaded, name)) for name in sets]
     gaps = "; ".join(
         f"{words.SHORT_SETS[n].lower()}: gap {signed(-t.effect[0])}, p {t.p[0]:.3f}" for n, t in tests if t is not None
@@ -113,55 +146,32 @@ def compose_distances(loaded: Loaded, look: Look, sets: tuple[str, ...], state: 
         interval=f"between minus within, permutation of models: {gaps}" if gaps else "",
         departures=words.departures_words(loaded.params),
     )
-    return drawn(distance_groups(panels, look), caption, [loaded.cka[name].origin for name in sets], forms)
+    return drawn(distance_groups(panels, look), caption, [loaded.cka[name].origin for name in sets], tables)
 
 
-def distance_forms(loaded: Loaded, set_name: str, kinds: dict[str, np.ndarray]) -> list[dict[str, Any]]:
-    """Figure 8 as plain JSON types: a form a kind of pairs with every distance,
-    and one for the gap and the clusters."""
-    forms: list[dict[str, Any]] = []
+def distance_tables(loaded: Loaded, set_name: str, kinds: dict[str, np.ndarray]) -> list[Table]:
+    """Figure 8: a table for each kind of pairs with every distance, and one for the gap and the clusters."""
+    tables = []
     pairs = unordered_pair_values(_pair_numbers(loaded), loaded.groups.is_top)
     for kind, values in kinds.items():
         names = [[loaded.groups.models[int(i)] for i in pair] for pair in pairs[kind]]
-        form = words.curve_form(
-            loaded, set_name, "distance", kind, [f for f, _ in names], values, None, np.full((2, len(values)), np.nan)
-        )
-        forms.append(
-            form
-            | {
-                "measure": "cka_distance",
-                "unit": "radians",
-                "column_labels": [g for _, g in names],
-                "n_pairs": len(values),
-                "mean": float(values.mean()),
-            }
+        table = words.curve_table(loaded, set_name, "distance", kind, [f for f, _ in names], values)
+        tables.append(
+            replace(
+                table,
+                measure="cka_distance",
+                unit="radians",
+                column_labels=tuple(g for _, g in names),
+                sample=Sample("pair", len(values)),
+                members=(MeanDistance(float(values.mean())),),
+            )
         )
     test = distance_test(loaded, set_name)
     if test is not None:
-        form = words.curve_form(
-            loaded, set_name, "distance", "within minus between", ["all"], test.effect, None, np.full((2, 1), np.nan)
-        )
-        found = [
-            {
-                "method": c.method,
-                "silhouette": c.silhouette,
-                "adjusted_rand_index": c.agreement,
-                "p": c.p,
-                "sizes": list(c.sizes),
-            }
-            for c in clusterings(loaded, set_name)
-        ]
-        forms.append(
-            form
-            | {
-                "measure": "cka_distance",
-                "p": test.p.tolist(),
-                "n_splits": test.n_splits,
-                "exact": test.exact,
-                "clustering": found,
-            }
-        )
-    return forms
+        gap = words.curve_table(loaded, set_name, "distance", "within minus between", ["all"], test.effect)
+        members = words.SplitTest(test, adjusted=False), Clusterings(clusterings(loaded, set_name))
+        tables.append(replace(gap, measure="cka_distance", members=members))
+    return tables
 
 
 def _pair_numbers(loaded: Loaded) -> np.ndarray:

@@ -1,7 +1,9 @@
-"""Captions and exported forms of the figures of section 4."""
+"""Captions and tables of the figures of section 4."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from repdiss_core.analysis.groups import (
 from repdiss_core.studies.generalization import question
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.generalization.stored import Loaded
+from repdiss_core.studies.tables import Sample, Table
 
 SHORT_SETS = {
     "in_distribution": "In distribution",
@@ -25,88 +28,86 @@ SHORT_SETS = {
 }
 
 
-def cka_forms(loaded: Loaded, set_name: str) -> list[dict[str, Any]]:
-    """Figure 2 right as plain JSON types: a form a kind of pairs, and one for the gap."""
+@dataclass(frozen=True)
+class SplitTest:
+    """The permutation of models that a difference of groups was tested by.
+
+    Args:
+        adjusted: whether p was corrected for the number of layers.
+    """
+
+    test: PermutationTest
+    adjusted: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """p, p_adjusted where it was corrected, n_splits, exact."""
+        corrected = {"p_adjusted": self.test.p_adjusted.tolist()} if self.adjusted else {}
+        return {"p": self.test.p.tolist(), **corrected, "n_splits": self.test.n_splits, "exact": self.test.exact}
+
+
+def cka_tables(loaded: Loaded, set_name: str) -> list[Table]:
+    """Figure 2 right: a table for each kind of pairs, and one for the gap."""
     values = loaded.group_cka(set_name)
     if values is None:
-        return [_nothing("cka", set_name)]
+        return [_empty_table("cka", set_name)]
     layers = [str(i + 1) for i in range(values.shape[-1])]
-    return _forms(loaded, set_name, "cka", layers, unordered_pair_values(values, loaded.groups.is_top), values)
+    return _tables(loaded, set_name, "cka", layers, unordered_pair_values(values, loaded.groups.is_top), values)
 
 
-def stitching_forms(loaded: Loaded, set_name: str, quantity: str) -> list[dict[str, Any]]:
-    """Figure 2 left, or 7, as plain JSON types; labels are cuts 0 … L."""
-    found = loaded.accuracy[set_name]
+def stitching_tables(loaded: Loaded, set_name: str, quantity: str) -> list[Table]:
+    """Figure 2 left, or 7, by kind of pairs, and the gap; labels are cuts 0 … L."""
+    accuracy = loaded.accuracy[set_name]
     if loaded.group_penalty(set_name) is None:
-        return [_nothing(f"stitched {quantity}", set_name)]
-    values = found.values if quantity == "accuracy" else found.penalty
+        return [_empty_table(f"stitched {quantity}", set_name)]
+    values = accuracy.values if quantity == "accuracy" else accuracy.penalty
     cuts = [str(i) for i in range(values.shape[-1])]
-    return _forms(
-        loaded, set_name, f"stitched {quantity}", cuts, pair_values(values, loaded.groups.is_top), found.penalty
-    )
+    by_kind = pair_values(values, loaded.groups.is_top)
+    return _tables(loaded, set_name, f"stitched {quantity}", cuts, by_kind, accuracy.penalty)
 
 
-def _nothing(quantity: str, set_name: str) -> dict[str, Any]:
-    title = f"{quantity}, {SHORT_SETS[set_name].lower()}"
-    return {"title": title, "measure": quantity, "rows": "", "columns": set_name, "values": None}
+def _empty_table(quantity: str, set_name: str) -> Table:
+    return Table(f"{quantity}, {SHORT_SETS[set_name].lower()}", "curve", g=set_name, measure=quantity)
 
 
-def _forms(
+def _tables(
     loaded: Loaded, set_name: str, quantity: str, labels: list[str], by_kind: dict[str, np.ndarray], tested: np.ndarray
-) -> list[dict[str, Any]]:
-    forms = []
+) -> list[Table]:
+    tables = []
     for kind, values in by_kind.items():
         mean, interval = over_pairs(values)
         error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
-        forms.append(
-            curve_form(loaded, set_name, quantity, kind, labels, mean, error, interval) | {"n_pairs": len(values)}
-        )
+        table = curve_table(loaded, set_name, quantity, kind, labels, mean, error, interval)
+        tables.append(replace(table, sample=Sample("pair", len(values))))
     test = permutation_test(tested, loaded.groups.is_top)
-    gap = curve_form(
-        loaded,
-        set_name,
-        quantity,
-        "within minus between",
-        labels,
-        test.effect,
-        None,
-        jackknife(tested, loaded.groups.is_top),
-    )
-    return [
-        *forms,
-        gap
-        | {
-            "p": test.p.tolist(),
-            "p_adjusted": test.p_adjusted.tolist(),
-            "n_splits": test.n_splits,
-            "exact": test.exact,
-        },
-    ]
+    interval = jackknife(tested, loaded.groups.is_top)
+    gap = curve_table(loaded, set_name, quantity, "within minus between", labels, test.effect, None, interval)
+    return [*tables, replace(gap, members=(SplitTest(test),))]
 
 
-def curve_form(
+def curve_table(
     loaded: Loaded,
     set_name: str,
     quantity: str,
-    rows: str,
-    labels: list[str],
+    kind: str,
+    labels: Sequence[str],
     values: np.ndarray,
-    error: np.ndarray | None,
-    interval: np.ndarray,
-) -> dict[str, Any]:
-    """One row of numbers with its provenance."""
-    return {
-        "title": f"{quantity}, {SHORT_SETS[set_name].lower()}, {rows.replace('_', ' ')}",
-        "measure": "cka" if quantity == "cka" else "stitched_accuracy",
-        "rows": rows,
-        "columns": set_name,
-        "row_labels": labels,
-        "column_labels": labels,
-        "values": _finite(values),
-        "standard_error": [None] * len(labels) if error is None else _finite(error),
-        "interval": {"level": 0.95, "lower": _finite(interval[0]), "upper": _finite(interval[1])},
-        "provenance": provenance(loaded),
-    }
+    error: np.ndarray | None = None,
+    interval: np.ndarray | None = None,
+) -> Table:
+    """One row of numbers with its provenance; `kind` names the pairs that they are of."""
+    return Table(
+        f"{quantity}, {SHORT_SETS[set_name].lower()}, {kind.replace('_', ' ')}",
+        "curve",
+        f=kind,
+        g=set_name,
+        row_labels=tuple(labels),
+        column_labels=tuple(labels),
+        values=values,
+        standard_error=error,
+        interval=interval,
+        measure="cka" if quantity == "cka" else "stitched_accuracy",
+        provenance=provenance(loaded),
+    )
 
 
 def provenance(loaded: Loaded) -> dict[str, Any]:
@@ -128,10 +129,6 @@ def provenance(loaded: Loaded) -> dict[str, Any]:
         "generalizing": list(groups.top),
         "heuristic": list(groups.bottom),
     }
-
-
-def _finite(values: np.ndarray) -> list[float | None]:
-    return [float(v) if np.isfinite(v) else None for v in values]
 
 
 def models_words(loaded: Loaded) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from repdiss_core.studies.drawn import Drawn, compose_heatmaps
 from repdiss_core.studies.figure import FigurePart
 from repdiss_core.studies.panels import MatrixPanel
 from repdiss_core.studies.presets import Preset
+from repdiss_core.studies.tables import Table
 
 
 def compose_cka_by_layer(
@@ -42,23 +42,20 @@ def compose_cka_by_layer(
     spec = spec_of(panel.comparison)
     bounded = spec.range[1] == 1.0
     figure = layer_curves([CurvePanel("", depth, curves, state=state)], look, spec.short, height, bounded)
-    return replace(drawn, figure=figure, forms=[_diagonal_form(drawn.forms[0], depth)])
+    return replace(drawn, figure=figure, tables=[_diagonal(drawn.tables[0], depth)])
 
 
-def _diagonal_form(form: dict[str, Any], depth: int) -> dict[str, Any]:
-    """The form of a whole map cut to its first `depth` diagonal cells; lists of length `depth` instead of rows."""
-    if form["values"] is None:
-        return form
-
-    def diagonal(rows: list[list[Any]]) -> list[Any]:
-        return [rows[layer][layer] for layer in range(depth)]
-
-    interval = form["interval"]
-    return {
-        **form,
-        "row_labels": form["row_labels"][:depth],
-        "column_labels": form["column_labels"][:depth],
-        "values": diagonal(form["values"]),
-        "standard_error": diagonal(form["standard_error"]),
-        "interval": {**interval, "lower": diagonal(interval["lower"]), "upper": diagonal(interval["upper"])},
-    }
+def _diagonal(table: Table, depth: int) -> Table:
+    """The first `depth` cells of a map's diagonal, as a curve."""
+    if table.values is None:
+        return replace(table, kind="curve")
+    at = np.arange(depth)
+    return replace(
+        table,
+        kind="curve",
+        row_labels=table.row_labels[:depth],
+        column_labels=table.column_labels[:depth],
+        values=table.values[at, at],
+        standard_error=None if table.standard_error is None else table.standard_error[at, at],
+        interval=None if table.interval is None else table.interval[:, at, at],
+    )

@@ -18,14 +18,14 @@ from repdiss_core.measures.reduction import t_quantile
 from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import origin_of
-from repdiss_core.studies import exports
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Drawn, amount, how_measured, scale_of
 from repdiss_core.studies.figure import Choice, Figure, FigureCard
 from repdiss_core.studies.pair.question import Pair, pair_panels
-from repdiss_core.studies.pair.stitch_map import load_map, map_form, pair_maps
+from repdiss_core.studies.pair.stitch_map import load_map, pair_maps, stitch_table
 from repdiss_core.studies.panels import MatrixPanel, load_batches, load_matrix, load_stitch, reduction_of, request_for
 from repdiss_core.studies.reading import LINK
+from repdiss_core.studies.tables import Sample, Table, map_table
 
 if TYPE_CHECKING:
     from repdiss_core.plots.map_scale import MapStyle, Scale
@@ -53,7 +53,7 @@ class Measured:
         unit: "batch" or "sequence".
         data: the stream that the sample runs over.
         how: estimator and reduction in words.
-        form: the map as exports have it.
+        table: the map.
         complete, origin, stored_at: as of a `Drawn`.
     """
 
@@ -67,7 +67,7 @@ class Measured:
     unit: str
     data: DataId
     how: str
-    form: dict[str, Any]
+    table: Table
     complete: bool
     origin: str | None
     stored_at: float | None
@@ -95,7 +95,7 @@ def measured_map(
         "batch",
         panel.comparison.data,
         how_measured(panel.comparison, reduction),
-        exports.matrix_form(view),
+        map_table(view),
         view.complete,
         view.origin,
         view.stored_at,
@@ -160,7 +160,7 @@ def compose_difference(
         heatmap_grid,
     )
 
-    found = difference(a, b)
+    change = difference(a, b)
     scale = a.scale or {"loss": LOSS_SCALE, "penalty": PENALTY_SCALE}.get(a.quantity, CKA_SCALE)
     panels = [
         HeatmapPanel(name, one.f, one.g, one.depth_f, one.depth_g, one.matrix, state=state, relative=relative)
@@ -169,9 +169,9 @@ def compose_difference(
     rows, columns = _sides(a, b)
     own = replace(DIFFERENCE_SCALE, unit=a.unit)
     panels.append(
-        HeatmapPanel("B − A", rows, columns, a.depth_f, a.depth_g, found, state=state, relative=relative, scale=own)
+        HeatmapPanel("B − A", rows, columns, a.depth_f, a.depth_g, change, state=state, relative=relative, scale=own)
     )
-    forms = [{**a.form, "title": "A"}, {**b.form, "title": "B"}, difference_form(a, b, found)]
+    tables = [replace(a.table, title="A"), replace(b.table, title="B"), difference_table(a, b, change)]
     times = [one.stored_at for one in (a, b) if one.stored_at]
     origin = origin_of([a.origin, b.origin])
     return Drawn(
@@ -180,7 +180,7 @@ def compose_difference(
         a.complete and b.complete,
         origin,
         max(times, default=None),
-        forms,
+        tables,
     )
 
 
@@ -190,30 +190,39 @@ def _sides(a: Measured, b: Measured) -> tuple[str, str]:
     return rows, columns
 
 
-def difference_form(a: Measured, b: Measured, found: LayerMatrix | None) -> dict[str, Any]:
-    """The difference as plain JSON types; NaN becomes null."""
-    rows, columns = _sides(a, b)
-    labels = {"title": "B − A", "quantity": f"B − A of {a.quantity}", "rows": rows, "columns": columns}
-    if found is None:
-        return {**labels, "values": None}
+@dataclass(frozen=True)
+class Pairing:
+    """Whether both sides of a difference rest on the same batches or sequences."""
 
-    def plain(array: np.ndarray) -> list[list[float | None]]:
-        return [[float(v) if np.isfinite(v) else None for v in row] for row in array]
+    paired: bool
 
-    return {
-        **labels,
-        "row_labels": list(found.row_labels),
-        "column_labels": list(found.column_labels),
-        "values": plain(found.values),
-        "standard_error": plain(found.standard_error),
-        "interval": {"level": 0.95, "lower": plain(found.interval[0]), "upper": plain(found.interval[1])},
-        "n_batches" if a.unit == "batch" else "n_sequences": found.n_batches,
-        "paired": is_paired(a, b),
-        "provenance": {
-            name: {k: one.form.get(k) for k in ("comparison", "reduction", "provenance")}
-            for name, one in (("A", a), ("B", b))
+    def to_dict(self) -> dict[str, Any]:
+        """paired."""
+        return {"paired": self.paired}
+
+
+def difference_table(a: Measured, b: Measured, matrix: LayerMatrix | None) -> Table:
+    """B − A as a table; its provenance names what A and B rest on."""
+    f, g = _sides(a, b)
+    head: dict[str, Any] = {"title": "B − A", "quantity": f"B − A of {a.quantity}", "f": f, "g": g}
+    if matrix is None:
+        return Table(kind="map", **head)
+    sides = {"A": a.table.to_dict(), "B": b.table.to_dict()}
+    return Table(
+        kind="map",
+        **head,
+        row_labels=tuple(matrix.row_labels),
+        column_labels=tuple(matrix.column_labels),
+        values=matrix.values,
+        standard_error=matrix.standard_error,
+        interval=matrix.interval,
+        sample=Sample("batch" if a.unit == "batch" else "sequence", matrix.n_batches),
+        provenance={
+            name: {fact: side.get(fact) for fact in ("comparison", "reduction", "provenance")}
+            for name, side in sides.items()
         },
-    }
+        members=(Pairing(is_paired(a, b)),),
+    )
 
 
 def _caption(a: Measured, b: Measured) -> Caption:
@@ -257,7 +266,7 @@ def measured(store: ResultStore, choice: Pair) -> Measured:
         "sequence",
         one.comparisons[0][0].data,
         choice.measure.replace("_", " "),
-        map_form(one, matrix, choice.quantity),
+        stitch_table(one, matrix, choice.quantity),
         whole,
         origin_of([e.origin for e in entries]),
         max((e.stored_at for e in entries), default=None),

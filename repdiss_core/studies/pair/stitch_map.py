@@ -8,6 +8,7 @@ import numpy as np
 
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.base.results import LayerMatrix
+from repdiss_core.measures import spec_of
 from repdiss_core.measures.reduction import mean_interval
 from repdiss_core.models import model_spec
 from repdiss_core.plots.layer_heatmap import LOSS_SCALE, PENALTY_SCALE, HeatmapPanel, heatmap_row
@@ -20,6 +21,7 @@ from repdiss_core.studies.drawn import Drawn
 from repdiss_core.studies.pair.question import check_pair
 from repdiss_core.studies.panels import load_stitch
 from repdiss_core.studies.presets import Preset
+from repdiss_core.studies.tables import Sample, Table
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def compose_stitch_maps(
         all(np.isfinite(m.values).all() for m in matrices),
         origin_of([entry.origin for entry in entries]),
         max((entry.stored_at for entry in entries), default=None),
-        [map_form(one, matrix, quantity) for one, matrix in zip(maps, matrices, strict=True)],
+        [stitch_table(stitches, matrix, quantity) for stitches, matrix in zip(maps, matrices, strict=True)],
     )
 
 
@@ -111,24 +113,22 @@ def _caption(maps: tuple[StitchMap, ...], setting: Preset) -> Caption:
     )
 
 
-def map_form(one: StitchMap, matrix: LayerMatrix, quantity: str) -> dict:
-    """The map as plain JSON types."""
-
-    def plain(array: np.ndarray) -> list:
-        return [[None if np.isnan(v) else float(v) for v in row] for row in array]
-
-    return {
-        "title": one.title,
-        "measure": one.comparisons[0][0].measure,
-        "quantity": quantity,
-        "unit": "nats a token",
-        "rows": one.f,
-        "columns": one.g,
-        "row_labels": list(matrix.row_labels),
-        "column_labels": list(matrix.column_labels),
-        "values": plain(matrix.values),
-        "standard_error": plain(matrix.standard_error),
-        "interval": {"level": 0.95, "lower": plain(matrix.interval[0]), "upper": plain(matrix.interval[1])},
-        "n_sequences": matrix.n_batches,
-        "comparison": [[c.to_dict() for c in row] for row in one.comparisons],
-    }
+def stitch_table(stitches: StitchMap, matrix: LayerMatrix, quantity: str) -> Table:
+    """The map as a table; each cell names its comparison."""
+    first = stitches.comparisons[0][0]
+    return Table(
+        stitches.title,
+        "map",
+        f=stitches.f,
+        g=stitches.g,
+        row_labels=tuple(matrix.row_labels),
+        column_labels=tuple(matrix.column_labels),
+        values=matrix.values,
+        standard_error=matrix.standard_error,
+        interval=matrix.interval,
+        measure=first.measure,
+        quantity=quantity,
+        unit=spec_of(first).unit,
+        sample=Sample("sequence", matrix.n_batches),
+        comparisons=stitches.comparisons,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from repdiss_core.studies.reading import HOW_CKA_READS, LINK
 from repdiss_core.studies.scaling import words
 from repdiss_core.studies.scaling.question import Params, figure_panels, pair_panel, short_name
 from repdiss_core.studies.scaling.stored import Loaded, blocks, loaded
+from repdiss_core.studies.tables import Table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -43,7 +44,7 @@ def compose_overview(loaded: Loaded, look: Look, state: str) -> Drawn:
         loaded,
         overview(names, means, look, state=state),
         caption,
-        [words.matrix_form(loaded, "mean CKA of two models", names, means)],
+        [words.square_table(loaded, "mean CKA of two models", names, means)],
     )
 
 
@@ -67,7 +68,7 @@ def compose_all_layers(loaded: Loaded, look: Look, state: str) -> Drawn:
         loaded,
         all_layers(names, maps.depths, values, error, look, state=state),
         caption,
-        [words.matrix_form(loaded, "CKA of all layers", layers, values, error)],
+        [words.square_table(loaded, "CKA of all layers", layers, values, error)],
     )
 
 
@@ -135,10 +136,10 @@ def outlined(loaded: Loaded, name: str) -> Blocks:
     return () if isinstance(found, str) else found.segmentation.blocks
 
 
-def drawn(loaded: Loaded, figure: go.Figure, caption: Caption, forms: list[dict[str, Any]]) -> Drawn:
+def drawn(loaded: Loaded, figure: go.Figure, caption: Caption, tables: list[Table]) -> Drawn:
     """A figure that rests on the whole family."""
     origin = loaded.maps.origin
-    return Drawn(figure, caption, loaded.maps.complete, origin.name, origin.stored_at, forms)
+    return Drawn(figure, caption, loaded.maps.complete, origin.name, origin.stored_at, tables)
 
 
 def changed_cells(kept: Loaded, other: Loaded) -> float:

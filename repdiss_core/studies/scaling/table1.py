@@ -17,8 +17,10 @@ from repdiss_core.studies.figure import Figure
 from repdiss_core.studies.scaling.claims import odd_shapes
 from repdiss_core.studies.scaling.question import Params, members, shape_of, short_name
 from repdiss_core.studies.scaling.stored import loaded
+from repdiss_core.studies.tables import Table
 from repdiss_core.studies.words import departure_sentence
 
+COLUMNS = ("n_layers", "d_model", "n_heads", "d_head", "rotary_dim")
 NEEDED = ("num_hidden_layers", "hidden_size", "num_attention_heads")
 PUBLISHED = "published figures, shipped"
 UNREADABLE = "published figures, since the fetched config.json cannot be read of"
@@ -115,23 +117,24 @@ def family_rows(family: str) -> tuple[HeadRow, ...]:
     return tuple(rows.values())
 
 
-def as_form(title: str, rows: tuple[HeadRow, ...], marks: Mapping[str, str]) -> dict[str, Any]:
-    """The table as plain JSON types, with what the analysis says of a row."""
-    fields = ("n_layers", "d_model", "n_heads", "d_head", "rotary_dim")
-    return {
-        "title": title,
-        "columns": list(fields),
-        "rows": [
-            {"name": r.name, **{f: getattr(r, f) for f in fields}, "source": r.source, "analysis": marks.get(r.shape)}
-            for r in rows
-        ],
-    }
+def shape_table(title: str, rows: tuple[HeadRow, ...], marks: Mapping[str, str]) -> Table:
+    """The rows with what the analysis says of each; `marks` holds a sentence for each shape that it calls odd."""
+    records = tuple(
+        {
+            "name": row.name,
+            **{column: getattr(row, column) for column in COLUMNS},
+            "source": row.source,
+            "analysis": marks.get(row.shape),
+        }
+        for row in rows
+    )
+    return Table(title, "rows", column_labels=COLUMNS, records=records)
 
 
-def forms(store: ResultStore, params: Params) -> list[dict[str, Any]]:
-    """The family's table, with what the analysis says, and the print's; plain JSON types."""
+def shape_tables(store: ResultStore, params: Params) -> list[Table]:
+    """The family's table, with what the analysis says, and the print's."""
     marks = {shape: departure_sentence(odd) for shape, odd in odd_shapes(loaded(store, params)).items()}
-    return [as_form(params.family, family_rows(params.family), marks), as_form("pythia", pythia_rows(), {})]
+    return [shape_table(params.family, family_rows(params.family), marks), shape_table("pythia", pythia_rows(), {})]
 
 
 TABLE1 = Figure(
@@ -140,5 +143,5 @@ TABLE1 = Figure(
     "Head dimensions of the family",
     label="Table 1",
     shows="d_head and rotary_dim of the eight Pythia models.",
-    table=forms,
+    table=shape_tables,
 )

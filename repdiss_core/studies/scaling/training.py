@@ -15,6 +15,7 @@ from repdiss_core.studies.scaling.fig3_fig9_fig10_maps import drawn
 from repdiss_core.studies.scaling.question import shape_of, short_name
 from repdiss_core.studies.scaling.stored import Loaded, Twins, twins
 from repdiss_core.studies.scaling.trends import member_color, odd_color
+from repdiss_core.studies.tables import Table
 
 if TYPE_CHECKING:
     from repdiss_core.plots.series import Series
@@ -55,7 +56,7 @@ def compose_twins(loaded: Loaded, look: Look, state: str, height: int = 380) -> 
         )
         for l in range(found.odd.shape[1])
     ]  # fmt: skip
-    return drawn(loaded, series_panels(panels, look, height), caption, _forms(loaded, found))
+    return drawn(loaded, series_panels(panels, look, height), caption, _tables(loaded, found))
 
 
 def _twin_series(loaded: Loaded, found: Twins, suspect: tuple[str, str], layer: int, look: Look) -> list[Series]:
@@ -81,8 +82,8 @@ def _twin_series(loaded: Loaded, found: Twins, suspect: tuple[str, str], layer: 
     return series
 
 
-def _forms(loaded: Loaded, found: Twins) -> list[dict]:
-    forms = []
+def _tables(loaded: Loaded, found: Twins) -> list[Table]:
+    tables = []
     for title, differences in (
         ("suspect minus twin at equal tokens", found.equal_tokens),
         ("suspect minus twin at equal loss", found.equal_loss),
@@ -90,8 +91,8 @@ def _forms(loaded: Loaded, found: Twins) -> list[dict]:
         if isinstance(differences, str):
             continue
         labels = [(f"layer {l + 1}", loaded.reference) for l in range(len(differences))]
-        forms.append(
-            words.form(
+        tables.append(
+            words.curve_table(
                 loaded,
                 title,
                 "layer",
@@ -101,7 +102,7 @@ def _forms(loaded: Loaded, found: Twins) -> list[dict]:
                 np.stack([d.interval for d in differences], axis=1),
             )
         )
-    return forms
+    return tables
 
 
 def compose_training(loaded: Loaded, look: Look, state: str, height: int = 380) -> Drawn:
@@ -109,10 +110,10 @@ def compose_training(loaded: Loaded, look: Look, state: str, height: int = 380) 
     from repdiss_core.plots.series import SeriesPanel, series_panels
 
     owners = list(dict.fromkeys(checkpoint_of(name) for name in family_checkpoints()))
-    panels, forms = [], []
+    panels, tables = [], []
     for owner in owners:
         series, more = _training_series(loaded, owner)
-        forms += more
+        tables += more
         panels.append(
             SeriesPanel(
                 short_name(owner),
@@ -136,11 +137,11 @@ def compose_training(loaded: Loaded, look: Look, state: str, height: int = 380) 
         "bars: 95 % t interval over batches",
         ("The paper compares finished models alone.",),
     )
-    return drawn(loaded, series_panels(panels, look, height), caption, forms)
+    return drawn(loaded, series_panels(panels, look, height), caption, tables)
 
 
-def _training_series(loaded: Loaded, owner: str) -> tuple[list[Series], list[dict]]:
-    """(a line a layer, the same numbers for exports)."""
+def _training_series(loaded: Loaded, owner: str) -> tuple[list[Series], list[Table]]:
+    """(a line for each layer, a table for each)."""
     from repdiss_core.plots.series import Series
 
     names = list(family_checkpoints(owner))
@@ -148,7 +149,7 @@ def _training_series(loaded: Loaded, owner: str) -> tuple[list[Series], list[dic
     if not names or any(one is None for one in maps):
         return [], []
     tokens = np.array([model_spec(name).tokens_seen for name in (*names, owner)]) / 1e6
-    series, forms = [], []
+    series, tables = [], []
     for l in range(model_spec(owner).n_layers):
         rows = np.array(
             [mean_interval(one.values[:, l, l]) for one in maps if one is not None] + [(1.0, 0.0, 1.0, 1.0)]
@@ -170,8 +171,8 @@ def _training_series(loaded: Loaded, owner: str) -> tuple[list[Series], list[dic
             )
         )
         labels = [(f"{t:.3f}M tokens", f"layer {l + 1}") for t in tokens]
-        forms.append(
-            words.form(
+        tables.append(
+            words.curve_table(
                 loaded,
                 f"{shape_of(owner)}, layer {l + 1}: CKA with its end",
                 owner,
@@ -182,4 +183,4 @@ def _training_series(loaded: Loaded, owner: str) -> tuple[list[Series], list[dic
                 rows[1],
             )
         )
-    return series, forms
+    return series, tables

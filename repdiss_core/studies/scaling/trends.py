@@ -65,7 +65,7 @@ def compose_trends(loaded: Loaded, look: Look, state: str, height: int = 380) ->
         )
     figure = series_panels(panels, look, height)
     labels = [(short_name(name), "itself") for name in loaded.maps.members]
-    form = words.form(
+    table = words.curve_table(
         loaded,
         "mean CKA of different layers of a model",
         loaded.params.family,
@@ -82,7 +82,7 @@ def compose_trends(loaded: Loaded, look: Look, state: str, height: int = 380) ->
         "bars: 95 % t interval over batches; line and p: one point a regular shape, the suspect left out",
         ("The paper reads the trend off its heatmaps by eye.",),
     )
-    return drawn(loaded, figure, caption, [form])
+    return drawn(loaded, figure, caption, [table])
 
 
 def _size_ticks(loaded: Loaded) -> dict[float, str]:
@@ -178,8 +178,8 @@ def compose_early_late(loaded: Loaded, look: Look, state: str, height: int = 380
     )
     pairs = [(p, q) for i, p in enumerate(shapes) for q in shapes[i + 1 :]]
     at = [(i, j) for i in range(len(shapes)) for j in range(i + 1, len(shapes))]
-    forms = [
-        words.form(loaded, f"{name} layers across scale", "shape", "shape", pairs, [m[i, j] for i, j in at])
+    tables = [
+        words.curve_table(loaded, f"{name} layers across scale", "shape", "shape", pairs, [m[i, j] for i, j in at])
         for name, m in (("early", early), ("late", late))
     ]
     caption = words.caption(
@@ -192,7 +192,7 @@ def compose_early_late(loaded: Loaded, look: Look, state: str, height: int = 380
         ),
         ("The paper reads this off its heatmaps by eye.",),
     )
-    return drawn(loaded, series_panels([panel], look, height), caption, forms)
+    return drawn(loaded, series_panels([panel], look, height), caption, tables)
 
 
 def _flat(found: tuple[float, np.ndarray]) -> tuple[float, float, float]:
@@ -252,7 +252,7 @@ def compose_odd(loaded: Loaded, look: Look, state: str, height: int = 380) -> Dr
     )
     labels = [(d.shape, "predicted") for d in shown.values()]
     effects, reaches = np.array([d.effect for d in shown.values()]), np.array([d.reach for d in shown.values()])
-    form = words.form(
+    table = words.curve_table(
         loaded,
         "departure from what the family predicts",
         "shape",
@@ -261,7 +261,7 @@ def compose_odd(loaded: Loaded, look: Look, state: str, height: int = 380) -> Dr
         effects,
         np.stack([effects - reaches, effects + reaches]),
     )
-    return drawn(loaded, series_panels([panel], look, height), caption, [form])
+    return drawn(loaded, series_panels([panel], look, height), caption, [table])
 
 
 def odd_words(loaded: Loaded) -> str:

@@ -1,4 +1,4 @@
-"""Captions and exported forms of the figures of section 5."""
+"""Captions and tables of the figures of section 5."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import amount, how_measured
 from repdiss_core.studies.scaling.stored import Loaded
+from repdiss_core.studies.tables import Table
 
 
 def caption(
@@ -34,50 +35,48 @@ def caption(
     )
 
 
-def form(
+def curve_table(
     loaded: Loaded,
     title: str,
-    rows: str,
-    columns: str,
+    f: str,
+    g: str,
     labels: Sequence[tuple[str, str]],
     values: Any,
-    interval: Any = None,
-    error: Any = None,
-) -> dict[str, Any]:
-    """A row of numbers as plain JSON types, with its provenance; (row label, column label) for each."""
-    blank = np.full(len(labels), np.nan)
-    low, high = (blank, blank) if interval is None else interval
-    return {
-        "title": title,
-        "measure": "cka",
-        "rows": rows,
-        "columns": columns,
-        "row_labels": [str(a) for a, _ in labels],
-        "column_labels": [str(b) for _, b in labels],
-        "values": _finite(values),
-        "standard_error": _finite(blank if error is None else error),
-        "interval": {"level": 0.95, "lower": _finite(low), "upper": _finite(high)},
-        "provenance": provenance(loaded),
-    }
+    interval: np.ndarray | None = None,
+    error: np.ndarray | None = None,
+) -> Table:
+    """A row of numbers of the whole family; (row label, column label) for each."""
+    return Table(
+        title,
+        "curve",
+        f=f,
+        g=g,
+        row_labels=tuple(str(row) for row, _ in labels),
+        column_labels=tuple(str(column) for _, column in labels),
+        values=np.asarray(values, dtype=float),
+        standard_error=error,
+        interval=interval,
+        measure="cka",
+        provenance=provenance(loaded),
+    )
 
 
-def matrix_form(
+def square_table(
     loaded: Loaded, title: str, names: Sequence[str], values: np.ndarray, error: np.ndarray | None = None
-) -> dict[str, Any]:
-    """A square of numbers as plain JSON types."""
-    blank = [[None] * len(names) for _ in names]
-    return {
-        "title": title,
-        "measure": "cka",
-        "rows": loaded.params.family,
-        "columns": loaded.params.family,
-        "row_labels": list(names),
-        "column_labels": list(names),
-        "values": [_finite(row) for row in values],
-        "standard_error": blank if error is None else [_finite(row) for row in error],
-        "interval": {"level": 0.95, "lower": blank, "upper": blank},
-        "provenance": provenance(loaded),
-    }
+) -> Table:
+    """A square of numbers of the whole family."""
+    return Table(
+        title,
+        "map",
+        f=loaded.params.family,
+        g=loaded.params.family,
+        row_labels=tuple(names),
+        column_labels=tuple(names),
+        values=values,
+        standard_error=error,
+        measure="cka",
+        provenance=provenance(loaded),
+    )
 
 
 def provenance(loaded: Loaded) -> dict[str, Any]:
@@ -112,7 +111,3 @@ def _first(loaded: Loaded) -> Any:
     from repdiss_core.studies.scaling.question import pair_panel
 
     return pair_panel(loaded.params, loaded.reference, loaded.reference).comparison
-
-
-def _finite(values: Any) -> list[float | None]:
-    return [float(v) if np.isfinite(v) else None for v in values]

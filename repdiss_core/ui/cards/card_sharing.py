@@ -45,7 +45,7 @@ def export_panel(card: Card, drawn: Drawn) -> None:
                 name=name,
                 caption=cited,
             )
-    form = {
+    whole = {
         "figure": card.card_id,
         "title": card.title,
         "caption": drawn.caption.text,
@@ -54,11 +54,11 @@ def export_panel(card: Card, drawn: Drawn) -> None:
         "address": here,
         "choices": choices(),
         "result": card.job_id,
-        "panels": drawn.forms,
+        "panels": [table.to_dict() for table in drawn.tables],
     }
     for label, suffix, mime, data in (
-        ("Numbers as CSV", "csv", "text/csv", lambda: f"# {cited}\n{exports.to_csv(drawn.forms)}"),
-        ("Numbers and provenance as JSON", "json", "application/json", lambda: exports.to_json(form)),
+        ("Numbers as CSV", "csv", "text/csv", lambda: f"# {cited}\n{exports.to_csv(drawn.tables)}"),
+        ("Numbers and provenance as JSON", "json", "application/json", lambda: exports.to_json(whole)),
         (
             "Figure as a page of its own (HTML)",
             "html",

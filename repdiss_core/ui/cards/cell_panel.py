@@ -4,6 +4,7 @@ and how to get it again in another way."""
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,15 +15,17 @@ from repdiss_core.base.paths import readonly
 from repdiss_core.plots.theme import Spec, chart_config, count, spec_of
 from repdiss_core.runs import jobs
 from repdiss_core.studies import options
-from repdiss_core.studies.cell import CellFacts, by_estimator, form_cell, places
+from repdiss_core.studies.cell import CellFacts, by_estimator, places, table_cell
 from repdiss_core.studies.drawn import Drawn
 from repdiss_core.studies.panels import MatrixPanel, request_for
+from repdiss_core.studies.tables import Table
 from repdiss_core.ui.cards.token_panel import token_panel
 from repdiss_core.ui.parts.attempts import attempt, show_refusal
 from repdiss_core.ui.parts.chart import chart
 from repdiss_core.ui.parts.chosen_cell import Cell, cell_line, put
 from repdiss_core.ui.parts.pickers import switch
 from repdiss_core.ui.parts.shared import current_look, result_store
+from repdiss_core.ui.parts.tables import markdown_table
 from repdiss_core.ui.parts.text import age, as_text
 from repdiss_core.ui.parts.watched import wait_for
 
@@ -46,10 +49,10 @@ SPREAD_HELP = {
 def cell_panel(card_id: str, drawn: Drawn, cell: Cell) -> None:
     """Everything about the chosen cell; drawn inside the card's own fragment, so that nothing else on the page runs."""
     panel, row, column = cell
-    form = drawn.forms[panel - 1]
+    table = drawn.tables[panel - 1]
     with st.container(key=f"panel-{card_id}", gap="small"):
         with st.container(key=f"cell-{card_id}", horizontal=True, vertical_alignment="center", gap="small"):
-            st.markdown(f"**{as_text(cell_line(form, row, column))}**", width="content")
+            st.markdown(f"**{as_text(cell_line(table, row, column))}**", width="content")
             st.button(
                 "Close",
                 key=f"close-{card_id}",
@@ -59,7 +62,7 @@ def cell_panel(card_id: str, drawn: Drawn, cell: Cell) -> None:
                 args=(card_id, None),
             )
         place = _pickers(card_id, drawn, cell)
-        facts = form_cell(result_store(), form, row, column)
+        facts = table_cell(result_store(), table, row, column)
         if facts is None:
             return
         with place:
@@ -68,66 +71,66 @@ def cell_panel(card_id: str, drawn: Drawn, cell: Cell) -> None:
         if shown == "tokens":
             token_panel(card_id, facts)
         else:
-            _rests_on(card_id, form, facts, row, column)
+            _rests_on(card_id, table, facts, row, column)
 
 
 def _pickers(card_id: str, drawn: Drawn, cell: Cell) -> Any:
     """The cell as lists of its map and of both layers, for those who do not click; returns room for one thing more."""
     panel, row, column = cell
-    form = drawn.forms[panel - 1]
-    maps = [number for number, one in enumerate(drawn.forms, start=1) if one["values"]]
+    table = drawn.tables[panel - 1]
+    maps = [number for number, each in enumerate(drawn.tables, start=1) if each.has_cells]
     keys = [f"{part}-{card_id}" for part in ("map", "row", "column")]
     state = st.session_state
     state[keys[0]], state[keys[1]], state[keys[2]] = panel, row, column
-    read = partial(_read, card_id, keys, drawn.forms)
+    read = partial(_read, card_id, keys, drawn.tables)
     across = st.columns([1.3, 1, 1, 1.7], vertical_alignment="bottom")
     with across[0]:
         st.selectbox(
             "Map",
             maps,
-            format_func=lambda n: drawn.forms[n - 1]["title"],
+            format_func=lambda n: drawn.tables[n - 1].title,
             key=keys[0],
             on_change=read,
             disabled=len(maps) == 1,
         )
     for column_of_page, key, labels, name in (
-        (across[1], keys[1], "row_labels", "rows"),
-        (across[2], keys[2], "column_labels", "columns"),
+        (across[1], keys[1], table.row_labels, table.f),
+        (across[2], keys[2], table.column_labels, table.g),
     ):
         with column_of_page:
-            options = list(range(len(form[labels])))
+            options = list(range(len(labels)))
             st.selectbox(
-                f"Layer of {form[name]}" if form[name] else "Layer",
+                f"Layer of {name}" if name else "Layer",
                 options,
-                format_func=form[labels].__getitem__,
+                format_func=labels.__getitem__,
                 key=key,
                 on_change=read,
             )
     return across[3]
 
 
-def _read(card_id: str, keys: list[str], forms: list[dict[str, Any]]) -> None:
+def _read(card_id: str, keys: list[str], tables: Sequence[Table]) -> None:
     """Choose what the lists say; a layer that another map lacks becomes its last one."""
     panel, row, column = (st.session_state[key] for key in keys)
-    values = forms[panel - 1]["values"]
-    put(card_id, (panel, min(row, len(values) - 1), min(column, len(values[0]) - 1)))
+    n_rows, n_columns = tables[panel - 1].shape
+    put(card_id, (panel, min(row, n_rows - 1), min(column, n_columns - 1)))
 
 
-def _rests_on(card_id: str, form: dict[str, Any], facts: CellFacts, row: int, column: int) -> None:
+def _rests_on(card_id: str, table: Table, facts: CellFacts, row: int, column: int) -> None:
     left, right = st.columns([1.15, 1], gap="medium")
     with left:
         st.html(f"<style>{CELL_CSS}</style>{definitions_html(facts)}")
     with right:
         over = "batches" if facts.unit == "batch" else "sequences"
-        alt = f"Distribution over {over}: {cell_line(form, row, column)}"
+        alt = f"Distribution over {over}: {cell_line(table, row, column)}"
         chart(_strip(facts), key=f"spread-{card_id}", alt=alt, config=chart_config(f"repdiss-{card_id}-cell"))
         st.caption(SPREAD_HELP[facts.unit])
         if facts.is_cka:
             _estimators(card_id, facts)
     st.caption(
-        "The command that computes this value anew, with its whole map:"
+        "The command that computes this value again, with its whole map:"
         if facts.unit == "batch"
-        else "The command that computes this stitch anew:"
+        else "The command that computes this stitch again:"
     )
     st.code(facts.command, language="bash", wrap_lines=True)
 
@@ -168,39 +171,41 @@ def definitions_html(facts: CellFacts) -> str:
         ("Versions", ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items())),
         ("Machine", ", ".join(str(part) for part in (made.get("device"), made.get("machine"), threads) if part)),
     )
-    told = "".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in rows if text)
-    return f'<dl class="repdiss-facts">{told}</dl>'
+    items = "".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in rows if text)
+    return f'<dl class="repdiss-facts">{items}</dl>'
 
 
 def _estimators(card_id: str, facts: CellFacts) -> None:
     """The cell by every estimator and reduction; what is missing can be computed."""
+    import pandas as pd
+
     try:
-        found = by_estimator(facts, result_store())
+        stored = by_estimator(facts, result_store())
     except UserError as error:
         st.caption(as_text(error))
         return
-    missing = [name for name, (_, cells) in found.items() if not any(cells.values())]
-    requests = {name: request_for([found[name][0].comparison], len(facts.sample)) for name in missing}
-    known = {name: job for name, request in requests.items() if (job := jobs.status(request.key)) is not None}
-    for job in known.values():
+    missing = [name for name, (_, cells) in stored.items() if not any(cells.values())]
+    requests = {name: request_for([stored[name][0].comparison], len(facts.sample)) for name in missing}
+    running = {name: job for name, request in requests.items() if (job := jobs.status(request.key)) is not None}
+    for job in running.values():
         wait_for(card_id, job)
-    lines = ["| | mean of ratios | ratio of means |", "|:--|--:|--:|"]
-    for name, (_, cells) in found.items():
-        words = [_short(cells["mean_of_ratios"]), _short(cells["ratio_of_means"])]
-        job = known.get(name)
-        if job is not None and job.alive:
-            words[0] = f"computing, {job.fraction * 100:.0f} %"
-        elif job is not None and job.state == "failed":
-            words[0] = as_text(job.error)
-        lines.append(f"| {options.ESTIMATOR.label_of(name)} | " + " | ".join(words) + " |")
+    rows = [
+        (
+            options.ESTIMATOR.label_of(name),
+            _short(cells["mean_of_ratios"], running.get(name)),
+            _short(cells["ratio_of_means"]),
+        )
+        for name, (_, cells) in stored.items()
+    ]
     with st.container(key=f"estimators-{card_id}"):
-        st.markdown("\n".join(lines))
+        frame = pd.DataFrame(rows, columns=["", "mean of ratios", "ratio of means"])
+        st.markdown(markdown_table(frame, "lrr"))
     if readonly():
         return
     with st.container(horizontal=True, gap="small"):
         for name, request in requests.items():
-            if name not in known or not known[name].alive:
-                _recompute(card_id, name, found[name][0], request)
+            if name not in running or not running[name].alive:
+                _recompute(card_id, name, stored[name][0], request)
     show_refusal(f"estimator-{card_id}")
 
 
@@ -218,7 +223,12 @@ def _recompute(card_id: str, estimator: str, panel: MatrixPanel, request: Any) -
     )
 
 
-def _short(facts: CellFacts | None) -> str:
+def _short(facts: CellFacts | None, job: jobs.JobStatus | None = None) -> str:
+    """Value and interval, or where the job that computes them stands."""
+    if job is not None and job.alive:
+        return f"computing, {job.fraction * 100:.0f} %"
+    if job is not None and job.state == "failed":
+        return as_text(job.error)
     if facts is None:
         return "not computed"
     value, _, low, high = facts.statistics

@@ -67,7 +67,7 @@ def _card(card: Card, was_alive: bool) -> None:
 
 
 def _figure(card: Card, drawn: Drawn) -> None:
-    cell = chosen_cell(card.card_id, drawn.forms) if card.link else None
+    cell = chosen_cell(card.card_id, drawn.tables) if card.link else None
     take_click = partial(take, card.card_id) if card.link else card.pick
     click = chart(
         drawn.spec,
@@ -157,8 +157,8 @@ def _popover(card: Card, label: str, icon: str, fill: Callable[[], None]) -> Non
 
 def _cell_button(card: Card, drawn: Drawn) -> None:
     """Opens the panel of a cell for those who do not click on the map; its lists then choose another cell."""
-    cell = first_cell(drawn.forms)
-    if cell is not None and chosen_cell(card.card_id, drawn.forms) is None:
+    cell = first_cell(drawn.tables)
+    if cell is not None and chosen_cell(card.card_id, drawn.tables) is None:
         st.button(
             "Cell",
             key=f"cell-of-{card.card_id}",

@@ -3,12 +3,13 @@ which always carries it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
 
 import streamlit as st
 
 from repdiss_core.plots.theme import count
+from repdiss_core.studies.tables import Table
 from repdiss_core.ui.parts.chart import Click
 from repdiss_core.ui.parts.shared import remember_choices
 from repdiss_core.ui.parts.text import whole_number
@@ -34,20 +35,20 @@ def put(card_id: str, cell: Cell | None) -> None:
     remember_choices()
 
 
-def chosen_cell(card_id: str, forms: Sequence[dict[str, Any]]) -> Cell | None:
+def chosen_cell(card_id: str, tables: Sequence[Table]) -> Cell | None:
     """(panel from 1, row, column) of the card's chosen cell, as long as its maps have such a cell."""
     cell = _asked(card_id)
-    return cell if cell is not None and _exists(forms, cell) else None
+    return cell if cell is not None and _exists(tables, cell) else None
 
 
-def first_cell(forms: Sequence[dict[str, Any]]) -> Cell | None:
+def first_cell(tables: Sequence[Table]) -> Cell | None:
     """The cell that is shown where none was named: of the last map, which is the one between two models,
     the upper right one."""
-    maps = [number for number, form in enumerate(forms, start=1) if form["values"]]
+    maps = [number for number, table in enumerate(tables, start=1) if table.has_cells]
     if not maps:
         return None
-    rows = forms[maps[-1] - 1]["values"]
-    return maps[-1], len(rows) - 1, len(rows[-1]) - 1
+    n_rows, n_columns = tables[maps[-1] - 1].shape
+    return maps[-1], n_rows - 1, n_columns - 1
 
 
 def parameter(card_id: str) -> str:
@@ -55,22 +56,15 @@ def parameter(card_id: str) -> str:
     return f"cell-{card_id}"
 
 
-def cell_line(form: dict[str, Any], row: int, column: int) -> str:
-    """Both layers, value, interval and the size of the sample, from a map in the form that exports have."""
-    where = (
-        f"Layer {form['row_labels'][row]} of {form['rows']} × layer {form['column_labels'][column]} of "
-        f"{form['columns']}"
-    )
-    value, low, high = (
-        values[row][column] for values in (form["values"], form["interval"]["lower"], form["interval"]["upper"])
-    )
-    if value is None:
+def cell_line(table: Table, row: int, column: int) -> str:
+    """Both layers, value, interval and the size of the sample of a map's cell."""
+    where = f"Layer {table.row_labels[row]} of {table.f} × layer {table.column_labels[column]} of {table.g}"
+    value, low, high = table.cell(row, column)
+    if not math.isfinite(value):
         return f"{where}: no value"
-    unit = "batch" if "n_batches" in form else "sequence"
-    size = form.get("n_batches") or form.get("n_sequences")
-    interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
-    over = f" over {count(size, unit)}" if size else ""
-    return f"{where}: {form.get('quantity', 'CKA')} {value:.3f}{interval}{over}".replace("-0.", "\u22120.")
+    interval = f" [{low:.3f}, {high:.3f}]" if math.isfinite(low) and math.isfinite(high) else ""
+    over = f" over {count(table.sample.size, table.sample.unit)}" if table.sample and table.sample.size else ""
+    return f"{where}: {table.quantity} {value:.3f}{interval}{over}".replace("-0.", "\u22120.")
 
 
 def _asked(card_id: str) -> Cell | None:
@@ -82,7 +76,9 @@ def _asked(card_id: str) -> Cell | None:
     return panel, row - 1, column - 1
 
 
-def _exists(forms: Sequence[dict[str, Any]], cell: Cell) -> bool:
+def _exists(tables: Sequence[Table], cell: Cell) -> bool:
     panel, row, column = cell
-    rows = forms[panel - 1]["values"] if panel <= len(forms) else None
-    return rows is not None and row < len(rows) and column < len(rows[row])
+    if panel > len(tables) or not tables[panel - 1].has_cells:
+        return False
+    n_rows, n_columns = tables[panel - 1].shape
+    return row < n_rows and column < n_columns
