@@ -70,8 +70,8 @@ def test_a_claim_added_by_one_entry_is_shown_everywhere_with_verdict_and_rule(st
     shown = content(view)
     *_, section = page_sections(view, shown, "")
     assert section.table is not None
-    (exported, *_) = (row for row in section.table.rows if row[0] == STATEMENT)
-    assert exported[3:5] == ("holds", FOUND) and exported[-1].startswith(RULE)
+    (exported, *_) = (row for row in section.table.to_numpy() if row[0] == STATEMENT)
+    assert tuple(exported[3:5]) == ("holds", FOUND) and exported[-1].startswith(RULE)
 
     claims = [claim for _, claim in shown.claims()]
     assert f"| {STATEMENT} (our question) | **holds** | below a threshold | {FOUND} |" in claims_table(

@@ -85,7 +85,7 @@ found["warm-up"] = [key[0] for key in figure_card._DRAWN].count("fig99")
 out = Path(sys.argv[1]) / "toy.json"
 assert main(["figure", "99", "--out", str(out)]) == 0
 found["command line"] = [len(json.loads(out.read_text())["panels"]), main(["run", "fig99", "--dry-run"])]
-tile = next(row for s in paper_map.map_sections(result_store()) for row in s.table.rows if row[0] == "Fig 99")
+tile = next(row for s in paper_map.map_sections(result_store()) for row in s.table.to_numpy() if row[0] == "Fig 99")
 found["map"] = [tile[2], opened("app.py").count("Fig 99")]
 main(["list", "figures"])
 print(json.dumps(found))
