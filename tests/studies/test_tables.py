@@ -57,8 +57,8 @@ def stored_curve() -> Table:
 def test_a_map_names_what_its_readers_look_for() -> None:
     plain = shipped_map().to_dict()
     assert plain.keys() == NUMBERS | {
-        "title", "measure", "quantity", "rows", "columns", "n_batches", "reduction", "transposed", "notes", "comparison",
-        "provenance",
+        "title", "measure", "quantity", "rows", "columns", "n_batches", "reduction", "transposed", "notes",
+        "comparison", "provenance",
     }  # fmt: skip
     assert (plain["n_batches"], plain["reduction"], plain["transposed"]) == (9, "mean_of_ratios", True)
     assert (plain["measure"], plain["quantity"]) == ("cka", "CKA")
