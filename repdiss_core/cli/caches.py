@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from repdiss_core.base.errors import MOST_CHARACTERS, UserError
 from repdiss_core.cli.compute import check_out, cka_options, seed_options, setting_options, stitch_option
 from repdiss_core.cli.generalization import population_options
 from repdiss_core.cli.scaling import family_options
+
+if TYPE_CHECKING:
+    from repdiss_core.store.cache import ResultStore
 
 
 @click.group()
@@ -73,7 +76,7 @@ def export(results: tuple[str, ...], out: Path, **choices: Any) -> None:
     click.echo(f"Wrote {export_bundle(store, keys, out)} results to {out} ({out.stat().st_size / 2**20:,.1f} MiB).")
 
 
-def _whole_key(store: Any, part: str) -> str:
+def _whole_key(store: ResultStore, part: str) -> str:
     found = [key for key in store.keys("local") if key.startswith(part)]
     if len(found) != 1:
         raise UserError(

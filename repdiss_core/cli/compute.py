@@ -23,6 +23,8 @@ from repdiss_core.runs.resolve import built_pinned, prepare_models
 from repdiss_core.studies import cli_options, options
 
 if TYPE_CHECKING:
+    from repdiss_core.engine.ray_cluster import RaySetting
+    from repdiss_core.store.cache import ResultStore
     from repdiss_core.studies.figure import Figure
 
 MOST_NAME_BYTES = 255  # of a file's name on the usual file systems
@@ -228,7 +230,7 @@ def asymmetry_params(
     return Params(seed_gelu=seed_gelu, seed_solu=seed_solu, stitch=name, cka=view, preset=chosen)
 
 
-def compute(request: Request, engine_name: str = "local", setting: Any = None) -> None:
+def compute(request: Request, engine_name: str = "local", setting: RaySetting | None = None) -> None:
     """Run a request from this process, with a bar on a terminal and plain lines otherwise."""
     from repdiss_core.engine.engines import make_engine
     from repdiss_core.engine.stopping import Stopped
@@ -259,7 +261,7 @@ def told_for_the_device(request: Request) -> str:
     return words(request)
 
 
-def forget(store: Any, request: Request) -> None:
+def forget(store: ResultStore, request: Request) -> None:
     """Drop from the local cache what a fresh run computes anew."""
     for comparison in request.comparisons:
         store.delete(comparison.key)

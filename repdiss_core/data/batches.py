@@ -52,8 +52,13 @@ class TokenBatch:
 class TokenStream(Protocol):
     """Batches of one data set in one fixed order; batch i is the same whenever it is asked for."""
 
-    data_id: DataId
-    n_batches: int
+    @property
+    def data_id(self) -> DataId:
+        """Which tokens these are, and how they are cut."""
+
+    @property
+    def n_batches(self) -> int:
+        """How many full batches there are."""
 
     def batch(self, i: int) -> TokenBatch:
         """Batch i, counted from 0."""

@@ -7,12 +7,15 @@ import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from repdiss_core.data import text_sources, tokenizer
 from repdiss_core.data.text_sources import TextSource
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
 
 SAMPLE_CHARACTERS = 2**20  # of the text at hand that two tokenizers are compared on
 # What of a tokenizer.json decides how text without added tokens is cut.
@@ -83,7 +86,7 @@ def _alike(text: TextSource, f: str, g: str, _hashes: tuple[str, str]) -> bool:
     )
 
 
-def _encoded(encoder: Any, sample: Sequence[str]) -> Any:
+def _encoded(encoder: Tokenizer, sample: Sequence[str]) -> list[Encoding]:
     return encoder.encode_batch(list(sample), add_special_tokens=False)
 
 

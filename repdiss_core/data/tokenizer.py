@@ -12,7 +12,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from repdiss_core import bundled, hub
 from repdiss_core.base.errors import UserError
@@ -22,6 +22,9 @@ from repdiss_core.data.encoder_types import ENCODER_TYPES
 from repdiss_core.data.gguf_header import header_of
 from repdiss_core.data.tokenizer_files import CONFIGS, TokenizerPlace
 from repdiss_core.hub import Repo
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 BUNDLED = "bundled"
 # Their models were trained with a token at the start of each sequence although the tokenizer itself puts none there.
@@ -46,7 +49,7 @@ class TextTokenizer:
     """
 
     source: str
-    encoder: Any
+    encoder: Tokenizer
     separator: int | None
     start: int | None
     frame: tuple[int, int] | None = None
@@ -185,13 +188,13 @@ def _loaded(source: str, file: Path, _hash: str, specials: tuple[tuple[str, str]
     return TextTokenizer(source, encoder, encoder.token_to_id(between) if frame is None else frame[1], start, frame)
 
 
-def _put_first(encoder: Any) -> int | None:
+def _put_first(encoder: Tokenizer) -> int | None:
     """The id of the token that a tokenizer puts before every text, if it puts one."""
     cut = encoder.encode("a")
     return int(cut.ids[0]) if cut.special_tokens_mask[:1] == [1] else None
 
 
-def _frame(encoder: Any) -> tuple[int, int] | None:
+def _frame(encoder: Tokenizer) -> tuple[int, int] | None:
     """The ids of the tokens that a tokenizer puts before and after every text, if it puts both."""
     cut = encoder.encode("a")
     both = len(cut.ids) > 2 and cut.special_tokens_mask[0] == 1 == cut.special_tokens_mask[-1]

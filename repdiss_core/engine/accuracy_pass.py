@@ -19,6 +19,7 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.base.results import CutAccuracies
 from repdiss_core.data.batches import TokenBatch, TokenStream
 from repdiss_core.measures import spec_of
+from repdiss_core.measures.protocol import AccuracyMeasure
 from repdiss_core.models.protocol import ResidualModel
 
 if TYPE_CHECKING:
@@ -146,8 +147,8 @@ def _own(model: ResidualModel, parts: list[tuple[np.ndarray, TokenBatch]], items
 
 
 def _bottom(
-    measure: Any,
-    models: dict[ModelId, Any],
+    measure: AccuracyMeasure,
+    models: dict[ModelId, ResidualModel],
     bottom: ModelId,
     tops: list[ModelId],
     parts: list[tuple[np.ndarray, TokenBatch]],

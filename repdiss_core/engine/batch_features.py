@@ -15,6 +15,7 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.engine.activations import ActivationCache, batch_key, residual_streams
 from repdiss_core.measures import spec_of
 from repdiss_core.measures.massive import MULTIPLE, MassiveRows, check_choice, find_massive, normalised
+from repdiss_core.models.protocol import ResidualModel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from repdiss_core.data.batches import TokenBatch
     from repdiss_core.measures.shared import LayerPreparations
 
-ModelLoader = Callable[[ModelId, str], Any]
+ModelLoader = Callable[[ModelId, str], ResidualModel]
 
 
 class BatchFeatures:

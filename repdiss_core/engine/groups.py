@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from repdiss_core.base.comparison import Comparison, DataId, ModelId
 from repdiss_core.base.results import StitchResult
@@ -14,6 +14,7 @@ from repdiss_core.engine.join import Join, stored_here
 from repdiss_core.engine.shards import Shard
 from repdiss_core.engine.stopping import Progress, ShouldStop, Stopped
 from repdiss_core.measures import spec_of
+from repdiss_core.models.protocol import ResidualModel
 from repdiss_core.store.cache import ResultStore
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class AccuracyGroup(Group):
     def run(self, host: Host, n_batches: int, join: Join, progress: Progress, should_stop: ShouldStop) -> None:
         from repdiss_core.engine.accuracy_pass import run_accuracies
 
-        def load(model: ModelId) -> Any:
+        def load(model: ModelId) -> ResidualModel:
             return host.load(model, self.comparisons[0].resid_mean, alone=True)
 
         run_accuracies(self.comparisons, load, host.stream(self.data), join.put, progress, should_stop)

@@ -14,8 +14,10 @@ from repdiss_core import __version__
 from repdiss_core.base.comparison import DataId, ModelId
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import local_root
+from repdiss_core.data.batches import TokenStream
 from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.checkpoint import CheckpointDir
+from repdiss_core.models.protocol import ResidualModel
 
 
 class Host:
@@ -32,12 +34,12 @@ class Host:
         self.activations = activations or ActivationCache()
         self.report = report
         self.checkpoints = CheckpointDir(local_root() / "checkpoints", report)
-        self._models: dict[tuple[str, str, str], Any] = {}
-        self._streams: dict[DataId, Any] = {}
+        self._models: dict[tuple[str, str, str], ResidualModel] = {}
+        self._streams: dict[DataId, TokenStream] = {}
         self._taken: dict[str, int] = {}  # bytes of weights on each device
         self._devices: tuple[str, ...] | None = None
 
-    def load(self, model: ModelId, resid_mean: str, dtype: str = "float32", alone: bool = False) -> Any:
+    def load(self, model: ModelId, resid_mean: str, dtype: str = "float32", alone: bool = False) -> ResidualModel:
         """The model, loaded once; its weights must be those that the comparison names.
 
         Args:
@@ -75,7 +77,7 @@ class Host:
             keep_rate(self._devices[0])
         return self._devices
 
-    def stream(self, data: DataId) -> Any:
+    def stream(self, data: DataId) -> TokenStream:
         """The token stream of that identity; its content must be what the comparison names."""
         from repdiss_core.data import open_stream
 

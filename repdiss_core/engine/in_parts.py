@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 from repdiss_core.base.comparison import Comparison, ModelId
 from repdiss_core.base.errors import UserError
@@ -18,6 +17,7 @@ from repdiss_core.engine.feature_pass import FeaturePass
 from repdiss_core.engine.host import Host
 from repdiss_core.engine.join import Join
 from repdiss_core.engine.stopping import Progress, ShouldStop, Stopped
+from repdiss_core.models.protocol import ResidualModel
 
 
 def run_features(
@@ -87,7 +87,7 @@ def _one_after_another(
         ahead = _run_ahead(host, comparison, done, n_batches, stream, should_stop)
         host.forget_models()
 
-        def load(model: ModelId, resid_mean: str) -> Any:
+        def load(model: ModelId, resid_mean: str) -> ResidualModel:
             return host.load(model, resid_mean, comparison.dtype)
 
         def part(fraction: float, message: str, start: int = done, stop: int = ahead) -> None:

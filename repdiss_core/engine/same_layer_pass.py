@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from repdiss_core.engine.join import Join, rows_type
 from repdiss_core.engine.stopping import Progress, ShouldStop, Stopped
 from repdiss_core.measures import spec_of
 from repdiss_core.models.protocol import ResidualModel
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class SameLayerPass:
@@ -37,7 +40,7 @@ class SameLayerPass:
         comparisons: Sequence[Comparison],
         n_batches: int,
         join: Join,
-        load: Callable[[ModelId, str], Any],
+        load: Callable[[ModelId, str], ResidualModel],
         stream: TokenStream,
     ) -> None:
         from repdiss_core.measures.products import Workspace
@@ -99,7 +102,7 @@ class SameLayerPass:
         return self.measure.prepare(layers, BatchContext(None, self.spec.chosen(self.comparisons[0]), workspace))
 
 
-def check_one_depth(models: Iterable[Any]) -> None:
+def check_one_depth(models: Iterable[ResidualModel]) -> None:
     """Raise a `UserError` where models differ in depth."""
     depths = {m.n_layers: m.name for m in models}
     if len(depths) > 1:
@@ -110,7 +113,7 @@ def check_one_depth(models: Iterable[Any]) -> None:
         )
 
 
-def feature_rows(model: ResidualModel, batch: TokenBatch, hook: str) -> list[Any]:
+def feature_rows(model: ResidualModel, batch: TokenBatch, hook: str) -> list[Tensor]:
     """[(n, d)] features of layer 1 … L at the positions that the batch chooses."""
     import torch
 

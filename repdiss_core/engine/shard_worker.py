@@ -159,7 +159,7 @@ class _ShardHost(Host):
             self.activations.home = self._devices[0]
         return self._devices
 
-    def stream(self, data: DataId) -> Any:
+    def stream(self, data: DataId) -> TokenStream:
         """The stream, or the shard's window of it."""
         whole = super().stream(data)
         # Too short a stream is refused by the pass, in its own words

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 from repdiss_core.base.comparison import Comparison, DataId
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.layer_pairs import ALL
+from repdiss_core.data.batches import TokenStream
+from repdiss_core.models.protocol import ResidualModel
 
 
-def check_pair(comparisons: Sequence[Comparison], f: Any, g: Any, tokenizers: tuple[str, str] | None) -> None:
+def check_pair(
+    comparisons: Sequence[Comparison], f: ResidualModel, g: ResidualModel, tokenizers: tuple[str, str] | None
+) -> None:
     """Raise a `UserError` unless the comparisons form one pass and f and g can be stitched at their layers.
 
     Args:
@@ -55,7 +58,7 @@ def tokenizers_of(comparison: Comparison) -> tuple[str, str]:
     return f.tokenizer, g.tokenizer
 
 
-def check_widths(f: Any, g: Any, what: str) -> None:
+def check_widths(f: ResidualModel, g: ResidualModel, what: str) -> None:
     """Raise a `UserError` unless the residual streams are equally wide."""
     if f.d_model != g.d_model:
         raise UserError(
@@ -89,7 +92,7 @@ def check_streams(comparison: Comparison, evaluation: DataId, phi: DataId) -> No
             )
 
 
-def check_evaluation(comparison: Comparison, stream: Any, n_batches: int) -> None:
+def check_evaluation(comparison: Comparison, stream: TokenStream, n_batches: int) -> None:
     """Raise a `UserError` unless the evaluation stream is the comparison's and long enough."""
     if stream.data_id != comparison.data:
         raise UserError(

@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 from repdiss_core.base.errors import UserError
 
 if TYPE_CHECKING:
+    from huggingface_hub import HfFileMetadata
+
     from repdiss_core.hub import Pin, Repo
 
 CHUNK = 2**20
@@ -105,7 +107,7 @@ def _budget() -> float | None:
         ) from error
 
 
-def _fetch_blob(found: Any, blob: Path, what: str, done: int, total: int) -> None:
+def _fetch_blob(found: HfFileMetadata, blob: Path, what: str, done: int, total: int) -> None:
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -128,7 +130,7 @@ def _fetch_blob(found: Any, blob: Path, what: str, done: int, total: int) -> Non
     os.replace(partial, blob)
 
 
-def _continue(found: Any, partial: Path, start: int, what: str, done: int, total: int) -> None:
+def _continue(found: HfFileMetadata, partial: Path, start: int, what: str, done: int, total: int) -> None:
     """Append what is missing of a blob, in pieces."""
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
@@ -156,8 +158,9 @@ def _continue(found: Any, partial: Path, start: int, what: str, done: int, total
                     raise Cancelled
 
 
-def _check(found: Any, partial: Path, what: str) -> None:
+def _check(found: HfFileMetadata, partial: Path, what: str) -> None:
     size = partial.stat().st_size
+    assert found.etag is not None, "`download` refuses files without one"
     right = found.size is None or size == found.size
     if right and SHA256.fullmatch(found.etag):  # large files are named by their sha256
         with partial.open("rb") as file:

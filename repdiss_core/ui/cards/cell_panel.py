@@ -10,6 +10,7 @@ from typing import Any
 
 import streamlit as st
 
+from repdiss_core.base.comparison import Request
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import readonly
 from repdiss_core.plots.theme import Spec, chart_config, count, spec_of
@@ -209,7 +210,7 @@ def _estimators(card_id: str, facts: CellFacts) -> None:
     show_refusal(f"estimator-{card_id}")
 
 
-def _recompute(card_id: str, estimator: str, panel: MatrixPanel, request: Any) -> None:
+def _recompute(card_id: str, estimator: str, panel: MatrixPanel, request: Request) -> None:
     key = f"recompute-{estimator}-{card_id}"
     title = f"CKA ({options.ESTIMATOR.label_of(estimator)}): {panel.row_name}, {panel.column_name}"
     arguments = (f"estimator-{card_id}", jobs.start, request, title)
