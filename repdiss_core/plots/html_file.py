@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from repdiss_core.plots.html_table import html_table
+
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
@@ -122,7 +124,8 @@ def _section(section: Section, figures: str) -> str:
         if _is_web(section.link)
         else ""
     )
-    return f"<section>{title}{said}{note}{figures}{_table(section.table)}{link}</section>"
+    table = "" if section.table is None else html_table(section.table)
+    return f"<section>{title}{said}{note}{figures}{table}{link}</section>"
 
 
 def _is_web(link: str) -> bool:
@@ -135,15 +138,6 @@ def _figure(figure: go.Figure, caption: str, number: int) -> str:
     config = {"responsive": True, "displayModeBar": "hover", **LOCAL}
     chart = figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{number}", config=config)
     return f"<figure>{chart}<figcaption>{html.escape(caption)}</figcaption></figure>"
-
-
-def _table(frame: pd.DataFrame | None) -> str:
-    if frame is None:
-        return ""
-    head = "".join(f'<th scope="col">{html.escape(str(column))}</th>' for column in frame.columns)
-    rows = frame.astype(object).where(frame.notna(), "").itertuples(index=False)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _head(title: str, lead: str) -> str:

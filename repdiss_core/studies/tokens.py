@@ -14,11 +14,13 @@ from repdiss_core.base.comparison import Comparison
 from repdiss_core.base.errors import UserError
 from repdiss_core.data.token_text import token_texts
 from repdiss_core.models import model_spec
+from repdiss_core.plots.html_table import html_table
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.cell import CellFacts, view_of
 from repdiss_core.studies.common import token_comparison
 
 SHADES = 8
+IN_TEXT = "token in its text"
 AROUND = 6  # tokens of context on each side
 SPACE, NEW_LINE = '<i class="ws">·</i>', '<i class="ws">↵</i>'
 
@@ -118,24 +120,26 @@ def legend_html(table: TokenTable) -> str:
 
 def list_html(table: TokenTable, n: int, least: bool) -> str:
     """A table of the most or the least alike tokens in their context."""
-    rows = []
-    for sequence, position in table.ranked(n, least):
-        first = max(0, position - AROUND)
-        before = "".join(_visible(table.text(sequence, p)) for p in range(first, position))
-        after = "".join(
-            _visible(table.text(sequence, p))
-            for p in range(position + 1, min(table.ids.shape[1], position + 1 + AROUND))
-        )
-        kind = f"s{shade(float(table.cosine[sequence, position]), table.floor)}"
-        token = f'<span class="t {kind}">{_visible(table.text(sequence, position))}</span>'
-        share = table.contribution[sequence, position] / table.hsic1 if table.hsic1 else float("nan")
-        numbers = (
-            f"<td>{_number(float(table.cosine[sequence, position]))}</td><td>{100 * share:.2f} "
-            f"%</td><td>{sequence + 1}:{position + 1}</td>"
-        ).replace("-", "\u2212")
-        rows.append(f"<tr><td><small>{before}</small>{token}<small>{after}</small></td>{numbers}</tr>")
-    head = "<tr><th>token in its text</th><th>cosine</th><th>share of HSIC₁</th><th>sequence:token</th></tr>"
-    return f'<table class="repdiss-ranked"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
+    import pandas as pd
+
+    frame = pd.DataFrame([_ranked(table, *place) for place in table.ranked(n, least)])
+    return html_table(frame, "repdiss-ranked", markup=(IN_TEXT,))
+
+
+def _ranked(table: TokenTable, sequence: int, position: int) -> dict[str, str]:
+    """{column: cell} of one token, with the tokens around it."""
+    first, last = max(0, position - AROUND), min(table.ids.shape[1], position + 1 + AROUND)
+    before = "".join(_visible(table.text(sequence, p)) for p in range(first, position))
+    after = "".join(_visible(table.text(sequence, p)) for p in range(position + 1, last))
+    cosine = float(table.cosine[sequence, position])
+    token = f'<span class="t s{shade(cosine, table.floor)}">{_visible(table.text(sequence, position))}</span>'
+    share = table.contribution[sequence, position] / table.hsic1 if table.hsic1 else float("nan")
+    return {
+        IN_TEXT: f"<small>{before}</small>{token}<small>{after}</small>",
+        "cosine": _number(cosine),
+        "share of HSIC₁": f"{100 * share:.2f} %".replace("-", "\u2212"),
+        "sequence:token": f"{sequence + 1}:{position + 1}",
+    }
 
 
 def _span(table: TokenTable, sequence: int, position: int) -> str:

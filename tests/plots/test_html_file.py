@@ -6,10 +6,12 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from repdiss_core.plots.html_file import LIBRARY, Section, figure_file, page_file, table_file, tour_file
+from repdiss_core.plots.html_table import html_table
 from repdiss_core.plots.theme import LOOKS, assemble
 from repdiss_core.studies import exports
 
@@ -105,3 +107,10 @@ def test_the_steps_of_a_tour_follow_the_arrow_keys() -> None:
         "ArrowLeft": -1,
         "PageUp": -1,
     }
+
+
+def test_markup_is_kept_only_in_the_columns_that_are_named() -> None:
+    frame = pd.DataFrame([("<b>a</b>", "<b>b</b>", np.nan)], columns=["<i>", "y", "z"], dtype=object)
+    shown = html_table(frame, "list", markup=("<i>",))
+    assert shown.startswith('<table class="list"><thead><tr><th scope="col">&lt;i&gt;</th>')
+    assert "<tr><td><b>a</b></td><td>&lt;b&gt;b&lt;/b&gt;</td><td></td></tr>" in shown
