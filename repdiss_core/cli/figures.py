@@ -115,6 +115,6 @@ def _write_image(out: Path, drawn: list[Drawn]) -> None:
             f"Writing {out.suffix} needs Chromium or Chrome, and none is on the PATH. Install one, or write HTML."
         )
     os.environ.setdefault("BROWSER_PATH", browser or "")
-    for number, one in enumerate(drawn, start=1):
+    for number, card in enumerate(drawn, start=1):
         path = out if len(drawn) == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
-        one.figure.write_image(str(path), width=1100, height=one.figure.layout.height)
+        card.figure.write_image(str(path), width=1100, height=card.figure.layout.height)

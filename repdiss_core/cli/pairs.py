@@ -77,7 +77,7 @@ def choose(
         else:
             shown.append(_curve(model_f, model_g, spec.name, layers, setting, stitch))
     comparisons = [
-        c for one in shown for c in (one.comparisons if isinstance(one, CurveSpec) else (one[0].comparison,))
+        c for each in shown for c in (each.comparisons if isinstance(each, CurveSpec) else (each[0].comparison,))
     ]
     maps = any(spec.of_features for spec in specs)
     return PairChoice(
@@ -87,17 +87,17 @@ def choose(
 
 def _own(specs: list[MeasureSpec], own: tuple[str, ...]) -> dict[str, Setting]:
     """The values of settings by name, each read by the option that a measure declares."""
-    known = {o.id: o for spec in specs for o in spec.options}
-    found: dict[str, Setting] = {}
+    declared = {o.id: o for spec in specs for o in spec.options}
+    values: dict[str, Setting] = {}
     for text in own:
         name, _, value = text.partition("=")
-        if name not in known:
+        if name not in declared:
             raise UserError(
                 f"--set {text[:40]}: these measures have no setting {name[:20]!r}; "
-                f"they have {', '.join(known) or 'none'}."
+                f"they have {', '.join(declared) or 'none'}."
             )
-        found[name] = known[name].parse(value)
-    return found
+        values[name] = declared[name].parse(value)
+    return values
 
 
 def _curve(model_f: str, model_g: str, measure: str, layers: str | None, setting: Preset, stitch: str) -> CurveSpec:

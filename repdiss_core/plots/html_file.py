@@ -38,9 +38,9 @@ nav{position:sticky;bottom:0;padding:.6rem 0;background:#fff;display:flex;gap:1r
 nav button{font:inherit;padding:.3rem .9rem}@media print{.steps section{display:block}nav{display:none}}
 """
 STEPPING = """
-const steps=[...document.querySelectorAll('.steps section')],told=document.getElementById('told');let at=0;
+const steps=[...document.querySelectorAll('.steps section')],place=document.getElementById('place');let at=0;
 function show(n){at=Math.min(steps.length-1,Math.max(0,n));steps.forEach((s,i)=>s.classList.toggle('shown',i===at));
-told.textContent=`Step ${at+1} of ${steps.length}`;history.replaceState(null,'','#'+(at+1));
+place.textContent=`Step ${at+1} of ${steps.length}`;history.replaceState(null,'','#'+(at+1));
 window.dispatchEvent(new Event('resize'));scrollTo(0,0)}
 document.getElementById('back').onclick=()=>show(at-1);document.getElementById('on').onclick=()=>show(at+1);
 addEventListener('keydown',e=>{if(e.altKey||e.ctrlKey||e.metaKey)return;
@@ -82,7 +82,7 @@ def page_file(title: str, lead: str, sections: Sequence[Section], foot: Sequence
 def tour_file(title: str, lead: str, steps: Sequence[Section], foot: Sequence[str]) -> str:
     """One step at a time, turned with the arrow keys; printed, all of them."""
     buttons = '<button id="back" type="button">← Back</button><button id="on" type="button">Next →</button>'
-    nav = f'<nav>{buttons}<span id="told" aria-live="polite"></span></nav>'
+    nav = f'<nav>{buttons}<span id="place" aria-live="polite"></span></nav>'
     body = (
         f'{_head(title, lead)}<div class="steps">{"".join(_sections(steps))}</div>'
         f"{nav}{_foot(foot)}<script>{STEPPING}</script>"

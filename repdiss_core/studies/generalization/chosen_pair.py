@@ -57,7 +57,7 @@ def compose_pair_stitching(
                 state=progress(state, found.origin, "ordered pairs"),
             )
         )
-    told = "; ".join(
+    alone = "; ".join(
         (
             f"{words.SHORT_SETS[name].lower()}: {f} alone {found.own[found.models.index(f)]:.3f}, "
             f"{g} alone {found.own[found.models.index(g)]:.3f}"
@@ -72,7 +72,7 @@ def compose_pair_stitching(
         data=words.sets_words(tuple(accuracy)),
         amount=amount,
         estimator="identity stitching at every cut",
-        interval=told,
+        interval=alone,
     )
     return drawn(
         depth_curves(panels, look, "fraction of layers in the bottom model", "accuracy", 340),

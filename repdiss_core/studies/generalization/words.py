@@ -187,13 +187,15 @@ def departures_words(params: Params) -> tuple[str, ...]:
         "The models are tiny BERTs trained on a template grammar; "
         "the paper's are 100 fine-tunings of bert-base on MNLI, measured on MNLI and HANS."
     )
-    told = [] if params.population == question.FEATHER else [ours]
+    departures = [] if params.population == question.FEATHER else [ours]
     if params.rows != "padded":
-        told.append("Padding is left out of the features; the paper pads to 512 tokens and counts padding as rows.")
+        departures.append(
+            "Padding is left out of the features; the paper pads to 512 tokens and counts padding as rows."
+        )
     if params.circular:
-        told.append(
+        departures.append(
             "The models are ranked on the very pairs that they are measured on, which flatters the overlap panels."
         )
     if params.hook != "mlp_out":
-        told.append("Features are taken after the residual addition; the paper's before it.")
-    return tuple(told)
+        departures.append("Features are taken after the residual addition; the paper's before it.")
+    return tuple(departures)

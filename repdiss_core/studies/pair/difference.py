@@ -163,8 +163,8 @@ def compose_difference(
     change = difference(a, b)
     scale = a.scale or {"loss": LOSS_SCALE, "penalty": PENALTY_SCALE}.get(a.quantity, CKA_SCALE)
     panels = [
-        HeatmapPanel(name, one.f, one.g, one.depth_f, one.depth_g, one.matrix, state=state, relative=relative)
-        for name, one in (("A", a), ("B", b))
+        HeatmapPanel(name, side.f, side.g, side.depth_f, side.depth_g, side.matrix, state=state, relative=relative)
+        for name, side in (("A", a), ("B", b))
     ]
     rows, columns = _sides(a, b)
     own = replace(DIFFERENCE_SCALE, unit=a.unit)
@@ -172,7 +172,7 @@ def compose_difference(
         HeatmapPanel("B − A", rows, columns, a.depth_f, a.depth_g, change, state=state, relative=relative, scale=own)
     )
     tables = [replace(a.table, title="A"), replace(b.table, title="B"), difference_table(a, b, change)]
-    times = [one.stored_at for one in (a, b) if one.stored_at]
+    times = [side.stored_at for side in (a, b) if side.stored_at]
     origin = origin_of([a.origin, b.origin])
     return Drawn(
         heatmap_grid([panels], look, scale, height, style),
@@ -227,13 +227,13 @@ def difference_table(a: Measured, b: Measured, matrix: LayerMatrix | None) -> Ta
 
 def _caption(a: Measured, b: Measured) -> Caption:
     units = "batches" if a.unit == "batch" else "sequences"
-    data = list(dict.fromkeys(f"{one.data.name}, {one.data.split} split" for one in (a, b)))
+    data = list(dict.fromkeys(f"{side.data.name}, {side.data.split} split" for side in (a, b)))
     paired = (
         f"95 % t interval of the difference over the same {units} in both"
         if is_paired(a, b)
         else "95 % interval of the difference, A and B unpaired"
     )
-    most = max((len(one.sample) for one in (a, b) if one.sample is not None and one.unit == "batch"), default=0)
+    most = max((len(side.sample) for side in (a, b) if side.sample is not None and side.unit == "batch"), default=0)
     return Caption(
         models=f"A: {a.f} × {a.g}; B: {b.f} × {b.g}",
         data="; ".join(data),
@@ -249,12 +249,12 @@ def measured(store: ResultStore, choice: Pair) -> Measured:
     if measure_spec(choice.measure).of_features:
         panel = pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1]
         return measured_map(store, panel, depths, choice.view.reduction, choice.view.n_batches)
-    one = pair_maps(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)[-1]
-    matrix, entries = load_map(store, one, choice.quantity)
+    stitches = pair_maps(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)[-1]
+    matrix, entries = load_map(store, stitches, choice.quantity)
     whole = bool(np.isfinite(matrix.values).all())
     sample = None
     if whole:
-        results = [[load_stitch(store, c)[0] for c in row] for row in one.comparisons]
+        results = [[load_stitch(store, c)[0] for c in row] for row in stitches.comparisons]
         sample = np.array([[_costs(r, choice.quantity) for r in row] for row in results]).transpose(2, 0, 1)
     return Measured(
         choice.quantity,
@@ -264,9 +264,9 @@ def measured(store: ResultStore, choice: Pair) -> Measured:
         matrix if entries else None,
         sample,
         "sequence",
-        one.comparisons[0][0].data,
+        stitches.comparisons[0][0].data,
         choice.measure.replace("_", " "),
-        stitch_table(one, matrix, choice.quantity),
+        stitch_table(stitches, matrix, choice.quantity),
         whole,
         origin_of([e.origin for e in entries]),
         max((e.stored_at for e in entries), default=None),

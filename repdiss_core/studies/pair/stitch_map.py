@@ -64,10 +64,18 @@ def compose_stitch_maps(
     store: ResultStore, maps: tuple[StitchMap, ...], look: Look, setting: Preset, quantity: str, state: str
 ) -> Drawn:
     """The maps as far as they are stored; cells that are still to come stay empty."""
-    loaded = [load_map(store, one, quantity) for one in maps]
+    loaded = [load_map(store, stitches, quantity) for stitches in maps]
     panels = [
-        HeatmapPanel(one.title, one.f, one.g, *one.shape, matrix=matrix, pending=np.isnan(matrix.values), state=state)
-        for one, (matrix, _) in zip(maps, loaded, strict=True)
+        HeatmapPanel(
+            stitches.title,
+            stitches.f,
+            stitches.g,
+            *stitches.shape,
+            matrix=matrix,
+            pending=np.isnan(matrix.values),
+            state=state,
+        )
+        for stitches, (matrix, _) in zip(maps, loaded, strict=True)
     ]
     entries = [entry for _, found in loaded for entry in found]
     matrices = [matrix for matrix, _ in loaded]
@@ -81,12 +89,12 @@ def compose_stitch_maps(
     )
 
 
-def load_map(store: ResultStore, one: StitchMap, quantity: str) -> tuple[LayerMatrix, list[Entry]]:
+def load_map(store: ResultStore, stitches: StitchMap, quantity: str) -> tuple[LayerMatrix, list[Entry]]:
     """The map as far as it is stored, and the entries that it rests on."""
-    shape = len(one.comparisons), len(one.comparisons[0])
+    shape = len(stitches.comparisons), len(stitches.comparisons[0])
     values, error, interval = np.full(shape, np.nan), np.full(shape, np.nan), np.full((2, *shape), np.nan)
     entries, n_sequences = [], 0
-    for i, row in enumerate(one.comparisons):
+    for i, row in enumerate(stitches.comparisons):
         for j, comparison in enumerate(row):
             result, entry = load_stitch(store, comparison)
             if result is None or entry is None or not result.complete:
@@ -101,7 +109,7 @@ def load_map(store: ResultStore, one: StitchMap, quantity: str) -> tuple[LayerMa
 def _caption(maps: tuple[StitchMap, ...], setting: Preset) -> Caption:
     first = maps[0].comparisons[0][0]
     return Caption(
-        models=", ".join(dict.fromkeys(name for one in maps for name in (one.f, one.g))),
+        models=", ".join(dict.fromkeys(name for stitches in maps for name in (stitches.f, stitches.g))),
         data=f"{first.data.name}, evaluated on the {first.data.split} split",
         amount=(
             f"{first.setting('eval_batches')} batches × {first.data.sequences_per_batch} sequences × "

@@ -70,15 +70,15 @@ def _twin_series(loaded: Loaded, found: Twins, suspect: tuple[str, str], layer: 
         color = odd_color(look) if shape == suspect[0] else member_color(loaded, shape, look)
         x = np.array([loss for loss, _ in path.values()])
         y = np.array([values[layer] for _, values in path.values()])
-        told = tuple(
+        hovers = tuple(
             words.hover(name, f"loss {a:.3f}", f"best match {b:.3f}") for name, a, b in zip(path, x, y, strict=True)
         )
-        series.append(Series(shape, x, y, None, told, color, symbol, dash))
-        told = tuple(
+        series.append(Series(shape, x, y, None, hovers, color, symbol, dash))
+        hovers = tuple(
             words.hover(f"{shape}, seed {i}", f"loss {a:.3f}", f"best match {b:.3f}")
             for i, (a, b) in enumerate(zip(losses, ends[:, layer], strict=True))
         )
-        series.append(Series("", losses[1:], ends[1:, layer], None, told[1:], color, symbol))
+        series.append(Series("", losses[1:], ends[1:, layer], None, hovers[1:], color, symbol))
     return series
 
 
@@ -154,7 +154,7 @@ def _training_series(loaded: Loaded, owner: str) -> tuple[list[Series], list[Tab
         rows = np.array(
             [mean_interval(one.values[:, l, l]) for one in maps if one is not None] + [(1.0, 0.0, 1.0, 1.0)]
         ).T
-        told = tuple(
+        hovers = tuple(
             words.hover(f"layer {l + 1} after {t:.1f}M tokens", words.value_words(*row))
             for t, row in zip(tokens, rows[[0, 2, 3]].T, strict=True)
         )
@@ -164,7 +164,7 @@ def _training_series(loaded: Loaded, owner: str) -> tuple[list[Series], list[Tab
                 tokens,
                 rows[0],
                 rows[2:],
-                told,
+                hovers,
                 LAYER_COLORS[l % len(LAYER_COLORS)],
                 "circle",
                 "solid",

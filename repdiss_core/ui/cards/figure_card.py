@@ -89,11 +89,11 @@ def drawn_card(card: Card, look: Look, state: str = NOT_COMPUTED) -> Drawn:
     if card.shows is None:
         return card.draw(result_store(), look, state)
     key = (card.card_id, card.job_id, card.shows, look.name, state, stored_version())
-    known = _DRAWN.pop(key, None) or card.draw(result_store(), look, state)
-    _DRAWN[key] = known  # the latest one last
+    drawn = _DRAWN.pop(key, None) or card.draw(result_store(), look, state)
+    _DRAWN[key] = drawn  # the latest one last
     while len(_DRAWN) > KEPT_FIGURES:
         _DRAWN.pop(next(iter(_DRAWN)), None)
-    return known
+    return drawn
 
 
 def _head(card: Card, drawn: Drawn, job: JobStatus | None) -> None:
