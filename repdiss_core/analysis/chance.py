@@ -16,6 +16,7 @@ from math import ceil, factorial, prod
 
 import numpy as np
 
+from repdiss_core.base.crossed import CrossedHsic, CrossedValues
 from repdiss_core.base.errors import UserError
 from repdiss_core.measures.reduction import cka_ratio
 
@@ -183,6 +184,31 @@ def cka_window(cross: np.ndarray, self_f: np.ndarray, self_g: np.ndarray) -> np.
     return cka_ratio(cross, self_f[:, None], self_g[None, :])
 
 
+def crossed_windows(rows: CrossedHsic | CrossedValues, reduction: str) -> list[np.ndarray]:
+    """(k, k, L_f, L_g) values of each window, whose mean over equal batches is the map's value.
+
+    A ratio of means has the same denominators under every pairing, so that each pairing is a mean of scaled HSIC.
+
+    Args:
+        reduction: the map's, a name in `measures.reduction.REDUCTIONS` for CKA.
+    """
+    windows = rows.windows()
+    if not isinstance(rows, CrossedHsic):
+        return windows
+    if reduction == "ratio_of_means":
+        return [cka_ratio(window, rows.self_f.mean(axis=0), rows.self_g.mean(axis=0)) for window in windows]
+    return [
+        cka_window(window, rows.self_f[first:last], rows.self_g[first:last])
+        for window, (first, last) in zip(windows, rows.bounds, strict=True)
+    ]
+
+
+def check_batches(n_batches: int, window: int, alpha: float = LEVEL) -> None:
+    """Raise a `UserError` where so few batches cannot be paired in enough ways for p to be α or less."""
+    sizes = [min(window, n_batches - first) for first in range(0, n_batches, window)]
+    _check_pairings(sizes, alpha)
+
+
 def _checked(windows: Sequence[np.ndarray], n_permutations: int, alpha: float) -> list[np.ndarray]:
     if not 0.0 < alpha < 1.0:
         raise UserError(f"The level of a test lies between 0 and 1, and {alpha:g} was given; {LEVEL:g} is usual.")
@@ -198,14 +224,17 @@ def _checked(windows: Sequence[np.ndarray], n_permutations: int, alpha: float) -
                 f"A window has shape {w.shape}; (w, w, layers of f, layers of g) is expected, "
                 "with the layers of the others."
             )
-    pairings = prod(factorial(len(w)) for w in arrays)
-    if not arrays or pairings < 1.0 / alpha:
-        batches = sum(len(w) for w in arrays)
+    _check_pairings([len(w) for w in arrays], alpha)
+    return arrays
+
+
+def _check_pairings(sizes: Sequence[int], alpha: float) -> None:
+    pairings, batches = prod(map(factorial, sizes)), sum(sizes)
+    if not sizes or pairings < 1.0 / alpha:
         raise UserError(
             f"{batches} batches can be paired in {pairings} ways, fewer than the {ceil(1.0 / alpha - 1e-9)} that "
             f"p = {alpha:g} needs: measure at least {least_batches(alpha)} batches, in one window."
         )
-    return arrays
 
 
 def _mismatched(windows: Sequence[np.ndarray]) -> np.ndarray:

@@ -9,11 +9,14 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 
 from repdiss_core.base.batches import BatchHsic, BatchValues, SameLayerHsic
+from repdiss_core.base.crossed import CrossedHsic, CrossedValues
 from repdiss_core.base.errors import UserError
 
 __all__ = [
     "BatchHsic",
     "BatchValues",
+    "CrossedHsic",
+    "CrossedValues",
     "CutAccuracies",
     "LayerCurve",
     "LayerMatrix",

@@ -3,14 +3,17 @@ each pair is multiplied once a measure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import TokenStream
 from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.batch_features import BatchFeatures, ModelLoader
+from repdiss_core.engine.crossed_windows import CrossedWindow, first_needed, window_of
 from repdiss_core.engine.join import Join, rows_type
 from repdiss_core.engine.stopping import Progress, ShouldStop, Stopped
 from repdiss_core.measures import spec_of
@@ -39,6 +42,7 @@ class FeaturePass:
     ) -> None:
         self.comparisons, self.n_batches, self.join = tuple(comparisons), n_batches, join
         self.activations, self.load, self.stream = activations, load, stream
+        self._windows = {c.key: CrossedWindow(size) for c in self.comparisons if (size := window_of(c))}
         check_length(stream, n_batches)
 
     def run(self, progress: Progress, should_stop: ShouldStop) -> None:
@@ -47,23 +51,52 @@ class FeaturePass:
         Raises:
             Stopped: after storing what was finished.
         """
-        first = min(map(self.join.count, self.comparisons))
+        first = min(map(self._first_needed, self.comparisons))
         for index in range(first, self.n_batches):
             if should_stop():
                 self.join.flush()
                 raise Stopped
-            self._measure_batch(index, [c for c in self.comparisons if self.join.count(c) <= index])
+            self._measure_batch(index, [c for c in self.comparisons if self._first_needed(c) <= index])
             self.join.flush(due=True)
             progress((index + 1 - first) / max(1, self.n_batches - first), f"batch {index + 1} of {self.n_batches}")
         self.join.flush()
 
+    def _first_needed(self, comparison: Comparison) -> int:
+        return first_needed(comparison, self.join.count(comparison), self.n_batches)
+
     def _measure_batch(self, index: int, comparisons: list[Comparison]) -> None:
         features = BatchFeatures(self.stream.batch(index), index, self.load, self.activations)
+        products = PairProducts()
         for comparison in comparisons:
             sides, massive = features.sides(comparison)
-            values = spec_of(comparison).load().cross(*sides)
+            window = self._windows.get(comparison.key)
+            if window is not None:
+                window.take(index, sides)
+                if self.join.count(comparison) > index:  # stored; later batches of its window are not
+                    continue
+            cross = products.of(comparison)
+            values = cross(*sides) if window is None else window.crossed(cross)
             part = rows_type(comparison).of_batch(values, *sides, notes_of(comparison, sides), massive)
             self.join.add(comparison, part)
+
+
+class PairProducts:
+    """The values of one batch's pairs: a pair that a map and its chance level share is multiplied once."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, int, int], tuple[np.ndarray, Any, Any]] = {}
+
+    def of(self, comparison: Comparison) -> Callable[[Any, Any], np.ndarray]:
+        """`cross` of the comparison's measure."""
+        spec = spec_of(comparison)
+
+        def cross(f: Any, g: Any) -> np.ndarray:
+            pair = (spec.name, id(f), id(g))
+            if pair not in self._made:
+                self._made[pair] = spec.load().cross(f, g), f, g  # held, so that no other object has their ids
+            return self._made[pair][0]
+
+        return cross
 
 
 def notes_of(comparison: Comparison, sides: tuple[Any, Any]) -> tuple[str, ...]:

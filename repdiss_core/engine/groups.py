@@ -4,12 +4,14 @@ how it is cut and how it runs."""
 from __future__ import annotations
 
 import functools
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from repdiss_core.base.comparison import Comparison, DataId, ModelId
 from repdiss_core.base.results import StitchResult
+from repdiss_core.engine.crossed_windows import window_of
 from repdiss_core.engine.join import Join, stored_here
 from repdiss_core.engine.shards import Shard
 from repdiss_core.engine.stopping import Progress, ShouldStop, Stopped
@@ -92,6 +94,11 @@ class FeatureGroup(Group):
 
     def weight(self, n_batches: int) -> float:
         return 1.0 + 0.05 * n_batches * len(self.models)
+
+    def shards(self, counts: dict[str, int], n_batches: int, step: int | None = None) -> list[Shard]:
+        """As of any group; where values are crossed, a shard is whole windows, from the beginning of one."""
+        whole = math.lcm(*(size for c in self.comparisons if (size := window_of(c))))
+        return super().shards(counts, n_batches, step and whole * math.ceil(step / whole))
 
     def run(self, host: Host, n_batches: int, join: Join, progress: Progress, should_stop: ShouldStop) -> None:
         from repdiss_core.engine.in_parts import run_features

@@ -13,6 +13,7 @@ from repdiss_core.base.comparison import Comparison, ModelId
 from repdiss_core.base.errors import UserError
 from repdiss_core.data.batches import TokenStream
 from repdiss_core.engine.activations import LARGEST_SHARE, batch_key, residual_streams
+from repdiss_core.engine.crossed_windows import first_needed
 from repdiss_core.engine.feature_pass import FeaturePass
 from repdiss_core.engine.host import Host
 from repdiss_core.engine.join import Join
@@ -103,8 +104,9 @@ def _run_ahead(
 ) -> int:
     """Put the first model's features of the next batches on the disk; returns the number of the batch after them."""
     model, activations = comparison.f, host.activations
-    size, index = 0, done
-    while index < n_batches and (index == done or (index - done + 1) * size <= activations.budget_bytes // 2):
+    first = first_needed(comparison, done, n_batches)
+    size, index = 0, first
+    while index < n_batches and (index <= done or (index - first + 1) * size <= activations.budget_bytes // 2):
         if should_stop():
             raise Stopped
         key = batch_key(model, comparison.data, comparison.hook, comparison.resid_mean, comparison.dtype, index)

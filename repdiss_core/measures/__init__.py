@@ -9,9 +9,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from repdiss_core.base import crossed
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.base.errors import unknown_name
-from repdiss_core.base.results import Stored
+from repdiss_core.base.results import BatchHsic, Stored
 from repdiss_core.measures.declared import CKA, IDENTITY_STITCHING, STITCHED_ACCURACY, STITCHING, TOKEN_ALIGNMENT
 from repdiss_core.measures.declared_features import (
     CKNNA,
@@ -88,7 +89,10 @@ def result_type(comparison: Comparison) -> type[Stored]:
     spec = spec_of(comparison)
     if type(comparison.layer_pairs) not in spec.stored:
         spec.check(comparison)
-    return spec.stored[type(comparison.layer_pairs)]
+    stored = spec.stored[type(comparison.layer_pairs)]
+    if comparison.setting(crossed.SETTING) is None:
+        return stored
+    return crossed.CrossedHsic if stored is BatchHsic else crossed.CrossedValues
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from enum import Enum
 from importlib import import_module
 from typing import Any
 
+from repdiss_core.base import crossed
 from repdiss_core.base.comparison import Comparison, Setting
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.layer_pairs import AllLayers, LayerPairs, kind_words
@@ -157,6 +158,9 @@ class MeasureSpec:
         known = {o.id for o in self.options} | set(self.settings)
         if kind is AllLayers and self.of_features:
             known |= set(FEATURE_SETTINGS)
+        if comparison.setting(crossed.SETTING) is not None:
+            self._check_crossed(comparison)
+            known.add(crossed.SETTING)
         foreign = [name for name, _ in comparison.settings if name not in known]
         if foreign:
             raise UserError(
@@ -170,6 +174,25 @@ class MeasureSpec:
                     f"{self.short} has no {option.label.lower()} {value!r}; "
                     f"choose {', '.join(map(str, option.values))}."
                 )
+
+    def _check_crossed(self, comparison: Comparison) -> None:
+        """Raise a `UserError` where values cannot be crossed between batches."""
+        if self.runs is not Pass.BATCH or type(comparison.layer_pairs) is not AllLayers:
+            raise UserError(
+                f"{self.short} for {kind_words(type(comparison.layer_pairs))} has no chance level: it is computed for "
+                "maps whose values stand for each batch alone. Choose a measure such as CKA."
+            )
+        if comparison.setting("massive", "kept") == "dropped":
+            raise UserError(
+                "Without massive tokens, batches have different numbers of rows, and the chance level pairs the rows "
+                "of different batches by position. Keep massive tokens, or choose rows of length 1."
+            )
+        window = comparison.setting(crossed.SETTING)
+        if type(window) is not int or not 2 <= window <= crossed.LARGEST_WINDOW:
+            raise UserError(
+                f"The window of a chance level is {window!r}; expected a whole number of batches from 2 to "
+                f"{crossed.LARGEST_WINDOW}, such as {crossed.WINDOW}."
+            )
 
     def facts(self) -> dict[str, Any]:
         """What is declared, as plain JSON types."""

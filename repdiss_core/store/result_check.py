@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from repdiss_core.base.comparison import Comparison
+from repdiss_core.base.crossed import SETTING
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.results import (
     BatchHsic,
     BatchValues,
+    CrossedHsic,
+    CrossedValues,
     CutAccuracies,
     SameLayerHsic,
     StitchResult,
@@ -49,6 +52,8 @@ def check_result(
         _check_tokens(comparison, arrays)
     elif isinstance(found, BatchHsic | BatchValues):
         _check_maps(found, arrays, n_layers)
+    elif isinstance(found, CrossedHsic | CrossedValues):
+        _check_crossed(comparison, found, arrays, n_layers)
     elif isinstance(found, SameLayerHsic):
         _same("layers", found.cross.shape[1], *(n for n in n_layers if n))
         _no_others(arrays, SameLayerHsic.ARRAYS)
@@ -97,6 +102,15 @@ def _check_maps(found: BatchHsic | BatchValues, arrays: Arrays, n_layers: tuple[
         if f"tokens_{side}" in arrays and arrays[f"tokens_{side}"].ndim != 2:
             raise UserError("ids of massive tokens are a row a batch")
     _no_others(arrays, (*found.ARRAYS, *found.MASSIVE))
+
+
+def _check_crossed(
+    comparison: Comparison, found: CrossedHsic | CrossedValues, arrays: Arrays, n_layers: tuple[int | None, int | None]
+) -> None:
+    _same("the batches of a window", found.f_here.shape[1], comparison.setting(SETTING))
+    for side, known, here in zip("fg", n_layers, found.layers, strict=True):
+        _same(f"layers of {side}", here, *([known] if known else []))
+    _no_others(arrays, found.ARRAYS)
 
 
 def _check_tokens(comparison: Comparison, arrays: Arrays) -> None:
