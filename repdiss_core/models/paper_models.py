@@ -14,7 +14,7 @@ from pathlib import Path
 
 from repdiss_core import hub
 from repdiss_core.data import tokenizer
-from repdiss_core.hub import Repo
+from repdiss_core.hub import Repo, packages
 from repdiss_core.models import ModelSpec
 from repdiss_core.models.files import weight_files
 from repdiss_core.models.pythia_table import PYTHIA_CONFIGS
@@ -81,8 +81,12 @@ def repo_of(spec: ModelSpec) -> Repo:
 
 
 def status(spec: ModelSpec) -> str:
-    """ "bundled", "cached" (its weights are on this machine) or "to download" with the size; "local" for a folder,
-    "drawn here" for an untrained twin."""
+    """ "bundled", "cached" (its weights are on this machine), "to download" or, of a package, "to fetch" with the size;
+    "local" for a folder, "drawn here" for an untrained twin."""
+    if spec.source == "package" and spec.state != "untrained":
+        return (
+            "cached" if packages.is_here(packages.package_of(spec.name)) else f"to fetch: {size(spec.download_bytes)}"
+        )
     if not spec.repo:
         return "drawn here" if spec.state == "untrained" else "local" if spec.name.startswith("path:") else "bundled"
     known = hub.pinned(repo_of(spec))

@@ -24,6 +24,7 @@ LOADERS = (
     "decoder:load_path",
     "nanda:load_hub",
     "loading:load_hub",
+    "loading:load_package",
     "loading:load_path",
 )
 

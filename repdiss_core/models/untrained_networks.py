@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from repdiss_core.base.errors import UserError, told
-from repdiss_core.base.paths import typed_path
+from repdiss_core.hub.packages import PREFIX, place_of
 from repdiss_core.models.files import files_of, read_json
 from repdiss_core.models.protocol import ResidualModel
 
@@ -96,8 +96,12 @@ def _config(base: ModelSpec) -> Any:
 
         return neox_config(NeoxArchitecture(**family.facts()["models"][base.name]["architecture"]))
     if base.loader.startswith("repdiss_core.models.loading"):
-        return _config_of_place(base) if base.name.startswith("path:") else config_of(base.name, _config_of_hub(base))
-    said = _config_of_hub(base) if base.repo else read_json(base.name, typed_path(base.name) / "config.json")
+        return (
+            _config_of_place(base)
+            if base.name.startswith(("path:", PREFIX))
+            else config_of(base.name, _config_of_hub(base))
+        )
+    said = _config_of_hub(base) if base.repo else read_json(base.name, place_of(base.name) / "config.json")
     return checked_config(base.name, said)
 
 
@@ -108,7 +112,7 @@ def _config_of_place(base: ModelSpec) -> Any:
     from repdiss_core.models.gguf_files import config_of_gguf
     from repdiss_core.models.networks import config_of
 
-    files = files_of(typed_path(base.name))
+    files = files_of(place_of(base.name))
     if files.form == "gguf":
         return config_of_gguf(base.name, files.folder, files.names[0])
     if files.form == "adapter":

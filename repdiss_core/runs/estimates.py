@@ -21,7 +21,7 @@ from repdiss_core.base.comparison import Comparison, Request
 from repdiss_core.base.layer_pairs import AllLayers, EveryCut, OneCut, SameLayers
 from repdiss_core.base.paths import local_root
 from repdiss_core.data import text_is_here
-from repdiss_core.models import ModelSpec, model_spec, paper_models
+from repdiss_core.models import ModelSpec, model_spec, packages, paper_models
 from repdiss_core.store.kept_files import read_facts
 from repdiss_core.store.storage import DamagedEntry
 
@@ -147,6 +147,8 @@ def _processor_rate() -> float:
 
 
 def _missing_bytes(spec: ModelSpec) -> int:
+    if packages.missing([spec.name]):
+        return spec.download_bytes
     if not spec.repo or paper_models.status(spec) == "cached":
         return 0
     known = hub.pinned(paper_models.repo_of(spec))

@@ -13,18 +13,20 @@ from dataclasses import replace
 from repdiss_core import data, hub
 from repdiss_core.base.comparison import Comparison, DataId, ModelId, Request
 from repdiss_core.data import packed_text, tokenizer
-from repdiss_core.models import model_spec, paper_models, typed, untrained
+from repdiss_core.models import model_spec, packages, paper_models, typed, untrained
 
 TYPED_HUB, UNTRAINED = "hub:", "random:"
 
 
 def prepare_models(names: Iterable[str]) -> None:
-    """Pin models of the hub and their tokenizers; others need nothing.
+    """Pin models of the hub and their tokenizers; packages of weights have to be here; others need nothing.
 
     Raises:
-        UserError: unknown names, architectures that are not supported, no network.
+        UserError: unknown names, architectures that are not supported, no network, a package that was not fetched.
     """
-    for name in dict.fromkeys(names):
+    names = tuple(dict.fromkeys(names))
+    packages.require(names)
+    for name in names:
         if name.startswith(UNTRAINED):
             prepare_models([untrained.parts_of(name)[1]])
         if name.startswith(TYPED_HUB):
@@ -44,7 +46,12 @@ def is_pinned(request: Request) -> bool:
 
 
 def pinned_request(request: Request) -> Request:
-    """The same request with identities in place of "unpinned"; asks the hub where it must."""
+    """The same request with identities in place of "unpinned"; asks the hub where it must.
+
+    Raises:
+        UserError: as `prepare_models` does.
+    """
+    packages.require(m.name for c in request.comparisons for m in (c.f, c.g))
     if is_pinned(request):
         return request
     prepare_models(m.name for c in request.comparisons for m in (c.f, c.g))

@@ -14,7 +14,7 @@ from repdiss_core.studies.measure_options import own_options, pair_measures
 from repdiss_core.studies.presets import STITCH_PRESETS
 
 TYPED_DATA = ("hub:", "path:")
-TYPED_MODELS = (*TYPED_DATA, "pythia-", "gelu-", "solu-")
+TYPED_MODELS = (*TYPED_DATA, "pypi:", "pythia-", "gelu-", "solu-")
 ONLY_TESTS = "tiny"  # a preset that no page offers
 NO_MODEL = "none"
 LIKE_A = "same"

