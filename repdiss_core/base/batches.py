@@ -49,7 +49,7 @@ class BatchRows:
     def joined(cls, parts: Sequence[Self]) -> Self:
         """The batches of all parts, in their order."""
         named = [part.to_arrays()[0] for part in parts]
-        arrays = {name: np.concatenate([one[name] for one in named]) for name in named[0]}
+        arrays = {name: np.concatenate(_of_all(name, named)) for name in dict.fromkeys(n for one in named for n in one)}
         return cls.from_arrays(arrays, {"notes": dict.fromkeys(note for part in parts for note in part.notes)})
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -64,6 +64,16 @@ class BatchRows:
         if cls.MASSIVE:
             known["massive"] = {name: arrays[name] for name in cls.MASSIVE if name in arrays}
         return cls(**known)
+
+
+def _of_all(name: str, parts: Sequence[Mapping[str, np.ndarray]]) -> list[np.ndarray]:
+    """The array of each part; where one says nothing of massive tokens there are none in its batches: 0, and ids -1."""
+    like = next(one[name] for one in parts if name in one)
+    nothing = -1 if name.startswith(("tokens", "rows")) else 0
+    return [
+        one[name] if name in one else np.full((len(one["n_tokens"]), *like.shape[1:]), nothing, like.dtype)
+        for one in parts
+    ]
 
 
 def _exchanged(massive: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -89,8 +99,10 @@ class BatchHsic(BatchRows):
         n_tokens: (n_batches,) rows that entered each batch.
         notes: what a reader must know, such as why a layer has no value.
         massive: what is known of massive tokens, by name, first axis the batches: peak_f (n_batches, L_f) and peak_g,
-            the longest row over the median row of each layer; tokens_f (n_batches, 8) and tokens_g, ids of the tokens
-            dropped, -1 where fewer.
+            the longest row over the median row of each layer; tokens_f (n_batches, 8) and tokens_g, ids of massive
+            tokens, -1 where fewer. Where they were not dropped, and some batch has any: also rows_f (n_batches, 8) and
+            rows_g, their places in the batch (sequence after sequence); count_f (n_batches, L_f) and count_g, how many
+            are massive in each layer; share_f (n_batches, L_f) and share_g, what they carry of the layer's self term.
     """
 
     cross: np.ndarray
@@ -101,7 +113,9 @@ class BatchHsic(BatchRows):
     massive: dict[str, np.ndarray] = field(default_factory=dict)
 
     ARRAYS: ClassVar[tuple[str, ...]] = ("cross", "self_f", "self_g", "n_tokens")
-    MASSIVE: ClassVar[tuple[str, ...]] = ("peak_f", "peak_g", "tokens_f", "tokens_g")
+    MASSIVE: ClassVar[tuple[str, ...]] = tuple(
+        f"{name}_{side}" for name in ("peak", "tokens", "rows", "count", "share") for side in "fg"
+    )
 
     def __post_init__(self) -> None:
         b, lf, lg = self.cross.shape

@@ -14,7 +14,7 @@ from repdiss_core.base.comparison import Comparison, ModelId
 from repdiss_core.base.errors import UserError
 from repdiss_core.engine.activations import ActivationCache, batch_key, residual_streams
 from repdiss_core.measures import spec_of
-from repdiss_core.measures.massive import MULTIPLE, MassiveRows, check_choice, find_massive, normalised
+from repdiss_core.measures.massive import MULTIPLE, MassiveRows, check_choice, find_massive, normalised, shares
 from repdiss_core.models.protocol import ResidualModel
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from repdiss_core.measures.shared import LayerPreparations
 
 ModelLoader = Callable[[ModelId, str], ResidualModel]
+CARRIED = ("peak", "tokens", "rows", "count", "share")
 
 
 class BatchFeatures:
@@ -44,6 +45,7 @@ class BatchFeatures:
         self._shared: dict[tuple, LayerPreparations] = {}
         self._prepared: dict[tuple, Any] = {}
         self._massive: dict[tuple, MassiveRows] = {}
+        self._carried: dict[tuple, np.ndarray] = {}
 
     def sides(self, comparison: Comparison) -> tuple[tuple[Any, Any], dict[str, np.ndarray]]:
         """((f, g) prepared for the comparison's measure, what is known of massive tokens as in `BatchHsic.massive`)."""
@@ -51,14 +53,45 @@ class BatchFeatures:
         check_choice(treatment, str(comparison.setting("flatten", "token")))
         if treatment != "dropped":
             f, g = (self._side(model, comparison, treatment, None) for model in (comparison.f, comparison.g))
-            return (f, g), {}
+            return (f, g), self._deciding(comparison, (f, g)) if treatment == "kept" else {}
         massive = [self._massive_rows(model, comparison) for model in (comparison.f, comparison.g)]
         drop = massive[0].is_massive | massive[1].is_massive
         f, g = (self._side(model, comparison, treatment, drop) for model in (comparison.f, comparison.g))
-        ids = np.asarray(self.batch.tokens).reshape(-1)
-        ids = ids if self.batch.counted is None else ids[np.asarray(self.batch.counted).reshape(-1)]
+        ids = np.asarray(self.batch.tokens).reshape(-1)[self._places()]
         peaks = {f"peak_{side}": rows.peak for side, rows in zip("fg", massive, strict=True)}
         return (f, g), peaks | {f"tokens_{side}": rows.tokens(ids) for side, rows in zip("fg", massive, strict=True)}
+
+    def _deciding(self, comparison: Comparison, sides: tuple[Any, Any]) -> dict[str, np.ndarray]:
+        """What massive rows carry of both sides, as in `BatchHsic.massive`; {} where neither has any, or rows are no
+        tokens."""
+        if str(comparison.setting("flatten", "token")) != "token":
+            return {}
+        models = (comparison.f, comparison.g)
+        massive = [self._massive_rows(model, comparison) for model in models]
+        if not any(rows.is_massive.any() for rows in massive):
+            return {}
+        places = self._places()
+        ids = np.asarray(self.batch.tokens).reshape(-1)[places]
+        carried: dict[str, np.ndarray] = {}
+        for letter, model, rows, side in zip("fg", models, massive, sides, strict=True):
+            share = self._shares(model, comparison, side)
+            found = (rows.peak, rows.tokens(ids), rows.tokens(places), rows.in_layer.sum(axis=1), share)
+            carried |= dict(zip((f"{name}_{letter}" for name in CARRIED), found, strict=True))
+        return carried
+
+    def _shares(self, model: ModelId, comparison: Comparison, side: Any) -> np.ndarray:
+        """(L,) what massive rows carry of one model's self terms; computed once, whatever the number of pairs."""
+        term = spec_of(comparison).self_term
+        wanted = (model, comparison.resid_mean, term, getattr(side, "estimator", ""))
+        if wanted not in self._carried:
+            layers, rows = self._features(model, comparison, "token"), self._massive_rows(model, comparison)
+            self._carried[wanted] = shares(layers, rows, term, side) if term else np.zeros(len(layers))
+        return self._carried[wanted]
+
+    def _places(self) -> np.ndarray:
+        """(n,) the place of each row in the batch, sequence after sequence."""
+        counted = self.batch.counted
+        return np.arange(self.batch.tokens.size) if counted is None else np.flatnonzero(np.asarray(counted))
 
     def layers(self, model: ModelId, comparison: Comparison) -> list[Tensor]:
         """[(n, d)] features of each layer of a model, a row a token."""

@@ -170,6 +170,7 @@ PROCRUSTES = MeasureSpec(
     self_value=1.0,
     least_tokens=lambda d_f, d_g: 2,
     cost=_spectrum_cost,
+    self_term="squares",
     for_any_pair=True,
     means=(
         "How well one layer falls on another after the best rotation. 1 is exactly; "
@@ -202,6 +203,7 @@ SVCCA = MeasureSpec(
     self_value=1.0,
     least_tokens=lambda d_f, d_g: d_f + d_g + 1,
     cost=_bases_cost,
+    self_term="squares",
     for_any_pair=True,
     means=(
         "The mean canonical correlation of two layers’ principal components; an older measure. "
@@ -259,6 +261,7 @@ LINEAR_PREDICTIVITY = MeasureSpec(
     self_tolerance=0.05,
     least_tokens=lambda d_f, d_g: d_f + 1,
     cost=lambda n, d_f, d_g: 2.0 * n * (d_f * d_f + d_g * d_g + d_f * d_g),
+    self_term="squares",
     for_any_pair=True,
     means=(
         "The share of the column’s variance that a linear map of the row explains on text it was not fitted on. "

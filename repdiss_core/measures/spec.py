@@ -68,6 +68,8 @@ class MeasureSpec:
         least_tokens: (d_f, d_g) to the fewest rows of a batch.
         cost: (n, d_f, d_g) to floating-point operations a batch for one pair of layers, forward passes left out.
         direction: whether a larger value says "similar" or "different".
+        self_term: what a layer's value is normalised by, of which massive rows may carry most: "hsic" (the layer's HSIC
+            with itself), "squares" (the sum of squares of its features) or "" (rows count alike whatever their length).
         unit: of the value; "" for none.
         for_any_pair: whether pages and the command line offer it for any two models.
         means: what the number says and how to read it, in one to three sentences.
@@ -96,6 +98,7 @@ class MeasureSpec:
     least_tokens: Callable[[int, int], int] = field(default=lambda d_f, d_g: 1)
     cost: Callable[[int, int, int], float] = field(default=lambda n, d_f, d_g: 0.0)
     direction: str = "similar"
+    self_term: str = ""
     unit: str = ""
     for_any_pair: bool = False
     means: str = ""

@@ -97,10 +97,12 @@ def _check_plain(meta: dict[str, Any]) -> None:
 def _check_maps(found: BatchHsic | BatchValues, arrays: Arrays, n_layers: tuple[int | None, int | None]) -> None:
     for side, known, here in zip("fg", n_layers, found.layers, strict=True):
         _same(f"layers of {side}", here, *([known] if known else []))
-        if f"peak_{side}" in arrays:
-            _same("the shape of peaks", arrays[f"peak_{side}"].shape, (found.n_batches, here))
-        if f"tokens_{side}" in arrays and arrays[f"tokens_{side}"].ndim != 2:
-            raise UserError("ids of massive tokens are a row a batch")
+        for name in ("peak", "count", "share"):
+            if f"{name}_{side}" in arrays:
+                _same(f"the shape of {name}s", arrays[f"{name}_{side}"].shape, (found.n_batches, here))
+        for name in ("tokens", "rows"):
+            if f"{name}_{side}" in arrays and arrays[f"{name}_{side}"].ndim != 2:
+                raise UserError("ids and places of massive tokens are a row a batch")
     _no_others(arrays, (*found.ARRAYS, *found.MASSIVE))
 
 

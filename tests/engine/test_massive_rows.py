@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from repdiss_core.base.comparison import Comparison, DataId, ModelId, cka_comparison
+from repdiss_core.base.comparison import Comparison, DataId, ModelId, cka_comparison, in_order
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.results import BatchHsic
 from repdiss_core.data.batches import TokenBatch
@@ -114,7 +114,7 @@ def test_dropping_from_models_without_massive_tokens_gives_the_same_bytes_and_pr
     kept, dropped = bench.run([compared("d", "d", "kept"), compared("d", "d", "dropped")])
     assert all(getattr(kept, name).tobytes() == getattr(dropped, name).tobytes() for name in BatchHsic.ARRAYS)
     assert len(calls) == 2, "once a batch"
-    assert kept.massive == {} and set(dropped.massive) == set(BatchHsic.MASSIVE)
+    assert kept.massive == {} and set(dropped.massive) == {"peak_f", "peak_g", "tokens_f", "tokens_g"}
 
 
 def test_peaks_and_tokens_are_stored_extended_transposed_and_read_back(bench) -> None:
@@ -157,3 +157,58 @@ def test_maps_with_all_tokens_keep_the_key_that_they_had_before_there_was_a_choi
 def test_dropping_tokens_where_rows_are_sequences_is_refused() -> None:
     with pytest.raises(UserError, match=r"here each row is a sequence\. Choose rows of tokens"):
         compared("a", "b", "dropped", flatten="sample")
+
+
+def test_a_map_with_all_rows_says_which_are_massive_and_what_they_carry(bench) -> None:
+    (found,) = bench.run([compared("b", "c", "kept")])
+    assert set(found.massive) == set(BatchHsic.MASSIVE)
+    assert found.massive["count_f"].tolist() == [[0, 4, 0]] * 2 and found.massive["count_g"].tolist() == [[0, 2, 0]] * 2
+    assert sorted(found.massive["rows_f"][0]) == [-1, -1, -1, -1, 5, 16 + 9, 3 * 16 + 2, 6 * 16 + 6]
+    assert sorted(found.massive["rows_g"][0][:2]) == [16 + 9, 6 * 16 + 6]
+    places, ids = found.massive["rows_f"][1], found.massive["tokens_f"][1]
+    assert TOKENS[1].reshape(-1)[places[:4]].tolist() == ids[:4].tolist()
+    share = found.massive["share_f"]
+    assert (share[:, 1] > 0.99).all() and (share[:, [0, 2]] == 0).all()
+
+
+def test_what_massive_rows_carry_is_their_part_of_hsic_for_every_estimator_and_of_squares_elsewhere(bench) -> None:
+    from repdiss_core.measures.hsic import u_centred
+
+    views = [{"estimator": name} for name in ("unbiased", "biased", "sequence_aware")]
+    found = bench.run([compared("a", "a", "kept", **view) for view in views], 1)
+    x = next(h for i, h in enumerate(bench.models["a"].residuals(Stream().batch(0))) if i == 1).reshape(ROWS, -1)
+    x = x.double().numpy()
+    massive = np.isin(TOKENS[0].reshape(-1), (3, 7))
+    squares = u_centred(x @ x.T) ** 2
+    expected = squares[massive | massive[:, None]].sum() / squares.sum()
+    for one in found:
+        assert one.massive["share_f"][0, 1] == pytest.approx(expected, rel=1e-6)
+    centred = ((x - x.mean(axis=0)) ** 2).sum(axis=1)
+    (fit,) = bench.run([made_by("procrustes", "a", "a")], 1)
+    assert fit.massive["share_f"][0, 1] == pytest.approx(centred[massive].sum() / centred.sum(), rel=1e-9)
+    (ranks,) = bench.run([made_by("rsa", "a", "a")], 1)
+    assert ranks.massive["count_f"].tolist() == [[0, 4, 0]] and (ranks.massive["share_f"] == 0).all()
+
+
+def made_by(measure: str, f: str, g: str) -> Comparison:
+    settings = CkaView(measure=measure).settings
+    return in_order(measure, True, ModelId(f, f * 64), ModelId(g, g * 64), DATA, settings=settings)[0]
+
+
+@pytest.mark.parametrize("massive", ["dropped", "normalised"])
+def test_maps_that_massive_rows_cannot_decide_hold_what_they_held_before(bench, massive) -> None:
+    (found,) = bench.run([compared("a", "b", massive)])
+    assert set(found.massive) == ({"peak_f", "peak_g", "tokens_f", "tokens_g"} if massive == "dropped" else set())
+    (sequences,) = bench.run([compared("a", "b", "kept", flatten="sample")])
+    assert sequences.massive == {}
+
+
+def test_batches_without_massive_rows_join_those_that_have_them() -> None:
+    one = np.ones((2, 1, 1)), np.ones((2, 1)), np.ones((2, 1)), np.ones(2)
+    plain = BatchHsic(*one)
+    known = {"share_f": np.full((2, 1), 0.7), "rows_f": np.array([[4, -1], [9, 2]]), "count_f": np.array([[1], [2]])}
+    whole = BatchHsic.joined([plain, BatchHsic(*one, massive=known)])
+    assert whole.massive["share_f"].tolist() == [[0], [0], [0.7], [0.7]]
+    assert whole.massive["rows_f"].tolist() == [[-1, -1], [-1, -1], [4, -1], [9, 2]]
+    assert whole.massive["count_f"].dtype == known["count_f"].dtype
+    assert BatchHsic.joined([plain, plain]).massive == {}

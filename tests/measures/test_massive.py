@@ -8,7 +8,17 @@ import torch
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.measures import cka_matrix
-from repdiss_core.measures.massive import CHOICES, MULTIPLE, NAMED_TOKENS, check_choice, find_massive, normalised
+from repdiss_core.measures.hsic import hsic1
+from repdiss_core.measures.massive import (
+    CHOICES,
+    MULTIPLE,
+    NAMED_TOKENS,
+    check_choice,
+    find_massive,
+    normalised,
+    share_of_hsic,
+    share_of_squares,
+)
 
 N, D = 400, 24
 PLANTED = [17, 211]
@@ -103,3 +113,18 @@ def test_bad_choices_are_told_in_a_sentence() -> None:
         check_choice("dropped", "sample")
     for choice in CHOICES:
         check_choice(choice, "token")
+
+
+def test_the_share_of_hsic_is_that_of_its_definition_whether_the_self_term_is_known_or_not() -> None:
+    x = features(3, massive=1).double()
+    rows = find_massive([x]).in_layer[0]
+    assert np.flatnonzero(rows).tolist() == PLANTED
+    known = hsic1(x @ x.T, x @ x.T)
+    without = x[~torch.from_numpy(rows)]
+    n, left = N, N - 2
+    rest = hsic1(without @ without.T, without @ without.T) * left * (left - 3)
+    share = share_of_hsic(x, rows, known)
+    assert share == pytest.approx(share_of_hsic(x, rows), rel=1e-9)
+    assert share == pytest.approx(1 - rest / (known * n * (n - 3)), abs=1e-3)
+    assert share_of_hsic(x, np.zeros(N, bool)) == share_of_squares(x, np.zeros(N, bool)) == 0
+    assert share_of_hsic(torch.ones(9, 3), np.arange(9) == 2) == 0
