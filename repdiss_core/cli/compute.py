@@ -166,6 +166,8 @@ def compare(model_f: str, model_g: str, fresh: bool, yes: bool, **choices: Any) 
     else:
         out.write_text(text, encoding="utf-8")
         click.echo(f"Wrote {out}.", err=True)
+    for sentence in pair.sentences(ResultStore.open()):
+        click.echo(sentence, err=True)
 
 
 def agree_to_packages(names: tuple[str, ...], yes: bool) -> None:

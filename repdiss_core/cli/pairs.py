@@ -8,6 +8,7 @@ from repdiss_core.base.comparison import Request, Setting
 from repdiss_core.base.errors import UserError
 from repdiss_core.measures import MeasureSpec, measure_spec
 from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.pair.located import located
 from repdiss_core.studies.panels import CurveSpec, MatrixPanel, load_curve, load_matrix, request_for
 from repdiss_core.studies.presets import Preset, preset
 from repdiss_core.studies.tables import Table, curve_table, map_table
@@ -33,6 +34,13 @@ class PairChoice:
             else:
                 tables.append(map_table(load_matrix(store, *shown, self.request.n_batches)))
         return tables
+
+    def sentences(self, store: ResultStore) -> list[str]:
+        """What the maps say at once: where two models of one architecture differ, then whether few tokens decide a map."""
+        maps = [one for one in self.shown if not isinstance(one, CurveSpec)]
+        found = [located(store, *one, self.request.n_batches) for one in maps]
+        found += [load_matrix(store, *one, self.request.n_batches).deciding for one in maps]
+        return list(dict.fromkeys(filter(None, found)))
 
 
 def choose(

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Caption:
-    """The parts of a caption, each a short phrase; empty ones are left out."""
+    """The parts of a caption, each a short phrase; empty ones are left out.
+
+    Args:
+        deciding: sentences where a handful of tokens decides a map.
+    """
 
     models: str = ""
     data: str = ""
@@ -15,6 +19,7 @@ class Caption:
     estimator: str = ""
     interval: str = ""
     departures: tuple[str, ...] = ()
+    deciding: str = ""
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -23,6 +28,6 @@ class Caption:
 
     @property
     def text(self) -> str:
-        """One line, then the departures as sentences."""
-        line = " · ".join(self.phrases)
-        return line if not self.departures else f"{line}. {' '.join(self.departures)}"
+        """One line, then what decides the map and the departures as sentences."""
+        line, sentences = " · ".join(self.phrases), (*filter(None, (self.deciding,)), *self.departures)
+        return line if not sentences else f"{line}. {' '.join(sentences)}"

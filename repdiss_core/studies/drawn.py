@@ -153,6 +153,7 @@ def _map_caption(views: list[MatrixView], setting: Preset, reduction: str) -> Ca
         estimator=how_measured(comparison, reduction),
         interval="95 % jackknife-t interval over batches" if least > 1 else "",
         departures=setting.departures,
+        deciding=" ".join(dict.fromkeys(v.deciding for v in views if v.deciding)),
     )
 
 

@@ -17,6 +17,7 @@ from repdiss_core.measures import result_type, spec_of
 from repdiss_core.measures.reduction import Reduction, mean_interval
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import Entry
+from repdiss_core.studies.deciding_rows import deciding_rows
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class MatrixView:
         n_batches, wanted: batches behind the matrix, and asked for.
         origin: "shipped", "imported", "local" or None.
         stored_at: seconds since the epoch.
+        deciding: a sentence where a handful of tokens decides the map.
     """
 
     panel: MatrixPanel
@@ -69,6 +71,13 @@ class MatrixView:
     wanted: int
     origin: str | None
     stored_at: float | None
+    deciding: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of the map: why cells have no value, and whether a handful of tokens decides it."""
+        notes = self.matrix.notes if self.matrix is not None else ()
+        return (*notes, self.deciding) if self.deciding else notes
 
     @property
     def complete(self) -> bool:
@@ -150,7 +159,8 @@ def load_matrix(store: ResultStore, panel: MatrixPanel, reduction: str, n_batche
         notes=reduced.notes,
         provenance=provenance,
     )
-    return MatrixView(panel, matrix, batches.n_batches, n_batches, entry.origin, entry.stored_at)
+    deciding = deciding_rows(batches, panel.comparison, (panel.row_name, panel.column_name))
+    return MatrixView(panel, matrix, batches.n_batches, n_batches, entry.origin, entry.stored_at, deciding)
 
 
 def reduction_of(comparison: Comparison, name: str) -> tuple[Reduction, str]:

@@ -249,7 +249,7 @@ def map_table(view: MatrixView) -> Table:
         comparisons=panel.comparison,
         reduction=matrix.provenance.get("reduction"),
         transposed=panel.swapped,
-        notes=tuple(matrix.notes),
+        notes=tuple(view.notes),
         provenance=provenance,
     )
 

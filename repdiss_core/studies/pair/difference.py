@@ -55,6 +55,7 @@ class Measured:
         how: estimator and reduction in words.
         table: the map.
         complete, origin, stored_at: as of a `Drawn`.
+        deciding: as of a `MatrixView`.
     """
 
     quantity: str
@@ -72,6 +73,7 @@ class Measured:
     origin: str | None
     stored_at: float | None
     scale: Scale | None = None
+    deciding: str = ""
 
 
 def measured_map(
@@ -100,6 +102,7 @@ def measured_map(
         view.origin,
         view.stored_at,
         scale_of(panel.comparison),
+        view.deciding,
     )
 
 
@@ -240,6 +243,7 @@ def _caption(a: Measured, b: Measured) -> Caption:
         amount=amount(most, a.data.sequences_per_batch, a.data.tokens_per_sequence),
         estimator="; ".join(dict.fromkeys((a.how, b.how))),
         interval=paired if a.matrix is not None and b.matrix is not None else "",
+        deciding=" ".join(dict.fromkeys(one.deciding for one in (a, b) if one.deciding)),
     )
 
 

@@ -15,6 +15,7 @@ from repdiss_core.base.paths import readonly
 from repdiss_core.plots.theme import Look, chart_config
 from repdiss_core.runs import jobs
 from repdiss_core.runs.job_files import JobStatus
+from repdiss_core.studies import options
 from repdiss_core.studies.drawn import Drawn
 from repdiss_core.studies.figure import NOT_COMPUTED
 from repdiss_core.ui.cards.card import Card
@@ -24,6 +25,7 @@ from repdiss_core.ui.glossary import terms_in
 from repdiss_core.ui.parts.attempts import attempt, show_refusal
 from repdiss_core.ui.parts.chart import chart
 from repdiss_core.ui.parts.chosen_cell import chosen_cell, first_cell, put, take
+from repdiss_core.ui.parts.pickers import offered, put_choice
 from repdiss_core.ui.parts.shared import current_look, result_store, stored_version
 from repdiss_core.ui.parts.term_help import show_terms
 from repdiss_core.ui.parts.text import BadgeColor, age, as_text, duration
@@ -31,6 +33,7 @@ from repdiss_core.ui.parts.watched import any_alive
 
 POLL_S = 1.0
 KEPT_FIGURES = 64
+DROPPED = "dropped"  # of `options.MASSIVE`
 _DRAWN: dict[tuple[Hashable, ...], Drawn] = {}
 ORIGINS = {
     "shipped": "shipped result",
@@ -62,6 +65,7 @@ def _card(card: Card, was_alive: bool) -> None:
         _head(card, drawn, job)
         _figure(card, drawn)
         _caption(drawn)
+        _without_massive(card, drawn)
         show_refusal(card.card_id)
         _tools(card, drawn, job)
 
@@ -130,7 +134,19 @@ def _caption(drawn: Drawn) -> None:
     """One or two lines; notes on cells without a value come first."""
     for note in drawn.notes:
         st.caption(f":material/info: {as_text(note)}")
+    if drawn.caption.deciding:
+        st.caption(f":material/warning: {as_text(drawn.caption.deciding)}")
     st.caption(as_text(" · ".join(drawn.caption.phrases)))
+
+
+def _without_massive(card: Card, drawn: Drawn) -> None:
+    """Where a handful of tokens decides a map, the choice that leaves them out."""
+    if not drawn.caption.deciding or not offered(options.MASSIVE):
+        return
+    label, key = options.MASSIVE.label_of(DROPPED), f"dropped-{card.card_id}"
+    label = f"Show the map {label}"
+    if st.button(label, key=key, icon=":material/filter_alt:", on_click=put_choice, args=(options.MASSIVE, DROPPED)):
+        st.rerun()
 
 
 def _tools(card: Card, drawn: Drawn, job: JobStatus | None) -> None:

@@ -16,6 +16,7 @@ from repdiss_core.models import MODELS, ModelSpec, model_spec, paper_models, typ
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies import options
 from repdiss_core.studies.common import CkaView, bundled_preset
+from repdiss_core.studies.pair.located import located
 from repdiss_core.studies.pair.question import Pair, pair_curves, pair_panels
 from repdiss_core.studies.panels import load_curve, load_matrix
 from repdiss_core.studies.presets import Preset, preset
@@ -99,10 +100,9 @@ def sentence(store: ResultStore, choice: Pair) -> str:
         else (-1, f"After their last blocks, {choice.f} and {choice.g}")
     )
     low, high = matrix.interval[:, first, -1]
-    return (
-        f"{where} have {_one(spec.short)} of {matrix.values[first, -1]:.2f} [{low:.2f}, "
-        f"{high:.2f}] over {matrix.n_batches} batches."
-    )
+    last = f"{where} have {_one(spec.short)} of {matrix.values[first, -1]:.2f} [{low:.2f}, {high:.2f}]"
+    where_apart = located(store, between, choice.view.reduction, choice.view.n_batches)
+    return " ".join(filter(None, (where_apart, f"{last} over {matrix.n_batches} batches.")))
 
 
 def _one(short: str) -> str:

@@ -106,6 +106,17 @@ def switch(option: Option) -> Any:
     return picked
 
 
+def offered(option: Option) -> bool:
+    """Whether this page has drawn a list of the option."""
+    return _LINKED.get() is None and _holds(option)
+
+
+def put_choice(option: Option, value: Any) -> None:
+    """Have a list of this page stand at another value, before the page runs again: for `on_click` of buttons."""
+    st.session_state[option.id] = value
+    _write(option)
+
+
 def tabs(option: Option) -> list[tuple[Any, TabContainer]]:
     """A tab for each choice, with its value; `open` says which is shown."""
     labels = option.labels
