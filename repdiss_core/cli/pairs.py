@@ -36,7 +36,7 @@ class PairChoice:
         return tables
 
     def sentences(self, store: ResultStore) -> list[str]:
-        """What the maps say at once: where two models of one architecture differ, then whether few tokens decide a map."""
+        """What the maps say: where two models of one architecture differ, then whether few tokens decide a map."""
         maps = [one for one in self.shown if not isinstance(one, CurveSpec)]
         found = [located(store, *one, self.request.n_batches) for one in maps]
         found += [load_matrix(store, *one, self.request.n_batches).deciding for one in maps]

@@ -263,7 +263,7 @@ CKA, SAME, CUTS, STITCH, TOKEN = WHOLE
         (CKA, {"cross": np.ones((2, 3))}, {}, r"is none of 'cka' \(ValueError\); nothing was kept"),
         (CKA, {"self_f": np.ones((2, 4))}, {}, "shapes disagree: cross"),
         (CKA, {"cross": np.ones((2, 2, 3)), "self_f": np.ones((2, 2))}, {}, "layers of f disagree: 2 and 3"),
-        (CKA, {"tokens_f": np.ones(2, np.int64)}, {}, "ids of massive tokens are a row a batch"),
+        (CKA, {"tokens_f": np.ones(2, np.int64)}, {}, "ids and places of massive tokens are a row a batch"),
         (CKA, {"peak_f": np.ones((2, 9))}, {}, r"the shape of peaks disagree: \(2, 9\) and \(2, 3\)"),
         (CKA, {"more": np.ones(2)}, {}, "it has arrays besides cross"),
         (CKA, {"cross": np.ones((2, 3, 3), bool)}, {}, "a result consists of arrays of numbers"),
