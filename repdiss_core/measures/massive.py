@@ -75,7 +75,7 @@ def find_massive(layers: Sequence[Tensor], multiple: float = MULTIPLE) -> Massiv
         ratios.append((norms / norms.median().clamp_min(torch.finfo(torch.float32).tiny)).cpu().numpy())
     ratio = np.stack(ratios)
     massive = ratio > multiple
-    return MassiveRows(massive.any(axis=0), ratio.max(axis=1).astype(np.float64), ratio.max(axis=0), massive)
+    return MassiveRows(np.any(massive, axis=0), ratio.max(axis=1).astype(np.float64), ratio.max(axis=0), massive)
 
 
 def share_of_hsic(x: Tensor, rows: np.ndarray, self_hsic: float | None = None) -> float:

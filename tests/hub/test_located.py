@@ -77,7 +77,9 @@ def test_noise_in_one_block_is_located_there(original, tmp_path, book, capsys, b
     assert diagonal[: block - 1] == pytest.approx(1, abs=1e-6) and (diagonal[block - 1 :] < 0.9999).all()
     where = "in layer 4, the last, alone" if block == DEPTH else f"from layer {block} on"
     assert lines[-1].startswith(f"path:{original} and path:{noisy} differ {where}: CKA on the diagonal is ")
-    assert f"{'1 up to layer ' + str(block - 1) + ' and ' if block > 1 else ''}{diagonal[block - 1]:.3f}"[:-2] in lines[-1]
+    assert (
+        f"{'1 up to layer ' + str(block - 1) + ' and ' if block > 1 else ''}{diagonal[block - 1]:.3f}"[:-2] in lines[-1]
+    )
     low, high = (np.diag(form["interval"][end])[block - 1] for end in ("lower", "upper"))
     assert f"[{low:.3f}"[:-1] in lines[-1] and f"{high:.3f}"[:-1] in lines[-1]
     _, lines = compared(capsys, original, noisy, book, "--massive", "dropped")

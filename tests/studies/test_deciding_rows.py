@@ -104,7 +104,9 @@ def test_tokens_without_a_tokenizer_are_named_by_number_and_many_are_counted(mon
 
 def test_the_caption_and_exports_say_it_and_the_cells_without_value_do_not() -> None:
     store, panels = stored()
-    drawn = compose_heatmaps(store, FigurePart("", panels=panels), LOOKS["print"], bundled_preset(), "mean_of_ratios", N)
+    drawn = compose_heatmaps(
+        store, FigurePart("", panels=panels), LOOKS["print"], bundled_preset(), "mean_of_ratios", N
+    )
     assert drawn.caption.deciding.startswith("Massive tokens decide layers 2 to 3") and drawn.notes == ()
     assert drawn.caption.deciding in drawn.caption.text
     assert [table.to_dict()["notes"] for table in drawn.tables] == [[], [], [drawn.caption.deciding]]

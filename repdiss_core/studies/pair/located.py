@@ -1,4 +1,4 @@
-"""From which layer on two models of one architecture differ, by how much, and whether few tokens decide it, in words."""
+"""From which layer on two models of one architecture differ, how much, and whether few tokens decide it, in words."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def are_alike(name_f: str, name_g: str) -> bool:
 
 
 def located(store: ResultStore, panel: MatrixPanel, reduction: str, n_batches: int) -> str:
-    """Where two models differ, from the stored map between them; "" for models of different architectures, for one model
-    with itself, for a measure whose value for equal features is not exactly 1, and where nothing is stored.
+    """Where two models differ, from the stored map between them; "" for models of different architectures, for one
+    model with itself, for a measure whose value for equal features is not exactly 1, and where nothing is stored.
 
     Args:
         panel: the map of one model's layers against the other's.
