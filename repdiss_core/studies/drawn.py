@@ -21,9 +21,9 @@ from repdiss_core.store.entries import origin_of
 from repdiss_core.studies import options
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.common import kind, phi_words, stitch_preset_of
-from repdiss_core.studies.figure import FigurePart
 from repdiss_core.studies.panels import (
     CurveView,
+    FigurePart,
     LearningCurve,
     MatrixView,
     load_curve,

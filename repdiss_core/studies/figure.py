@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from repdiss_core.base.comparison import Comparison, Request
+from repdiss_core.base.comparison import Request
 from repdiss_core.plots.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.panels import CurveSpec, MatrixPanel, request_for
+from repdiss_core.studies.panels import FigurePart, request_for
 
 if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
@@ -18,25 +18,6 @@ if TYPE_CHECKING:
     from repdiss_core.studies.tables import Table
 
 NOT_COMPUTED = "not computed yet"  # what an empty panel says
-
-
-@dataclass(frozen=True)
-class FigurePart:
-    """One panel group of a figure: heatmaps, the curves of one depth, or the pairs of a population."""
-
-    title: str
-    panels: tuple[MatrixPanel, ...] = ()
-    curves: tuple[CurveSpec, ...] = ()
-    pairs: tuple[Comparison, ...] = ()
-
-    @property
-    def comparisons(self) -> tuple[Comparison, ...]:
-        """Everything that this part needs computed."""
-        return (
-            tuple(p.comparison for p in self.panels)
-            + tuple(c for curve in self.curves for c in curve.comparisons)
-            + self.pairs
-        )
 
 
 @dataclass(frozen=True)

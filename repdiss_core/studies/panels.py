@@ -53,6 +53,25 @@ class CurveSpec:
     kind_g: str
 
 
+@dataclass(frozen=True)
+class FigurePart:
+    """One panel group of a figure: heatmaps, the curves of one depth, or the pairs of a population."""
+
+    title: str
+    panels: tuple[MatrixPanel, ...] = ()
+    curves: tuple[CurveSpec, ...] = ()
+    pairs: tuple[Comparison, ...] = ()
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Everything that this part needs computed."""
+        return (
+            tuple(p.comparison for p in self.panels)
+            + tuple(c for curve in self.curves for c in curve.comparisons)
+            + self.pairs
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class MatrixView:
     """A heatmap as far as it is known.

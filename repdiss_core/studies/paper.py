@@ -12,8 +12,8 @@ from typing import Any
 
 from repdiss_core.base.comparison import Request
 from repdiss_core.base.errors import unknown_name
-from repdiss_core.studies.figure import Figure, FigurePart
-from repdiss_core.studies.panels import request_for
+from repdiss_core.studies.figure import Figure
+from repdiss_core.studies.panels import FigurePart, request_for
 
 CITATION = (
     "Brown, Godfrey, Konz, Tu, Kvinge: Understanding the Inner Workings of Language Models Through Representation "

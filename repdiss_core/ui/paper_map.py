@@ -14,7 +14,8 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.plots.html_file import Section
 from repdiss_core.runs import jobs
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.figure import Figure, FigurePart
+from repdiss_core.studies.figure import Figure
+from repdiss_core.studies.panels import FigurePart
 from repdiss_core.studies.paper import StudySpec, figure_parts, paper_studies, study_figures
 from repdiss_core.ui.parts.shared import stored_version
 from repdiss_core.ui.parts.text import as_text

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry.question import Params, cka_panels
 from repdiss_core.studies.drawn import Drawn, compose_heatmaps
-from repdiss_core.studies.figure import Choice, Figure, FigurePart
+from repdiss_core.studies.figure import Choice, Figure
+from repdiss_core.studies.panels import FigurePart
 
 if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look

@@ -42,7 +42,8 @@ from typing import TYPE_CHECKING
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import bundled_preset
 from repdiss_core.studies.drawn import Drawn, compose_heatmaps
-from repdiss_core.studies.figure import Choice, Figure, FigurePart
+from repdiss_core.studies.figure import Choice, Figure
+from repdiss_core.studies.panels import FigurePart
 from repdiss_core.studies.toy.question import Params
 
 if TYPE_CHECKING:

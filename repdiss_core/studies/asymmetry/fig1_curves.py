@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry.question import Params, at_depths, control_curves, paper_curves
 from repdiss_core.studies.drawn import Drawn, compose_curves
-from repdiss_core.studies.figure import Choice, Figure, FigureCard, FigurePart
-from repdiss_core.studies.panels import load_curve
+from repdiss_core.studies.figure import Choice, Figure, FigureCard
+from repdiss_core.studies.panels import FigurePart, load_curve
 from repdiss_core.studies.reading import CURVE_HEIGHT, FILE_CURVE_HEIGHT, HOW_STITCHING_READS
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry.question import Params, at_depths, cka_panels
 from repdiss_core.studies.drawn import Drawn, compose_heatmaps
-from repdiss_core.studies.figure import Choice, Figure, FigurePart
-from repdiss_core.studies.panels import load_matrix
+from repdiss_core.studies.figure import Choice, Figure
+from repdiss_core.studies.panels import FigurePart, load_matrix
 from repdiss_core.studies.reading import FILE_MAP_HEIGHT, HOW_CKA_READS, LINK, MAP_HEIGHT
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from repdiss_core.models import model_spec
 from repdiss_core.store.entries import origin_of
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Drawn
-from repdiss_core.studies.figure import Choice, Figure, FigureCard, FigurePart
+from repdiss_core.studies.figure import Choice, Figure, FigureCard
 from repdiss_core.studies.generalization import question, thumbnails, words
 from repdiss_core.studies.generalization.question import IN_DISTRIBUTION, Params
 from repdiss_core.studies.generalization.stored import Loaded, cka_test, loaded, penalty_test
-from repdiss_core.studies.panels import request_for
+from repdiss_core.studies.panels import FigurePart, request_for
 from repdiss_core.studies.population import Origin
 from repdiss_core.studies.tables import Table
 

@@ -14,11 +14,12 @@ from repdiss_core.analysis.groups import PermutationTest, permutation_test, unor
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Drawn
-from repdiss_core.studies.figure import Choice, Figure, FigureCard, FigurePart
+from repdiss_core.studies.figure import Choice, Figure, FigureCard
 from repdiss_core.studies.generalization import thumbnails, words
 from repdiss_core.studies.generalization.fig2_fig7_curves import NAMES, POPULATION, compared, drawn, progress
 from repdiss_core.studies.generalization.question import Params
 from repdiss_core.studies.generalization.stored import KEPT, Loaded, loaded
+from repdiss_core.studies.panels import FigurePart
 from repdiss_core.studies.phrases import signed
 from repdiss_core.studies.tables import Sample, Table
 

@@ -14,8 +14,7 @@ from repdiss_core.plots.theme import Look
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import CkaView, kind
 from repdiss_core.studies.drawn import Drawn, compose_heatmaps
-from repdiss_core.studies.figure import FigurePart
-from repdiss_core.studies.panels import MatrixPanel
+from repdiss_core.studies.panels import FigurePart, MatrixPanel
 from repdiss_core.studies.presets import Preset
 from repdiss_core.studies.tables import Table
 

@@ -9,11 +9,11 @@ from repdiss_core.measures import measure_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies import options
 from repdiss_core.studies.drawn import Drawn, compose_curves, compose_heatmaps
-from repdiss_core.studies.figure import Choice, Figure, FigureCard, FigurePart
+from repdiss_core.studies.figure import Choice, Figure, FigureCard
 from repdiss_core.studies.pair.cka_curve import compose_cka_by_layer
 from repdiss_core.studies.pair.question import Pair, pair_curves, pair_panels
 from repdiss_core.studies.pair.stitch_map import compose_stitch_maps, pair_maps
-from repdiss_core.studies.panels import request_for
+from repdiss_core.studies.panels import FigurePart, request_for
 from repdiss_core.studies.reading import CURVE_HEIGHT, HOW_CKA_READS, HOW_STITCHING_READS, LINK, MAP_HEIGHT
 
 if TYPE_CHECKING:

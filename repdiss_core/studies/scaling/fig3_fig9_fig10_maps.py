@@ -12,8 +12,8 @@ from repdiss_core.plots.theme import Look
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Blocks, Drawn, compose_grid
-from repdiss_core.studies.figure import Choice, Figure, FigureCard, FigurePart
-from repdiss_core.studies.panels import load_matrix
+from repdiss_core.studies.figure import Choice, Figure, FigureCard
+from repdiss_core.studies.panels import FigurePart, load_matrix
 from repdiss_core.studies.reading import HOW_CKA_READS, LINK
 from repdiss_core.studies.scaling import words
 from repdiss_core.studies.scaling.question import Params, figure_panels, pair_panel, short_name

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.drawn import Drawn
-from repdiss_core.studies.figure import Choice, Figure, FigureCard, FigurePart
-from repdiss_core.studies.panels import request_for
+from repdiss_core.studies.figure import Choice, Figure, FigureCard
+from repdiss_core.studies.panels import FigurePart, request_for
 from repdiss_core.studies.reading import LINK
 from repdiss_core.studies.scaling import fig3_fig9_fig10_maps, question, training, trends
 from repdiss_core.studies.scaling.question import Params
