@@ -109,7 +109,7 @@ def test_a_click_on_the_family_s_map_chooses_its_pair(site, site_cache, tab):
     click(tab)
     f, g = (scaling.short_name(name) for name in names[:2])
     tab.get_by_role("heading", name=f"CKA of {f} and {g}").wait_for()
-    assert f"f={f}" in tab.url and f"g={g}" in tab.url
+    assert f"f={names[0]}" in tab.url and f"g={names[1]}" in tab.url  # ids, never labels
     settle(tab)
     hovered = tab.locator(".st-key-chart-pair .repdiss-hovered:visible")
     layers = bring(tab, "chart-pair").locator(".heatmaplayer").nth(2).bounding_box()

@@ -11,6 +11,7 @@ from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.run import Engine
 from repdiss_core.scripts.ship.results import comparisons
 from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies import options
 from repdiss_core.studies.generalization import question
 from repdiss_core.studies.generalization.claims import generalization_claims
 from repdiss_core.studies.generalization.question import Params
@@ -30,7 +31,7 @@ def test_what_the_study_asks_for_ships(population) -> None:
     shipped = set(ResultStore.open().keys("shipped"))
     missing = [c.key for c in comparisons(population) if c.key not in shipped]
     assert not missing, f"{len(missing)} results of {population} do not ship; run `make results`."
-    for rows in question.ROWS:
+    for rows in options.ROWS.values:
         wanted = {
             c.key for name in Params().sets for c in question.cka_pairs(Params(population, rows=rows), name).values()
         }
