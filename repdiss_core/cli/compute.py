@@ -116,9 +116,11 @@ def run(
 @click.option(
     "--set", "own", multiple=True, metavar="NAME=VALUE", help="A setting of the measure itself, such as k=20."
 )
-@flag(options.DATA, free=True)
+@flag(options.DATA, default=None, help=options.DATA.flag_help, free=True)
+@flag(options.PAIR_ROWS)
 @flag(cli_options.TOKENS_PER_BATCH)
 @flag(cli_options.TOKENS_PER_SEQUENCE)
+@flag(cli_options.WORDS_PER_SEQUENCE)
 @flag(cli_options.PAIRS)
 @flag(options.STITCH, free=True)
 @click.option(

@@ -87,7 +87,7 @@ def _text(name: str) -> str:
         stream = data.open_stream(plain, "in_distribution", 1, 512)
         return f"{plain}: {stream.n_batches:,} pairs of MNLI"
     spec = data.dataset_spec(plain)
-    if spec.text is None:
+    if spec.text is None or spec.module is not None:
         raise UserError(f"{plain} is on this machine already; fetch takes texts of the hub, such as data:pile-10k.")
     text_sources.prepare(spec.text)
     n = sum(1 for _ in text_sources.documents(spec.text))

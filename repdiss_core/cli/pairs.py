@@ -44,9 +44,10 @@ class PairChoice:
 
 
 def choose(
-    model_f: str, model_g: str, measure: tuple[str, ...], data: str, tokens_per_batch: int, tokens_per_sequence: int,
-    layers: str | None, stitch: str, estimator: str, reduction: str, flatten: str, resid_mean: str, batches: int | None,
-    massive: str = "kept", dtype: str = "float32", own: tuple[str, ...] = (),
+    model_f: str, model_g: str, measure: tuple[str, ...], data: str | None, tokens_per_batch: int,
+    tokens_per_sequence: int, layers: str | None, stitch: str, estimator: str, reduction: str, flatten: str,
+    resid_mean: str, batches: int | None, massive: str = "kept", dtype: str = "float32", own: tuple[str, ...] = (),
+    rows: str = "auto", words_per_sequence: int | None = None,
 ) -> PairChoice:  # fmt: skip
     """The choice, checked: all measures in one request, so that those of features share their forward passes.
 
@@ -56,11 +57,14 @@ def choose(
     Raises:
         UserError: unknown names, layers out of range, sizes that do not fit, settings that no measure has.
     """
+    from repdiss_core.models import model_spec
     from repdiss_core.studies.common import CkaView, cka_panel, data_id
-    from repdiss_core.studies.pair.question import check_pair
+    from repdiss_core.studies.pair.question import pair_view
+    from repdiss_core.studies.rows import check_stitched, default_data
 
-    setting = _setting(data, tokens_per_batch, tokens_per_sequence, batches)
-    check_pair(model_f, model_g, setting.data)
+    data = data or default_data(model_f, model_g)
+    ours = not any(model_spec(name).tokenizer_repo for name in (model_f, model_g))
+    setting = _setting(data, tokens_per_batch, tokens_per_sequence, batches, ours)
     specs = [measure_spec(name) for name in measure]
     given = _own(specs, own)
     shown: list[tuple[MatrixPanel, str] | CurveSpec] = []
@@ -77,12 +81,14 @@ def choose(
                 dtype,
                 spec.name,
                 tuple(chosen.items()),
+                rows,
             )
-            panel = cka_panel(
-                model_f, model_g, view, data_id(setting, setting.eval_split, model=model_f, partner=model_g)
-            )
+            view, sizes = pair_view(model_f, model_g, view, setting, words_per_sequence)
+            stream = data_id(sizes, setting.eval_split, model=model_f, partner=model_g, rows=view.rows)
+            panel = cka_panel(model_f, model_g, view, stream)
             shown.append((panel, spec.reduction_named(reduction)))
         else:
+            check_stitched(model_f, model_g, setting.data)
             shown.append(_curve(model_f, model_g, spec.name, layers, setting, stitch))
     comparisons = [
         c for each in shown for c in (each.comparisons if isinstance(each, CurveSpec) else (each[0].comparison,))
@@ -131,7 +137,7 @@ def _pairs(layers: str) -> list[tuple[int, int]]:
     return pairs
 
 
-def _setting(data: str, tokens_per_batch: int, tokens_per_sequence: int, batches: int | None) -> Preset:
+def _setting(data: str, tokens_per_batch: int, tokens_per_sequence: int, batches: int | None, ours: bool) -> Preset:
     from repdiss_core.data import TYPED, dataset_spec
 
     name, _, split = data.partition("/") if not data.startswith(TYPED) else (data, "", "")
@@ -142,7 +148,7 @@ def _setting(data: str, tokens_per_batch: int, tokens_per_sequence: int, batches
             f"--tokens-per-batch {tokens_per_batch} is not a multiple of --tokens-per-sequence {tokens_per_sequence}. "
             f"Try {max(1, sequences) * tokens_per_sequence}."
         )
-    base = preset("bundled") if name == "docstrings" else preset("paper-quick")
+    base = preset("bundled") if name == "docstrings" and ours else preset("paper-quick")
     return replace(
         base,
         data=name,

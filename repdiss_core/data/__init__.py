@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from repdiss_core.base.comparison import DataId
 from repdiss_core.base.errors import UserError, check_length, unknown_name
 from repdiss_core.data.batches import PackedStream, TokenBatch, TokenStream
 from repdiss_core.data.text_sources import TextSource
 from repdiss_core.hub import Repo
+
+if TYPE_CHECKING:
+    from repdiss_core.data.row_streams import RowStream
 
 __all__ = [
     "DATASETS",
@@ -37,9 +41,11 @@ class DatasetSpec:
         splits: what `open_stream` takes; measures use eval, stitching layers are trained on phi.
         n_tokens: (split, tokens) with the pinned versions.
         packages: (package, version) whose text is read.
-        module: returns the module with `tokens`, `content_id` and `versions_differ`; None for text of the hub.
+        module: returns the module with `tokens`, `content_id` and `versions_differ`, for a set that brings tokens of
+            the bundled tokenizer; None for text of the hub.
         text: where the documents come from, for text that is cut by the tokenizer of the models that read it. Such a
-            set is opened under a name that says which: "pile-10k by EleutherAI/pythia-70m-deduped".
+            set is opened under a name that says which: "pile-10k by EleutherAI/pythia-70m-deduped", or what its rows
+            are: "pile-10k by words" (`row_streams`).
     """
 
     name: str
@@ -70,6 +76,7 @@ def _docstrings() -> DatasetSpec:
         n_tokens=tuple((split, known["splits"][split]["tokens"]) for split in ("eval", "phi", "train")),
         packages=tuple(sorted(known["packages"].items())),
         module=_docstrings_module,
+        text=TextSource(None, installed=True),
     )
 
 
@@ -94,22 +101,31 @@ NLI, ENTAILMENT = "nli", "mnli-hans"
 
 
 def bound(name: str, tokenizer_source: str) -> str:
-    """The name under which a set is opened for models of a tokenizer; sets that bring their own tokens keep theirs.
+    """The name under which a set is opened for models of a tokenizer; a set that brings tokens of the bundled one keeps
+    its own for it.
 
     Args:
         tokenizer_source: a model's `tokenizer_repo`; "" for the bundled models.
-
-    Raises:
-        UserError: the set's tokens are not those of the models.
     """
-    if dataset_spec(name).text is None:
-        if tokenizer_source:
-            raise UserError(
-                f"{name} holds tokens of the bundled tokenizer, which models of {tokenizer_source} do not read. "
-                f"Choose pile-10k, pile-val, hub:org/name:column or path:file."
-            )
+    if dataset_spec(name).module is not None and not tokenizer_source:
         return name
     return f"{name}{BY}{tokenizer_source or 'bundled'}"
+
+
+def by_rows(name: str, unit: str) -> str:
+    """The name under which a set is opened whose rows are words or texts, for models of any tokenizers.
+
+    Args:
+        unit: one of `row_streams.UNITS`.
+    """
+    return f"{name}{BY}{unit}"
+
+
+def holds_texts(name: str) -> bool:
+    """Whether a set is opened as texts, whose rows are words or texts, by that name."""
+    from repdiss_core.data import row_streams
+
+    return name.rpartition(BY)[2] in row_streams.UNITS
 
 
 def dataset_spec(name: str) -> DatasetSpec:
@@ -136,13 +152,16 @@ def content_id(name: str, split: str) -> str:
 
         return entailment.content_id(split)
     spec = _checked(name, split)
-    if spec.text is not None:
-        from repdiss_core.data import packed_text
+    if not _reads_text(name, spec):
+        assert spec.module is not None
+        return spec.module().content_id(split)
+    from repdiss_core.data import packed_text, row_streams
 
-        source, special = _tokenizer_of(name)
-        return packed_text.content_id(spec.text, source, split, special)
-    assert spec.module is not None
-    return spec.module().content_id(split)
+    assert spec.text is not None
+    source, special = _tokenizer_of(name)
+    if source in row_streams.UNITS:
+        return row_streams.content_id(spec.text, source, split) or packed_text.UNPINNED
+    return packed_text.content_id(spec.text, source, split, special)
 
 
 def versions_differ(name: str) -> tuple[str, ...]:
@@ -159,11 +178,13 @@ def prepare(name: str) -> None:
 
         entailment.prepare()
     spec = None if name in (NLI, ENTAILMENT) else dataset_spec(name)
-    if spec is not None and spec.text is not None:
-        from repdiss_core.data import text_sources, tokenizer
+    if spec is not None and spec.text is not None and _reads_text(name, spec):
+        from repdiss_core.data import row_streams, text_sources, tokenizer
 
         text_sources.prepare(spec.text)
-        tokenizer.prepare(_tokenizer_of(name)[0])
+        source, _ = _tokenizer_of(name)
+        if source not in row_streams.UNITS:
+            tokenizer.prepare(source)
 
 
 def text_is_here(name: str) -> bool:
@@ -183,7 +204,7 @@ def text_is_here(name: str) -> bool:
 
 def open_stream(
     name: str, split: str, sequences_per_batch: int = 8, tokens_per_sequence: int = 128, seed: int = 0
-) -> TokenStream:
+) -> TokenStream | RowStream:
     """Batches of a split in the order of a seed; the tokens are built first where they are not cached (seconds).
 
     Raises:
@@ -198,23 +219,32 @@ def open_stream(
 
         return entailment.open_entailment(split, sequences_per_batch, tokens_per_sequence, seed)
     spec = _checked(name, split)
-    if spec.text is not None:
-        from repdiss_core.data import packed_text
-
-        prepare(name)
-        source, special = _tokenizer_of(name)
+    prepare(name)
+    if not _reads_text(name, spec):
+        assert spec.module is not None
+        row = spec.module().tokens(split)  # before its content id, which is that of the tokens built
         wanted = DataId(name, split, content_id(name, split), sequences_per_batch, tokens_per_sequence, seed)
-        return packed_text.open_text(spec.text, source, wanted, special)
-    assert spec.module is not None
-    module = spec.module()
-    row = module.tokens(split)
-    data_id = DataId(name, split, module.content_id(split), sequences_per_batch, tokens_per_sequence, seed)
-    return PackedStream(row, data_id)
+        return PackedStream(row, wanted)
+    from repdiss_core.data import packed_text, row_streams
+
+    assert spec.text is not None
+    wanted = DataId(name, split, content_id(name, split), sequences_per_batch, tokens_per_sequence, seed)
+    source, special = _tokenizer_of(name)
+    if source in row_streams.UNITS:
+        return row_streams.open_rows(spec.text, source, wanted)
+    return packed_text.open_text(spec.text, source, wanted, special)
+
+
+def _reads_text(name: str, spec: DatasetSpec) -> bool:
+    """Whether a set is opened as text, and not as the tokens that it brings."""
+    return spec.text is not None and (spec.module is None or BY in name)
 
 
 def _checked(name: str, split: str) -> DatasetSpec:
+    from repdiss_core.data import text_splits
+
     spec = dataset_spec(name)
-    if split not in spec.splits:
+    if split not in spec.splits or (_reads_text(name, spec) and split not in text_splits.SPLITS):
         raise unknown_name(f"split of {name}", split, spec.splits, "python -m repdiss_core list data")
     return spec
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from repdiss_core.base.comparison import DataId
 from repdiss_core.base.errors import UserError
+
+B_co = TypeVar("B_co", covariant=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ class TokenBatch:
         return self.mask if self.rows is None else self.rows
 
 
-class TokenStream(Protocol):
+class Batches(Protocol[B_co]):
     """Batches of one data set in one fixed order; batch i is the same whenever it is asked for."""
 
     @property
@@ -60,9 +62,13 @@ class TokenStream(Protocol):
     def n_batches(self) -> int:
         """How many full batches there are."""
 
-    def batch(self, i: int) -> TokenBatch:
+    def batch(self, i: int) -> B_co:
         """Batch i, counted from 0."""
         ...
+
+
+class TokenStream(Batches[TokenBatch], Protocol):
+    """Batches of tokens."""
 
 
 class PackedStream:

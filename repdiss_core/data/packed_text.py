@@ -1,7 +1,7 @@
 """Text cut by a model's tokenizer and packed into one row of tokens, cached on this machine.
 
-Documents follow each other with the separator between; those of odd number are for measuring ("eval"), the others for
-training stitching layers ("phi"). A split ends at MAX_TOKENS, which is eight times what the paper's settings need.
+Documents follow each other with the separator between; `text_splits` says which are for measuring ("eval") and which
+for training stitching layers ("phi"). A split ends at MAX_TOKENS, eight times what the paper's settings need.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ import numpy as np
 from repdiss_core.base.comparison import DataId
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import local_root
-from repdiss_core.data import text_sources, tokenizer
+from repdiss_core.data import text_sources, text_splits, tokenizer
 from repdiss_core.data.batches import FramedStream, PackedStream
 from repdiss_core.data.text_sources import TextSource
 from repdiss_core.store.kept_files import keep_bytes, kept_bytes
 
-SPLITS = ("eval", "phi")
 MAX_TOKENS = 2**23
-RULE = 2  # raised whenever the same text would give other tokens
 UNPINNED = "unpinned"
 
 
@@ -39,7 +37,7 @@ def content_id(source: TextSource, tokenizer_source: str, split: str, special: s
         return UNPINNED
     start = tokenizer_source in tokenizer.START_TOKEN_SOURCES
     form: dict[str, Any] = {"text": text, "tokenizer": cut, "separator": tokenizer.separator_of(tokenizer_source)}
-    form |= {"split": split, "rule": RULE, "most": MAX_TOKENS, "start": start}
+    form |= {"split": split, "rule": text_splits.rule_of(source), "most": MAX_TOKENS, "start": start}
     if tokenizer.is_encoder(tokenizer_source):
         form |= {"framed": True, "special": special}
     return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
@@ -72,7 +70,7 @@ def tokens(source: TextSource, cutter: tokenizer.TextTokenizer, split: str, cont
     data = kept_bytes(path)
     if data is not None:
         return np.frombuffer(data, dtype="<u4")
-    row = _cut(source, cutter, SPLITS.index(split))
+    row = _cut(source, cutter, split)
     if not row.size:
         raise UserError(f"{source.where} holds no text in column {source.column!r} (split {split}).")
     keep_bytes(path, row.tobytes())
@@ -99,11 +97,11 @@ def with_frame(row: np.ndarray, frame: tuple[int, int], length: int) -> np.ndarr
     return np.concatenate([first, whole, last], axis=1).reshape(-1)
 
 
-def _cut(source: TextSource, cutter: tokenizer.TextTokenizer, remainder: int) -> np.ndarray:
-    """Every second document, starting with number 1 (remainder 0) or 0."""
+def _cut(source: TextSource, cutter: tokenizer.TextTokenizer, split: str) -> np.ndarray:
+    """The documents of a split in tokens."""
     separator = cutter.separator
     assert separator is not None, "open_text refuses a tokenizer without one"
-    mine = itertools.islice(text_sources.documents(source), 1 - remainder, None, 2)
+    mine = text_splits.documents_of(source, split)
     row: list[int] = []
     while len(row) < MAX_TOKENS and (batch := list(itertools.islice(mine, 64))):
         for encoded in cutter.encoder.encode_batch(batch, add_special_tokens=False):

@@ -1,7 +1,7 @@
 """Text sets that are not shipped: the Pile's public parts, any set of the hub by name and column, a local text file.
 
 `datasets` reads the files, one row at a time and in their order. Formats: parquet, and lines of JSON (plain, .gz or
-.zst). On this machine also plain text, whose documents are separated by blank lines, and folders of `save_to_disk`.
+.zst). On this machine also plain text, read by paragraphs with blank lines between, and folders of `save_to_disk`.
 """
 
 from __future__ import annotations
@@ -32,16 +32,25 @@ class TextSource:
         repo: on the hub; None for a local file.
         column: the field of a row that holds the text.
         path: of a local file.
+        installed: the docstrings of the installed packages, as text.
     """
 
     repo: Repo | None
     column: str = "text"
     path: str = ""
+    installed: bool = False
 
     @property
     def where(self) -> str:
         """For sentences."""
+        if self.installed:
+            return "the docstrings of the installed packages"
         return str(self.repo) if self.repo is not None else self.path
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a plain text file, one long text."""
+        return bool(self.path) and _is_plain(Path(self.path))
 
 
 def of_name(name: str) -> TextSource:
@@ -62,6 +71,10 @@ def of_name(name: str) -> TextSource:
 def identity(source: TextSource) -> str | None:
     """What tells the source's text from another's: commit or file hash, and the column;
     None where it is not pinned yet."""
+    if source.installed:
+        from repdiss_core.data import docstrings
+
+        return f"docstrings:{docstrings.content_id('eval')}:{docstrings.content_id('phi')}"
     if source.repo is None:
         try:
             return f"{_hash_of(Path(source.path))}:{source.column}"
@@ -106,11 +119,17 @@ def prepare(source: TextSource) -> None:
 
 
 def documents(source: TextSource) -> Iterator[str]:
-    """The texts; files are downloaded as they are reached.
+    """The texts, of a plain text its paragraphs; files are downloaded as they are reached.
 
     Raises:
         UserError: nothing readable, or no such column.
     """
+    if source.installed:
+        from repdiss_core.data import docstring_text
+
+        for split in ("eval", "phi"):
+            yield from docstring_text.documents(docstring_text.installed_sources(), split)
+        return
     if source.repo is None:
         yield from _read(Path(source.path), source)
         return
@@ -175,7 +194,7 @@ def _column(path: Path, source: TextSource) -> Iterator[str]:
 
 
 def _paragraphs(path: Path) -> Iterator[str]:
-    """The documents of a plain text: what stands between blank lines."""
+    """The paragraphs of a plain text: what stands between blank lines (`text_splits` makes documents of them)."""
     lines: list[str] = []
     for row in rows_of_file("text", path, keep_linebreaks=True):
         if row["text"].strip():

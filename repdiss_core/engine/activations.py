@@ -83,8 +83,14 @@ class ActivationCache:
         self._cache = None
 
 
-def batch_key(model: ModelId, data: DataId, hook: str, resid_mean: str, dtype: str, index: int) -> str:
-    """Names the residual streams of one model on one batch."""
+def batch_key(
+    model: ModelId, data: DataId, hook: str, resid_mean: str, dtype: str, index: int, tokenizer: str = ""
+) -> str:
+    """Names the residual streams of one model on one batch.
+
+    Args:
+        tokenizer: what tells the model's from another, where the data are texts; "" where they are tokens.
+    """
     parts: tuple[str | int, ...] = (
         model.name,
         model.weights,
@@ -94,6 +100,7 @@ def batch_key(model: ModelId, data: DataId, hook: str, resid_mean: str, dtype: s
         data.sequences_per_batch,
     )
     parts += (data.tokens_per_sequence, data.seed, hook, resid_mean, dtype, index)
+    parts += (tokenizer,) if tokenizer else ()
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
 
 

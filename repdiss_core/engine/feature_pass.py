@@ -10,7 +10,8 @@ import numpy as np
 
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.base.errors import UserError
-from repdiss_core.data.batches import TokenStream
+from repdiss_core.data.row_batches import FeatureStream
+from repdiss_core.data.row_streams import RowStream
 from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.batch_features import BatchFeatures, ModelLoader
 from repdiss_core.engine.crossed_windows import CrossedWindow, first_needed, window_of
@@ -38,7 +39,7 @@ class FeaturePass:
         join: Join,
         activations: ActivationCache,
         load: ModelLoader,
-        stream: TokenStream,
+        stream: FeatureStream,
     ) -> None:
         self.comparisons, self.n_batches, self.join = tuple(comparisons), n_batches, join
         self.activations, self.load, self.stream = activations, load, stream
@@ -107,8 +108,10 @@ def notes_of(comparison: Comparison, sides: tuple[Any, Any]) -> tuple[str, ...]:
     )
 
 
-def check_length(stream: TokenStream, n_batches: int) -> None:
+def check_length(stream: FeatureStream, n_batches: int) -> None:
     """Raise a `UserError` where a stream has fewer batches."""
+    if isinstance(stream, RowStream):
+        stream.require(n_batches)
     if stream.n_batches < n_batches:
         data = stream.data_id
         raise UserError(

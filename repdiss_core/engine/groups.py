@@ -139,7 +139,7 @@ class SameLayerGroup(Group):
         from repdiss_core.engine.same_layer_pass import SameLayerPass
 
         load = functools.partial(host.load, alone=True)
-        SameLayerPass(self.comparisons, n_batches, join, load, host.stream(self.data)).run(progress, should_stop)
+        SameLayerPass(self.comparisons, n_batches, join, load, host.token_stream(self.data)).run(progress, should_stop)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class AccuracyGroup(Group):
         def load(model: ModelId) -> ResidualModel:
             return host.load(model, self.comparisons[0].resid_mean, alone=True)
 
-        run_accuracies(self.comparisons, load, host.stream(self.data), join.put, progress, should_stop)
+        run_accuracies(self.comparisons, load, host.token_stream(self.data), join.put, progress, should_stop)
         if should_stop():
             raise Stopped
 
@@ -179,7 +179,7 @@ class TokenGroup(Group):
         from repdiss_core.engine.token_pass import run_tokens
 
         load = functools.partial(host.load, dtype=self.comparisons[0].dtype)
-        run_tokens(self.comparisons, join, host.activations, load, host.stream(self.data), progress)
+        run_tokens(self.comparisons, join, host.activations, load, host.token_stream(self.data), progress)
 
 
 @dataclass(frozen=True)
@@ -201,12 +201,12 @@ class StitchGroup(Group):
             join.put(comparison, result)
 
         tokenizers = tokenizers_of(first)
-        n_eval, stream = int(first.setting("eval_batches", 1)), host.stream(first.data)
+        n_eval, stream = int(first.setting("eval_batches", 1)), host.token_stream(first.data)
         common = (n_eval, keep, host.checkpoints, progress, should_stop, tokenizers)
         if measure.settings(first) is None:
             run_identity_stitches(self.comparisons, f, g, stream, *common)
         else:
-            run_stitches(self.comparisons, f, g, stream, host.stream(measure.training_data(first)), *common)
+            run_stitches(self.comparisons, f, g, stream, host.token_stream(measure.training_data(first)), *common)
         if should_stop():
             raise Stopped
 

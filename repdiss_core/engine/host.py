@@ -8,13 +8,14 @@ import os
 import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from repdiss_core import __version__
 from repdiss_core.base.comparison import DataId, ModelId
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.paths import local_root
 from repdiss_core.data.batches import TokenStream
+from repdiss_core.data.row_batches import FeatureStream
 from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.models.protocol import ResidualModel
@@ -35,7 +36,7 @@ class Host:
         self.report = report
         self.checkpoints = CheckpointDir(local_root() / "checkpoints", report)
         self._models: dict[tuple[str, str, str], ResidualModel] = {}
-        self._streams: dict[DataId, TokenStream] = {}
+        self._streams: dict[DataId, FeatureStream] = {}
         self._taken: dict[str, int] = {}  # bytes of weights on each device
         self._devices: tuple[str, ...] | None = None
 
@@ -77,8 +78,23 @@ class Host:
             keep_rate(self._devices[0])
         return self._devices
 
-    def stream(self, data: DataId) -> TokenStream:
-        """The token stream of that identity; its content must be what the comparison names."""
+    def token_stream(self, data: DataId) -> TokenStream:
+        """The stream of that identity, for what reads tokens alone.
+
+        Raises:
+            UserError: it holds texts, or its content is not what the comparison names.
+        """
+        from repdiss_core.data import holds_texts
+
+        if holds_texts(data.name):
+            raise UserError(
+                f"{data.name} holds texts, which models of different tokenizers share. What is asked for reads tokens: "
+                "choose two models of one tokenizer."
+            )
+        return cast(TokenStream, self.stream(data))
+
+    def stream(self, data: DataId) -> FeatureStream:
+        """The stream of that identity, of tokens or of texts; its content must be what the comparison names."""
         from repdiss_core.data import open_stream
 
         if data not in self._streams:

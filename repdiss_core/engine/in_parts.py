@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from repdiss_core.base.comparison import Comparison, ModelId
 from repdiss_core.base.errors import UserError
-from repdiss_core.data.batches import TokenStream
-from repdiss_core.engine.activations import LARGEST_SHARE, batch_key, residual_streams
+from repdiss_core.data.row_batches import FeatureStream
+from repdiss_core.engine.activations import LARGEST_SHARE
+from repdiss_core.engine.batch_features import BatchFeatures
 from repdiss_core.engine.crossed_windows import first_needed
 from repdiss_core.engine.feature_pass import FeaturePass
 from repdiss_core.engine.host import Host
@@ -100,19 +101,20 @@ def _one_after_another(
 
 
 def _run_ahead(
-    host: Host, comparison: Comparison, done: int, n_batches: int, stream: TokenStream, should_stop: ShouldStop
+    host: Host, comparison: Comparison, done: int, n_batches: int, stream: FeatureStream, should_stop: ShouldStop
 ) -> int:
     """Put the first model's features of the next batches on the disk; returns the number of the batch after them."""
     model, activations = comparison.f, host.activations
+
+    def load(model: ModelId, resid_mean: str) -> ResidualModel:
+        return host.load(model, resid_mean, comparison.dtype)
+
     first = first_needed(comparison, done, n_batches)
     size, index = 0, first
     while index < n_batches and (index <= done or (index - first + 1) * size <= activations.budget_bytes // 2):
         if should_stop():
             raise Stopped
-        key = batch_key(model, comparison.data, comparison.hook, comparison.resid_mean, comparison.dtype, index)
-        layers = residual_streams(
-            lambda: host.load(model, comparison.resid_mean, comparison.dtype), stream.batch(index), key, activations
-        )
+        layers = BatchFeatures(stream.batch(index), index, load, activations).streams(model, comparison)
         size = sum(h.numel() * 4 for h in layers)
         if not activations.takes(size):
             raise UserError(

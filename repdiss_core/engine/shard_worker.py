@@ -15,7 +15,8 @@ import numpy as np
 from repdiss_core import hub
 from repdiss_core.base.comparison import DataId, Request
 from repdiss_core.base.errors import UserError
-from repdiss_core.data.batches import TokenBatch, TokenStream
+from repdiss_core.data.batches import TokenBatch
+from repdiss_core.data.row_batches import FeatureStream, TextBatch
 from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.checkpoint import CheckpointDir
 from repdiss_core.engine.groups import Group
@@ -110,7 +111,7 @@ class _Kept:
 class _Window:
     """Batches first … last - 1 of a stream, counted from 0."""
 
-    whole: TokenStream
+    whole: FeatureStream
     first: int
     n_batches: int
 
@@ -118,7 +119,7 @@ class _Window:
     def data_id(self) -> DataId:
         return self.whole.data_id
 
-    def batch(self, i: int) -> TokenBatch:
+    def batch(self, i: int) -> TokenBatch | TextBatch:
         """Batch i of the window."""
         return self.whole.batch(self.first + i)
 
@@ -159,7 +160,7 @@ class _ShardHost(Host):
             self.activations.home = self._devices[0]
         return self._devices
 
-    def stream(self, data: DataId) -> TokenStream:
+    def stream(self, data: DataId) -> FeatureStream:
         """The stream, or the shard's window of it."""
         whole = super().stream(data)
         # Too short a stream is refused by the pass, in its own words

@@ -37,8 +37,8 @@ def run_tokens(
             for model, layer in zip((comparison.f, comparison.g), comparison.layer_pair, strict=True)
         ]
         measured = spec_of(comparison).load()(*layers)
-        tokens = np.asarray(features.batch.tokens)
-        counted = features.batch.counted
+        tokens = np.asarray(features.tokens.tokens)
+        counted = features.tokens.counted
         keep = np.ones(tokens.shape, bool) if counted is None else np.asarray(counted, bool)
         placed = [_placed(getattr(measured, name), keep) for name in TokenValues.ARRAYS[1:]]
         join.put(comparison, TokenValues(tokens.astype(np.int64), *placed))

@@ -19,7 +19,8 @@ from repdiss_core.measures.reduction import Reduction
 
 INVARIANCES = ("rotation", "isotropic_scale", "shift", "invertible_linear")
 USUAL_REDUCTIONS = ("mean_of_ratios", "mean")  # what views begin with
-FEATURE_SETTINGS = ("flatten", "massive", "massive_multiple")  # how features become rows, for every feature measure
+# How features become rows, for every feature measure; "rows" and "tokenizers" only where rows are not tokens.
+FEATURE_SETTINGS = ("flatten", "massive", "massive_multiple", "rows", "tokenizers")
 
 
 class Pass(Enum):

@@ -14,6 +14,7 @@ from repdiss_core import data, hub
 from repdiss_core.base.comparison import Comparison, DataId, ModelId, Request
 from repdiss_core.data import packed_text, tokenizer
 from repdiss_core.models import model_spec, packages, paper_models, typed, untrained
+from repdiss_core.models.text_tokenizers import tokenizers_setting
 
 TYPED_HUB, UNTRAINED = "hub:", "random:"
 
@@ -79,6 +80,8 @@ def _identified(c: Comparison) -> Comparison:
     settings = dict(c.settings)
     if settings.get("phi_content") == packed_text.UNPINNED:
         settings["phi_content"] = data.content_id(c.data.name, str(settings["phi_split"]))
+    if "tokenizers" in settings:
+        settings["tokenizers"] = tokenizers_setting(f.name, g.name)
     return replace(c, f=f, g=g, data=_data(c.data), settings=tuple(settings.items()))
 
 

@@ -13,15 +13,17 @@ import numpy as np
 
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.data import BY, TYPED
+from repdiss_core.data.row_streams import TEXTS
 from repdiss_core.measures import spec_of
 from repdiss_core.measures.reduction import REDUCTIONS, mean_interval
 from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import Entry
 from repdiss_core.studies.common import CkaView, cka_panel, phi_words, stitch_preset_of
-from repdiss_core.studies.drawn import amount, how_measured
+from repdiss_core.studies.drawn import amount, amount_of, how_measured
 from repdiss_core.studies.options import ESTIMATOR
 from repdiss_core.studies.panels import MatrixPanel, load_batches, load_stitch, reduction_of
+from repdiss_core.studies.rows import TOKEN, rows_of, unit_of
 from repdiss_core.studies.tables import Table
 
 
@@ -90,7 +92,6 @@ def cka_cell(
     at = (row, column)
     value, error = float(reduced.values[at]), float(reduced.standard_error[at])
     low, high = (float(end[at]) for end in reduced.interval)
-    data = panel.comparison.data
     return CellFacts(
         spec_of(panel.comparison).short,
         "batch",
@@ -101,7 +102,7 @@ def cka_cell(
         (value, error, low, high),
         reducer.pseudo_values(batches, reduction)[:, row, column],
         how_measured(panel.comparison, reduction),
-        amount(batches.n_batches, data.sequences_per_batch, data.tokens_per_sequence),
+        amount_of(panel.comparison.data, batches.n_batches),
         cka_command(panel, reduction, batches.n_batches),
         panel.comparison,
         entry,
@@ -184,6 +185,10 @@ def _data_options(comparison: Comparison) -> dict[str, Any]:
     data = comparison.data
     name = data.name.rpartition(BY)[0] or data.name
     named = name if name.startswith(TYPED) else f"{name}/{data.split}"
+    rows = rows_of(comparison)
+    if rows != TOKEN:
+        per_batch = {} if unit_of(data) == TEXTS else {"tokens-per-batch": data.tokens_per_batch}
+        return {"data": named, "rows": rows, **per_batch, "words-per-sequence": data.tokens_per_sequence}
     return {"data": named, "tokens-per-batch": data.tokens_per_batch, "tokens-per-sequence": data.tokens_per_sequence}
 
 
@@ -202,6 +207,7 @@ def view_of(comparison: Comparison, n_batches: int) -> CkaView:
         n_batches=n_batches,
         dtype=comparison.dtype,
         massive=comparison.setting("massive", "kept"),
+        rows=rows_of(comparison),
     )
 
 

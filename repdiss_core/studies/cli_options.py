@@ -26,6 +26,11 @@ PAIRS = Option(
 )
 TOKENS_PER_BATCH = Number("tokens-per-batch", "Tokens a batch", default=1024, low=4)
 TOKENS_PER_SEQUENCE = Number("tokens-per-sequence", "Tokens a sequence", default=128, low=2)
+WORDS_PER_SEQUENCE = Number(
+    "words-per-sequence",
+    "Words a sequence",
+    flag_help="Where rows are words (default: as many as both models read); or words read of each text.",
+)
 ENGINE = Option(
     "engine",
     "Engine",
@@ -55,5 +60,5 @@ COMMAND_LINE = (
     *(PRESET, SOURCE, DTYPE, options.STITCH, options.SHOW, options.SEED_GELU, options.SEED_SOLU, *options.CKA),
     *(options.FAMILY, options.AXES, options.POPULATION, options.GROUP_SIZE, options.RANK_BY, options.MEASURED),
     *(options.ROWS, options.HOOK, ITEMS, CHUNKS, options.MEASURE, options.DATA, PAIRS, TOKENS_PER_BATCH),
-    *(TOKENS_PER_SEQUENCE, ENGINE, ADDRESS, WORKERS, THREADS, GPUS),
+    *(TOKENS_PER_SEQUENCE, WORDS_PER_SEQUENCE, options.PAIR_ROWS, ENGINE, ADDRESS, WORKERS, THREADS, GPUS),
 )

@@ -10,15 +10,17 @@ from repdiss_core.base.comparison import Comparison, DataId, ModelId, Setting, i
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.layer_pairs import OneCut
 from repdiss_core.base.option import Option
-from repdiss_core.data import bound, content_id
+from repdiss_core.data import bound, by_rows, content_id
 from repdiss_core.data.text_cut import common_source
 from repdiss_core.measures import MEASURES, MeasureSpec, measure_spec, stitch_settings
 from repdiss_core.measures.massive import MULTIPLE, check_choice
 from repdiss_core.models import model_spec
+from repdiss_core.models.text_tokenizers import tokenizers_setting
 from repdiss_core.studies import options
 from repdiss_core.studies.measure_options import own_options
 from repdiss_core.studies.panels import CurveSpec, MatrixPanel
 from repdiss_core.studies.presets import STITCH_PRESETS, Preset, StitchPreset, preset, stitch_preset
+from repdiss_core.studies.rows import TOKEN, UNITS
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class CkaView:
     `resid_mean` is what is asked for: where one of two models reads the mean, it is kept in both (`resid_mean_of`).
     `massive` says what becomes of massive tokens: "kept", "dropped" or "normalised" (see `measures.massive`); `dtype`
     is that of the forward pass. `measure` is another measure of features than CKA, and `chosen` the values of its own
-    options by id.
+    options by id. `rows` are tokens, words or texts (`studies.rows`); "auto" is what a page asks for, which `rows_for`
+    settles.
     """
 
     estimator: str = options.ESTIMATOR.default
@@ -41,6 +44,7 @@ class CkaView:
     dtype: str = "float32"
     measure: str = "cka"
     chosen: tuple[tuple[str, Setting], ...] = ()
+    rows: str = TOKEN
 
     @property
     def settings(self) -> tuple[tuple[str, Setting], ...]:
@@ -50,6 +54,7 @@ class CkaView:
         chosen: tuple[tuple[str, Setting], ...] = (
             *((o.id, own.get(o.id, o.default)) for o in measure_spec(self.measure).options),
             ("flatten", self.flatten),
+            *((("rows", self.rows),) if self.rows != TOKEN else ()),
         )
         if self.massive == "kept":
             return chosen
@@ -75,17 +80,22 @@ def model_id(name: str) -> ModelId:
     return ModelId(name, model_spec(name).weights)
 
 
-def data_id(setting: Preset, split: str, seed: int = 0, model: str = "", partner: str = "") -> DataId:
+def data_id(
+    setting: Preset, split: str, seed: int = 0, model: str = "", partner: str = "", rows: str = TOKEN
+) -> DataId:
     """The stream that a preset evaluates on (split "eval") or trains phi on (split "phi").
 
     Args:
         model: one of those that read it, whose tokenizer cuts it; "" for the bundled models.
         partner: the model that it is compared with; where both tokenizers cut alike but put other tokens between
             documents, the data is the same whichever of the two comes first.
-
-    Raises:
-        UserError: the data's tokens are not those of the model.
+        rows: words and texts are the same data for all models; the setting then has its sizes in words
+            (`rows.in_rows`).
     """
+    if rows != TOKEN:
+        name = by_rows(setting.data, UNITS[rows])
+        content = content_id(name, split)
+        return DataId(name, split, content, setting.sequences_per_batch, setting.tokens_per_sequence, seed)
     source = model_spec(model).tokenizer_repo if model else ""
     if partner and partner != model and source and model_spec(partner).tokenizer_repo:
         source = common_source(source, model_spec(partner).tokenizer_repo)
@@ -115,10 +125,15 @@ def cka_panel(name_f: str, name_g: str, view: CkaView, data: DataId, title: str 
         resid_mean=resid_mean_of(view, name_f, name_g),
         dtype=view.dtype,
         measure_version=spec.version,
-        settings=view.settings,
+        settings=(*view.settings, *_tokenizers(view, name_f, name_g)),
     )
     spec.check(comparison)
     return MatrixPanel(title or f"{name_f} × {name_g}", comparison, swapped, name_f, name_g)
+
+
+def _tokenizers(view: CkaView, *names: str) -> tuple[tuple[str, Setting], ...]:
+    """What rows that are no tokens add to a key: which tokenizers find them."""
+    return () if view.rows == TOKEN else (("tokenizers", tokenizers_setting(*names)),)
 
 
 def token_comparison(
@@ -132,8 +147,13 @@ def token_comparison(
         batch: counted from 0.
 
     Raises:
-        UserError: a layer out of range.
+        UserError: a layer out of range, or rows that are no tokens.
     """
+    if view.rows != TOKEN:
+        raise UserError(
+            "Single tokens cannot be laid beside each other where rows are words or texts: the two models have other "
+            "tokens. Compare two models of one tokenizer."
+        )
     for name, layer in (f, g):
         n_layers = model_spec(name).n_layers
         if not 1 <= layer <= n_layers:

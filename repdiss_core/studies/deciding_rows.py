@@ -15,6 +15,7 @@ from repdiss_core.measures import spec_of
 from repdiss_core.measures.massive import DECIDES, MULTIPLE
 from repdiss_core.models import model_spec
 from repdiss_core.studies import options
+from repdiss_core.studies.rows import unit_of
 
 TERMS = {"hsic": "these layers’ HSIC with themselves", "squares": "these layers’ sum of squares"}
 NAMED = 3  # tokens that the sentence names
@@ -49,7 +50,7 @@ def _of_side(batches: BatchHsic | BatchValues, comparison: Comparison, name: str
     there = places >= 0
     return (
         f"Massive tokens decide {layer_words(layers + 1)} of {name}: {_number(count)} of {batches.n_tokens.mean():.0f} "
-        f"tokens per batch, longer than {MULTIPLE:g} times the median, "
+        f"{unit_of(comparison.data)} per batch, longer than {MULTIPLE:g} times the median, "
         f"{'carry' if count > 1 else 'carries'} {_percent(carried[layers])} of {TERMS[term]} "
         f"({_named(name, ids[there], places[there] % comparison.data.tokens_per_sequence + 1)})."
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from repdiss_core.base.comparison import Comparison
+from repdiss_core.base.comparison import Comparison, DataId
 from repdiss_core.base.option import Option
 from repdiss_core.measures import MeasureSpec, spec_of
 from repdiss_core.models import model_spec
@@ -32,6 +32,7 @@ from repdiss_core.studies.panels import (
     reduction_of,
 )
 from repdiss_core.studies.presets import Preset
+from repdiss_core.studies.rows import rows_words, unit_of
 from repdiss_core.studies.tables import Table, curve_table, map_table, trace_table
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _map_caption(views: list[MatrixView], setting: Preset, reduction: str) -> Ca
     return Caption(
         models=model_names([n for v in views for n in (v.panel.row_name, v.panel.column_name)]),
         data=f"{comparison.data.name}, {comparison.data.split} split",
-        amount=amount(least, comparison.data.sequences_per_batch, comparison.data.tokens_per_sequence),
+        amount=amount_of(comparison.data, least),
         estimator=how_measured(comparison, reduction),
         interval="95 % jackknife-t interval over batches" if least > 1 else "",
         departures=setting.departures,
@@ -166,7 +167,7 @@ def how_measured(comparison: Comparison, reduction: str) -> str:
     reducer, name = reduction_of(comparison, reduction)
     words = (
         spec.words(comparison),
-        _label(options.FLATTEN, comparison),
+        rows_words(comparison) or _label(options.FLATTEN, comparison),
         massive,
         options.REDUCTION.labels.get(name) or reducer.names[name],
         f"{comparison.hook}, each token's mean over d_model {comparison.resid_mean}",
@@ -286,11 +287,25 @@ def model_names(names: Iterable[str]) -> str:
     return ", ".join(once) + (" (small models trained by us)" if ours else "")
 
 
-def amount(n_batches: int, sequences: int, tokens: int) -> str:
-    """How much data, for a caption; empty for none."""
+def amount(n_batches: int, sequences: int, tokens: int, unit: str = "tokens") -> str:
+    """How much data, for a caption; empty for none.
+
+    Args:
+        unit: what the rows are; of "texts", `tokens` is the most words that are read of each.
+    """
     thin = "\u2009"
+    if not n_batches:
+        return ""
+    if unit == "texts":
+        total = f"{n_batches * sequences:,}".replace(",", thin)
+        return f"{n_batches} batches × {sequences} texts of at most {tokens} words = {total} texts"
     total = f"{n_batches * sequences * tokens:,}".replace(",", thin)
-    return f"{n_batches} batches × {sequences} sequences × {tokens} tokens = {total} tokens" if n_batches else ""
+    return f"{n_batches} batches × {sequences} sequences × {tokens} {unit} = {total} {unit}"
+
+
+def amount_of(data: DataId, n_batches: int) -> str:
+    """How much data a map rests on, in the unit of its rows."""
+    return amount(n_batches, data.sequences_per_batch, data.tokens_per_sequence, unit_of(data))
 
 
 def _newest(times: list[float | None]) -> float | None:

@@ -245,9 +245,16 @@ DATA = Option(
     "data",
     "Data",
     default="docstrings",
-    help="Or type hub:org/name:column, or path:file.",
-    flag_help="NAME or NAME/SPLIT.",
+    help="Or type hub:org/name:column, or path:file. Of a plain text the first 80 % are measured on.",
+    flag_help="NAME or NAME/SPLIT (default: docstrings; pile-10k for other models, where it is on this machine).",
     typed=TYPED_DATA,
+)
+PAIR_ROWS = Option(
+    "rows",
+    "Compare at",
+    choices_of({"auto": "tokens, or else words", "token": "tokens", "word": "words", "unicode_word": "Unicode words"})
+    + choices_of({"text": "texts, the mean of their tokens", "text_last": "texts, their last token"}),
+    help="Words, runs without white space, are taken where two tokenizers cut it differently. Texts: 256 a batch.",
 )
 MEASURE = Option(
     "measure",
@@ -304,7 +311,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     ),
     "scaling": (FAMILY, MEMBER_F, MEMBER_G, WHOLE, *CKA, *_DRAWN),
     "pair": (
-        *(MODEL_F, MODEL_G, DATA, MEASURE, LAYERS, SHOW, *CKA, *_DRAWN, STITCH, STEPS),
+        *(MODEL_F, MODEL_G, DATA, MEASURE, PAIR_ROWS, LAYERS, SHOW, *CKA, *_DRAWN, STITCH, STEPS),
         *(o for spec in MEASURES.values() if spec.of_features and spec.name != "cka" for o in own_options(spec)),
         *(MODE, MODEL_F_OF_B, MODEL_G_OF_B, ESTIMATOR_OF_B, LINK_OF_A, LINK_OF_B),
     ),

@@ -18,6 +18,7 @@ from repdiss_core.measures.reduction import Reduction, mean_interval
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import Entry
 from repdiss_core.studies.deciding_rows import deciding_rows
+from repdiss_core.studies.rows import left_out
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def load_matrix(store: ResultStore, panel: MatrixPanel, reduction: str, n_batche
         reduced.standard_error,
         reduced.interval,
         reduced.n_batches,
-        notes=reduced.notes,
+        notes=(*reduced.notes, *left_out(panel.comparison, batches.n_batches, int(batches.n_tokens.sum()))),
         provenance=provenance,
     )
     deciding = deciding_rows(batches, panel.comparison, (panel.row_name, panel.column_name))

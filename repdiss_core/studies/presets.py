@@ -98,6 +98,8 @@ _SMALL = "Batches are 8 sequences of 128 tokens; the paper's are 1 sequence of 1
 _PUBLIC = "The Pile's validation set is that of mit-han-lab/pile-val-backup; each split ends at 8.4 million tokens."
 _TEN_K = "The text is the first 10 000 documents of the Pile (its training set); the paper's is the validation set."
 _CORPUS = "The text is docstrings of Python packages, the models' own training domain; the paper's is the Pile."
+# Departures that speak of the preset's own text, and of the size of its batches in tokens.
+OF_THE_TEXT, OF_THE_TOKENS = (_PUBLIC, _TEN_K, _CORPUS), (_SMALL,)
 
 PRESETS = {
     preset.name: preset

@@ -67,11 +67,10 @@ def test_text_that_holds_an_added_token_is_not_cut_alike(tmp_path, capsys):
     chat_copy(tmp_path / "chat")
     text = tmp_path / "chats.txt"
     text.write_text("\n\n".join(f"<|im_start|>user {tiny.text(i, 60)}" for i in range(20)), encoding="utf-8")
-    assert (
-        main(["compare", f"path:{tmp_path / 'base'}", f"path:{tmp_path / 'chat'}", "--data", f"path:{text}", *SIZES])
-        == 2
-    )
+    words = [f"path:{tmp_path / 'base'}", f"path:{tmp_path / 'chat'}", "--data", f"path:{text}", *SIZES]
+    assert main(["compare", *words, "--rows", "token"]) == 2
     assert "have different tokenizers, so the same text gives them different tokens" in capsys.readouterr().err
+    assert compared(capsys, *words)["comparison"]["settings"]["rows"] == "word"
 
 
 def test_copies_that_share_a_tokenizer_and_end_documents_otherwise(tmp_path, book, capsys):

@@ -112,6 +112,7 @@ def test_every_label_of_earlier_addresses_means_its_choice(path) -> None:
         for label, meant in table.items():
             assert by_id[name].format(by_id[name].parse(label)) == meant
     without_labels = {"a_link", "b_link", "batch"}  # free text, and a number between those of the data
+    without_labels |= {"rows"} if path.endswith("Compare_models.py") else set()  # later
     without_labels |= {o.id for spec in MEASURES.values() for o in own_options(spec) if spec.name != "cka"}  # later
     assert set(by_id) - set(OLD["labels"][path]) <= without_labels, "each option's earlier labels are on record"
 
@@ -255,10 +256,14 @@ def test_the_command_line_offers_what_the_options_offer() -> None:
     from repdiss_core.__main__ import cli
 
     commands = [cli.commands[name] for name in ("run", "compare", "figure")]
-    flags = {name: p for command in commands for p in command.params for name in p.opts if isinstance(p, click.Option)}
+    flags = [
+        (name, p) for command in commands for p in command.params for name in p.opts if isinstance(p, click.Option)
+    ]
     for option in COMMAND_LINE:
-        parameter = flags[f"--{option.flag or option.id}"]
-        if isinstance(parameter.type, click.Choice):
-            assert tuple(parameter.type.choices) == option.ids
+        # --rows of `compare` are not those of `run` and `figure`
+        named = [p for name, p in flags if name == f"--{option.flag or option.id}"]
+        chosen = [p for p in named if isinstance(p.type, click.Choice)]
+        assert not chosen or any(tuple(p.type.choices) == option.ids for p in chosen)
+        parameter = named[-1]
         if isinstance(option, Number):
             assert parameter.type.min == option.low

@@ -74,6 +74,7 @@ def _pass_seconds(params: Params, models: tuple[str, ...]) -> dict[str, float]:
     from itertools import combinations
 
     from repdiss_core.data import open_stream
+    from repdiss_core.data.batches import TokenBatch
     from repdiss_core.engine.same_layer_pass import feature_rows
     from repdiss_core.measures.cka import hsic_same_layers, prepare
     from repdiss_core.models import load_model
@@ -81,6 +82,7 @@ def _pass_seconds(params: Params, models: tuple[str, ...]) -> dict[str, float]:
 
     data = question.cka_data(params, question.IN_DISTRIBUTION)
     batch = open_stream(data.name, data.split, data.sequences_per_batch, data.tokens_per_sequence, data.seed).batch(0)
+    assert isinstance(batch, TokenBatch), "these pairs are tokens"
     loaded = [load_model(name, resid_mean="kept") for name in models]
     best = {"linear": float("inf"), "pairs": float("inf")}
     for _ in range(4):

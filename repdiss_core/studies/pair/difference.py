@@ -19,7 +19,7 @@ from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import origin_of
 from repdiss_core.studies.caption import Caption
-from repdiss_core.studies.drawn import Drawn, amount, how_measured, scale_of
+from repdiss_core.studies.drawn import Drawn, amount_of, how_measured, scale_of
 from repdiss_core.studies.figure import Choice, Figure, FigureCard
 from repdiss_core.studies.pair.question import Pair, pair_panels
 from repdiss_core.studies.pair.stitch_map import load_map, pair_maps, stitch_table
@@ -240,7 +240,7 @@ def _caption(a: Measured, b: Measured) -> Caption:
     return Caption(
         models=f"A: {a.f} × {a.g}; B: {b.f} × {b.g}",
         data="; ".join(data),
-        amount=amount(most, a.data.sequences_per_batch, a.data.tokens_per_sequence),
+        amount=amount_of(a.data, most),
         estimator="; ".join(dict.fromkeys((a.how, b.how))),
         interval=paired if a.matrix is not None and b.matrix is not None else "",
         deciding=" ".join(dict.fromkeys(one.deciding for one in (a, b) if one.deciding)),

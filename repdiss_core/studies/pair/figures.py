@@ -11,7 +11,7 @@ from repdiss_core.studies import options
 from repdiss_core.studies.drawn import Drawn, compose_curves, compose_heatmaps
 from repdiss_core.studies.figure import Choice, Figure, FigureCard
 from repdiss_core.studies.pair.cka_curve import compose_cka_by_layer
-from repdiss_core.studies.pair.question import Pair, pair_curves, pair_panels
+from repdiss_core.studies.pair.question import Pair, pair_curves, pair_panels, pair_view
 from repdiss_core.studies.pair.stitch_map import compose_stitch_maps, pair_maps
 from repdiss_core.studies.panels import FigurePart, request_for
 from repdiss_core.studies.reading import CURVE_HEIGHT, HOW_CKA_READS, HOW_STITCHING_READS, LINK, MAP_HEIGHT
@@ -63,14 +63,14 @@ def _card(
 
 def _feature_maps(figure: Figure, pair: Pair) -> FigureCard:
     part = FigurePart("", panels=pair_panels(pair.f, pair.g, pair.view, pair.setting))
-    view = pair.view
+    view, setting = pair_view(pair.f, pair.g, pair.view, pair.setting)
 
     def draw(store: ResultStore, look: Look, state: str) -> Drawn:
         return compose_heatmaps(
             store,
             part,
             look,
-            pair.setting,
+            setting,
             view.reduction,
             view.n_batches,
             state,
@@ -86,9 +86,10 @@ def _feature_maps(figure: Figure, pair: Pair) -> FigureCard:
 
 def _features_by_layer(figure: Figure, pair: Pair) -> FigureCard:
     panel = pair_panels(pair.f, pair.g, pair.view, pair.setting)[-1]
+    view, setting = pair_view(pair.f, pair.g, pair.view, pair.setting)
 
     def draw(store: ResultStore, look: Look, state: str) -> Drawn:
-        return compose_cka_by_layer(store, panel, look, pair.setting, pair.view, state, CURVE_HEIGHT)
+        return compose_cka_by_layer(store, panel, look, setting, view, state, CURVE_HEIGHT)
 
     title = f"{measure_spec(pair.measure).short} of {pair.f} and {pair.g} by layer"
     return _card(figure, pair, title, (panel.comparison,), draw, shows=None, explain=explained(pair.measure))

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from repdiss_core.base.errors import UserError
-from repdiss_core.data import dataset_spec
-from repdiss_core.data.text_cut import cut_alike
 from repdiss_core.measures import measure_spec
-from repdiss_core.models import model_spec
 from repdiss_core.plots.map_scale import USUAL_STYLE, MapStyle
 from repdiss_core.studies.common import CkaView, cka_panel, data_id, resid_mean_of, same_layer_curve
 from repdiss_core.studies.panels import CurveSpec, MatrixPanel
 from repdiss_core.studies.presets import Preset
+from repdiss_core.studies.rows import TOKEN, check_stitched, in_rows, rows_for
 
 
 @dataclass(frozen=True)
@@ -41,26 +39,31 @@ class Pair:
         return self.view.n_batches
 
 
-def check_pair(name_f: str, name_g: str, data: str) -> None:
-    """Raise a `UserError` unless both models' tokenizers give the data the same tokens."""
-    spec_f, spec_g = model_spec(name_f), model_spec(name_g)
-    if spec_f.tokenizer == spec_g.tokenizer:
-        return
-    own_tokens = not (spec_f.tokenizer_repo and spec_g.tokenizer_repo)
-    text = None if own_tokens else dataset_spec(data).text
-    if own_tokens or not cut_alike(text, spec_f.tokenizer_repo, spec_g.tokenizer_repo):
+def pair_view(
+    name_f: str, name_g: str, view: CkaView, setting: Preset, words: int | None = None
+) -> tuple[CkaView, Preset]:
+    """The view with the rows that two models are compared at, and the setting with its sizes in these rows.
+
+    Args:
+        words: of a sequence where rows are words, read of each text where they are texts; None chooses by the models.
+
+    Raises:
+        UserError: rows that these models do not have, or sequences as rows where rows are words or texts.
+    """
+    rows = rows_for(view.rows, name_f, name_g, setting.data)
+    if rows != TOKEN and view.flatten != TOKEN:
         raise UserError(
-            f"{name_f} and {name_g} have different tokenizers, so the same text gives them different tokens. "
-            f"Choose two models of one tokenizer (data: {data})."
+            "Sequences cannot be rows where rows are words or texts. Choose tokens as rows of the feature matrix."
         )
+    view = replace(view, rows=rows, resid_mean=resid_mean_of(view, name_f, name_g))  # the same in all three maps
+    return view, in_rows(setting, rows, name_f, name_g, words)
 
 
 def pair_panels(name_f: str, name_g: str, view: CkaView, setting: Preset) -> tuple[MatrixPanel, ...]:
     """Within f, within g, and between (rows f, columns g; both ways where the order counts);
     one map alone where f is g."""
-    check_pair(name_f, name_g, setting.data)
-    data = data_id(setting, setting.eval_split, model=name_f, partner=name_g)
-    view = replace(view, resid_mean=resid_mean_of(view, name_f, name_g))  # the same in all three maps
+    view, setting = pair_view(name_f, name_g, view, setting)
+    data = data_id(setting, setting.eval_split, model=name_f, partner=name_g, rows=view.rows)
     within = cka_panel(name_f, name_f, view, data, f"Within {name_f}")
     if name_f == name_g:
         return (within,)
@@ -78,7 +81,7 @@ def pair_curves(
     name_f: str, name_g: str, setting: Preset, stitch: str, measure: str = "stitching"
 ) -> tuple[CurveSpec, ...]:
     """f into g and g into f after each layer that both have; one curve alone where f is g."""
-    check_pair(name_f, name_g, setting.data)
+    check_stitched(name_f, name_g, setting.data)
     role = "identical" if name_f == name_g else "stitch"
     forward = same_layer_curve(f"{name_f} → {name_g}", name_f, name_g, role, setting, stitch, measure)
     if name_f == name_g:

@@ -18,9 +18,9 @@ from repdiss_core.store.entries import Entry, origin_of
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.common import phi_words, stitch_comparison
 from repdiss_core.studies.drawn import Drawn
-from repdiss_core.studies.pair.question import check_pair
 from repdiss_core.studies.panels import load_stitch
 from repdiss_core.studies.presets import Preset
+from repdiss_core.studies.rows import check_stitched
 from repdiss_core.studies.tables import Sample, Table
 
 
@@ -41,7 +41,7 @@ class StitchMap:
 
 def pair_maps(f: str, g: str, setting: Preset, stitch: str, measure: str) -> tuple[StitchMap, ...]:
     """Within f, within g, f into g, and g into f; one map alone where f is g."""
-    check_pair(f, g, setting.data)
+    check_stitched(f, g, setting.data)
     if f == g:
         return (_map(f"Within {f}", f, f, setting, stitch, measure),)
     return (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import streamlit as st
 
 from repdiss_core import hub
@@ -20,6 +18,7 @@ from repdiss_core.studies.pair.located import located
 from repdiss_core.studies.pair.question import Pair, pair_curves, pair_panels
 from repdiss_core.studies.panels import load_curve, load_matrix
 from repdiss_core.studies.presets import Preset, preset
+from repdiss_core.studies.rows import LARGE_SET, default_data, on_data
 from repdiss_core.ui.parts.hub_notes import ask_the_hub, fact_rows
 from repdiss_core.ui.parts.pickers import choose, controls, show_unknown, switch
 from repdiss_core.ui.parts.settings import cka_settings, map_style
@@ -50,9 +49,11 @@ def pick() -> Pair:
             setting = setting_of(f)
             view, stitch = CkaView(n_batches=setting.cka_batches), options.STITCH.default
             if measure != "identity_stitching":
-                view, stitch = cka_settings(spec, stitching=measure == "stitching", setting=setting, axes=True)
+                view, stitch = cka_settings(
+                    spec, stitching=measure == "stitching", setting=setting, axes=True, rows=True
+                )
     show_unknown()
-    return Pair(f, g, measure, layers, quantity, view, stitch, replace(setting, data=data), hub.stamp(), *map_style())
+    return Pair(f, g, measure, layers, quantity, view, stitch, on_data(setting, data), hub.stamp(), *map_style())
 
 
 def model_options() -> tuple[Option, Option]:
@@ -68,7 +69,11 @@ def model_names() -> list[str]:
 
 def data_sets(f: str) -> list[str]:
     """The data that a model can read."""
-    return [name for name, one in DATASETS.items() if one.text is not None or not _spec(f).tokenizer_repo]
+    spec = _spec(f)
+    if not spec.tokenizer_repo:
+        return list(DATASETS)
+    first = LARGE_SET if spec.repo else default_data(f)  # a model of the hub has a network to fetch the text by
+    return [first, *(name for name in DATASETS if name != first)]
 
 
 def setting_of(name: str) -> Preset:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -15,6 +14,7 @@ from repdiss_core.measures import measure_spec
 from repdiss_core.studies import options
 from repdiss_core.studies.common import CkaView, resid_mean_of, view_fields
 from repdiss_core.studies.pair.question import Pair
+from repdiss_core.studies.rows import on_data
 from repdiss_core.ui.cards.pair_cards import data_sets, model_options, setting_of
 
 PAGE = "Compare_models"
@@ -49,6 +49,7 @@ def choice_of(link: str) -> Pair:
         reduction=_value(asked, options.REDUCTION),
         n_batches=_value(asked, options.BATCHES.starting_at(setting.cka_batches)),
         massive=_value(asked, options.MASSIVE),
+        rows=_value(asked, options.PAIR_ROWS),
         **view_fields(spec, lambda option: _value(asked, option)),
     )
     data = options.DATA.offering(list(DATASETS), data_sets(f)[0])
@@ -60,7 +61,7 @@ def choice_of(link: str) -> Pair:
         quantity=spec.short if spec.of_features else _value(asked, options.SHOW),
         view=view,
         stitch=_value(asked, options.STITCH.starting_at(setting.stitch)),
-        setting=replace(setting, data=_value(asked, data)),
+        setting=on_data(setting, _value(asked, data)),
         pins=hub.stamp(),
     )
 
@@ -93,6 +94,7 @@ def settings_of(choice: Pair) -> dict[str, str]:
     return shown | {
         **own,
         **over,
+        "compared at": options.PAIR_ROWS.label_of(view.rows),
         "rows": options.FLATTEN.label_of(view.flatten),
         "mean over d_model": options.RESID_MEAN.label_of(resid_mean),
         "massive tokens": options.MASSIVE.label_of(view.massive),

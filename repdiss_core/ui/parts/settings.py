@@ -10,13 +10,18 @@ from repdiss_core.studies import options
 from repdiss_core.studies.common import CkaView, view_fields
 from repdiss_core.studies.measure_options import own_options
 from repdiss_core.studies.presets import Preset
+from repdiss_core.studies.rows import TOKEN
 from repdiss_core.ui.parts.pickers import choose, chosen
 
 CKA = MEASURES["cka"]
 
 
 def cka_settings(
-    measure: MeasureSpec = CKA, stitching: bool = False, setting: Preset | None = None, axes: bool = False
+    measure: MeasureSpec = CKA,
+    stitching: bool = False,
+    setting: Preset | None = None,
+    axes: bool = False,
+    rows: bool = False,
 ) -> tuple[CkaView, str]:
     """The popover; returns how features are compared and the name of the stitching preset.
 
@@ -25,13 +30,13 @@ def cka_settings(
     Args:
         measure: whose own options are offered.
         setting: whose number of batches and stitch are chosen at first.
-        axes: whether the popover also has the choice of the maps' axes.
+        axes, rows: whether the popover also has the choice of the maps' axes, and of what two models are compared at.
     """
     batches, training = options.BATCHES, options.STITCH
     if setting is not None:
         batches, training = batches.starting_at(setting.cka_batches), training.starting_at(setting.stitch)
     cka, maps = measure.name == "cka", measure.of_features
-    summary = _summary(measure, stitching, chosen(batches), training.label_of(chosen(training)))
+    summary = _summary(measure, stitching, chosen(batches), training.label_of(chosen(training)), rows)
     with st.popover(summary, icon=":material/tune:", width="stretch", help="Settings"):
         view, stitch = CkaView(), training.default
         if maps:
@@ -44,6 +49,7 @@ def cka_settings(
                 resid_mean=choose(options.RESID_MEAN),
                 n_batches=choose(batches),
                 massive=choose(options.MASSIVE),
+                rows=choose(options.PAIR_ROWS) if rows else TOKEN,
                 **own,
             )
             st.markdown("**Maps**")
@@ -62,13 +68,14 @@ def map_style() -> tuple[MapStyle, bool]:
     return style, chosen(options.AXES) == "relative"
 
 
-def _summary(measure: MeasureSpec, stitching: bool, batches: int, stitch: str) -> str:
+def _summary(measure: MeasureSpec, stitching: bool, batches: int, stitch: str, rows: bool) -> str:
     """What is set: the label stands before the lists are drawn."""
     words = []
     if measure.of_features:
         first = (options.ESTIMATOR, options.REDUCTION) if measure.name == "cka" else own_options(measure)
         words += [option.label_of(chosen(option)) for option in first]
-        for option in (options.FLATTEN, options.RESID_MEAN, options.MASSIVE):
+        of_pairs = (options.PAIR_ROWS,) if rows else ()
+        for option in (options.FLATTEN, options.RESID_MEAN, options.MASSIVE, *of_pairs):
             value = chosen(option)
             words += [option.label_of(value)] if value != option.default else []
         words += ["colours over the values"] if chosen(options.RANGE) == "values" else []
