@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -111,7 +112,21 @@ def write_pack(path: Path, entries: list[Entry], facts: dict[str, str] | None = 
     )
 
 
-def origin_of(origins: list[str | None]) -> str | None:
-    """The one origin of what is stored, "mixed" where there are several, None where nothing is stored."""
-    known = {o for o in origins if o is not None}
-    return None if not known else known.pop() if len(known) == 1 else "mixed"
+class Stamped(Protocol):
+    """Whatever says where it comes from and when it was made: an entry, or a view of some."""
+
+    @property
+    def origin(self) -> str | None:
+        """ "shipped", "imported", "local", "mixed"; None where nothing is stored."""
+
+    @property
+    def stored_at(self) -> float | None:
+        """Seconds since the epoch; None where nothing is stored."""
+
+
+def origin_and_time(stamped: Iterable[Stamped]) -> tuple[str | None, float | None]:
+    """The one origin of all that is stored ("mixed" of several, None of nothing), and the newest time."""
+    stored = [item for item in stamped if item.origin is not None]
+    origins = {item.origin for item in stored}
+    origin = None if not origins else origins.pop() if len(origins) == 1 else "mixed"
+    return origin, max((item.stored_at for item in stored if item.stored_at is not None), default=None)

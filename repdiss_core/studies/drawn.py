@@ -17,7 +17,7 @@ from repdiss_core.base.option import Option
 from repdiss_core.measures import MeasureSpec, spec_of
 from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.store.entries import origin_of
+from repdiss_core.store.entries import origin_and_time
 from repdiss_core.studies import options
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.common import kind, phi_words, stitch_preset_of
@@ -118,8 +118,7 @@ def compose_grid(
         heatmap_grid(panels, look, scale_of(views[0].panel.comparison), height, style or USUAL_STYLE),
         _map_caption(views, setting, reduction),
         all(v.complete for v in views),
-        origin_of([v.origin for v in views]),
-        _newest([v.stored_at for v in views]),
+        *origin_and_time(views),
         [map_table(v) for v in views],
         notes,
         matrices=tuple(views),
@@ -221,8 +220,7 @@ def compose_curves(
         layer_curves(panels, look, quantity, height=height),
         _stitch_caption(flat, setting),
         all(v.complete for v in flat),
-        origin_of([v.origin for v in flat]),
-        _newest([v.stored_at for v in flat]),
+        *origin_and_time(flat),
         [curve_table(v) for v in flat],
         curves=tuple(flat),
     )
@@ -257,8 +255,7 @@ def compose_learning(
         learning_curves(panels, look, log_steps, height=height),
         _stitch_caption(views, setting),
         all(v.complete for v in views),
-        origin_of([v.origin for v in views]),
-        _newest([v.stored_at for v in views]),
+        *origin_and_time(views),
         [trace_table(c) for c in curves],
         curves=tuple(views),
     )
@@ -306,7 +303,3 @@ def amount(n_batches: int, sequences: int, tokens: int, unit: str = "tokens") ->
 def amount_of(data: DataId, n_batches: int) -> str:
     """How much data a map rests on, in the unit of its rows."""
     return amount(n_batches, data.sequences_per_batch, data.tokens_per_sequence, unit_of(data))
-
-
-def _newest(times: list[float | None]) -> float | None:
-    return max((t for t in times if t is not None), default=None)

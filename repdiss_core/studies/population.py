@@ -12,7 +12,7 @@ from repdiss_core.base.comparison import Comparison
 from repdiss_core.base.results import SameLayerHsic
 from repdiss_core.measures.reduction import reduce_same_layers
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.store.entries import Entry, origin_of
+from repdiss_core.store.entries import Entry, origin_and_time
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,18 +20,14 @@ class Origin:
     """Where stored results come from: "shipped", "local", "mixed" or None; when the newest was made;
     how many are missing."""
 
-    name: str | None
+    origin: str | None
     stored_at: float | None
     n_missing: int
 
     @classmethod
     def of(cls, entries: list[Entry], n_missing: int) -> Origin:
         """Of what was found and what was not."""
-        return cls(
-            origin_of([entry.origin for entry in entries]),
-            max((entry.stored_at for entry in entries), default=None),
-            n_missing,
-        )
+        return cls(*origin_and_time(entries), n_missing)
 
 
 @dataclass(frozen=True, eq=False)

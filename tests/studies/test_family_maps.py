@@ -44,7 +44,7 @@ def test_every_map_comes_back_whichever_way_its_pair_is_stored(store) -> None:
     assert np.diff(maps.map(step, MEMBERS[1]).mean.mean(axis=1))[0] > 0.05, (
         "the checkpoint's first layer is the odd row"
     )
-    assert maps.complete and maps.n_batches == BATCHES and maps.origin.name == "local"
+    assert maps.complete and maps.n_batches == BATCHES and maps.origin.origin == "local"
     first, last = maps.members[0], maps.members[-1]
     np.testing.assert_array_equal(maps.map(last, first).mean, maps.map(first, last).mean.T)
     means, (whole, error) = maps.means(), maps.whole()

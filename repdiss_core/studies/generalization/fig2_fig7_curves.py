@@ -10,7 +10,7 @@ import numpy as np
 
 from repdiss_core.analysis.groups import over_pairs, pair_values, unordered_pair_values
 from repdiss_core.models import model_spec
-from repdiss_core.store.entries import origin_of
+from repdiss_core.store.entries import origin_and_time
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Drawn
 from repdiss_core.studies.figure import Choice, Figure, FigureCard
@@ -146,13 +146,11 @@ def compose_cka(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = 
 
 
 def drawn(figure: Any, caption: Caption, origins: list[Origin], tables: list[Table]) -> Drawn:
-    times = [o.stored_at for o in origins if o.stored_at is not None]
-    origin = origin_of([o.name for o in origins])
-    return Drawn(figure, caption, all(o.n_missing == 0 for o in origins), origin, max(times, default=None), tables)
+    return Drawn(figure, caption, all(o.n_missing == 0 for o in origins), *origin_and_time(origins), tables)
 
 
 def progress(state: str, origin: Origin, what: str) -> str:
-    return state if origin.name is None else f"{state}: {origin.n_missing} {what} still missing"
+    return state if origin.origin is None else f"{state}: {origin.n_missing} {what} still missing"
 
 
 def stitched(params: Params, sets: tuple[str, ...]) -> FigurePart:

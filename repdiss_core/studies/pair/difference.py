@@ -17,7 +17,7 @@ from repdiss_core.measures import measure_spec, spec_of
 from repdiss_core.measures.reduction import t_quantile
 from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.store.entries import origin_of
+from repdiss_core.store.entries import origin_and_time
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Drawn, amount_of, how_measured, scale_of
 from repdiss_core.studies.figure import Choice, Figure, FigureCard
@@ -175,14 +175,11 @@ def compose_difference(
         HeatmapPanel("B − A", rows, columns, a.depth_f, a.depth_g, change, state=state, relative=relative, scale=own)
     )
     tables = [replace(a.table, title="A"), replace(b.table, title="B"), difference_table(a, b, change)]
-    times = [side.stored_at for side in (a, b) if side.stored_at]
-    origin = origin_of([a.origin, b.origin])
     return Drawn(
         heatmap_grid([panels], look, scale, height, style),
         _caption(a, b),
         a.complete and b.complete,
-        origin,
-        max(times, default=None),
+        *origin_and_time((a, b)),
         tables,
     )
 
@@ -272,8 +269,7 @@ def measured(store: ResultStore, choice: Pair) -> Measured:
         choice.measure.replace("_", " "),
         stitch_table(stitches, matrix, choice.quantity),
         whole,
-        origin_of([e.origin for e in entries]),
-        max((e.stored_at for e in entries), default=None),
+        *origin_and_time(entries),
     )
 
 

@@ -14,7 +14,7 @@ from repdiss_core.models import model_spec
 from repdiss_core.plots.layer_heatmap import LOSS_SCALE, PENALTY_SCALE, HeatmapPanel, heatmap_row
 from repdiss_core.plots.theme import Look
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.store.entries import Entry, origin_of
+from repdiss_core.store.entries import Entry, origin_and_time
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.common import phi_words, stitch_comparison
 from repdiss_core.studies.drawn import Drawn
@@ -83,8 +83,7 @@ def compose_stitch_maps(
         heatmap_row(panels, look, PENALTY_SCALE if quantity == "penalty" else LOSS_SCALE, height=356),
         _caption(maps, setting),
         all(np.isfinite(m.values).all() for m in matrices),
-        origin_of([entry.origin for entry in entries]),
-        max((entry.stored_at for entry in entries), default=None),
+        *origin_and_time(entries),
         [stitch_table(stitches, matrix, quantity) for stitches, matrix in zip(maps, matrices, strict=True)],
     )
 

@@ -139,7 +139,7 @@ def outlined(loaded: Loaded, name: str) -> Blocks:
 def drawn(loaded: Loaded, figure: go.Figure, caption: Caption, tables: list[Table]) -> Drawn:
     """A figure that rests on the whole family."""
     origin = loaded.maps.origin
-    return Drawn(figure, caption, loaded.maps.complete, origin.name, origin.stored_at, tables)
+    return Drawn(figure, caption, loaded.maps.complete, origin.origin, origin.stored_at, tables)
 
 
 def changed_cells(kept: Loaded, other: Loaded) -> float:

@@ -91,7 +91,7 @@ def provenance(loaded: Loaded) -> dict[str, Any]:
         "data": first.to_dict()["data"],
         "hook": first.hook,
         "resid_mean": first.resid_mean,
-        "origin": loaded.maps.origin.name,
+        "origin": loaded.maps.origin.origin,
     }
 
 
