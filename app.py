@@ -4,7 +4,7 @@ import streamlit as st
 
 from repdiss_core.studies.paper import CITATION, paper_studies
 from repdiss_core.ui.page import begin_page, end_page
-from repdiss_core.ui.paper_map import study_section
+from repdiss_core.ui.paper_map import real_section, study_section
 from repdiss_core.ui.parts.shared import result_store
 from repdiss_core.ui.warm_up import warm_up
 
@@ -18,6 +18,7 @@ begin_page(
 store = result_store()
 for study in paper_studies():
     study_section(store, study)
+real_section(store)
 st.caption(CITATION)
 end_page()
 warm_up()

@@ -93,7 +93,7 @@ def compose_grid(
     n_batches: int,
     state: str = "not computed yet",
     height: int = 380,
-    blocks_of: Callable[[str], Blocks] = lambda name: (),
+    blocks_of: Callable[[MatrixView], Blocks] = lambda view: (),
     relative: bool = False,
     style: MapStyle | None = None,
 ) -> Drawn:
@@ -103,7 +103,7 @@ def compose_grid(
         rows: a part a row.
         state: what a map without values says, such as "computing".
         height: of a row, in pixels.
-        blocks_of: the blocks of a model that its own map outlines.
+        blocks_of: the blocks that a map within a model outlines.
         relative: whether axes run over the fraction of the depth.
         style: range of the colours, and whether values stand in the cells.
     """
@@ -125,11 +125,11 @@ def compose_grid(
     )
 
 
-def _panel(view: MatrixView, state: str, blocks_of: Callable[[str], Blocks], relative: bool) -> Any:
+def _panel(view: MatrixView, state: str, blocks_of: Callable[[MatrixView], Blocks], relative: bool) -> Any:
     from repdiss_core.plots.layer_heatmap import HeatmapPanel
 
     f, g = view.panel.row_name, view.panel.column_name
-    outlines = blocks_of(f) if f == g and view.matrix is not None else ()
+    outlines = blocks_of(view) if f == g and view.matrix is not None else ()
     return HeatmapPanel(
         view.panel.title,
         f,

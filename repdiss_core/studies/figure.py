@@ -128,6 +128,7 @@ class Figure:
         split: (figure, choice) to its cards, where it has not one for everything.
         table: (store, params) to its tables, for a figure that is no drawing.
         fits: whether the figure shows anything at these parameters of the study.
+        n_batches: of its maps, where that is not the page's choice (0).
         needs_models: whether it shows two models that are chosen on a page; it then has no parts before.
     """
 
@@ -149,6 +150,7 @@ class Figure:
     table: Callable[[ResultStore, Any], list[Table]] | None = None
     fits: Callable[[Any], bool] = always
     needs_models: bool = False
+    n_batches: int = 0
 
     def cards(self, choice: Choice) -> tuple[FigureCard, ...]:
         """The cards that show the figure at a choice; none where it has no part there."""
@@ -161,7 +163,7 @@ class Figure:
         """One card for all of a choice, with `changes` of its fields."""
         if "request" not in changes:
             comparisons = (c for params in choice.params for part in self.parts(params) for c in part.comparisons)
-            changes["request"] = request_for(comparisons, choice.params[0].n_batches)
+            changes["request"] = request_for(comparisons, self.n_batches or choice.params[0].n_batches)
         if "draw" not in changes:
             assert self.draw is not None, f"{self.figure_id} has no drawing of its own"
             changes["draw"] = partial(_draw, self.draw, choice)

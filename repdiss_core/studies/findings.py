@@ -158,16 +158,18 @@ def _generalization_sets() -> tuple[ModelSet, ...]:
 
 
 def _scaling_sets() -> tuple[ModelSet, ...]:
+    from repdiss_core.studies.scaling import real_models
     from repdiss_core.studies.scaling.claims import scaling_claims
     from repdiss_core.studies.scaling.stored import load
 
     def judge(name: str) -> Callable[[ResultStore], Iterable[Claim]]:
         return lambda store: scaling_claims(load(store, scaling.Params(name)))
 
-    return tuple(
+    families = (
         ModelSet("scaling", spec.label, {options.FAMILY.id: name}, judge(name), fetched=name == scaling.PYTHIA)
         for name, spec in scaling.FAMILIES.items()
     )
+    return (*families, ModelSet("scaling", real_models.LABEL, {}, real_models.real_claims))
 
 
 # The sets of models whose claims a study judges; a study without claims has no entry.

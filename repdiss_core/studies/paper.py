@@ -104,6 +104,7 @@ _ENTRIES = (
     "scaling.table1:TABLE1",
     "scaling.ours:HEADS",
     "scaling.ours:TRAINING",
+    "scaling.real_models:FIGURE",
     "pair.figures:PAIR_MAPS",
     "pair.figures:PAIR_CURVE",
     "pair.figures:STITCH_CURVES",
@@ -162,5 +163,7 @@ def figure_parts(figure_id: str, params: Any = None) -> tuple[FigurePart, ...]:
 
 def figures_request(figure_ids: Iterable[str], params: Any) -> Request | None:
     """One request for several figures of one study; None where they need nothing computed."""
+    figure_ids = tuple(figure_ids)
     comparisons = [c for figure_id in figure_ids for part in figure_parts(figure_id, params) for c in part.comparisons]
-    return request_for(comparisons, params.n_batches) if comparisons else None
+    n_batches = max((figure_of(figure_id).n_batches or params.n_batches for figure_id in figure_ids), default=0)
+    return request_for(comparisons, n_batches) if comparisons else None

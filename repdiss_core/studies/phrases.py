@@ -39,6 +39,7 @@ SCOPES = {
     "activation": Scope("the activation function", "over seeds", "over seeds", "over {pairs} seed pairs"),
     "population": Scope("this population"),
     "family": Scope("this family"),
+    "real": Scope("real models"),
 }
 
 

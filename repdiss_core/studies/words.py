@@ -27,6 +27,8 @@ BASES = {
     "shapes": "{shapes} regular shapes, {members} members; jackknife over shapes, 95 %",
     "deep members": "{members} members of 6 layers or more; exact segmentation, blocks from a contrast of .1 in CKA; "
     "the others are too shallow",
+    "real maps": "{maps} maps of {models} pretrained models, none of them the paper's; exact segmentation, "
+    "blocks from a contrast of .1 in CKA",
     "departures": "mean CKA of {members} members; each shape against the straight line of the others, "
     "seed sd {seed_sd:.3f} ({freedom} degrees of freedom), 95 %, corrected for {shapes} shapes",
     "two members": "one member each",

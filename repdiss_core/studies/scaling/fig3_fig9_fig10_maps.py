@@ -124,7 +124,7 @@ def _grid(
         view.n_batches,
         state,
         height,
-        lambda name: outlined(loaded, name),
+        lambda one: outlined(loaded, one.panel.row_name),
         relative,
         style,
     )

@@ -11,7 +11,7 @@ from repdiss_core.models import model_spec
 from repdiss_core.studies import options
 from repdiss_core.studies.claims import Claim
 from repdiss_core.studies.figure import Choice, View, of_view
-from repdiss_core.studies.scaling import question, stored
+from repdiss_core.studies.scaling import question, real_models, stored
 from repdiss_core.studies.scaling.claims import headline, scaling_claims
 from repdiss_core.studies.scaling.question import Params
 from repdiss_core.studies.scaling.stored import Loaded
@@ -76,9 +76,10 @@ def loaded(params: Params) -> Loaded:
 
 
 def claims(choice: Choice) -> tuple[tuple[str, Claim], ...]:
-    """(family, claim) pairs."""
+    """(family, claim) pairs, and those of the real models."""
     params = choice.only
-    return tuple((params.family, claim) for claim in scaling_claims(loaded(params)))
+    real = ((real_models.LABEL, claim) for claim in real_models.real_claims(result_store()))
+    return (*((params.family, claim) for claim in scaling_claims(loaded(params))), *real)
 
 
 def said(choice: Choice) -> str:
