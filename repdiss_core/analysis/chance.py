@@ -11,13 +11,14 @@ against their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, factorial, prod
 
 import numpy as np
 
 from repdiss_core.base.crossed import CrossedHsic, CrossedValues
 from repdiss_core.base.errors import UserError
+from repdiss_core.base.results import LayerMatrix
 from repdiss_core.measures.reduction import cka_ratio
 
 PERMUTATIONS = 999
@@ -147,6 +148,17 @@ def corrected_value(values: np.ndarray, level: np.ndarray) -> np.ndarray:
     """max(0, (s − τ)/(1 − τ)); NaN where the level is 1 or more, so that nothing above it can be seen."""
     room = np.where(level < 1.0, 1.0 - level, np.nan)
     return np.maximum(0.0, (values - level) / room)
+
+
+def corrected_matrix(matrix: LayerMatrix, chance: Chance) -> LayerMatrix:
+    """A map as chance-corrected values; its errors and intervals take the level as exact."""
+    room = np.where(chance.level < 1.0, 1.0 - chance.level, np.nan)
+    return replace(
+        matrix,
+        values=corrected_value(matrix.values, chance.level),
+        standard_error=matrix.standard_error / room,
+        interval=corrected_value(matrix.interval, chance.level),
+    )
 
 
 def false_discovery_rate(p: np.ndarray) -> np.ndarray:

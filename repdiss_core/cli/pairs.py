@@ -8,6 +8,7 @@ from repdiss_core.base.comparison import Request, Setting
 from repdiss_core.base.errors import UserError
 from repdiss_core.measures import MeasureSpec, measure_spec
 from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies.chance_level import check_has_level
 from repdiss_core.studies.pair.located import located
 from repdiss_core.studies.panels import CurveSpec, MatrixPanel, load_curve, load_matrix, request_for
 from repdiss_core.studies.presets import Preset, preset
@@ -47,12 +48,13 @@ def choose(
     model_f: str, model_g: str, measure: tuple[str, ...], data: str | None, tokens_per_batch: int,
     tokens_per_sequence: int, layers: str | None, stitch: str, estimator: str, reduction: str, flatten: str,
     resid_mean: str, batches: int | None, massive: str = "kept", dtype: str = "float32", own: tuple[str, ...] = (),
-    rows: str = "auto", words_per_sequence: int | None = None,
+    rows: str = "auto", words_per_sequence: int | None = None, chance: bool = False,
 ) -> PairChoice:  # fmt: skip
     """The choice, checked: all measures in one request, so that those of features share their forward passes.
 
     Args:
         own: "NAME=VALUE" settings of the measures themselves.
+        chance: whether each map has its chance level.
 
     Raises:
         UserError: unknown names, layers out of range, sizes that do not fit, settings that no measure has.
@@ -69,6 +71,8 @@ def choose(
     given = _own(specs, own)
     shown: list[tuple[MatrixPanel, str] | CurveSpec] = []
     for spec in specs:
+        if chance:
+            check_has_level(spec.short, spec.of_features)
         if spec.of_features:
             chosen = {o.id: given[o.id] for o in spec.options if o.id in given}
             view = CkaView(
@@ -82,6 +86,7 @@ def choose(
                 spec.name,
                 tuple(chosen.items()),
                 rows,
+                "level" if chance else "off",
             )
             view, sizes = pair_view(model_f, model_g, view, setting, words_per_sequence)
             stream = data_id(sizes, setting.eval_split, model=model_f, partner=model_g, rows=view.rows)
@@ -91,7 +96,7 @@ def choose(
             check_stitched(model_f, model_g, setting.data)
             shown.append(_curve(model_f, model_g, spec.name, layers, setting, stitch))
     comparisons = [
-        c for each in shown for c in (each.comparisons if isinstance(each, CurveSpec) else (each[0].comparison,))
+        c for each in shown for c in (each.comparisons if isinstance(each, CurveSpec) else each[0].comparisons)
     ]
     maps = any(spec.of_features for spec in specs)
     return PairChoice(

@@ -54,6 +54,7 @@ CKA = MeasureSpec(
     independent=_cka_by_chance,
     least_tokens=lambda d_f, d_g: 4,
     cost=lambda n, d_f, d_g: n * n * (d_f + d_g) + 1.0 * n * n,
+    pair_cost=lambda n, d_f, d_g: 1.0 * n * n,
     self_term="hsic",
     for_any_pair=True,
     means=(

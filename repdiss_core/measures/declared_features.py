@@ -63,6 +63,11 @@ def _neighbours_cost(n: int, d_f: int, d_g: int) -> float:
     return n * n * (d_f + d_g + 4.0) + 10.0 * n
 
 
+def _lists_cost(n: int, d_f: int, d_g: int) -> float:
+    """Lists of neighbours that are made already are laid over each other."""
+    return 130.0 * n
+
+
 def _spectrum_cost(n: int, d_f: int, d_g: int) -> float:
     p, q = sorted((min(n, d_f), min(n, d_g)))
     return 2.0 * n * p * q + 2.0 * q * p * p + 10.0 * p**3
@@ -97,6 +102,7 @@ RSA = MeasureSpec(
     independent=lambda n, d_f, d_g, options: 0.0,
     least_tokens=lambda d_f, d_g: 3,
     cost=lambda n, d_f, d_g: n * n * (d_f + d_g) + 2.0 * n * n * log2(max(2, n * n)),
+    pair_cost=lambda n, d_f, d_g: 1.0 * n * n,
     for_any_pair=True,
     means=(
         "Whether two layers order the pairs of tokens alike by how unlike they are. 1 is the same order; "
@@ -121,6 +127,7 @@ MUTUAL_KNN = MeasureSpec(
     independent=_shared_by_chance,
     least_tokens=lambda d_f, d_g: 11,
     cost=_neighbours_cost,
+    pair_cost=_lists_cost,
     for_any_pair=True,
     means=(
         "The share of each token’s k nearest neighbours that two layers have in common. 1 is all of them; "
@@ -149,6 +156,7 @@ CKNNA = replace(
     range=(-1.0, 1.0),
     independent=lambda n, d_f, d_g, options: None,
     cost=lambda n, d_f, d_g: _neighbours_cost(n, d_f, d_g) + 120.0 * n,
+    pair_cost=_lists_cost,
     means="CKA that looks at common nearest neighbours alone. 1 is the same; chance lies near k/(n − 1).",
     formula=(
         r"\frac{\mathrm{HSIC}_1(\alpha\circ K,\alpha\circ L)}{\sqrt{\mathrm{HSIC}_1(\alpha_K\circ K,\alpha_K\circ "

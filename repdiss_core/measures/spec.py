@@ -68,6 +68,7 @@ class MeasureSpec:
             None where it is not.
         least_tokens: (d_f, d_g) to the fewest rows of a batch.
         cost: (n, d_f, d_g) to floating-point operations a batch for one pair of layers, forward passes left out.
+        pair_cost: the part of it that another pair of prepared layers takes; None where that is all of it.
         direction: whether a larger value says "similar" or "different".
         self_term: what a layer's value is normalised by, of which massive rows may carry most: "hsic" (the layer's HSIC
             with itself), "squares" (the sum of squares of its features) or "" (rows count alike whatever their length).
@@ -98,6 +99,7 @@ class MeasureSpec:
     )
     least_tokens: Callable[[int, int], int] = field(default=lambda d_f, d_g: 1)
     cost: Callable[[int, int, int], float] = field(default=lambda n, d_f, d_g: 0.0)
+    pair_cost: Callable[[int, int, int], float] | None = None
     direction: str = "similar"
     self_term: str = ""
     unit: str = ""

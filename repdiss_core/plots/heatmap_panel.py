@@ -31,6 +31,7 @@ class HeatmapPanel:
         relative: whether axes run over the fraction of the depth, from 0 to 1, instead of layers.
         scale: a scale of its own, with a colour bar of its own, for the last map of a row; None for the scale of the
             others.
+        beside: (L_f, L_g) a line more for the hover of each cell; None for none.
     """
 
     title: str
@@ -44,6 +45,7 @@ class HeatmapPanel:
     outlines: tuple[tuple[int, int], ...] = ()
     relative: bool = False
     scale: Scale | None = None
+    beside: list[list[str]] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -123,7 +125,7 @@ def panel_traces(
         "xgap": 1 if cell > 14 else 0,
         "ygap": 1 if cell > 14 else 0,
     }
-    values = {"customdata": _custom_data(matrix), "hovertemplate": _hover(panel, scale)}
+    values = {"customdata": _custom_data(panel), "hovertemplate": _hover(panel, scale)}
     traces = [
         shared | values | {"name": "values", "z": _only(matrix.values, ~grey & ~missing), "coloraxis": "coloraxis"}
     ]
@@ -162,15 +164,21 @@ def panel_traces(
     return traces
 
 
-def _custom_data(matrix: LayerMatrix) -> list[list[list[str]]]:
-    """(L_f, L_g, 5): label of the row, label of the column, lower and upper end of the interval, standard error."""
-    return [
+def _custom_data(panel: HeatmapPanel) -> list[list[list[str]]]:
+    """(L_f, L_g, 5 or 6): label of the row, label of the column, lower and upper end of the interval, standard error,
+    and what else the panel says of a cell."""
+    matrix = panel.matrix
+    assert matrix is not None
+    cells = [
         [
             [row, column, *(f"{part:.3f}" for part in matrix.interval[:, i, j]), f"{matrix.standard_error[i, j]:.4f}"]
             for j, column in enumerate(map(theme.plain, matrix.column_labels))
         ]
         for i, row in enumerate(map(theme.plain, matrix.row_labels))
     ]
+    if panel.beside is None:
+        return cells
+    return [[[*cell, more] for cell, more in zip(*rows, strict=True)] for rows in zip(cells, panel.beside, strict=True)]
 
 
 def _hover(panel: HeatmapPanel, scale: Scale) -> str:
@@ -181,7 +189,8 @@ def _hover(panel: HeatmapPanel, scale: Scale) -> str:
         f"layer %{{customdata[1]}}<br>"
         f"<b>{theme.plain(scale.title)} %{{z:.3f}}</b> ± %{{customdata[4]}} (standard error)<br>95 % "
         f"[%{{customdata[2]}}, %{{customdata[3]}}]<br>"
-        f"{theme.count(panel.matrix.n_batches, scale.unit)}<extra></extra>"
+        f"{theme.count(panel.matrix.n_batches, scale.unit)}{'' if panel.beside is None else '<br>%{customdata[5]}'}"
+        "<extra></extra>"
     )
 
 

@@ -18,9 +18,11 @@ import numpy as np
 
 from repdiss_core import hub
 from repdiss_core.base.comparison import Comparison, Request
+from repdiss_core.base.crossed import SETTING
 from repdiss_core.base.layer_pairs import AllLayers, EveryCut, OneCut, SameLayers
 from repdiss_core.base.paths import local_root
 from repdiss_core.data import text_is_here
+from repdiss_core.measures import spec_of
 from repdiss_core.models import ModelSpec, model_spec, packages, paper_models
 from repdiss_core.store.kept_files import read_facts
 from repdiss_core.store.storage import DamagedEntry
@@ -72,9 +74,10 @@ def _all_ship(request: Request) -> bool:
 
 
 def words(request: Request) -> str:
-    """The needs in a sentence or two, for models of the hub and of folders; "" where all models ship."""
+    """The needs in a few sentences, for models of the hub and of folders and for chance levels; "" for all else."""
+    chance = chance_words(request)
     if _all_ship(request):
-        return ""
+        return chance
     needs = needs_of(request)
     device, rate = rate_here()
     parts = [paper_models.size(needs.download_bytes)] if needs.download_bytes else []
@@ -88,12 +91,45 @@ def words(request: Request) -> str:
         f"{memory} of memory for the weights; {fetched}."
     )
     room = room_here()
+    told = f"{told} {chance}".rstrip()
     if needs.memory_bytes <= ROOM * room:
         return told
     return (
         f"{told} With {paper_models.size(room)} of memory there, the models are not held together: "
         "pairs are computed in parts, which is slower."
     )
+
+
+def chance_words(request: Request) -> str:
+    """What the chance levels of a request take beyond its maps; "" where it has none."""
+    crossed = [c for c in request.comparisons if c.setting(SETTING) is not None]
+    if not crossed:
+        return ""
+    window = int(crossed[0].setting(SETTING))
+    device, rate = rate_here()
+    flops = request.n_batches * (window - 1) * sum(map(_pair_flops, crossed))
+    sides = {(m.name, c.measure, _n_rows(c)) for c in crossed for m in (c.f, c.g)}
+    memory = window * sum(_prepared_bytes(model_spec(name), n) for name, _, n in sides)
+    return (
+        f"The chance level crosses the batches of windows of {window}: {window} times the pairs of layers "
+        f"(about {_duration(flops / (SHARE_OF_SMALL * rate))} more on {device}), "
+        f"up to {paper_models.size(memory)} of memory, no further forward pass."
+    )
+
+
+def _pair_flops(c: Comparison) -> float:
+    """Of every pair of layers on one batch, features prepared."""
+    spec, f, g = spec_of(c), model_spec(c.f.name), model_spec(c.g.name)
+    return f.n_layers * g.n_layers * (spec.pair_cost or spec.cost)(_n_rows(c), f.d_model, g.d_model)
+
+
+def _n_rows(c: Comparison) -> int:
+    return c.data.sequences_per_batch if c.setting("flatten") == "sample" else c.data.tokens_per_batch
+
+
+def _prepared_bytes(spec: ModelSpec, n: int) -> int:
+    """At most: half a Gram matrix or the features of each layer, in float32."""
+    return 4 * spec.n_layers * max(n * n // 2, n * spec.d_model)
 
 
 def time_words(request: Request) -> str:

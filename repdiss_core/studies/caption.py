@@ -18,13 +18,14 @@ class Caption:
     amount: str = ""
     estimator: str = ""
     interval: str = ""
+    chance: str = ""
     departures: tuple[str, ...] = ()
     deciding: str = ""
 
     @property
     def phrases(self) -> tuple[str, ...]:
         """Everything but the departures, in the order of reading."""
-        return tuple(p for p in (self.models, self.data, self.amount, self.estimator, self.interval) if p)
+        return tuple(p for p in (self.models, self.data, self.amount, self.estimator, self.interval, self.chance) if p)
 
     @property
     def text(self) -> str:

@@ -41,6 +41,7 @@ class CellFacts:
         command: the command line that computes the value again.
         comparison: as it is stored, perhaps with f and g exchanged.
         entry: the stored result.
+        chance: what its chance level says; "" where none is shown.
     """
 
     quantity: str
@@ -56,6 +57,7 @@ class CellFacts:
     command: str
     comparison: Comparison
     entry: Entry
+    chance: str = ""
 
     @property
     def is_cka(self) -> bool:
@@ -148,7 +150,10 @@ def table_cell(store: ResultStore, table: Table, row: int, column: int) -> CellF
     if comparisons is None or table.reduction is None or table.sample is None:
         return None
     panel = MatrixPanel(table.title, comparisons, bool(table.transposed), table.f, table.g)
-    return cka_cell(store, panel, row, column, table.reduction, table.sample.size)
+    facts = cka_cell(store, panel, row, column, table.reduction, table.sample.size)
+    if facts is None or table.chance is None:
+        return facts
+    return replace(facts, chance=table.chance.cell(row, column), command=f"{facts.command} --chance")
 
 
 def cka_command(panel: MatrixPanel, reduction: str, n_batches: int) -> str:

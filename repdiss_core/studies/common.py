@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from repdiss_core.analysis.chance import check_batches
 from repdiss_core.base.comparison import Comparison, DataId, ModelId, Setting, in_order
+from repdiss_core.base.crossed import SETTING, WINDOW
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.layer_pairs import OneCut
 from repdiss_core.base.option import Option
 from repdiss_core.data import bound, by_rows, content_id
 from repdiss_core.data.text_cut import common_source
-from repdiss_core.measures import MEASURES, MeasureSpec, measure_spec, stitch_settings
+from repdiss_core.measures import MEASURES, MeasureSpec, measure_spec, spec_of, stitch_settings
 from repdiss_core.measures.massive import MULTIPLE, check_choice
 from repdiss_core.models import model_spec
 from repdiss_core.models.text_tokenizers import tokenizers_setting
@@ -32,7 +34,7 @@ class CkaView:
     `massive` says what becomes of massive tokens: "kept", "dropped" or "normalised" (see `measures.massive`); `dtype`
     is that of the forward pass. `measure` is another measure of features than CKA, and `chosen` the values of its own
     options by id. `rows` are tokens, words or texts (`studies.rows`); "auto" is what a page asks for, which `rows_for`
-    settles.
+    settles. `chance` is a value of `options.CHANCE`: what it asks for has a key of its own.
     """
 
     estimator: str = options.ESTIMATOR.default
@@ -45,6 +47,7 @@ class CkaView:
     measure: str = "cka"
     chosen: tuple[tuple[str, Setting], ...] = ()
     rows: str = TOKEN
+    chance: str = options.CHANCE.default
 
     @property
     def settings(self) -> tuple[tuple[str, Setting], ...]:
@@ -113,7 +116,7 @@ def cka_panel(name_f: str, name_g: str, view: CkaView, data: DataId, title: str 
     """The heatmap of f (rows) against g (columns), by the measure of the view.
 
     Raises:
-        UserError: the measure has no such settings.
+        UserError: the measure has no such settings, or no chance level at so few batches.
     """
     spec = measure_spec(view.measure)
     comparison, swapped = in_order(
@@ -128,7 +131,16 @@ def cka_panel(name_f: str, name_g: str, view: CkaView, data: DataId, title: str 
         settings=(*view.settings, *_tokenizers(view, name_f, name_g)),
     )
     spec.check(comparison)
-    return MatrixPanel(title or f"{name_f} × {name_g}", comparison, swapped, name_f, name_g)
+    panel = MatrixPanel(title or f"{name_f} × {name_g}", comparison, swapped, name_f, name_g)
+    return panel if view.chance == options.CHANCE.default else _with_chance(panel, view)
+
+
+def _with_chance(panel: MatrixPanel, view: CkaView) -> MatrixPanel:
+    """The panel with the comparison that its chance level rests on."""
+    crossed = replace(panel.comparison, settings=(*panel.comparison.settings, (SETTING, WINDOW)))
+    spec_of(crossed).check(crossed)
+    check_batches(view.n_batches, WINDOW)
+    return replace(panel, chance=crossed, corrected=view.chance == "corrected")
 
 
 def _tokenizers(view: CkaView, *names: str) -> tuple[tuple[str, Setting], ...]:

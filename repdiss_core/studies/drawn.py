@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,13 @@ from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import origin_and_time
 from repdiss_core.studies import options
 from repdiss_core.studies.caption import Caption
+from repdiss_core.studies.chance_level import caption_words, hover_texts
 from repdiss_core.studies.common import kind, phi_words, stitch_preset_of
 from repdiss_core.studies.panels import (
     CurveView,
     FigurePart,
     LearningCurve,
+    MatrixPanel,
     MatrixView,
     load_curve,
     load_learning,
@@ -115,7 +117,7 @@ def compose_grid(
     panels = [[_panel(view, state, blocks_of, relative) for view in row] for row in loaded]
     notes = tuple(dict.fromkeys(note for v in views if v.matrix for note in v.matrix.notes))
     return Drawn(
-        heatmap_grid(panels, look, scale_of(views[0].panel.comparison), height, style or USUAL_STYLE),
+        heatmap_grid(panels, look, _scale(views[0].panel), height, style or USUAL_STYLE),
         _map_caption(views, setting, reduction),
         all(v.complete for v in views),
         *origin_and_time(views),
@@ -140,6 +142,7 @@ def _panel(view: MatrixView, state: str, blocks_of: Callable[[MatrixView], Block
         state=state,
         outlines=outlines,
         relative=relative,
+        beside=None if view.chance is None else hover_texts(view.chance),
     )
 
 
@@ -152,6 +155,7 @@ def _map_caption(views: list[MatrixView], setting: Preset, reduction: str) -> Ca
         amount=amount_of(comparison.data, least),
         estimator=how_measured(comparison, reduction),
         interval="95 % jackknife-t interval over batches" if least > 1 else "",
+        chance=caption_words(views),
         departures=setting.departures,
         deciding=" ".join(dict.fromkeys(v.deciding for v in views if v.deciding)),
     )
@@ -186,6 +190,12 @@ def scale_of(comparison: Comparison) -> Scale:
     if upper is None:
         return Scale(_titled(spec), None, None, None, 3)
     return Scale(_titled(spec), 0.0, upper, 0.0 if lowest < 0 else None, 2)
+
+
+def _scale(panel: MatrixPanel) -> Scale:
+    """The scale of a panel's values: of the measure, or of what is left above its chance level."""
+    scale = scale_of(panel.comparison)
+    return replace(scale, title=f"{scale.title} above chance", grey_below=None) if panel.corrected else scale
 
 
 def _titled(spec: MeasureSpec) -> str:

@@ -6,6 +6,7 @@ which; `cli_options` adds what the command line alone has.
 
 from __future__ import annotations
 
+from repdiss_core.base.crossed import WINDOW
 from repdiss_core.base.option import Choice, Number, Option, choices_of
 from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.measures import MEASURES
@@ -14,7 +15,8 @@ from repdiss_core.studies.measure_options import own_options, pair_measures
 from repdiss_core.studies.presets import STITCH_PRESETS
 
 TYPED_DATA = ("hub:", "path:")
-TYPED_MODELS = (*TYPED_DATA, "pypi:", "pythia-", "gelu-", "solu-")
+UNTRAINED = "random:"
+TYPED_MODELS = (*TYPED_DATA, "pypi:", "pythia-", "gelu-", "solu-", UNTRAINED)
 ONLY_TESTS = "tiny"  # a preset that no page offers
 NO_MODEL = "none"
 LIKE_A = "same"
@@ -61,6 +63,16 @@ MASSIVE = Option(
     ),
     flag_help="Massive tokens, or rows of length 1.",
     old_labels={"massive tokens kept": "kept", "without massive tokens": "dropped", "rows of length 1": "normalised"},
+)
+CHANCE = Option(
+    "chance",
+    "Chance level",
+    choices_of({"off": "off", "level": "shown", "corrected": "chance-corrected values"}),
+    help=(
+        "What two models reach without a shared text, with permutation tests. "
+        f"Crosses batches within windows of {WINDOW}; no further forward pass."
+    ),
+    flag_help="Add the chance level: what is reached without a shared text, with permutation tests.",
 )
 # How maps and curves are drawn
 RANGE = Option(
@@ -311,7 +323,7 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     ),
     "scaling": (FAMILY, MEMBER_F, MEMBER_G, WHOLE, *CKA, *_DRAWN),
     "pair": (
-        *(MODEL_F, MODEL_G, DATA, MEASURE, PAIR_ROWS, LAYERS, SHOW, *CKA, *_DRAWN, STITCH, STEPS),
+        *(MODEL_F, MODEL_G, DATA, MEASURE, PAIR_ROWS, LAYERS, SHOW, *CKA, CHANCE, *_DRAWN, STITCH, STEPS),
         *(o for spec in MEASURES.values() if spec.of_features and spec.name != "cka" for o in own_options(spec)),
         *(MODE, MODEL_F_OF_B, MODEL_G_OF_B, ESTIMATOR_OF_B, LINK_OF_A, LINK_OF_B),
     ),

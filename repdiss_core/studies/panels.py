@@ -6,11 +6,12 @@ A panel says which comparison it shows; loading it never computes. What is missi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from repdiss_core.analysis.chance import Chance, chance_level, corrected_matrix, crossed_windows, least_batches
 from repdiss_core.base.comparison import Comparison, Request
 from repdiss_core.base.results import BatchHsic, LayerCurve, LayerMatrix, StitchResult
 from repdiss_core.measures import result_type, spec_of
@@ -27,6 +28,8 @@ class MatrixPanel:
 
     Args:
         swapped: the canonical comparison stands the other way round, so that its values are transposed.
+        chance: what its chance level rests on, with the same models, data and settings; None where none is asked for.
+        corrected: whether chance-corrected values are shown in place of the measure's.
     """
 
     title: str
@@ -34,6 +37,18 @@ class MatrixPanel:
     swapped: bool
     row_name: str
     column_name: str
+    chance: Comparison | None = None
+    corrected: bool = False
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """What has to be computed for it."""
+        return (self.comparison,) if self.chance is None else (self.comparison, self.chance)
+
+    @property
+    def measured(self) -> MatrixPanel:
+        """The panel without its chance level."""
+        return replace(self, chance=None, corrected=False)
 
 
 @dataclass(frozen=True)
@@ -67,7 +82,7 @@ class FigurePart:
     def comparisons(self) -> tuple[Comparison, ...]:
         """Everything that this part needs computed."""
         return (
-            tuple(p.comparison for p in self.panels)
+            tuple(c for p in self.panels for c in p.comparisons)
             + tuple(c for curve in self.curves for c in curve.comparisons)
             + self.pairs
         )
@@ -83,6 +98,7 @@ class MatrixView:
         origin: "shipped", "imported", "local" or None.
         stored_at: seconds since the epoch.
         deciding: a sentence where a handful of tokens decides the map.
+        chance: the chance level, where one is asked for and enough batches are stored.
     """
 
     panel: MatrixPanel
@@ -92,6 +108,7 @@ class MatrixView:
     origin: str | None
     stored_at: float | None
     deciding: str = ""
+    chance: Chance | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -102,7 +119,8 @@ class MatrixView:
     @property
     def complete(self) -> bool:
         """Whether all batches that were asked for are there."""
-        return self.n_batches >= self.wanted
+        with_level = self.panel.chance is None or (self.chance is not None and self.chance.n_batches >= self.wanted)
+        return self.n_batches >= self.wanted and with_level
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +197,22 @@ def load_matrix(store: ResultStore, panel: MatrixPanel, reduction: str, n_batche
         notes=(*reduced.notes, *left_out(panel.comparison, batches.n_batches, int(batches.n_tokens.sum()))),
         provenance=provenance,
     )
+    chance = load_chance(store, panel, reduction, n_batches)
+    shown = matrix if not panel.corrected else None if chance is None else corrected_matrix(matrix, chance)
     deciding = deciding_rows(batches, panel.comparison, (panel.row_name, panel.column_name))
-    return MatrixView(panel, matrix, batches.n_batches, n_batches, entry.origin, entry.stored_at, deciding)
+    return MatrixView(panel, shown, batches.n_batches, n_batches, entry.origin, entry.stored_at, deciding, chance)
+
+
+def load_chance(store: ResultStore, panel: MatrixPanel, reduction: str, n_batches: int) -> Chance | None:
+    """The chance level of a panel's map from whatever is stored, at most `n_batches`; None where that is too little."""
+    if panel.chance is None:
+        return None
+    rows, _ = load_batches(store, panel.chance, n_batches)
+    if rows is None or rows.n_batches < least_batches():
+        return None
+    rows = rows.first(n_batches)
+    windows = crossed_windows(rows.transposed() if panel.swapped else rows, reduction)
+    return chance_level(windows, higher_is_similar=spec_of(panel.comparison).direction == "similar")
 
 
 def reduction_of(comparison: Comparison, name: str) -> tuple[Reduction, str]:

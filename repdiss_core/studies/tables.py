@@ -13,6 +13,7 @@ import numpy as np
 
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.measures import measure_spec, spec_of
+from repdiss_core.studies.chance_level import ChanceFacts
 from repdiss_core.studies.panels import CurveView, LearningCurve, MatrixView
 
 if TYPE_CHECKING:
@@ -126,6 +127,11 @@ class Table:
         return self.kind == "map" and self.values is not None and self.values.size > 0
 
     @property
+    def chance(self) -> ChanceFacts | None:
+        """The chance level among the members."""
+        return next((member for member in self.members if isinstance(member, ChanceFacts)), None)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Of the values; by the labels where there are none."""
         if self.values is not None:
@@ -176,7 +182,8 @@ class Table:
         arrays = (self.values, self._error(), *self._interval())
         numbers = (np.asarray(array, dtype=float).ravel() for array in arrays)
         cells = (self.title, self.f, rows, self.g, columns, *numbers)
-        return pd.DataFrame(dict(zip(CELL_COLUMNS, cells, strict=True)))
+        further = {} if self.chance is None else {n: a.ravel() for n, a in self.chance.columns().items()}
+        return pd.DataFrame({**dict(zip(CELL_COLUMNS, cells, strict=True)), **further})
 
     def _training(self) -> Training:
         assert self.training is not None, "a trace names its training"
@@ -232,7 +239,7 @@ def map_table(view: MatrixView) -> Table:
         f=panel.row_name,
         g=panel.column_name,
         measure=spec.name,
-        quantity=spec.short,
+        quantity=f"chance-corrected {spec.short}" if panel.corrected else spec.short,
         unit=spec.unit,
     )
     if matrix is None:
@@ -251,6 +258,7 @@ def map_table(view: MatrixView) -> Table:
         transposed=panel.swapped,
         notes=tuple(view.notes),
         provenance=provenance,
+        members=() if view.chance is None or panel.chance is None else (ChanceFacts(view.chance, panel.chance),),
     )
 
 

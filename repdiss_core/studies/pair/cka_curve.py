@@ -38,6 +38,12 @@ def compose_cka_by_layer(
                 name, at + 1, matrix.values[at, at], matrix.standard_error[at, at], matrix.interval[:, at, at], style
             ),
         )
+    chance = drawn.tables[0].chance
+    if matrix is not None and chance is not None:
+        level = chance.diagonal(depth).chance.level
+        none = np.full(depth, np.nan)
+        style = {"role": "control"}
+        curves += (LayerCurve("chance level (95 %)", at + 1, level, none, np.stack([none, none]), style),)
     spec = spec_of(panel.comparison)
     bounded = spec.range[1] == 1.0
     figure = layer_curves([CurvePanel("", depth, curves, state=state)], look, spec.short, height, bounded)
@@ -49,9 +55,11 @@ def _diagonal(table: Table, depth: int) -> Table:
     if table.values is None:
         return replace(table, kind="curve")
     at = np.arange(depth)
+    members = () if table.chance is None else (table.chance.diagonal(depth),)
     return replace(
         table,
         kind="curve",
+        members=members,
         row_labels=table.row_labels[:depth],
         column_labels=table.column_labels[:depth],
         values=table.values[at, at],

@@ -248,7 +248,7 @@ def measured(store: ResultStore, choice: Pair) -> Measured:
     """The map between the two models of a choice, with its sample."""
     depths = model_spec(choice.f).n_layers, model_spec(choice.g).n_layers
     if measure_spec(choice.measure).of_features:
-        panel = pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1]
+        panel = pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1].measured
         return measured_map(store, panel, depths, choice.view.reduction, choice.view.n_batches)
     stitches = pair_maps(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)[-1]
     matrix, entries = load_map(store, stitches, choice.quantity)

@@ -92,7 +92,7 @@ def _features_by_layer(figure: Figure, pair: Pair) -> FigureCard:
         return compose_cka_by_layer(store, panel, look, setting, view, state, CURVE_HEIGHT)
 
     title = f"{measure_spec(pair.measure).short} of {pair.f} and {pair.g} by layer"
-    return _card(figure, pair, title, (panel.comparison,), draw, shows=None, explain=explained(pair.measure))
+    return _card(figure, pair, title, panel.comparisons, draw, shows=None, explain=explained(pair.measure))
 
 
 def _stitches_by_layer(figure: Figure, pair: Pair) -> FigureCard:

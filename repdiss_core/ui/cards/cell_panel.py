@@ -164,6 +164,7 @@ def definitions_html(facts: CellFacts) -> str:
         ("Row", row),
         ("Column", column),
         ("Value", value_words(facts)),
+        ("By chance", facts.chance),
         ("Method", facts.how),
         ("Tokens", facts.tokens),
         ("Data", f"{data.name}, {data.split} split, content {data.content[:12]}, seed {data.seed}"),

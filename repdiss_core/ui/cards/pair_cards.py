@@ -50,7 +50,7 @@ def pick() -> Pair:
             view, stitch = CkaView(n_batches=setting.cka_batches), options.STITCH.default
             if measure != "identity_stitching":
                 view, stitch = cka_settings(
-                    spec, stitching=measure == "stitching", setting=setting, axes=True, rows=True
+                    spec, stitching=measure == "stitching", setting=setting, axes=True, rows=True, chance=True
                 )
     show_unknown()
     return Pair(f, g, measure, layers, quantity, view, stitch, on_data(setting, data), hub.stamp(), *map_style())
@@ -95,7 +95,7 @@ def sentence(store: ResultStore, choice: Pair) -> str:
     spec = measure_spec(choice.measure)
     if not spec.of_features:
         return _stitch_sentence(store, choice)
-    between = pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1]
+    between = pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1].measured
     matrix = load_matrix(store, between, choice.view.reduction, choice.view.n_batches).matrix
     if matrix is None:
         return f"{spec.short} of {choice.f} and {choice.g} is not computed at this setting yet."

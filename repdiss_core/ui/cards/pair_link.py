@@ -50,6 +50,7 @@ def choice_of(link: str) -> Pair:
         n_batches=_value(asked, options.BATCHES.starting_at(setting.cka_batches)),
         massive=_value(asked, options.MASSIVE),
         rows=_value(asked, options.PAIR_ROWS),
+        chance=_value(asked, options.CHANCE),
         **view_fields(spec, lambda option: _value(asked, option)),
     )
     data = options.DATA.offering(list(DATASETS), data_sets(f)[0])

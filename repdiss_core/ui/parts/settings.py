@@ -22,6 +22,7 @@ def cka_settings(
     setting: Preset | None = None,
     axes: bool = False,
     rows: bool = False,
+    chance: bool = False,
 ) -> tuple[CkaView, str]:
     """The popover; returns how features are compared and the name of the stitching preset.
 
@@ -31,6 +32,7 @@ def cka_settings(
         measure: whose own options are offered.
         setting: whose number of batches and stitch are chosen at first.
         axes, rows: whether the popover also has the choice of the maps' axes, and of what two models are compared at.
+        chance: whether it also has the chance level.
     """
     batches, training = options.BATCHES, options.STITCH
     if setting is not None:
@@ -50,6 +52,7 @@ def cka_settings(
                 n_batches=choose(batches),
                 massive=choose(options.MASSIVE),
                 rows=choose(options.PAIR_ROWS) if rows else TOKEN,
+                chance=choose(options.CHANCE) if chance else options.CHANCE.default,
                 **own,
             )
             st.markdown("**Maps**")
