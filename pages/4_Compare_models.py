@@ -19,6 +19,7 @@ with told_in_a_sentence():
     found.markdown(as_text(cards.sentence(result_store(), pair)))
     choice = differences.one_or_both(pair)
     differences.say_what_differs(*choice.params[1:])
+    cards.twin_links(pair)
     tell_what_it_takes(card.request for card in study_cards(PAIR.name, choice))
     show_figures(PAIR.name, choice)
     cards.facts(pair)

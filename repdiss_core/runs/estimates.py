@@ -216,7 +216,9 @@ def block_flops(spec: ModelSpec, n_layers: int) -> float:
 
 
 def _duration(seconds: float) -> str:
+    if seconds < 1.5:
+        return "a second"
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:,.0f} {unit}"
-    return f"{max(1, seconds):.0f} seconds"
+    return f"{seconds:.0f} seconds"

@@ -113,7 +113,7 @@ def caption_words(views: Sequence[MatrixView]) -> str:
     assert first is not None
     head = (
         f"chance level: 95 % quantile of {first.n_permutations} permutations within windows of "
-        f"{comparison.setting(SETTING)} batches ({first.n_batches} batches)"
+        f"{comparison.setting(SETTING)} batches ({first.n_batches} batches), cells at a false discovery rate of 5 %"
     )
     return "; ".join([head, *(_of_map(view.panel.title, view.chance) for view in shown if view.chance is not None)])
 
@@ -126,8 +126,8 @@ def _of_map(title: str, chance: Chance) -> str:
     above = int((chance.q[tested] <= LEVEL).sum())
     low, high = _number(float(level.min())), _number(float(level.max()))
     return (
-        f"{title}: level {low if low == high else f'{low} to {high}'}, {above} of {int(tested.sum())} cells above it "
-        f"(false discovery rate 5 %), map’s mean {p_words(chance.p_mean)}, highest cell {p_words(chance.p_highest)}"
+        f"{title}: level {low if low == high else f'{low} to {high}'}, {above} of {int(tested.sum())} cells above, "
+        f"mean {p_words(chance.p_mean)}, highest cell {p_words(chance.p_highest)}"
     )
 
 

@@ -70,7 +70,8 @@ CHANCE = Option(
     choices_of({"off": "off", "level": "shown", "corrected": "chance-corrected values"}),
     help=(
         "What two models reach without a shared text, with permutation tests. "
-        f"Crosses batches within windows of {WINDOW}; no further forward pass."
+        f"Crosses batches within windows of {WINDOW}; no further forward pass. "
+        "Permutations leave some batches matched, so that the level is lower over more batches."
     ),
     flag_help="Add the chance level: what is reached without a shared text, with permutation tests.",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from repdiss_core.analysis.chance import chance_level, crossed_windows
 from repdiss_core.base.batches import BatchHsic
@@ -18,7 +19,7 @@ from repdiss_core.engine.stopping import Stopped
 from repdiss_core.measures import MEASURES, cka, cka_batches, shared, spec_of
 from repdiss_core.measures.reduction import reduce_hsic
 from repdiss_core.measures.spec import Pass
-from tests.engine.test_measures_together import BATCHED, TOKENS, Bench, F, G, Stream, compared
+from tests.engine.test_measures_together import BATCHED, TOKENS, Bench, F, G, Model, Stream, compared
 from tests.measures.dense import dense_cka
 
 W = 4
@@ -174,3 +175,25 @@ def test_what_has_no_chance_level_is_refused_before_anything_runs(tmp_path, comp
     with pytest.raises(UserError, match=sentence):
         bench.compute([comparison], 4)
     assert bench.n_forwards == 0
+
+
+class Deaf(Model):
+    """Features that do not depend on what it reads."""
+
+    def residuals(self, batch):
+        made = torch.Generator().manual_seed(int(batch.tokens.sum()) + ord("d"))
+        for _ in range(self.n_layers):
+            yield torch.randn(8, 16, 6, generator=made)
+
+
+def test_of_unrelated_models_nothing_is_left_above_chance(tmp_path) -> None:
+    bench, c = Bench(tmp_path), compared("cka")
+    bench.at_hand["b"] = Deaf("b")
+    bench.compute([crossed(c, 8)], 40)
+    level = chance_level(crossed_windows(stored_here(bench.store, crossed(c, 8)), "mean_of_ratios"))
+    assert np.abs(level.values).max() < 0.02 and level.corrected.mean() < 0.002
+    assert level.p_highest > 0.05 and (level.q > 0.05).all()
+    bench.at_hand["b"] = Model("b")
+    related = compared("mutual_knn")
+    bench.compute([crossed(related, 8)], 16)
+    assert chance_level(stored_here(bench.store, crossed(related, 8)).windows()).p_mean == 0.001

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import streamlit as st
 
 from repdiss_core import hub
@@ -23,7 +25,7 @@ from repdiss_core.ui.parts.hub_notes import ask_the_hub, fact_rows
 from repdiss_core.ui.parts.pickers import choose, controls, show_unknown, switch
 from repdiss_core.ui.parts.settings import cka_settings, map_style
 from repdiss_core.ui.parts.tables import markdown_table
-from repdiss_core.ui.parts.text import count
+from repdiss_core.ui.parts.text import as_text, count
 
 
 def pick() -> Pair:
@@ -127,6 +129,20 @@ def _stitch_sentence(store: ResultStore, choice: Pair) -> str:
         f"{choice.f} stitched into {choice.g} costs least after layer {view.curve.layer[at]}: "
         f"{view.curve.values[at]:.3f} [{low:.3f}, {high:.3f}] nats a token above {choice.g} alone."
     )
+
+
+def twin_links(choice: Pair) -> None:
+    """Links to the difference from the map with an untrained twin of either model in its place: what its architecture
+    reaches without training. Nothing where there is no map or no twin."""
+    links = []
+    for option, name in ((options.MODEL_F_OF_B, choice.f), (options.MODEL_G_OF_B, choice.g)):
+        if name.startswith(options.UNTRAINED) or not measure_spec(choice.measure).of_features or readonly():
+            continue
+        asked = {options.MODE.id: "difference", options.MODEL_F_OF_B.id: choice.f, options.MODEL_G_OF_B.id: choice.g}
+        query = urlencode({**st.query_params.to_dict(), **asked, option.id: f"{options.UNTRAINED}{name}"})
+        links.append(f"[{as_text(name)}](?{query})")
+    if links:
+        st.caption(f"Beside an untrained twin of {' · '.join(dict.fromkeys(links))}")
 
 
 def facts(choice: Pair) -> None:

@@ -39,6 +39,8 @@ def cka_settings(
         batches, training = batches.starting_at(setting.cka_batches), training.starting_at(setting.stitch)
     cka, maps = measure.name == "cka", measure.of_features
     summary = _summary(measure, stitching, chosen(batches), training.label_of(chosen(training)), rows)
+    if chance and chosen(options.CHANCE) != options.CHANCE.default:
+        summary += " · chance level" if chosen(options.CHANCE) == "level" else " · chance-corrected"
     with st.popover(summary, icon=":material/tune:", width="stretch", help="Settings"):
         view, stitch = CkaView(), training.default
         if maps:
