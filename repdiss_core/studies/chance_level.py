@@ -73,13 +73,12 @@ class ChanceFacts:
         )
         if np.isnan(level):
             return ""
-        amount = (
-            f"{self.chance.n_permutations} permutations within windows of {self.comparison.setting(SETTING)} batches"
-        )
+        n, matched = self.chance.n_batches, -(-self.chance.n_batches // int(self.comparison.setting(SETTING)))
         return (
             f"Of {_number(value)}, {_number(mismatched)} is reached without a shared text. "
-            f"Chance level (95 %) {_number(level, 3)}, chance-corrected {_number(corrected, 3)}; {p_words(p)}, "
-            f"with false discovery rate {p_words(q, '')}; {amount}."
+            f"Chance level {_number(level, 3)}: 95 % quantile of {self.chance.n_permutations} permutations, "
+            f"which leave {matched} of {n} batches matched on average. "
+            f"Chance-corrected {_number(corrected, 3)}; {p_words(p)}, with false discovery rate {p_words(q, '')}."
         )
 
 

@@ -45,6 +45,17 @@ TERMS = (
         r"\bCKA\b",
     ),
     Term(
+        "Chance level",
+        (
+            "What a measure reaches where the second model reads another text: the 95 % quantile of its mean over "
+            "random pairings of batches within windows. Some pairings leave batches matched, so that the level is "
+            "an upper bound, lower over more batches."
+        ),
+        r"s_{\text{corrected}}=\max\Big(0,\frac{s-\tau}{1-\tau}\Big)",
+        "permutation test; false discovery rate after Benjamini and Hochberg 1995",
+        r"[Cc]hance level|[Cc]hance-corrected|above chance",
+    ),
+    Term(
         "HSIC₁",
         (
             "The Hilbert–Schmidt independence criterion without bias: on average 0 for unrelated features, "
