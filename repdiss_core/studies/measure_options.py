@@ -1,11 +1,24 @@
-"""Options that the registry of measures declares: which measures there are, and the settings of each."""
+"""Options that the registry of measures declares: which measures there are, the settings of each, and the chance level of all."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from repdiss_core.base.option import Choice, Option
+from repdiss_core.base.crossed import WINDOW
+from repdiss_core.base.option import Choice, Option, choices_of
 from repdiss_core.measures import MEASURES, MeasureSpec
+
+CHANCE_LEVEL = Option(
+    "chance",
+    "Chance level",
+    choices_of({"off": "off", "level": "shown", "corrected": "chance-corrected values"}),
+    help=(
+        "What two models reach without a shared text, with permutation tests. "
+        f"Crosses batches within windows of {WINDOW}; no further forward pass. "
+        "Permutations leave some batches matched, so that the level is lower over more batches."
+    ),
+    flag_help="Add the chance level: what is reached without a shared text, with permutation tests.",
+)
 
 
 def pair_measures() -> tuple[Choice, ...]:

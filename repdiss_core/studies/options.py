@@ -6,12 +6,11 @@ which; `cli_options` adds what the command line alone has.
 
 from __future__ import annotations
 
-from repdiss_core.base.crossed import WINDOW
 from repdiss_core.base.option import Choice, Number, Option, choices_of
 from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.measures import MEASURES
 from repdiss_core.measures.massive import MULTIPLE
-from repdiss_core.studies.measure_options import own_options, pair_measures
+from repdiss_core.studies.measure_options import CHANCE_LEVEL, own_options, pair_measures
 from repdiss_core.studies.presets import STITCH_PRESETS
 
 TYPED_DATA = ("hub:", "path:")
@@ -64,17 +63,7 @@ MASSIVE = Option(
     flag_help="Massive tokens, or rows of length 1.",
     old_labels={"massive tokens kept": "kept", "without massive tokens": "dropped", "rows of length 1": "normalised"},
 )
-CHANCE = Option(
-    "chance",
-    "Chance level",
-    choices_of({"off": "off", "level": "shown", "corrected": "chance-corrected values"}),
-    help=(
-        "What two models reach without a shared text, with permutation tests. "
-        f"Crosses batches within windows of {WINDOW}; no further forward pass. "
-        "Permutations leave some batches matched, so that the level is lower over more batches."
-    ),
-    flag_help="Add the chance level: what is reached without a shared text, with permutation tests.",
-)
+CHANCE = CHANCE_LEVEL
 # How maps and curves are drawn
 RANGE = Option(
     "range",
