@@ -1,4 +1,4 @@
-"""Options that the registry of measures declares: which measures there are, the settings of each, and the chance level of all."""
+"""Options that the registry of measures declares: the measures, the settings of each, and the chance level of all."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import parse_qsl
 
 import pytest
 from shown import ROOT, charts, opened, specs
@@ -170,6 +171,26 @@ def test_compare_says_what_was_found_in_a_sentence(measure, said):
     fill_asymmetry()
     test = opened(COMPARE, measure=measure)
     assert re.search(said, words(test).replace("\\", ""))
+
+
+def test_compare_tells_what_a_chance_level_takes_before_it_is_computed():
+    shown = opened(COMPARE, chance="corrected")
+    assert [e.message for e in shown.exception] == []
+    assert "8 times the pairs of layers" in words(shown) and "chance level not computed yet" in words(shown)
+    refused = opened(COMPARE, chance="level", measure="linear_predictivity")
+    assert "has no chance level" in refused.error[0].value.replace("\\", "")
+
+
+def test_compare_opens_the_difference_from_an_untrained_twin():
+    f, g = "mini-gelu-3l-s0", "mini-solu-3l-s0"
+    said = words(opened(COMPARE, f=f, g=g, batches="10"))
+    (query,) = re.findall(r"\]\(\?([^)]*b_f=random[^)]*)\)", said)
+    asked = dict(parse_qsl(query))
+    assert asked == {**asked, "mode": "difference", "b_f": f"random:{f}", "b_g": g, "batches": "10"}
+    shown = opened(COMPARE, **asked)
+    assert [e.message for e in shown.exception] == [] and len(specs(shown)) == 1
+    assert f"B: random:{f}" in words(shown).replace("\\", "")
+    assert "b_f=random" not in words(opened(COMPARE, f=f, g=g, measure="stitching"))
 
 
 def test_compare_offers_every_model_and_measure():

@@ -7,6 +7,7 @@ import re
 from repdiss_core.__main__ import main
 from repdiss_core.base.paths import local_root
 from repdiss_core.engine import device
+from repdiss_core.measures import MEASURES
 from repdiss_core.runs import estimates
 from repdiss_core.store.kept_files import write_facts
 from repdiss_core.studies.common import CkaView
@@ -107,3 +108,22 @@ def test_a_dry_run_says_what_a_figure_takes_and_computes_nothing(capsys):
     )
     assert main(["run", "fig4", "--dry-run"]) == 0
     assert "Its models ship" in capsys.readouterr().out
+
+
+def test_the_cost_of_a_chance_level_is_told_for_models_that_ship_too(monkeypatch):
+    monkeypatch.setattr(estimates, "rate_here", lambda: ("this processor", 2e8))
+    view = CkaView(n_batches=20, chance="level")
+    panel = pair_panels("mini-gelu-3l-s0", "mini-solu-3l-s0", view, preset("bundled"))[-1]
+    n = panel.comparison.data.tokens_per_batch
+    seconds = 20 * 7 * 9 * n * n / (0.2 * 2e8)
+    minutes = f"{seconds / 60:,.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+    memory = 8 * 2 * 3 * 4 * n * n // 2
+    told = estimates.words(request_for(panel.comparisons, 20))
+    assert f"8 times the pairs of layers (about {minutes} more on this processor)" in told
+    assert f"up to {memory / 1e6:.0f} MB of memory, no further forward pass" in told
+    assert estimates.words(request_for([panel.comparison], 20)) == ""
+
+
+def test_another_pair_of_prepared_layers_takes_no_more_than_the_whole_measure():
+    for spec in MEASURES.values():
+        assert spec.pair_cost is None or spec.pair_cost(1024, 512, 512) <= spec.cost(1024, 512, 512)
