@@ -8,7 +8,7 @@ from repdiss_core.base.crossed import WINDOW
 from repdiss_core.base.option import Choice, Option, choices_of
 from repdiss_core.measures import MEASURES, MeasureSpec
 
-CHANCE_LEVEL = Option(
+CHANCE = Option(
     "chance",
     "Chance level",
     choices_of({"off": "off", "level": "shown", "corrected": "chance-corrected values"}),

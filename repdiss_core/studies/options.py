@@ -10,12 +10,11 @@ from repdiss_core.base.option import Choice, Number, Option, choices_of
 from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.measures import MEASURES
 from repdiss_core.measures.massive import MULTIPLE
-from repdiss_core.studies.measure_options import CHANCE_LEVEL, own_options, pair_measures
+from repdiss_core.studies.measure_options import CHANCE, own_options, pair_measures
 from repdiss_core.studies.presets import STITCH_PRESETS
 
 TYPED_DATA = ("hub:", "path:")
-UNTRAINED = "random:"
-TYPED_MODELS = (*TYPED_DATA, "pypi:", "pythia-", "gelu-", "solu-", UNTRAINED)
+TYPED_MODELS = (*TYPED_DATA, "pypi:", "pythia-", "gelu-", "solu-", "random:")
 ONLY_TESTS = "tiny"  # a preset that no page offers
 NO_MODEL = "none"
 LIKE_A = "same"
@@ -63,7 +62,6 @@ MASSIVE = Option(
     flag_help="Massive tokens, or rows of length 1.",
     old_labels={"massive tokens kept": "kept", "without massive tokens": "dropped", "rows of length 1": "normalised"},
 )
-CHANCE = CHANCE_LEVEL
 # How maps and curves are drawn
 RANGE = Option(
     "range",

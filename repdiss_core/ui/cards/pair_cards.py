@@ -27,6 +27,8 @@ from repdiss_core.ui.parts.settings import cka_settings, map_style
 from repdiss_core.ui.parts.tables import markdown_table
 from repdiss_core.ui.parts.text import as_text, count
 
+UNTRAINED = "random:"  # begins the name of a model's untrained twin
+
 
 def pick() -> Pair:
     """The two rows of controls."""
@@ -136,10 +138,10 @@ def twin_links(choice: Pair) -> None:
     reaches without training. Nothing where there is no map or no twin."""
     links = []
     for option, name in ((options.MODEL_F_OF_B, choice.f), (options.MODEL_G_OF_B, choice.g)):
-        if name.startswith(options.UNTRAINED) or not measure_spec(choice.measure).of_features or readonly():
+        if name.startswith(UNTRAINED) or not measure_spec(choice.measure).of_features or readonly():
             continue
         asked = {options.MODE.id: "difference", options.MODEL_F_OF_B.id: choice.f, options.MODEL_G_OF_B.id: choice.g}
-        query = urlencode({**st.query_params.to_dict(), **asked, option.id: f"{options.UNTRAINED}{name}"})
+        query = urlencode({**st.query_params.to_dict(), **asked, option.id: f"{UNTRAINED}{name}"})
         links.append(f"[{as_text(name)}](?{query})")
     if links:
         st.caption(f"Beside an untrained twin of {' · '.join(dict.fromkeys(links))}")
