@@ -231,6 +231,6 @@ class LayerCurve:
             )
 
 
-def layer_labels(n_layers: int) -> tuple[str, ...]:
-    """("1", …, "L"): layer l is the residual stream after block l."""
-    return tuple(str(layer) for layer in range(1, n_layers + 1))
+def layer_labels(n_layers: int, first: int = 1) -> tuple[str, ...]:
+    """("1", …, "L"): layer l is the residual stream after block l; layer 0, where it is first, that before block 1."""
+    return tuple(str(layer) for layer in range(first, n_layers + first))

@@ -121,6 +121,8 @@ def run(
 @flag(cli_options.TOKENS_PER_BATCH)
 @flag(cli_options.TOKENS_PER_SEQUENCE)
 @flag(cli_options.WORDS_PER_SEQUENCE)
+@flag(options.EMBEDDING)
+@flag(options.SPECIAL)
 @flag(cli_options.PAIRS)
 @flag(options.STITCH, free=True)
 @click.option(

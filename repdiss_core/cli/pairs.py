@@ -8,6 +8,7 @@ from repdiss_core.base.comparison import Request, Setting
 from repdiss_core.base.errors import UserError
 from repdiss_core.measures import MeasureSpec, measure_spec
 from repdiss_core.store.cache import ResultStore
+from repdiss_core.studies import options
 from repdiss_core.studies.chance_level import check_has_level
 from repdiss_core.studies.pair.located import located
 from repdiss_core.studies.panels import CurveSpec, MatrixPanel, load_curve, load_matrix, request_for
@@ -49,6 +50,7 @@ def choose(
     tokens_per_sequence: int, layers: str | None, stitch: str, estimator: str, reduction: str, flatten: str,
     resid_mean: str, batches: int | None, massive: str = "kept", dtype: str = "float32", own: tuple[str, ...] = (),
     rows: str = "auto", words_per_sequence: int | None = None, chance: bool = False,
+    embedding: str = options.EMBEDDING.default, special: str = options.SPECIAL.default,
 ) -> PairChoice:  # fmt: skip
     """The choice, checked: all measures in one request, so that those of features share their forward passes.
 
@@ -87,9 +89,11 @@ def choose(
                 tuple(chosen.items()),
                 rows,
                 "level" if chance else "off",
+                embedding,
+                special,
             )
             view, sizes = pair_view(model_f, model_g, view, setting, words_per_sequence)
-            stream = data_id(sizes, setting.eval_split, model=model_f, partner=model_g, rows=view.rows)
+            stream = data_id(sizes, setting.eval_split, model=model_f, partner=model_g, rows=view.rows, special=special)
             panel = cka_panel(model_f, model_g, view, stream)
             shown.append((panel, spec.reduction_named(reduction)))
         else:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DEFAULT_BUDGET_GB = 2.0
 # A batch that takes more than one part in this of the budget is not kept: it would push out all others
 LARGEST_SHARE = 16
+EMBEDDING = "embedding"  # where layer 0 is read; no hook of a comparison
 
 
 class ActivationCache:
@@ -118,3 +119,20 @@ def residual_streams(
     if cache.takes(sum(h.numel() * 4 for h in layers)):
         cache.put(key, {f"{layer:03d}": h.cpu().numpy() for layer, h in enumerate(layers, start=1)})
     return layers
+
+
+def embedding_stream(
+    load: Callable[[], ResidualModel], batch: TokenBatch, key: str, cache: ActivationCache, resid_mean: str
+) -> list[torch.Tensor]:
+    """[(b, t, d)] float32: what block 1 reads, alone; with each token's mean over d_model "removed" or "kept"."""
+    import torch
+
+    stored = cache.get(key)
+    if stored:
+        return [torch.from_numpy(stored["000"]).to(cache.home)]
+    with torch.no_grad():
+        h = load().embed(batch).float()
+        h = (h - h.mean(dim=-1, keepdim=True) if resid_mean == "removed" else h).to(cache.home)
+    if cache.takes(h.numel() * 4):
+        cache.put(key, {"000": h.cpu().numpy()})
+    return [h]

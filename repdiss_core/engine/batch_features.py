@@ -5,6 +5,7 @@ Several measures share the forward passes, and what they have in common: `measur
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ import numpy as np
 from repdiss_core.base.comparison import Comparison, ModelId
 from repdiss_core.base.errors import UserError
 from repdiss_core.data.row_batches import TextBatch
-from repdiss_core.engine.activations import ActivationCache, batch_key, residual_streams
+from repdiss_core.engine.activations import EMBEDDING, ActivationCache, batch_key, embedding_stream, residual_streams
 from repdiss_core.engine.text_rows import TEXT_ROWS, TextRows, check_rows
 from repdiss_core.measures import spec_of
 from repdiss_core.measures.massive import MULTIPLE, MassiveRows, check_choice, find_massive, normalised, shares
+from repdiss_core.measures.spec import counted_from, first_layer
 from repdiss_core.models.protocol import ResidualModel
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ class BatchFeatures:
     def _shares(self, model: ModelId, comparison: Comparison, side: Any) -> np.ndarray:
         """(L,) what massive rows carry of one model's self terms; computed once, whatever the number of pairs."""
         term = spec_of(comparison).self_term
-        wanted = (model, comparison.resid_mean, self._row_set(comparison), term, getattr(side, "estimator", ""))
+        wanted = (model, self._row_set(comparison), term, getattr(side, "estimator", ""))
         if wanted not in self._carried:
             layers, rows = self._features(model, comparison, "token"), self._massive_rows(model, comparison)
             self._carried[wanted] = shares(layers, rows, term, side) if term else np.zeros(len(layers))
@@ -116,7 +118,6 @@ class BatchFeatures:
         whole = drop is None or not drop.any()
         rows = (
             model,
-            comparison.resid_mean,
             self._row_set(comparison),
             mode,
             "kept" if treatment == "dropped" and whole else treatment,
@@ -128,7 +129,8 @@ class BatchFeatures:
                 shared = self._shared_of(rows, model, comparison, None if whole else drop)
                 self._prepared[wanted] = spec.load().prepare(shared, BatchContext(shared.sequence_ids, options))
             except UserError as error:
-                raise UserError(f"{model.name}, batch {self.index + 1}: {error}") from error
+                said = counted_from(first_layer(comparison), str(error))
+                raise UserError(f"{model.name}, batch {self.index + 1}: {said}") from error
         return self._prepared[wanted]
 
     def _shared_of(
@@ -149,7 +151,7 @@ class BatchFeatures:
 
     def _massive_rows(self, model: ModelId, comparison: Comparison) -> MassiveRows:
         multiple = float(comparison.setting("massive_multiple", MULTIPLE))
-        wanted = (model, comparison.resid_mean, self._row_set(comparison), multiple)
+        wanted = (model, self._row_set(comparison), multiple)
         if wanted not in self._massive:
             self._massive[wanted] = find_massive(self._features(model, comparison, "token"), multiple)
         return self._massive[wanted]
@@ -162,15 +164,20 @@ class BatchFeatures:
         return [flatten(h, mode, self.tokens.counted) for h in self.streams(model, comparison)]
 
     def streams(self, model: ModelId, comparison: Comparison) -> list[Tensor]:
-        """[(b, t, d)] of each layer of a model."""
-        wanted = (model, comparison.resid_mean)
+        """[(b, t, d)] of each layer of a model, layer 0 before them where the comparison has it."""
+        hooks = (EMBEDDING, comparison.hook)[first_layer(comparison) :]
+        return [h for hook in hooks for h in self._streams_at(hook, model, comparison)]
+
+    def _streams_at(self, hook: str, model: ModelId, comparison: Comparison) -> list[Tensor]:
+        """The residual streams after each block, or what the first one reads (`EMBEDDING`)."""
+        mean = comparison.resid_mean
+        wanted = (model, mean, hook)
         if wanted not in self._layers:
             c, cut = comparison, "" if self._texts is None else self._texts.fingerprint(model)
-            key = batch_key(model, c.data, c.hook, c.resid_mean, c.dtype, self.index, cut)
+            key = batch_key(model, c.data, hook, mean, c.dtype, self.index, cut)
             batch = self.tokens if self._texts is None else self._texts.aligned(model).batch
-            self._layers[wanted] = residual_streams(
-                lambda: self.load(model, comparison.resid_mean), batch, key, self.activations
-            )
+            read = functools.partial(embedding_stream, resid_mean=mean) if hook == EMBEDDING else residual_streams
+            self._layers[wanted] = read(lambda: self.load(model, mean), batch, key, self.activations)
         return self._layers[wanted]
 
     @property
@@ -186,11 +193,12 @@ class BatchFeatures:
             )
         return self.batch
 
-    def _row_set(self, comparison: Comparison) -> bytes:
-        """What tells the rows of two comparisons of one stream apart: b"" where all have the same."""
-        if self._texts is None:
-            return b""
-        return str(comparison.setting("rows")).encode() + self._texts.shared(comparison).tobytes()
+    def _row_set(self, comparison: Comparison) -> tuple[str, int, bytes]:
+        """What tells apart which features of a model two comparisons of one stream read, and which rows."""
+        rows = b""
+        if self._texts is not None:
+            rows = str(comparison.setting("rows")).encode() + self._texts.shared(comparison).tobytes()
+        return comparison.resid_mean, first_layer(comparison), rows
 
     def _ids(self, model: ModelId, comparison: Comparison) -> np.ndarray:
         """(n,) the token of each row."""

@@ -18,6 +18,7 @@ from repdiss_core.engine.crossed_windows import CrossedWindow, first_needed, win
 from repdiss_core.engine.join import Join, rows_type
 from repdiss_core.engine.stopping import Progress, ShouldStop, Stopped
 from repdiss_core.measures import spec_of
+from repdiss_core.measures.spec import counted_from, first_layer
 
 
 class FeaturePass:
@@ -104,7 +105,11 @@ def notes_of(comparison: Comparison, sides: tuple[Any, Any]) -> tuple[str, ...]:
     """What both prepared sides say, each with the name of its model."""
     names = (comparison.f.name, comparison.g.name)
     return tuple(
-        dict.fromkeys(f"{name}: {note}" for name, side in zip(names, sides, strict=True) for note in side.notes)
+        dict.fromkeys(
+            f"{name}: {counted_from(first_layer(comparison), note)}"
+            for name, side in zip(names, sides, strict=True)
+            for note in side.notes
+        )
     )
 
 

@@ -3,6 +3,7 @@ the engine obeys it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -19,8 +20,9 @@ from repdiss_core.measures.reduction import Reduction
 
 INVARIANCES = ("rotation", "isotropic_scale", "shift", "invertible_linear")
 USUAL_REDUCTIONS = ("mean_of_ratios", "mean")  # what views begin with
-# How features become rows, for every feature measure; "rows" and "tokenizers" only where rows are not tokens.
-FEATURE_SETTINGS = ("flatten", "massive", "massive_multiple", "rows", "tokenizers")
+# How features become rows, for every feature measure; "rows" and "tokenizers" only where rows are not tokens,
+# "embedding" only where layer 0 is asked for.
+FEATURE_SETTINGS = ("flatten", "massive", "massive_multiple", "rows", "tokenizers", "embedding")
 
 
 class Pass(Enum):
@@ -217,3 +219,13 @@ class MeasureSpec:
             "unit": self.unit,
             "source_of_definition": self.source,
         }
+
+
+def first_layer(comparison: Comparison) -> int:
+    """The number of a map's first layer: 1 is what the first block leaves; 0, where asked for, what it reads."""
+    return 0 if comparison.setting("embedding") == "shown" else 1
+
+
+def counted_from(first: int, sentence: str) -> str:
+    """A sentence that counts layers from 1, with the numbers of a map whose first layer has this number."""
+    return re.sub(r"\b([Ll]ayer) (\d+)", lambda found: f"{found[1]} {int(found[2]) - 1 + first}", sentence)

@@ -22,6 +22,7 @@ from repdiss_core import hub
 from repdiss_core.base.comparison import Comparison, ModelId
 from repdiss_core.base.errors import UserError
 from repdiss_core.measures import result_type
+from repdiss_core.measures.spec import first_layer
 from repdiss_core.models import model_spec
 from repdiss_core.models.typed import of_config
 from repdiss_core.store.cache import ResultStore
@@ -133,7 +134,7 @@ def _checked(path: Path, key: str, stated: dict[str, Any], file: Any) -> Entry:
             f"The result {key[:12]} in {path.name} passes for another comparison than it holds; nothing was kept."
         )
     try:
-        depths = _n_layers(comparison.f), _n_layers(comparison.g)
+        depths = _n_layers(comparison, comparison.f), _n_layers(comparison, comparison.g)
         check_result(comparison, result_type(comparison), arrays, stated["meta"], depths)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         reason = str(error)[:300] if isinstance(error, UserError) else type(error).__name__
@@ -144,8 +145,8 @@ def _checked(path: Path, key: str, stated: dict[str, Any], file: Any) -> Entry:
     return Entry(key, arrays, stated["meta"], "imported", float(stated["meta"].get("stored_at", 0.0)))
 
 
-def _n_layers(model: ModelId) -> int | None:
-    """The depth of a model that is known here with these very weights."""
+def _n_layers(comparison: Comparison, model: ModelId) -> int | None:
+    """How many layers a comparison has of a model that is known here with these very weights."""
     # A stranger's path is not looked at, not even as the model of which a twin is untrained
     if not isinstance(model.name, str) or len(model.name) > 300 or "path:" in model.name:
         return None
@@ -153,7 +154,7 @@ def _n_layers(model: ModelId) -> int | None:
         spec = model_spec(model.name)
     except UserError:
         return None
-    return spec.n_layers if spec.weights == model.weights else None
+    return spec.n_layers + 1 - first_layer(comparison) if spec.weights == model.weights else None
 
 
 def _accept_pins(pins: dict[str, Any]) -> list[str]:

@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 
 from repdiss_core.base.comparison import Comparison
-from repdiss_core.data import BY, TYPED
+from repdiss_core.data import BY, SPECIAL_IN, TYPED
 from repdiss_core.data.row_streams import TEXTS
 from repdiss_core.measures import spec_of
 from repdiss_core.measures.reduction import REDUCTIONS, mean_interval
+from repdiss_core.measures.spec import first_layer
 from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import Entry
 from repdiss_core.studies.common import CkaView, cka_panel, phi_words, stitch_preset_of
 from repdiss_core.studies.drawn import amount, amount_of, how_measured
-from repdiss_core.studies.options import ESTIMATOR
+from repdiss_core.studies.options import EMBEDDING, ESTIMATOR
 from repdiss_core.studies.panels import MatrixPanel, load_batches, load_stitch, reduction_of
 from repdiss_core.studies.rows import TOKEN, rows_of, unit_of
 from repdiss_core.studies.tables import Table
@@ -34,7 +35,7 @@ class CellFacts:
     Args:
         quantity: "CKA" or another measure, "loss" or "penalty".
         unit: what `sample` runs over: "batch" or "sequence".
-        f, g, layer_f, layer_g: model and layer of its row and of its column, layers counted from 1.
+        f, g, layer_f, layer_g: model and layer of its row and of its column, by the layer's number.
         statistics: value, standard error, lower and upper end of the 95 % interval; NaN where there is none.
         sample: (n,) the value of each batch (jackknife pseudo-values for a ratio of means) or sequence.
         how, tokens: estimator and reduction, and how much data, in words.
@@ -99,8 +100,8 @@ def cka_cell(
         "batch",
         panel.row_name,
         panel.column_name,
-        row + 1,
-        column + 1,
+        row + first_layer(panel.comparison),
+        column + first_layer(panel.comparison),
         (value, error, low, high),
         reducer.pseudo_values(batches, reduction)[:, row, column],
         how_measured(panel.comparison, reduction),
@@ -162,7 +163,7 @@ def cka_command(panel: MatrixPanel, reduction: str, n_batches: int) -> str:
     dtype = {} if comparison.dtype == "float32" else {"dtype": comparison.dtype}
     spec = spec_of(comparison)
     own = {"estimator": comparison.setting("estimator", "unbiased")} if spec.name == "cka" else {}
-    options = {
+    chosen = {
         "measure": spec.name,
         **_data_options(comparison),
         **own,
@@ -170,10 +171,12 @@ def cka_command(panel: MatrixPanel, reduction: str, n_batches: int) -> str:
         "flatten": comparison.setting("flatten", "token"),
         "massive": comparison.setting("massive", "kept"),
         "resid-mean": comparison.resid_mean,
+        **({"embedding": "shown"} if first_layer(comparison) == 0 else {}),
+        **({"special": "kept"} if comparison.data.name.endswith(SPECIAL_IN) else {}),
         **dtype,
         "batches": n_batches,
     }
-    return _command(panel.row_name, panel.column_name, options, {} if own else spec.chosen(comparison))
+    return _command(panel.row_name, panel.column_name, chosen, {} if own else spec.chosen(comparison))
 
 
 def stitch_command(comparison: Comparison) -> str:
@@ -213,23 +216,21 @@ def view_of(comparison: Comparison, n_batches: int) -> CkaView:
         dtype=comparison.dtype,
         massive=comparison.setting("massive", "kept"),
         rows=rows_of(comparison),
+        embedding=comparison.setting("embedding", EMBEDDING.default),
     )
 
 
 def by_estimator(facts: CellFacts, store: ResultStore) -> dict[str, tuple[MatrixPanel, dict[str, CellFacts | None]]]:
     """The cell by estimator: the map it then belongs to, and by reduction the cell itself,
     None where it is not stored."""
-    n_batches = len(facts.sample)
-    cells = {}
+    n_batches, first = len(facts.sample), first_layer(facts.comparison)
+    at, cells = (facts.layer_f - first, facts.layer_g - first), {}
     for estimator in ESTIMATOR.values:
         view = replace(view_of(facts.comparison, n_batches), estimator=estimator)
         panel = cka_panel(facts.f, facts.g, view, facts.comparison.data)
         cells[estimator] = (
             panel,
-            {
-                reduction: cka_cell(store, panel, facts.layer_f - 1, facts.layer_g - 1, reduction, n_batches)
-                for reduction in REDUCTIONS
-            },
+            {reduction: cka_cell(store, panel, *at, reduction, n_batches) for reduction in REDUCTIONS},
         )
     return cells
 

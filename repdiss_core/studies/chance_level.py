@@ -58,9 +58,10 @@ class ChanceFacts:
         """By name in exports, a value for each cell."""
         return {column: getattr(self.chance, name) for name, column in COLUMNS.items()}
 
-    def diagonal(self, depth: int) -> ChanceFacts:
-        """That of the first `depth` layers with the layers of their own number; tests of the whole map stay."""
-        at = np.arange(depth)
+    def diagonal(self, depth: int, begin: int = 0) -> ChanceFacts:
+        """That of `depth` layers from index `begin` on with the layers of their own number; tests of the whole map
+        stay."""
+        at = np.arange(depth) + begin
         cells = {f.name: getattr(self.chance, f.name) for f in fields(Chance)}
         cells = {name: a[at, at] for name, a in cells.items() if isinstance(a, np.ndarray) and a.ndim == 2}
         return replace(self, chance=replace(self.chance, **cells))

@@ -60,5 +60,6 @@ COMMAND_LINE = (
     *(PRESET, SOURCE, DTYPE, options.STITCH, options.SHOW, options.SEED_GELU, options.SEED_SOLU, *options.CKA),
     *(options.FAMILY, options.AXES, options.POPULATION, options.GROUP_SIZE, options.RANK_BY, options.MEASURED),
     *(options.ROWS, options.HOOK, ITEMS, CHUNKS, options.MEASURE, options.DATA, PAIRS, TOKENS_PER_BATCH),
-    *(TOKENS_PER_SEQUENCE, WORDS_PER_SEQUENCE, options.PAIR_ROWS, ENGINE, ADDRESS, WORKERS, THREADS, GPUS),
+    *(TOKENS_PER_SEQUENCE, WORDS_PER_SEQUENCE, options.PAIR_ROWS, options.EMBEDDING, options.SPECIAL),
+    *(ENGINE, ADDRESS, WORKERS, THREADS, GPUS),
 )

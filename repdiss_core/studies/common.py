@@ -12,10 +12,11 @@ from repdiss_core.base.crossed import SETTING, WINDOW
 from repdiss_core.base.errors import UserError
 from repdiss_core.base.layer_pairs import OneCut
 from repdiss_core.base.option import Option
-from repdiss_core.data import bound, by_rows, content_id
+from repdiss_core.data import SPECIAL_IN, bound, by_rows, content_id, tokenizer
 from repdiss_core.data.text_cut import common_source
 from repdiss_core.measures import MEASURES, MeasureSpec, measure_spec, spec_of, stitch_settings
 from repdiss_core.measures.massive import MULTIPLE, check_choice
+from repdiss_core.measures.spec import first_layer
 from repdiss_core.models import model_spec
 from repdiss_core.models.text_tokenizers import tokenizers_setting
 from repdiss_core.studies import options
@@ -34,7 +35,8 @@ class CkaView:
     `massive` says what becomes of massive tokens: "kept", "dropped" or "normalised" (see `measures.massive`); `dtype`
     is that of the forward pass. `measure` is another measure of features than CKA, and `chosen` the values of its own
     options by id. `rows` are tokens, words or texts (`studies.rows`); "auto" is what a page asks for, which `rows_for`
-    settles. `chance` is a value of `options.CHANCE`: what it asks for has a key of its own.
+    settles. `chance` is a value of `options.CHANCE`: what it asks for has a key of its own. `embedding` and `special`
+    are values of `options.EMBEDDING` and `options.SPECIAL`; the latter enters the name of the data (`data_id`).
     """
 
     estimator: str = options.ESTIMATOR.default
@@ -48,6 +50,8 @@ class CkaView:
     chosen: tuple[tuple[str, Setting], ...] = ()
     rows: str = TOKEN
     chance: str = options.CHANCE.default
+    embedding: str = options.EMBEDDING.default
+    special: str = options.SPECIAL.default
 
     @property
     def settings(self) -> tuple[tuple[str, Setting], ...]:
@@ -59,6 +63,8 @@ class CkaView:
             ("flatten", self.flatten),
             *((("rows", self.rows),) if self.rows != TOKEN else ()),
         )
+        if self.embedding != options.EMBEDDING.default:
+            chosen += (("embedding", self.embedding),)
         if self.massive == "kept":
             return chosen
         check_choice(self.massive, self.flatten)
@@ -84,7 +90,13 @@ def model_id(name: str) -> ModelId:
 
 
 def data_id(
-    setting: Preset, split: str, seed: int = 0, model: str = "", partner: str = "", rows: str = TOKEN
+    setting: Preset,
+    split: str,
+    seed: int = 0,
+    model: str = "",
+    partner: str = "",
+    rows: str = TOKEN,
+    special: str = options.SPECIAL.default,
 ) -> DataId:
     """The stream that a preset evaluates on (split "eval") or trains phi on (split "phi").
 
@@ -94,6 +106,10 @@ def data_id(
             documents, the data is the same whichever of the two comes first.
         rows: words and texts are the same data for all models; the setting then has its sizes in words
             (`rows.in_rows`).
+        special: whether an encoder's special tokens are rows of the features, a value of `options.SPECIAL`.
+
+    Raises:
+        UserError: the data's tokens are not those of the model.
     """
     if rows != TOKEN:
         name = by_rows(setting.data, UNITS[rows])
@@ -103,7 +119,13 @@ def data_id(
     if partner and partner != model and source and model_spec(partner).tokenizer_repo:
         source = common_source(source, model_spec(partner).tokenizer_repo)
     name = bound(setting.data, source)
+    name += SPECIAL_IN if special == "kept" and source and tokenizer.is_encoder(source) else ""
     return DataId(name, split, content_id(name, split), setting.sequences_per_batch, setting.tokens_per_sequence, seed)
+
+
+def n_rows(comparison: Comparison, name: str) -> int:
+    """How many layers of a model a comparison's map shows."""
+    return model_spec(name).n_layers + 1 - first_layer(comparison)
 
 
 def resid_mean_of(view: CkaView, *names: str) -> str:

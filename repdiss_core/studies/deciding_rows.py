@@ -13,6 +13,7 @@ from repdiss_core.base.results import BatchHsic, BatchValues
 from repdiss_core.data.token_text import token_texts
 from repdiss_core.measures import spec_of
 from repdiss_core.measures.massive import DECIDES, MULTIPLE
+from repdiss_core.measures.spec import first_layer
 from repdiss_core.models import model_spec
 from repdiss_core.studies import options
 from repdiss_core.studies.rows import unit_of
@@ -38,7 +39,7 @@ def deciding_rows(batches: BatchHsic | BatchValues, comparison: Comparison, name
 
 
 def _of_side(batches: BatchHsic | BatchValues, comparison: Comparison, name: str, side: str) -> str:
-    share, term = batches.massive.get(f"share_{side}"), spec_of(comparison).self_term
+    share, term = getattr(batches, "massive", {}).get(f"share_{side}"), spec_of(comparison).self_term
     if share is None or not term:
         return ""
     carried = share.mean(axis=0)
@@ -47,9 +48,9 @@ def _of_side(batches: BatchHsic | BatchValues, comparison: Comparison, name: str
         return ""
     count = batches.massive[f"count_{side}"][:, layers].max(axis=1).mean()
     ids, places = (batches.massive[f"{kind}_{side}"].ravel() for kind in ("tokens", "rows"))
-    there = places >= 0
+    there, where = places >= 0, layer_words(layers + first_layer(comparison))
     return (
-        f"Massive tokens decide {layer_words(layers + 1)} of {name}: {_number(count)} of {batches.n_tokens.mean():.0f} "
+        f"Massive tokens decide {where} of {name}: {_number(count)} of {batches.n_tokens.mean():.0f} "
         f"{unit_of(comparison.data)} per batch, longer than {MULTIPLE:g} times the median, "
         f"{'carry' if count > 1 else 'carries'} {_percent(carried[layers])} of {TERMS[term]} "
         f"({_named(name, ids[there], places[there] % comparison.data.tokens_per_sequence + 1)})."

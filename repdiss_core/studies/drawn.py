@@ -21,7 +21,7 @@ from repdiss_core.store.entries import origin_and_time
 from repdiss_core.studies import options
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.chance_level import caption_words, hover_texts
-from repdiss_core.studies.common import kind, phi_words, stitch_preset_of
+from repdiss_core.studies.common import kind, n_rows, phi_words, stitch_preset_of
 from repdiss_core.studies.panels import (
     CurveView,
     FigurePart,
@@ -136,8 +136,8 @@ def _panel(view: MatrixView, state: str, blocks_of: Callable[[MatrixView], Block
         view.panel.title,
         f,
         g,
-        model_spec(f).n_layers,
-        model_spec(g).n_layers,
+        n_rows(view.panel.comparison, f),
+        n_rows(view.panel.comparison, g),
         view.matrix,
         state=state,
         outlines=outlines,

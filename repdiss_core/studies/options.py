@@ -1,7 +1,6 @@
 """Every option of the pages, declared once: pickers, addresses, pasted links, exports and flags read it here.
 
-To reword an option change its label; to rename a choice add its old id to `old_labels`. `OPTIONS` says which page has
-which; `cli_options` adds what the command line alone has.
+To reword an option change its label; to rename a choice add its id to `old_labels`. Which page has which: `OPTIONS`.
 """
 
 from __future__ import annotations
@@ -62,6 +61,14 @@ MASSIVE = Option(
     flag_help="Massive tokens, or rows of length 1.",
     old_labels={"massive tokens kept": "kept", "without massive tokens": "dropped", "rows of length 1": "normalised"},
 )
+EMBEDDING = Option(
+    "embedding", "First layer", choices_of({"left": "1, after the first block", "shown": "0, after the embedding"}),
+    help="Layer 0 is what the first block reads: the embedding of each token, and of its position where one is added.",
+)  # fmt: skip
+SPECIAL = Option(
+    "special", "Special tokens of encoders", choices_of({"left": "no rows", "kept": "rows like other tokens"}),
+    help="An encoder reads [CLS] before and [SEP] after each sequence. They are no rows of the features unless kept.",
+)  # fmt: skip
 # How maps and curves are drawn
 RANGE = Option(
     "range",
@@ -71,11 +78,9 @@ RANGE = Option(
     old_labels={"0 to 1": "unit", "range of the values": "values"},
 )
 NUMBERS = Option(
-    "numbers",
-    "Numbers in the cells",
-    choices_of({"shown": "shown", "hidden": "hidden"}),
+    "numbers", "Numbers in the cells", choices_of({"shown": "shown", "hidden": "hidden"}),
     help="They are left out where cells are small.",
-)
+)  # fmt: skip
 AXES = Option(
     "axes",
     "Axes",
@@ -200,9 +205,7 @@ HOOK = Option(
 MODEL_A = Option("model_a", "First model", (Choice(NO_MODEL, "none chosen"),), old_labels={"none chosen": NO_MODEL})
 MODEL_B = Option("model_b", "Second model", (Choice(NO_MODEL, "none chosen"),), old_labels={"none chosen": NO_MODEL})
 MAPS = Option(
-    "maps",
-    "Maps",
-    old_labels={"The map of distances and its tree": "map", "The models in the plane": "points"},
+    "maps", "Maps", old_labels={"The map of distances and its tree": "map", "The models in the plane": "points"}
 )
 
 # Scaling families
@@ -257,12 +260,9 @@ PAIR_ROWS = Option(
     help="Words, runs without white space, are taken where two tokenizers cut it differently. Texts: 256 a batch.",
 )
 MEASURE = Option(
-    "measure",
-    "Measure",
-    default="cka",
+    "measure", "Measure", default="cka", source=pair_measures,
     old_labels={"CKA": "cka", "identity stitching": "identity_stitching"},
-    source=pair_measures,
-)
+)  # fmt: skip
 LAYERS = Option(
     "layers",
     "Layers",
@@ -311,9 +311,9 @@ OPTIONS: dict[str, tuple[Option, ...]] = {
     ),
     "scaling": (FAMILY, MEMBER_F, MEMBER_G, WHOLE, *CKA, *_DRAWN),
     "pair": (
-        *(MODEL_F, MODEL_G, DATA, MEASURE, PAIR_ROWS, LAYERS, SHOW, *CKA, CHANCE, *_DRAWN, STITCH, STEPS),
+        *(MODEL_F, MODEL_G, DATA, MEASURE, PAIR_ROWS, LAYERS, SHOW, *CKA, CHANCE, EMBEDDING, SPECIAL, *_DRAWN),
         *(o for spec in MEASURES.values() if spec.of_features and spec.name != "cka" for o in own_options(spec)),
-        *(MODE, MODEL_F_OF_B, MODEL_G_OF_B, ESTIMATOR_OF_B, LINK_OF_A, LINK_OF_B),
+        *(STITCH, STEPS, MODE, MODEL_F_OF_B, MODEL_G_OF_B, ESTIMATOR_OF_B, LINK_OF_A, LINK_OF_B),
     ),
     "cell": (ABOUT, TOKEN_BATCH),
     "tour": (TOUR,),

@@ -13,9 +13,10 @@ import numpy as np
 
 from repdiss_core.analysis.chance import Chance, chance_level, corrected_matrix, crossed_windows, least_batches
 from repdiss_core.base.comparison import Comparison, Request
-from repdiss_core.base.results import BatchHsic, LayerCurve, LayerMatrix, StitchResult
+from repdiss_core.base.results import BatchHsic, LayerCurve, LayerMatrix, StitchResult, layer_labels
 from repdiss_core.measures import result_type, spec_of
 from repdiss_core.measures.reduction import Reduction, mean_interval
+from repdiss_core.measures.spec import counted_from, first_layer
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import Entry
 from repdiss_core.studies.deciding_rows import deciding_rows
@@ -189,12 +190,18 @@ def load_matrix(store: ResultStore, panel: MatrixPanel, reduction: str, n_batche
     reduced = reducer.reduce(batches, reduction)
     provenance = {**entry.meta.get("provenance", {}), "reduction": reduction, "origin": entry.origin, "key": entry.key}
     provenance |= {"comparison": panel.comparison.to_dict(), "tokens": int(batches.n_tokens.sum())}
+    first = first_layer(panel.comparison)
     matrix = LayerMatrix(
         reduced.values,
         reduced.standard_error,
         reduced.interval,
         reduced.n_batches,
-        notes=(*reduced.notes, *left_out(panel.comparison, batches.n_batches, int(batches.n_tokens.sum()))),
+        row_labels=layer_labels(reduced.values.shape[0], first),
+        column_labels=layer_labels(reduced.values.shape[1], first),
+        notes=(
+            *(note if note in batches.notes else counted_from(first, note) for note in reduced.notes),
+            *left_out(panel.comparison, batches.n_batches, int(batches.n_tokens.sum())),
+        ),
         provenance=provenance,
     )
     chance = load_chance(store, panel, reduction, n_batches)

@@ -26,8 +26,7 @@ LOOK = LOOKS["page"]
 def measured(view: CkaView = CkaView(), names=("mini-solu-3l-s0", "mini-gelu-3l-s0"), n_batches: int = 100):  # noqa: B008
     """A shipped map; read once."""
     panel = cka_panel(*names, view, data_id(bundled_preset(), "eval"))
-    depth = 3 if "3l" in names[0] else 4
-    return measured_map(ResultStore.open(), panel, (depth, depth), view.reduction, n_batches)
+    return measured_map(ResultStore.open(), panel, view.reduction, n_batches)
 
 
 @pytest.mark.parametrize("reduction", ["mean_of_ratios", "ratio_of_means"])
@@ -95,5 +94,5 @@ def test_a_side_that_is_not_computed_leaves_the_difference_empty():
 
 def test_the_panels_of_the_study_are_paired():
     panel = asymmetry.cka_panels(Params())[2]
-    one = measured_map(ResultStore.open(), panel, (3, 3), "mean_of_ratios", 100)
+    one = measured_map(ResultStore.open(), panel, "mean_of_ratios", 100)
     assert one.table.comparisons == panel.comparison

@@ -8,6 +8,7 @@ import numpy as np
 
 from repdiss_core.base.results import LayerCurve
 from repdiss_core.measures import spec_of
+from repdiss_core.measures.spec import first_layer
 from repdiss_core.models import model_spec
 from repdiss_core.plots.layer_curve import CurvePanel, layer_curves
 from repdiss_core.plots.theme import Look
@@ -22,7 +23,7 @@ from repdiss_core.studies.tables import Table
 def compose_cka_by_layer(
     store: ResultStore, panel: MatrixPanel, look: Look, setting: Preset, view: CkaView, state: str, height: int
 ) -> Drawn:
-    """The diagonal of the panel's map with its intervals, and everything else as for the map."""
+    """The diagonal of the panel's map from layer 1 on, with its intervals, and everything else as for the map."""
     drawn = compose_heatmaps(
         store, FigurePart("", panels=(panel,)), look, setting, view.reduction, view.n_batches, state
     )
@@ -30,12 +31,17 @@ def compose_cka_by_layer(
     matrix = drawn.matrices[0].matrix
     curves: tuple[LayerCurve, ...] = ()
     if matrix is not None:
-        at = np.arange(depth)
+        at = np.arange(depth) + 1 - first_layer(panel.comparison)
         style = {"role": "stitch", "kind_f": kind(panel.row_name), "kind_g": kind(panel.column_name)}
         name = f"{panel.row_name} and {panel.column_name}"
         curves = (
             LayerCurve(
-                name, at + 1, matrix.values[at, at], matrix.standard_error[at, at], matrix.interval[:, at, at], style
+                name,
+                np.arange(depth) + 1,
+                matrix.values[at, at],
+                matrix.standard_error[at, at],
+                matrix.interval[:, at, at],
+                style,
             ),
         )
     chance = drawn.tables[0].chance
@@ -47,21 +53,21 @@ def compose_cka_by_layer(
     spec = spec_of(panel.comparison)
     bounded = spec.range[1] == 1.0
     figure = layer_curves([CurvePanel("", depth, curves, state=state)], look, spec.short, height, bounded)
-    return replace(drawn, figure=figure, tables=[_diagonal(drawn.tables[0], depth)])
+    return replace(drawn, figure=figure, tables=[_diagonal(drawn.tables[0], depth, 1 - first_layer(panel.comparison))])
 
 
-def _diagonal(table: Table, depth: int) -> Table:
-    """The first `depth` cells of a map's diagonal, as a curve."""
+def _diagonal(table: Table, depth: int, begin: int) -> Table:
+    """`depth` cells of a map's diagonal, as a curve; `begin` is the index of the first."""
     if table.values is None:
         return replace(table, kind="curve")
-    at = np.arange(depth)
-    members = () if table.chance is None else (table.chance.diagonal(depth),)
+    at = np.arange(depth) + begin
+    members = () if table.chance is None else (table.chance.diagonal(depth, begin),)
     return replace(
         table,
         kind="curve",
         members=members,
-        row_labels=table.row_labels[:depth],
-        column_labels=table.column_labels[:depth],
+        row_labels=table.row_labels[begin : begin + depth],
+        column_labels=table.column_labels[begin : begin + depth],
         values=table.values[at, at],
         standard_error=None if table.standard_error is None else table.standard_error[at, at],
         interval=None if table.interval is None else table.interval[:, at, at],

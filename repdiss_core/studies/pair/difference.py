@@ -19,6 +19,7 @@ from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import origin_and_time
 from repdiss_core.studies.caption import Caption
+from repdiss_core.studies.common import n_rows
 from repdiss_core.studies.drawn import Drawn, amount_of, how_measured, scale_of
 from repdiss_core.studies.figure import Choice, Figure, FigureCard
 from repdiss_core.studies.pair.question import Pair, pair_panels
@@ -76,9 +77,7 @@ class Measured:
     deciding: str = ""
 
 
-def measured_map(
-    store: ResultStore, panel: MatrixPanel, depths: tuple[int, int], reduction: str, n_batches: int
-) -> Measured:
+def measured_map(store: ResultStore, panel: MatrixPanel, reduction: str, n_batches: int) -> Measured:
     """A map of features with the values of its batches."""
     view = load_matrix(store, panel, reduction, n_batches)
     batches, _ = load_batches(store, panel.comparison, n_batches)
@@ -91,7 +90,8 @@ def measured_map(
         spec_of(panel.comparison).short,
         panel.row_name,
         panel.column_name,
-        *depths,
+        n_rows(panel.comparison, panel.row_name),
+        n_rows(panel.comparison, panel.column_name),
         view.matrix,
         sample,
         "batch",
@@ -249,7 +249,7 @@ def measured(store: ResultStore, choice: Pair) -> Measured:
     depths = model_spec(choice.f).n_layers, model_spec(choice.g).n_layers
     if measure_spec(choice.measure).of_features:
         panel = pair_panels(choice.f, choice.g, choice.view, choice.setting)[-1].measured
-        return measured_map(store, panel, depths, choice.view.reduction, choice.view.n_batches)
+        return measured_map(store, panel, choice.view.reduction, choice.view.n_batches)
     stitches = pair_maps(choice.f, choice.g, choice.setting, choice.stitch, choice.measure)[-1]
     matrix, entries = load_map(store, stitches, choice.quantity)
     whole = bool(np.isfinite(matrix.values).all())

@@ -63,7 +63,7 @@ def pair_panels(name_f: str, name_g: str, view: CkaView, setting: Preset) -> tup
     """Within f, within g, and between (rows f, columns g; both ways where the order counts);
     one map alone where f is g."""
     view, setting = pair_view(name_f, name_g, view, setting)
-    data = data_id(setting, setting.eval_split, model=name_f, partner=name_g, rows=view.rows)
+    data = data_id(setting, setting.eval_split, model=name_f, partner=name_g, rows=view.rows, special=view.special)
     within = cka_panel(name_f, name_f, view, data, f"Within {name_f}")
     if name_f == name_g:
         return (within,)

@@ -51,6 +51,8 @@ def choice_of(link: str) -> Pair:
         massive=_value(asked, options.MASSIVE),
         rows=_value(asked, options.PAIR_ROWS),
         chance=_value(asked, options.CHANCE),
+        embedding=_value(asked, options.EMBEDDING),
+        special=_value(asked, options.SPECIAL),
         **view_fields(spec, lambda option: _value(asked, option)),
     )
     data = options.DATA.offering(list(DATASETS), data_sets(f)[0])
@@ -99,6 +101,8 @@ def settings_of(choice: Pair) -> dict[str, str]:
         "rows": options.FLATTEN.label_of(view.flatten),
         "mean over d_model": options.RESID_MEAN.label_of(resid_mean),
         "massive tokens": options.MASSIVE.label_of(view.massive),
+        "first layer": options.EMBEDDING.label_of(view.embedding),
+        "special tokens": options.SPECIAL.label_of(view.special),
         "batches": str(view.n_batches),
     }
 

@@ -70,6 +70,9 @@ TOKEN_CSS = f"""{SHADES_CSS}
 
 def token_panel(card_id: str, facts: CellFacts) -> None:
     """The tokens of a chosen batch, or a button that computes their alignment; opening it starts nothing."""
+    if 0 in (facts.layer_f, facts.layer_g):
+        st.caption("Single tokens are compared from layer 1 on: choose a cell of other layers.")
+        return
     batch = number(replace(options.TOKEN_BATCH.named(card_id), high=len(facts.sample)))
     comparison = token_request_of(facts, batch - 1)
     request = Request((comparison,), 1)

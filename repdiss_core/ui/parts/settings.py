@@ -31,7 +31,8 @@ def cka_settings(
     Args:
         measure: whose own options are offered.
         setting: whose number of batches and stitch are chosen at first.
-        axes, rows: whether the popover also has the choice of the maps' axes, and of what two models are compared at.
+        axes, rows: whether the popover also has the choice of the maps' axes, and of what two models are compared at:
+            rows, first layer, special tokens.
         chance: whether it also has the chance level.
     """
     batches, training = options.BATCHES, options.STITCH
@@ -55,6 +56,8 @@ def cka_settings(
                 massive=choose(options.MASSIVE),
                 rows=choose(options.PAIR_ROWS) if rows else TOKEN,
                 chance=choose(options.CHANCE) if chance else options.CHANCE.default,
+                embedding=choose(options.EMBEDDING) if rows else options.EMBEDDING.default,
+                special=choose(options.SPECIAL) if rows else options.SPECIAL.default,
                 **own,
             )
             st.markdown("**Maps**")
@@ -83,6 +86,9 @@ def _summary(measure: MeasureSpec, stitching: bool, batches: int, stitch: str, r
         for option in (options.FLATTEN, options.RESID_MEAN, options.MASSIVE, *of_pairs):
             value = chosen(option)
             words += [option.label_of(value)] if value != option.default else []
+        for option in (options.EMBEDDING, options.SPECIAL) if rows else ():
+            value = chosen(option)
+            words += [f"{option.label.lower()}: {option.label_of(value)}"] if value != option.default else []
         words += ["colours over the values"] if chosen(options.RANGE) == "values" else []
         words.append(f"{batches} batches")
     if stitching:
