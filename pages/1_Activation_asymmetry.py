@@ -8,13 +8,13 @@ from repdiss_core.ui.cards.claims_list import claims_by_depth, headline, stored_
 from repdiss_core.ui.cards.study_cards import show_figures, study_cards
 from repdiss_core.ui.page import begin_page, end_page
 from repdiss_core.ui.parts.hub_notes import tell_what_it_takes
-from repdiss_core.ui.parts.shared import told_in_a_sentence
+from repdiss_core.ui.parts.shared import errors_as_sentences
 
 STUDY = STUDIES["asymmetry"]
 
 begin_page(STUDY.page, STUDY.question, figures=True)
 found = st.container(gap="small", key="headline")
-with told_in_a_sentence():
+with errors_as_sentences():
     choice = cards.pick()
     tell_what_it_takes(card.request for card in study_cards(STUDY.name, choice)[:1])
     show_figures(STUDY.name, choice)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from repdiss_core.studies.figure import Choice
+from repdiss_core.studies.figure import FigureChoice
 from repdiss_core.studies.generalization.claims import generalization_claims, headline
 from repdiss_core.studies.paper import STUDIES
 from repdiss_core.ui.cards import generalization_cards as cards
@@ -12,24 +12,24 @@ from repdiss_core.ui.cards.model_strip import model_strip
 from repdiss_core.ui.cards.study_cards import show_figures, study_cards
 from repdiss_core.ui.page import begin_page, end_page
 from repdiss_core.ui.parts.hub_notes import tell_what_it_takes
-from repdiss_core.ui.parts.shared import told_in_a_sentence
+from repdiss_core.ui.parts.shared import errors_as_sentences
 from repdiss_core.ui.parts.text import as_text
 
 STUDY = STUDIES["generalization"]
 
 begin_page(STUDY.page, STUDY.question, figures=True)
 found = st.container()
-with told_in_a_sentence():
+with errors_as_sentences():
     params, quantity = cards.pick()
     data = cards.loaded(params)
     found.markdown(as_text(headline(data)))
     cards.say_what_is_compared(params)
 
-    def clusters(choice: Choice) -> Choice:
+    def clusters(choice: FigureChoice) -> FigureChoice:
         cluster_table(data)
         return choice
 
-    def two_models(_choice: Choice) -> Choice:
+    def two_models(_choice: FigureChoice) -> FigureChoice:
         choice = cards.chosen(params, quantity, *model_strip(data))
         if not choice.view.models:
             st.info(

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from repdiss_core.studies.figure import Choice
+from repdiss_core.studies.figure import FigureChoice
 from repdiss_core.studies.paper import STUDIES, figures_request
 from repdiss_core.studies.scaling import real_models
 from repdiss_core.studies.scaling.claims import headline
@@ -12,20 +12,20 @@ from repdiss_core.ui.cards.scaling_tables import massive_table, table1
 from repdiss_core.ui.cards.study_cards import show_figures
 from repdiss_core.ui.page import begin_page, end_page
 from repdiss_core.ui.parts.hub_notes import offer_packages, tell_what_it_takes
-from repdiss_core.ui.parts.shared import told_in_a_sentence
+from repdiss_core.ui.parts.shared import errors_as_sentences
 from repdiss_core.ui.parts.text import as_text
 
 STUDY = STUDIES["scaling"]
 
 
-def heads(choice: Choice) -> Choice:
+def heads(choice: FigureChoice) -> FigureChoice:
     table1(cards.loaded(choice.only))
     return choice
 
 
 begin_page(STUDY.page, STUDY.question, figures=True)
 found = st.container()
-with told_in_a_sentence():
+with errors_as_sentences():
     choice = cards.pick()
     data = cards.loaded(choice.only)
     found.markdown(as_text(headline(data)))

@@ -8,12 +8,12 @@ from repdiss_core.ui.cards import pair_cards as cards
 from repdiss_core.ui.cards.study_cards import show_figures, study_cards
 from repdiss_core.ui.page import begin_page, end_page
 from repdiss_core.ui.parts.hub_notes import offer_packages, tell_what_it_takes
-from repdiss_core.ui.parts.shared import result_store, told_in_a_sentence
+from repdiss_core.ui.parts.shared import errors_as_sentences, result_store
 from repdiss_core.ui.parts.text import as_text
 
 begin_page(PAIR.page, PAIR.question, figures=True)
 found = st.container()
-with told_in_a_sentence():
+with errors_as_sentences():
     pair = cards.pick()
     offer_packages((pair.f, pair.g))
     found.markdown(as_text(cards.sentence(result_store(), pair)))

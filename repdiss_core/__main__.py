@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.errors import UserError, one_line
 from repdiss_core.base.paths import redacted
 from repdiss_core.cli import caches, compute, fetch, figures, listing
 from repdiss_core.scripts.bench import commands
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         hint = "Check the folders that you named" if isinstance(error, OSError) else "Please report it"
         _say(
             redacted(
-                f"an unexpected fault ({told(error)}). What was finished is kept. {hint}; "
+                f"an unexpected fault ({one_line(error)}). What was finished is kept. {hint}; "
                 "REPDISS_TRACEBACK=1 shows where it arose."
             )
         )

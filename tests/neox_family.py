@@ -20,8 +20,8 @@ from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.population import Origin
 from repdiss_core.studies.scaling import question
 from repdiss_core.studies.scaling.family_maps import FamilyMaps, PairMap
-from repdiss_core.studies.scaling.question import Params
-from repdiss_core.studies.scaling.stored import Loaded
+from repdiss_core.studies.scaling.question import FamilyParams
+from repdiss_core.studies.scaling.stored import FamilyResults
 
 SUSPECT, TWIN, LARGEST = "4l128-h8", "4l128-h32", "8l192-h32"
 DEEP = ("6l160-h32", "8l192-h32")  # the shapes of six layers or more
@@ -125,10 +125,10 @@ class Planted:
 
 
 def planted(
-    n_batches: int = 3, missing: tuple[tuple[str, str], ...] = (), params: Params | None = None, **shown
-) -> Loaded:
+    n_batches: int = 3, missing: tuple[tuple[str, str], ...] = (), params: FamilyParams | None = None, **shown
+) -> FamilyResults:
     """The pretended family with maps that show just this; pairs in `missing` are not there."""
-    params, answer = params or Params(), Planted(**shown)
+    params, answer = params or FamilyParams(), Planted(**shown)
     names = question.members(params.family)
     wanted = question.family_pairs(names) + question.checkpoint_pairs(params.family)
     pairs = {}
@@ -142,10 +142,10 @@ def planted(
     origin = Origin("local", 0.0, len(wanted) - len(pairs))
     depths = tuple(model_spec(name).n_layers for name in names)
     maps = FamilyMaps(names, depths, pairs, 0 if origin.n_missing else n_batches, len(wanted), origin, 1024)
-    return Loaded(params, maps, tuple(model_spec(name) for name in names))
+    return FamilyResults(params, maps, tuple(model_spec(name) for name in names))
 
 
-def keep(store: ResultStore, loaded: Loaded, dropped_token: int | None = None) -> None:
+def keep(store: ResultStore, loaded: FamilyResults, dropped_token: int | None = None) -> None:
     """Puts a planted family into a test's own cache: HSIC values whose CKA are these maps.
 
     Args:

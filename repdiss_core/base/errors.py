@@ -41,7 +41,7 @@ def check_length(kind: str, name: str) -> None:
         )
 
 
-def told(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """An unexpected error in one line: its kind and what it says, without the paths that its arguments may hold."""
     says = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(f"{type(error).__name__}: {says}".split())[:300].rstrip(": ")

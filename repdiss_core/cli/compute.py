@@ -241,7 +241,7 @@ def asymmetry_params(
     resid_mean: str, batches: int | None, massive: str, models: str = "bundled", dtype: str | None = None,
 ) -> Any:  # fmt: skip
     """The study's parameters from command-line choices; `dtype` is for section 5 alone, small models run in float32."""
-    from repdiss_core.studies.asymmetry.question import Params
+    from repdiss_core.studies.asymmetry.question import AsymmetryParams
     from repdiss_core.studies.common import CkaView
     from repdiss_core.studies.presets import preset, stitch_preset
 
@@ -249,7 +249,7 @@ def asymmetry_params(
     view = CkaView(estimator, flatten, resid_mean, reduction, batches or chosen.cka_batches, massive)
     name = stitch or chosen.stitch
     stitch_preset(name)
-    return Params(seed_gelu=seed_gelu, seed_solu=seed_solu, stitch=name, cka=view, preset=chosen)
+    return AsymmetryParams(seed_gelu=seed_gelu, seed_solu=seed_solu, stitch=name, cka=view, preset=chosen)
 
 
 def compute(request: Request, engine_name: str = "local", setting: RaySetting | None = None) -> None:

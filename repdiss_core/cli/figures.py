@@ -48,7 +48,7 @@ def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
     """Write a figure that is in the cache (shipped, or computed by `run`)."""
     from repdiss_core.plots.theme import LOOKS
     from repdiss_core.store.cache import ResultStore
-    from repdiss_core.studies.figure import NOT_COMPUTED, Choice, View
+    from repdiss_core.studies.figure import NOT_COMPUTED, FigureChoice, View
     from repdiss_core.studies.paper import study_params
 
     found = command_figure(figure_id)
@@ -59,7 +59,7 @@ def figure(figure_id: str, out: Path, quantity: str, **choices: Any) -> None:
         write_table(out, found, found.table(store, params))
         click.echo(f"Wrote {out}.", err=True)
         return
-    choice = Choice(study_params(found.study, params), View(quantity, relative=relative, in_file=True))
+    choice = FigureChoice(study_params(found.study, params), View(quantity, relative=relative, in_file=True))
     drawn = [card.draw(store, LOOKS["print"], NOT_COMPUTED) for card in found.cards(choice)]
     if not all(d.complete for d in drawn):
         raise UserError(

@@ -8,7 +8,7 @@ from repdiss_core.cli.flags import flag, flags
 from repdiss_core.studies import cli_options, options
 
 if TYPE_CHECKING:
-    from repdiss_core.studies.generalization.question import Params
+    from repdiss_core.studies.generalization.question import PopulationParams
 
 NAMES = ("population", "k", "rank_by", "overlap", "rows", "hook", "items", "chunks")
 
@@ -34,15 +34,15 @@ population_options = flags(
 )
 
 
-def take_params(choices: dict[str, Any]) -> Params:
+def take_params(choices: dict[str, Any]) -> PopulationParams:
     """Removes the population's options from the command's choices and makes the study's parameters of them."""
-    from repdiss_core.studies.generalization.question import Params
+    from repdiss_core.studies.generalization.question import PopulationParams
     from repdiss_core.studies.presets import preset
 
     taken = {name: choices.pop(name) for name in NAMES}
     setting = preset(choices["preset_name"], choices["models"])
     default = PAPER_DEFAULTS.get(setting.name, {})
-    return Params(
+    return PopulationParams(
         **{
             **default,
             **{{"chunks": "n_chunks"}.get(name, name): value for name, value in taken.items() if value is not None},

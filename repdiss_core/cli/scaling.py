@@ -11,7 +11,7 @@ from repdiss_core.studies import options
 
 if TYPE_CHECKING:
     from repdiss_core.studies.figure import Figure
-    from repdiss_core.studies.scaling.question import Params
+    from repdiss_core.studies.scaling.question import FamilyParams
     from repdiss_core.studies.tables import Table
 
 TABLE_ENDINGS = (".json", ".csv", ".html")
@@ -27,13 +27,13 @@ def take_family(choices: dict[str, Any]) -> tuple[str | None, bool]:
     return choices.pop("family"), choices.pop("axes") == "relative"
 
 
-def family_params(family: str | None, asymmetry: Any, dtype: str | None = None) -> Params:
+def family_params(family: str | None, asymmetry: Any, dtype: str | None = None) -> FamilyParams:
     """The study's parameters, with data and CKA read as the other options say."""
-    from repdiss_core.studies.scaling.question import MINI, PYTHIA, Params
+    from repdiss_core.studies.scaling.question import MINI, PYTHIA, FamilyParams
 
     setting = asymmetry.preset
     family = family or (PYTHIA if setting.models == "paper" else MINI)
-    return Params(family, replace(asymmetry.cka, dtype=dtype or setting.dtype), setting)
+    return FamilyParams(family, replace(asymmetry.cka, dtype=dtype or setting.dtype), setting)
 
 
 def write_table(out: Path, figure: Figure, tables: list[Table]) -> None:

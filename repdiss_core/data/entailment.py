@@ -94,7 +94,7 @@ def open_entailment(split: str, sequences_per_batch: int, tokens_per_sequence: i
 @functools.lru_cache(maxsize=2)
 def special_ids() -> tuple[int, int, int]:
     """Ids of [CLS], [SEP] and [PAD]."""
-    encoder = tokenizer.load(TOKENIZER).encoder
+    encoder = tokenizer.load_tokenizer(TOKENIZER).encoder
     begin, end, pad = (encoder.token_to_id(token) for token in SPECIAL)
     if begin is None or end is None or pad is None:
         raise UserError(f"The tokenizer of {TOKENIZER} lacks one of {', '.join(SPECIAL)}: it is not BERT's.")
@@ -115,7 +115,7 @@ def _encoded(name: str, content: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _encode(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     first, between, pad = special_ids()
-    encoder = tokenizer.load(TOKENIZER).encoder
+    encoder = tokenizer.load_tokenizer(TOKENIZER).encoder
     halves = [
         encoder.encode_batch([row[column] for row in rows], add_special_tokens=False)
         for column in ("premise", "hypothesis")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from repdiss_core import bundled
-from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.errors import UserError, one_line
 from repdiss_core.base.paths import local_root
 from repdiss_core.store.kept_files import read_facts, write_facts
 from repdiss_core.store.storage import DamagedEntry
@@ -78,7 +78,7 @@ def _read(path: Path) -> dict[str, Any]:
         n_tokens = len(tokens.data)
     except Exception as error:  # the library raises whatever a damaged header leads to
         raise UserError(
-            f"{path.name} cannot be read as a GGUF file ({told(error)}): it is damaged, "
+            f"{path.name} cannot be read as a GGUF file ({one_line(error)}): it is damaged, "
             "or holds no model with its tokenizer. "
             "Fetch it again."
         ) from error

@@ -50,7 +50,7 @@ def open_text(source: TextSource, tokenizer_source: str, data_id: DataId, specia
         special: of an encoder, whether the tokens around each sequence become rows of the features ("in") or not
             ("out").
     """
-    cutter = tokenizer.load(tokenizer_source)
+    cutter = tokenizer.load_tokenizer(tokenizer_source)
     if cutter.separator is None:
         raise UserError(
             f"The tokenizer of {tokenizer_source} has no token to put between documents: "

@@ -77,7 +77,7 @@ class TextBatch:
             most_tokens: that the model reads at once; rows beyond have no place.
             masked: whether the model's attention has to be kept from padding, which decoders never look at.
         """
-        cutter = tokenizer.load(source or tokenizer.BUNDLED)
+        cutter = tokenizer.load_tokenizer(source or tokenizer.BUNDLED)
         first, last = _around(cutter)
         most = most_tokens - len(first) - len(last)
         if most < 1:

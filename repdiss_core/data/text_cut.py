@@ -45,7 +45,7 @@ def cut(source: str, texts: Sequence[str], special: bool = True) -> list[CutText
         source: as `ModelSpec.tokenizer_repo` has it.
         special: with the tokens that the tokenizer puts around a text.
     """
-    encoder = tokenizer.load(source or tokenizer.BUNDLED).encoder
+    encoder = tokenizer.load_tokenizer(source or tokenizer.BUNDLED).encoder
     return [
         CutText(
             np.asarray(one.ids, dtype=np.int64),
@@ -74,7 +74,7 @@ def cut_alike(text: TextSource | None, f: str, g: str) -> bool:
 
 @functools.lru_cache(maxsize=32)
 def _alike(text: TextSource, f: str, g: str, _hashes: tuple[str, str]) -> bool:
-    encoders = tokenizer.load(f).encoder, tokenizer.load(g).encoder
+    encoders = tokenizer.load_tokenizer(f).encoder, tokenizer.load_tokenizer(g).encoder
     forms = [json.loads(one.to_str()) for one in encoders]
     sample = _sample(text)
     if all(forms[0].get(key) == forms[1].get(key) for key in CUTTING):
@@ -114,7 +114,7 @@ def common_source(f: str, g: str) -> str:
         return f
     if len({_form(one) for one in both}) == 1:
         return f
-    loaded = [tokenizer.load(one) for one in both]
+    loaded = [tokenizer.load_tokenizer(one) for one in both]
     choices = []
     for one, other in (loaded, loaded[::-1]):
         name = None if one.separator is None else one.encoder.id_to_token(one.separator)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from repdiss_core import bundled, hub
-from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.errors import UserError, one_line
 from repdiss_core.base.paths import typed_path
 from repdiss_core.hub import Repo
 
@@ -80,7 +80,7 @@ def identity(source: TextSource) -> str | None:
             return f"{_hash_of(Path(source.path))}:{source.column}"
         except OSError as error:
             raise UserError(
-                f"{source.path} cannot be read ({told(error)}). Give the right to read it, or choose another file."
+                f"{source.path} cannot be read ({one_line(error)}). Give the right to read it, or choose another file."
             ) from error
     known = hub.pinned(source.repo)
     if known is not None and not data_files(known.files):

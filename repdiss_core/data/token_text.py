@@ -23,5 +23,5 @@ def token_texts(source: str, ids: Iterable[int]) -> list[str]:
             f"The text of these tokens cannot be shown: the tokenizer of {source} is not on this machine. "
             "The numbers of the tokens stand in its place; a computation with one of its models fetches it."
         )
-    encoder = tokenizer.load(source).encoder
+    encoder = tokenizer.load_tokenizer(source).encoder
     return [encoder.decode([int(i)], skip_special_tokens=False) for i in ids]

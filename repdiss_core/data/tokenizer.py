@@ -123,7 +123,7 @@ def prepare(source: str) -> None:
     hub.remember(f"tokenizer:{repo_of(source)}", _place_fingerprint(place))
 
 
-def load(source: str) -> TextTokenizer:
+def load_tokenizer(source: str) -> TextTokenizer:
     """The tokenizer, fetched and converted where that was not done yet."""
     if source == BUNDLED:
         place = TokenizerPlace(bundled.TOKENIZER_FILE.parent, (bundled.TOKENIZER_FILE.name,))
@@ -165,7 +165,7 @@ def check_size(name: str, source: str, vocab_size: int) -> None:
 
     Added tokens may lie beyond it (Gemma's for pictures): ordinary text never gives them.
     """
-    encoder = load(source).encoder
+    encoder = load_tokenizer(source).encoder
     ids = encoder.get_vocab(with_added_tokens=True).values()
     added = set(encoder.get_added_tokens_decoder())
     inside = sum(1 for i in ids if i < vocab_size)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from repdiss_core import bundled
-from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.errors import UserError, one_line
 from repdiss_core.base.paths import REPOSITORY, local_root
 
 JSON = "tokenizer.json"
@@ -122,7 +122,7 @@ def convert(folder: Path, names: tuple[str, ...], file: Path) -> None:
         written = _backend(folder, {"gguf_file": names[0]} if names[0].lower().endswith(".gguf") else {}).to_str()
     except Exception as error:  # whatever transformers says of files that it cannot convert
         raise UserError(
-            f"The tokenizer of {folder} ({' + '.join(names)}) cannot be converted ({told(error)}). "
+            f"The tokenizer of {folder} ({' + '.join(names)}) cannot be converted ({one_line(error)}). "
             f"Put the model's {JSON} there: tokenizer.save_pretrained writes it."
         ) from error
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.errors import UserError, one_line
 from repdiss_core.base.paths import REPOSITORY, number_setting
 
 ANSWER_S = 5.0
@@ -67,7 +67,7 @@ def connected(setting: RaySetting, report: Callable[[str], None] = lambda line: 
             _join_cluster(ray, setting) if setting.address else _start_cluster(ray, setting)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"No Ray cluster could be reached at {setting.address or 'this machine'} ({told(error)}). "
+                f"No Ray cluster could be reached at {setting.address or 'this machine'} ({one_line(error)}). "
                 "Start one with `ray start --head`."
             ) from error
     _check_resources(ray.cluster_resources(), setting, report)
@@ -85,7 +85,7 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
     except (OSError, ValueError, OverflowError) as error:
         raise UserError(
-            f"No Ray cluster answers at {address} ({told(error)}). Start one with `ray start --head`, "
+            f"No Ray cluster answers at {address} ({one_line(error)}). Start one with `ray start --head`, "
             "or correct the address."
         ) from error
 

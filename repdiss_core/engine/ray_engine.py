@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from repdiss_core import hub
-from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.errors import UserError, one_line
 from repdiss_core.engine.activations import ActivationCache
 from repdiss_core.engine.feature_pass import check_length
 from repdiss_core.engine.groups import Group
@@ -81,6 +81,6 @@ def _result(ray: Any, reference: Any) -> Found:
         raise
     except ray.exceptions.RayError as error:
         raise UserError(
-            f"A shard was lost {RETRIES + 1} times ({told(error)}). What was finished is kept; "
+            f"A shard was lost {RETRIES + 1} times ({one_line(error)}). What was finished is kept; "
             "see the cluster's logs, then run it again."
         ) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from repdiss_core.base.comparison import Request
-from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.errors import UserError, one_line
 from repdiss_core.base.paths import redacted
 from repdiss_core.runs.progress import stop_on_signal
 
@@ -51,7 +50,7 @@ def work(job_id: str) -> int:
         click.echo("Another worker has this job already.", err=True)
         return 0
     except (UserError, OSError) as error:
-        return _end_failed(status, redacted(str(error) if isinstance(error, UserError) else told(error)))
+        return _end_failed(status, redacted(str(error) if isinstance(error, UserError) else one_line(error)))
 
 
 def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> int:
@@ -91,11 +90,9 @@ def _work_in_slot(form: dict[str, Any], status: Any, stop: threading.Event) -> i
         job_files.write_status(replace(reporter.status, state="done", fraction=1.0, message="done", seconds_left=None))
         return 0
     except UserError as error:
-        sentence = str(error)
-    except Exception as error:
-        traceback.print_exc()
         sentence = (
-            f"An unexpected fault stopped this job ({told(error)}). What was finished is kept; its log has the details."
+            f"An unexpected fault stopped this job ({one_line(error)}). "
+            "What was finished is kept; its log has the details."
         )
     return _end_failed(reporter.status, redacted(sentence))
 

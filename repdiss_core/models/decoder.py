@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.masking_utils import create_causal_mask, create_sliding_window_causal_mask
 
-from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.errors import UserError, one_line
 from repdiss_core.base.paths import typed_path
 from repdiss_core.data.batches import TokenBatch
 from repdiss_core.models.architectures import ARCHITECTURES, architecture_of, n_parameters, shape_of
@@ -150,7 +150,7 @@ def checked_config(name: str, config: Any) -> PreTrainedConfig:
     try:
         built = getattr(transformers, known.config)(**known.handed_over(config), use_cache=False)
     except Exception as error:  # transformers' validation raises classes of its own
-        raise UserError(f"The configuration of {name} cannot be used: {told(error)}") from error
+        raise UserError(f"The configuration of {name} cannot be used: {one_line(error)}") from error
     if any(windowed_blocks(built)) and built.sliding_window is None:
         raise UserError(
             f"The configuration of {name} names blocks that see a window (layer_types) and no sliding_window. "
@@ -179,7 +179,7 @@ def network_of(
         with torch.device("meta"):
             network = built(config)
     except Exception as error:  # whatever a strange configuration makes torch and transformers say
-        raise UserError(f"No network can be built from the configuration of {name}: {told(error)}") from error
+        raise UserError(f"No network can be built from the configuration of {name}: {one_line(error)}") from error
     own = dict(network.named_parameters())
     tied = UNEMBEDDING not in own
     embedding = next(key for key, parameter in own.items() if parameter is network.get_input_embeddings().weight)
@@ -234,7 +234,7 @@ def load_folder(
         raise
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
-            f"The files of {name} in {folder} cannot be read ({told(error)}). Fetch the model anew."
+            f"The files of {name} in {folder} cannot be read ({one_line(error)}). Fetch the model anew."
         ) from error
     return DecoderResidualModel(
         network_of(name, config, read_tensors(name, folder, files), getattr(torch, dtype), device), name, resid_mean

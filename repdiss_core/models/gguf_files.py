@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
-from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.errors import UserError, one_line
 from repdiss_core.models.networks import check_loaded, quiet
 
 
@@ -48,6 +48,6 @@ def config_of_gguf(name: str, folder: Path, file: str) -> PreTrainedConfig:
 
 def _refused(name: str, file: str, error: Exception) -> UserError:
     return UserError(
-        f"{file} of {name} cannot be loaded ({told(error)}). It is damaged, or of an architecture whose GGUF form the "
-        "installed transformers does not read: fetch it again, or choose the model's safetensors."
+        f"{file} of {name} cannot be loaded ({one_line(error)}). It is damaged, or of an architecture whose GGUF "
+        "form the installed transformers does not read: fetch it again, or choose the model's safetensors."
     )

@@ -18,7 +18,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_MAPPING
 from transformers.utils import logging as transformers_logging
 
-from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.errors import UserError, one_line
 from repdiss_core.models.families import family_of, is_encoder, shape_of_family
 
 # Keys of a config.json that name code or kernels, change what is given out, or belong to a task that is not run here.
@@ -48,7 +48,7 @@ def config_of(name: str, said: Mapping[str, Any]) -> PreTrainedConfig:
         with quiet():
             built = transformers.CONFIG_MAPPING[kind](**handed)
     except Exception as error:  # transformers' validation raises classes of its own
-        raise UserError(f"The configuration of {name} cannot be used: {told(error)}") from error
+        raise UserError(f"The configuration of {name} cannot be used: {one_line(error)}") from error
     built.use_cache = False
     return built
 
@@ -88,7 +88,7 @@ def network_with(
             network, info = built.from_pretrained(None, config=config, **given)
     except Exception as error:  # whatever a strange checkpoint makes torch and transformers say
         raise UserError(
-            f"The weights of {name} do not fit its configuration: {told(error)}. Fetch them anew."
+            f"The weights of {name} do not fit its configuration: {one_line(error)}. Fetch them anew."
         ) from error
     check_loaded(name, network, info)
     return network.eval().requires_grad_(False)
@@ -138,7 +138,7 @@ def _check_room(name: str, built: Any, config: PreTrainedConfig, tensors: Mappin
         with torch.device("meta"), quiet():
             hollow = built(config)
     except Exception as error:  # whatever a strange configuration makes torch and transformers say
-        raise UserError(f"No network can be built from the configuration of {name}: {told(error)}") from error
+        raise UserError(f"No network can be built from the configuration of {name}: {one_line(error)}") from error
     held = sum(value.numel() for value in tensors.values())
     asked = sum(value.numel() for value in hollow.parameters())
     made = sum(value.numel() for value in hollow.buffers())

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.errors import UserError, one_line
 from repdiss_core.models.checks import read_tensors
 from repdiss_core.models.files import ADAPTER_CONFIG, ModelFiles, read_json
 
@@ -52,7 +52,7 @@ def merged_network(name: str, files: ModelFiles, network: PreTrainedModel) -> Pr
         result: Any = set_peft_model_state_dict(adapted, dict(tensors))
     except Exception as error:  # whatever shapes or names that do not fit make torch and peft say
         raise UserError(
-            f"The adapter {name} does not fit its base ({told(error)}). "
+            f"The adapter {name} does not fit its base ({one_line(error)}). "
             f"Check base_model_name_or_path in its {ADAPTER_CONFIG}."
         ) from error
     missing = sorted(key for key in result.missing_keys if "lora_" in key or "modules_to_save" in key)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.errors import UserError, one_line
 from repdiss_core.models.checks import hidden_states
 
 STATE = "hidden_states"  # how transformers calls a block's input where it is not the first positional one
@@ -144,7 +144,7 @@ def _probe(
             network(input_ids=tokens)
         except Exception as error:  # whatever a network that wants other inputs says
             raise UserError(
-                f"{name} does not run on tokens alone ({told(error)}). RepDiss reads networks whose input is text."
+                f"{name} does not run on tokens alone ({one_line(error)}). RepDiss reads networks whose input is text."
             ) from error
     return seen
 

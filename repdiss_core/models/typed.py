@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from repdiss_core import bundled, hub
-from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.errors import UserError, one_line
 from repdiss_core.base.paths import typed_path
 from repdiss_core.data import tokenizer
 from repdiss_core.data.gguf_header import header_of
@@ -205,7 +205,7 @@ def _of_place(name: str) -> ModelSpec:
         return _of_files(name, files_of(place))
     except OSError as error:
         raise UserError(
-            f"The folder {place} cannot be read ({told(error)}). Give the right to read it, or choose another."
+            f"The folder {place} cannot be read ({one_line(error)}). Give the right to read it, or choose another."
         ) from error
 
 

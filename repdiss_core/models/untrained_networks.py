@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from repdiss_core.base.errors import UserError, told
+from repdiss_core.base.errors import UserError, one_line
 from repdiss_core.hub.packages import PREFIX, place_of
 from repdiss_core.models.files import files_of, read_json
 from repdiss_core.models.protocol import ResidualModel
@@ -81,7 +81,7 @@ def _drawn(name: str, config: Any) -> Any:
     except UserError:
         raise
     except Exception as error:  # whatever a strange configuration makes torch and transformers say
-        raise UserError(f"No network can be built from the configuration of {name}: {told(error)}") from error
+        raise UserError(f"No network can be built from the configuration of {name}: {one_line(error)}") from error
 
 
 def _config(base: ModelSpec) -> Any:

@@ -44,11 +44,11 @@ class View:
 
 
 @dataclass(frozen=True)
-class Choice:
+class FigureChoice:
     """What the controls of a page, or the options of a command, say.
 
     Args:
-        params: what is computed, a `Params` of the study; section 3 has one for each depth shown.
+        params: what is computed, the parameters of the study; section 3 has one for each depth shown.
         view: how it is shown.
     """
 
@@ -61,10 +61,10 @@ class Choice:
         (params,) = self.params
         return params
 
-    def reduced(self, params: Iterable[Any], uses: Iterable[str]) -> Choice:
+    def reduced(self, params: Iterable[Any], uses: Iterable[str]) -> FigureChoice:
         """With these parameters, and every setting of the view but those named in `uses` at its default."""
         kept = {name: getattr(self.view, name) for name in (*uses, "in_file")}
-        return Choice(tuple(params), View(**kept))
+        return FigureChoice(tuple(params), View(**kept))
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Figure:
     study: str
     title: str
     parts: Callable[[Any], tuple[FigurePart, ...]] = nothing
-    draw: Callable[[ResultStore, Choice, Look, str], Drawn] | None = None
+    draw: Callable[[ResultStore, FigureChoice, Look, str], Drawn] | None = None
     explain: str = ""
     label: str = ""
     shows: str = ""
@@ -146,20 +146,20 @@ class Figure:
     link: str = ""
     tabs: str = ""
     thumbnail: Callable[[ResultStore], str] | None = None
-    split: Callable[[Figure, Choice], tuple[FigureCard, ...]] | None = None
+    split: Callable[[Figure, FigureChoice], tuple[FigureCard, ...]] | None = None
     table: Callable[[ResultStore, Any], list[Table]] | None = None
     fits: Callable[[Any], bool] = always
     needs_models: bool = False
     n_batches: int = 0
 
-    def cards(self, choice: Choice) -> tuple[FigureCard, ...]:
+    def cards(self, choice: FigureChoice) -> tuple[FigureCard, ...]:
         """The cards that show the figure at a choice; none where it has no part there."""
         chosen = choice.reduced(filter(self.fits, choice.params), self.uses)
         if not chosen.params or self.table is not None:
             return ()
         return (self.card(chosen),) if self.split is None else self.split(self, chosen)
 
-    def card(self, choice: Choice, **changes: Any) -> FigureCard:
+    def card(self, choice: FigureChoice, **changes: Any) -> FigureCard:
         """One card for all of a choice, with `changes` of its fields."""
         if "request" not in changes:
             comparisons = (c for params in choice.params for part in self.parts(params) for c in part.comparisons)
@@ -184,10 +184,10 @@ class Figure:
         return {name: value for name, value in plain.items() if isinstance(value, str | tuple | bool)}
 
 
-def _draw(draw: Callable[..., Drawn], choice: Choice, store: ResultStore, look: Look, state: str) -> Drawn:
+def _draw(draw: Callable[..., Drawn], choice: FigureChoice, store: ResultStore, look: Look, state: str) -> Drawn:
     return draw(store, choice, look, state)
 
 
-def of_view(choice: Choice, **changes: Any) -> Choice:
+def of_view(choice: FigureChoice, **changes: Any) -> FigureChoice:
     """The choice with other settings of its view."""
     return replace(choice, view=replace(choice.view, **changes))

@@ -122,7 +122,9 @@ def tally(judged: Iterable[Finding]) -> dict[Verdict, int]:
 
 def _asymmetry_sets() -> tuple[ModelSet, ...]:
     def judge(depth: int, setting: Preset) -> Callable[[ResultStore], Iterable[Claim]]:
-        return lambda store: asymmetry_claims(store, asymmetry.Params(depth, stitch=setting.stitch, preset=setting))
+        return lambda store: asymmetry_claims(
+            store, asymmetry.AsymmetryParams(depth, stitch=setting.stitch, preset=setting)
+        )
 
     sets = []
     for name, label in options.SETTING.labels.items():
@@ -138,10 +140,12 @@ def _asymmetry_sets() -> tuple[ModelSet, ...]:
 
 def _generalization_sets() -> tuple[ModelSet, ...]:
     from repdiss_core.studies.generalization.claims import generalization_claims
-    from repdiss_core.studies.generalization.stored import load
+    from repdiss_core.studies.generalization.stored import load_population_results
 
     def judge(name: str) -> Callable[[ResultStore], Iterable[Claim]]:
-        return lambda store: generalization_claims(load(store, generalization.Params(name)))
+        return lambda store: generalization_claims(
+            load_population_results(store, generalization.PopulationParams(name))
+        )
 
     made = "made to differ: shows what the instruments can see"
     return tuple(
@@ -160,10 +164,10 @@ def _generalization_sets() -> tuple[ModelSet, ...]:
 def _scaling_sets() -> tuple[ModelSet, ...]:
     from repdiss_core.studies.scaling import real_models
     from repdiss_core.studies.scaling.claims import scaling_claims
-    from repdiss_core.studies.scaling.stored import load
+    from repdiss_core.studies.scaling.stored import load_family_results
 
     def judge(name: str) -> Callable[[ResultStore], Iterable[Claim]]:
-        return lambda store: scaling_claims(load(store, scaling.Params(name)))
+        return lambda store: scaling_claims(load_family_results(store, scaling.FamilyParams(name)))
 
     families = (
         ModelSet("scaling", spec.label, {options.FAMILY.id: name}, judge(name), fetched=name == scaling.PYTHIA)

@@ -75,7 +75,7 @@ def _said(claim: Claim | None) -> str:
 
 
 def _last_layers(facts: Facts) -> str:
-    params = asymmetry.Params(depth=3)
+    params = asymmetry.AsymmetryParams(depth=3)
     views = [
         load_matrix(facts.store, panel, params.cka.reduction, params.cka.n_batches)
         for panel in asymmetry.cka_panels(params)
@@ -98,7 +98,7 @@ def _last_layers(facts: Facts) -> str:
 
 def _still_falling(facts: Facts) -> str:
     falls = []
-    for spec in asymmetry.paper_curves(asymmetry.Params(depth=3)):
+    for spec in asymmetry.paper_curves(asymmetry.AsymmetryParams(depth=3)):
         curves = load_learning(facts.store, spec)
         if curves and kind(spec.comparisons[0].f.name) != kind(spec.comparisons[0].g.name):
             tenth = max(1, curves[0].train_loss.size // 10)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from repdiss_core.studies.claims import Claim
-from repdiss_core.studies.figure import Choice
+from repdiss_core.studies.figure import FigureChoice
 from repdiss_core.studies.paper import PAIR, STUDIES, StudySpec
 from repdiss_core.ui.cards import asymmetry_cards, difference_cards, generalization_cards, scaling_cards
 
 
-def no_claims(_choice: Choice) -> tuple[tuple[str, Claim], ...]:
+def no_claims(_choice: FigureChoice) -> tuple[tuple[str, Claim], ...]:
     """The claims of a page that judges none."""
     return ()
 
@@ -29,10 +29,10 @@ class StudyPage:
     """
 
     study: StudySpec
-    pick: Callable[[], Choice]
-    said: Callable[[Choice], str]
-    claims: Callable[[Choice], tuple[tuple[str, Claim], ...]] = no_claims
-    first: Callable[[], Choice] | None = None
+    pick: Callable[[], FigureChoice]
+    said: Callable[[FigureChoice], str]
+    claims: Callable[[FigureChoice], tuple[tuple[str, Claim], ...]] = no_claims
+    first: Callable[[], FigureChoice] | None = None
 
 
 STUDY_PAGES = {

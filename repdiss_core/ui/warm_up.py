@@ -14,7 +14,7 @@ import streamlit as st
 from repdiss_core.base.errors import UserError
 from repdiss_core.plots.theme import LOOKS, Look
 from repdiss_core.studies.findings import judged_studies
-from repdiss_core.studies.scaling.question import Params
+from repdiss_core.studies.scaling.question import FamilyParams
 from repdiss_core.ui.parts.chart import LOAD, serve_library
 
 BRIEFLY_S = 0.0005
@@ -107,7 +107,7 @@ def steps(look: Look) -> Iterator[None]:
             yield
             judge(choice)
     yield
-    rows_of_massive(Params())
+    rows_of_massive(FamilyParams())
     for study in judged_studies():
         yield
         stored_findings(study.name)

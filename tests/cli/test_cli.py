@@ -239,15 +239,15 @@ def test_family_figures_and_table_1_are_the_pages_numbers(tmp_path, monkeypatch)
 
     from repdiss_core.store.cache import ResultStore
     from repdiss_core.studies.scaling.claims import odd_shapes
-    from repdiss_core.studies.scaling.question import Params, figure_panels
-    from repdiss_core.studies.scaling.stored import load
+    from repdiss_core.studies.scaling.question import FamilyParams, figure_panels
+    from repdiss_core.studies.scaling.stored import load_family_results
     from repdiss_core.studies.words import departure_sentence
 
     pretend(monkeypatch, tmp_path / "family")
     monkeypatch.setattr("repdiss_core.store.cache.bundled_root", lambda: tmp_path / "bundled")
     keep(ResultStore.open(), planted(n_batches=100, odd={SUSPECT: -0.1}))
-    page = load(ResultStore.open(), Params())
-    for form, panel in zip(figure_json(tmp_path, "fig3"), figure_panels(Params(), "fig3")[0], strict=True):
+    page = load_family_results(ResultStore.open(), FamilyParams())
+    for form, panel in zip(figure_json(tmp_path, "fig3"), figure_panels(FamilyParams(), "fig3")[0], strict=True):
         assert (form["rows"], form["columns"]) == (panel.row_name, panel.column_name)
         np.testing.assert_allclose(form["values"], page.maps.map(panel.row_name, panel.column_name).mean, atol=1e-12)
     family, pythia = figure_json(tmp_path, "table1")

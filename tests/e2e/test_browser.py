@@ -22,7 +22,7 @@ PAGES = ["", *(re.sub(r"^\d+_", "", path.stem) for path in sorted((REPOSITORY / 
 
 def stored(cache: Path, panel: int, **params) -> np.ndarray:
     """CKA values of a map of the asymmetry study, as a second process would read them."""
-    shown = asymmetry.cka_panels(asymmetry.Params(**params))[panel]
+    shown = asymmetry.cka_panels(asymmetry.AsymmetryParams(**params))[panel]
     return load_matrix(ResultStore(cache / "local"), shown, "mean_of_ratios", 100).matrix.values
 
 

@@ -20,12 +20,12 @@ from repdiss_core.studies.scaling import question as scaling
 from repdiss_core.studies.tokens import SHADES, token_request_of
 
 pytestmark = pytest.mark.browser
-PANEL = asymmetry.cka_panels(asymmetry.Params())[2]
+PANEL = asymmetry.cka_panels(asymmetry.AsymmetryParams())[2]
 
 
 def stored(cache: Path, panel: int) -> np.ndarray:
     """CKA values of a map of the 3-layer models, as a second process would read them."""
-    shown = asymmetry.cka_panels(asymmetry.Params())[panel]
+    shown = asymmetry.cka_panels(asymmetry.AsymmetryParams())[panel]
     return load_matrix(ResultStore(cache / "local"), shown, "mean_of_ratios", 100).matrix.values
 
 
@@ -93,7 +93,7 @@ def test_a_result_minus_itself_is_nothing(site, tab):
 
 
 def test_a_click_on_the_family_s_map_chooses_its_pair(site, site_cache, tab):
-    params = scaling.Params()
+    params = scaling.FamilyParams()
     store = ResultStore(site_cache / "local")
     for panel in scaling.all_panels(params):
         put_cka(store, panel.comparison)

@@ -29,7 +29,7 @@ from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.storage import checksum
 from repdiss_core.studies import panels
 from repdiss_core.studies.common import CkaView, cka_panel, data_id, same_layer_curve, token_comparison
-from repdiss_core.studies.generalization.question import Params, cka_pairs, models_of, stitched_pairs
+from repdiss_core.studies.generalization.question import PopulationParams, cka_pairs, models_of, stitched_pairs
 from repdiss_core.studies.population import load_accuracy, load_cka
 from repdiss_core.studies.presets import preset
 from repdiss_core.studies.tokens import token_table
@@ -53,7 +53,11 @@ SIZES = some.sampled_from(
 def whole() -> dict[str, tuple[dict[str, np.ndarray], dict]]:
     """A right result of each kind, by key."""
     setting = preset("tiny")
-    data, params, (a, b) = data_id(setting, "eval"), Params(population="constructed"), models_of("constructed")[:2]
+    data, params, (a, b) = (
+        data_id(setting, "eval"),
+        PopulationParams(population="constructed"),
+        models_of("constructed")[:2],
+    )
     stitch = same_layer_curve("f → g", F, G, "stitch", setting, "tiny", "stitching").comparisons[0]
     token, _ = token_comparison((F, 1), (G, 1), CkaView(), data)
     depth, n, one = model_spec(a).n_layers, np.arange(1.0, 9.0), np.ones(2)

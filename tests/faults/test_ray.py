@@ -96,11 +96,11 @@ def test_populations_and_single_tokens_equal_those_of_one_process(forking, new_r
 def population_request() -> Request:
     """Same-layer CKA and stitched accuracy of every pair of three classifiers, and one alignment of tokens."""
     from repdiss_core.studies.common import CkaView, data_id, token_comparison
-    from repdiss_core.studies.generalization.question import Params, cka_pairs, models_of, stitched_pairs
+    from repdiss_core.studies.generalization.question import PopulationParams, cka_pairs, models_of, stitched_pairs
     from repdiss_core.studies.panels import request_for
     from repdiss_core.studies.presets import preset
 
-    params = Params(population="constructed", items=64)
+    params = PopulationParams(population="constructed", items=64)
     models = models_of("constructed")[:3]
     token, _ = token_comparison((F, 1), (G, 3), CkaView(), data_id(preset("tiny"), "eval"))
     pairs = (

@@ -104,17 +104,17 @@ def test_half_precision_tied_heads_and_padded_vocabularies(tmp_path):
 
 def test_tokenizers_of_other_forms(tmp_path):
     """vocab.txt, and vocab.json with merges.txt: cut as the tokenizer.json of the same words cuts."""
-    from repdiss_core.data.tokenizer import load
+    from repdiss_core.data.tokenizer import load_tokenizer
 
     folders.saved(tmp_path / "bert", "bert")
     folders.saved(tmp_path / "gpt", "phi3")
     text = tiny.text(3, 20)
     for name, written in (("bert", _as_vocab_txt), ("gpt", _as_merges)):
         folder = tmp_path / name
-        before = load(f"path:{folder}").encoder.encode(text, add_special_tokens=False).ids
+        before = load_tokenizer(f"path:{folder}").encoder.encode(text, add_special_tokens=False).ids
         written(folder)
         (folder / "tokenizer.json").unlink()
-        assert load(f"path:{folder}").encoder.encode(text, add_special_tokens=False).ids == before
+        assert load_tokenizer(f"path:{folder}").encoder.encode(text, add_special_tokens=False).ids == before
         assert load_model(f"path:{folder}").n_layers == 3
 
 
@@ -161,11 +161,11 @@ def test_a_gguf_file_is_the_network_of_its_numbers(tmp_path, inside):
     assert getattr(model.network, "hf_quantizer", None) is None
     for ours, theirs in zip(model.residuals(BATCH), streams(model.network), strict=True):
         torch.testing.assert_close(ours, theirs, atol=0, rtol=0)
-    from repdiss_core.data.tokenizer import load
+    from repdiss_core.data.tokenizer import load_tokenizer
 
     text = tiny.text(3, 20)
-    byte_level = load(spec.tokenizer_repo).encoder.encode(text, add_special_tokens=False)
-    assert byte_level.offsets[-1][1] == len(text) and load(spec.tokenizer_repo).separator == 0
+    byte_level = load_tokenizer(spec.tokenizer_repo).encoder.encode(text, add_special_tokens=False)
+    assert byte_level.offsets[-1][1] == len(text) and load_tokenizer(spec.tokenizer_repo).separator == 0
 
 
 @pytest.mark.parametrize("kind", ["phi3", "bert"])

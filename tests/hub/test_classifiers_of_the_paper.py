@@ -89,7 +89,7 @@ def test_padded_rows_are_the_papers_and_chunks_of_tokens_have_no_padding(paper):
 
 
 def test_the_group_is_the_papers_and_its_keys_are_known_once_pinned(paper):
-    params = question.Params("feather", 10)
+    params = question.PopulationParams("feather", 10)
     top, bottom = question.group_models(params)[:10], question.group_models(params)[10:]
     assert [int(n[-2:]) for n in top] == [99, 8, 37, 6, 95, 10, 39, 31, 67, 98]
     assert [int(n[-2:]) for n in bottom] == [44, 73, 89, 48, 26, 70, 42, 15, 63, 25] and params.circular

@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from repdiss_core.__main__ import main
 from repdiss_core.base.errors import UserError
 from repdiss_core.data import bound, open_stream
-from repdiss_core.data.tokenizer import load as load_tokenizer
+from repdiss_core.data.tokenizer import load_tokenizer as load_tokenizer
 from repdiss_core.models import load_model, model_spec, paper_models
 from repdiss_core.models.architectures import ARCHITECTURES
 from repdiss_core.runs.resolve import prepare_models

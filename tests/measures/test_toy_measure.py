@@ -28,7 +28,7 @@ from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies import options
 from repdiss_core.studies.cell import cka_cell
 from repdiss_core.studies.common import CkaView, cka_panel, data_id
-from repdiss_core.studies.figure import Choice
+from repdiss_core.studies.figure import FigureChoice
 from repdiss_core.studies.pair.figures import PAIR_CURVE, PAIR_MAPS
 from repdiss_core.studies.pair.question import Pair
 from repdiss_core.studies.panels import load_matrix
@@ -152,13 +152,15 @@ def test_it_is_drawn_explained_and_its_cells_are_told(capsys) -> None:
     for g in (F, G):
         assert main(["compare", g, g, "--measure", "toy", "--batches", "3"]) == 0
     pair = Pair(F, G, "toy", "every", "toy lengths", view(), "quick", preset("bundled"))
-    (card,) = PAIR_MAPS.cards(Choice((pair,)))
+    (card,) = PAIR_MAPS.cards(FigureChoice((pair,)))
     drawn = card.draw(ResultStore.open(), LOOKS["print"], "")
     assert drawn.complete and card.title == f"toy lengths of {F} and {G}" and card.explain.startswith(LINE.means)
     assert drawn.caption.estimator.startswith("toy lengths, plain lengths, tokens as rows, mean over batches")
     axis = drawn.figure.layout.coloraxis
     assert (axis.cmin, axis.cmax, axis.colorbar.title.text) == (0.0, 1.0, "toy lengths")
-    (curve,) = PAIR_CURVE.cards(Choice((Pair(F, G, "toy", "same", "toy lengths", view(), "quick", preset("bundled")),)))
+    (curve,) = PAIR_CURVE.cards(
+        FigureChoice((Pair(F, G, "toy", "same", "toy lengths", view(), "quick", preset("bundled")),))
+    )
     assert curve.draw(ResultStore.open(), LOOKS["print"], "").complete
     assert "toy lengths" in {term.name for term in terms_in((card.title,))}
     panel = cka_panel(F, G, view(), data_id(preset("bundled"), "eval"))

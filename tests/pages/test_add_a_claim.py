@@ -11,7 +11,7 @@ from test_pages import words
 from repdiss_core.__main__ import main
 from repdiss_core.scripts.ship.report_claims import claims_table
 from repdiss_core.studies.asymmetry import claims as asymmetry
-from repdiss_core.studies.asymmetry.question import Params
+from repdiss_core.studies.asymmetry.question import AsymmetryParams
 from repdiss_core.studies.claims import Question
 from repdiss_core.studies.evidence import Effect, Evidence, Place
 from repdiss_core.studies.generalization import claims as generalization
@@ -100,6 +100,6 @@ def test_ids_are_unique_and_every_word_of_an_entry_is_known() -> None:
 
 
 def test_a_verdict_names_the_rule_that_gave_it_and_not_the_one_that_could_not() -> None:
-    claims = asymmetry.asymmetry_claims(result_store(), Params(depth=4))
+    claims = asymmetry.asymmetry_claims(result_store(), AsymmetryParams(depth=4))
     rules = {(claim.scope, claim.judged_by.id) for claim in claims}
     assert rules == {("models", "every-layer"), ("activation", "cannot-be-asked")}, "four layers have two seeds"

@@ -22,21 +22,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.asymmetry.question import Params, cka_panels
+from repdiss_core.studies.asymmetry.question import AsymmetryParams, cka_panels
 from repdiss_core.studies.drawn import Drawn, compose_heatmaps
-from repdiss_core.studies.figure import Choice, Figure
+from repdiss_core.studies.figure import Figure, FigureChoice
 from repdiss_core.studies.panels import FigurePart
 
 if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
 
 
-def parts(params: Params) -> tuple[FigurePart, ...]:
+def parts(params: AsymmetryParams) -> tuple[FigurePart, ...]:
     """One map a depth."""
     return (FigurePart("", panels=cka_panels(params)[:1]),)
 
 
-def draw(store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
+def draw(store: ResultStore, choice: FigureChoice, look: Look, state: str) -> Drawn:
     """The map of the first depth."""
     params = choice.params[0]
     return compose_heatmaps(store, parts(params)[0], look, params.preset, params.cka.reduction, params.n_batches, state)

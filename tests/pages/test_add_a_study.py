@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import bundled_preset
 from repdiss_core.studies.drawn import Drawn, compose_heatmaps
-from repdiss_core.studies.figure import Choice, Figure
+from repdiss_core.studies.figure import Figure, FigureChoice
 from repdiss_core.studies.panels import FigurePart
 from repdiss_core.studies.toy.question import Params
 
@@ -55,7 +55,7 @@ def parts(params: Params) -> tuple[FigurePart, ...]:
     return (FigurePart("", panels=(params.panel,)),)
 
 
-def draw(store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
+def draw(store: ResultStore, choice: FigureChoice, look: Look, state: str) -> Drawn:
     """The map."""
     params = choice.only
     part = parts(params)[0]
@@ -66,20 +66,20 @@ SELF = Figure("toyself", "toy", "A model and itself", parts, draw, "Every cell c
 '''
 PAGE = '''"""A toy of a study."""
 
-from repdiss_core.studies.figure import Choice
+from repdiss_core.studies.figure import FigureChoice
 from repdiss_core.studies.paper import STUDIES
 from repdiss_core.studies.toy.question import Params
 from repdiss_core.ui.cards.study_cards import show_figures
 from repdiss_core.ui.page import begin_page, end_page
 
 begin_page(STUDIES["toy"].page, STUDIES["toy"].question, figures=True)
-show_figures("toy", Choice((Params(),)))
+show_figures("toy", FigureChoice((Params(),)))
 end_page()
 '''
 STUDY = (
     '        StudySpec("toy", "", "Is a model like itself?", "pages/8_Toy.py", "Toy", "toy.question:one_or_first"),\n'
 )
-STUDY_PAGE = '        StudyPage(STUDIES["toy"], lambda: Choice(study_params("toy")), lambda choice: "It is."),\n'
+STUDY_PAGE = '        StudyPage(STUDIES["toy"], lambda: FigureChoice(study_params("toy")), lambda choice: "It is."),\n'
 SCRIPT = """
 import json
 from streamlit.testing.v1 import AppTest

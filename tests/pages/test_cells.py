@@ -174,7 +174,7 @@ def test_a_pasted_link_is_the_other_result_and_only_what_differs_is_listed():
 
 def test_the_look_of_maps_is_in_the_link():
     for depth in asymmetry.DEPTHS:
-        fill(ResultStore.open(), [p.comparison for p in asymmetry.cka_panels(asymmetry.Params(depth=depth))])
+        fill(ResultStore.open(), [p.comparison for p in asymmetry.cka_panels(asymmetry.AsymmetryParams(depth=depth))])
     layout = specs(
         opened(ASYMMETRY, depth="3 layers", range="range of the values", numbers="hidden", axes="relative depth")
     )[1]
@@ -188,7 +188,7 @@ def test_a_click_on_the_family_s_map_chooses_the_pair(monkeypatch):
     monkeypatch.setattr("repdiss_core.ui.cards.scaling_cards.st.session_state", state)
     monkeypatch.setattr("repdiss_core.ui.parts.chosen_cell.st.query_params", address)
     monkeypatch.setattr("repdiss_core.ui.parts.chosen_cell.remember_choices", lambda: None)
-    params = scaling.Params()
+    params = scaling.FamilyParams()
     names = scaling.members(params.family)
     take_pair(params, "models", Click(0, 1, 2, 0, 0.5, ()))
     assert (state["f"], state["g"]) == (names[2], names[0])

@@ -13,7 +13,7 @@ from shown import specs, words
 
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.generalization import question
-from repdiss_core.studies.generalization.question import Params
+from repdiss_core.studies.generalization.question import PopulationParams
 from repdiss_core.ui.cards import figure_card
 
 PAGE = "pages/2_Generalization.py"
@@ -75,7 +75,7 @@ def test_the_page_and_the_command_line_give_the_same_numbers(tmp_path, populatio
 
     shown = specs(opened(population=POPULATIONS[population].label))
     fig2, fig7 = (figure_json(tmp_path, name, "--population", population) for name in ("fig2", "fig7"))
-    inside, overlap = Params().sets
+    inside, overlap = PopulationParams().sets
     stitched = "generalizing → heuristic"
     assert curve(shown[0], stitched, "x") == panel(fig2, "top_bottom", inside, "stitched_accuracy")["values"][:-1]
     assert curve(shown[0], stitched, "x2") == panel(fig7, "top_bottom", overlap, "stitched_accuracy")["values"][:-1]
@@ -130,7 +130,7 @@ def test_the_constructed_population_is_called_constructed() -> None:
 
 
 def test_two_chosen_models_open_their_comparison() -> None:
-    first, second = question.group_models(Params())[2:4]
+    first, second = question.group_models(PopulationParams())[2:4]
     test = opened(model_a=first, model_b=second)
     assert f"{first} and {second} stitched into each other" in words(test)
     assert curve(specs(test)[-2], f"{first} → {second}", "x")
@@ -154,7 +154,7 @@ def test_the_plane_is_drawn_when_its_tab_is_opened() -> None:
 
 
 def test_a_model_compared_with_itself_is_told_in_a_sentence() -> None:
-    first = question.group_models(Params())[0]
+    first = question.group_models(PopulationParams())[0]
     test = opened(model_a=first, model_b=first)
     assert any("Choose two different models" in i.value for i in test.info)
     assert len(specs(test)) == N_CHARTS

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("fresh_store")
 def fill_asymmetry() -> None:
     """Everything that the asymmetry page shows at its first settings."""
     for depth in asymmetry.DEPTHS:
-        params = asymmetry.Params(depth=depth)
+        params = asymmetry.AsymmetryParams(depth=depth)
         fill(ResultStore.open(), [p.comparison for p in asymmetry.cka_panels(params)])
         fill(
             ResultStore.open(),
@@ -79,7 +79,7 @@ def test_the_map_holds_the_values_of_the_store():
     fill_asymmetry()
     from repdiss_core.studies.panels import load_matrix
 
-    panel = asymmetry.cka_panels(asymmetry.Params())[2]
+    panel = asymmetry.cka_panels(asymmetry.AsymmetryParams())[2]
     wanted = load_matrix(ResultStore.open(), panel, "mean_of_ratios", 100).matrix.values
     maps = [trace for trace in specs(opened(ASYMMETRY))[1]["data"] if trace.get("name") == "values"]
     assert maps[2]["z"] == wanted.tolist()
@@ -93,7 +93,7 @@ def test_a_chosen_cell_is_told_marked_and_let_go():
 
     test = opened(ASYMMETRY, **{"cell-fig4": "3.2.1"})
     wanted = load_matrix(
-        ResultStore.open(), asymmetry.cka_panels(asymmetry.Params())[2], "mean_of_ratios", 100
+        ResultStore.open(), asymmetry.cka_panels(asymmetry.AsymmetryParams())[2], "mean_of_ratios", 100
     ).matrix.values
     assert f"Layer 2 of mini-solu-3l-s0 × layer 1 of mini-gelu-3l-s0: CKA {wanted[1, 0]:.3f}" in words(test).replace(
         "\\", ""
@@ -207,14 +207,14 @@ def test_a_model_compared_with_itself_is_one_map():
     assert "xaxis2" not in specs(test)[0]["layout"]
 
 
-def test_models_of_different_tokenizers_are_refused_in_a_sentence(monkeypatch):
+def test_stitches_of_models_of_different_tokenizers_are_refused_in_a_sentence(monkeypatch):
     import dataclasses
 
     first, second = list(MODELS)[:2]
     monkeypatch.setitem(MODELS, second, dataclasses.replace(MODELS[second], tokenizer="another"))
-    test = opened(COMPARE, f=first, g=second)
+    test = opened(COMPARE, f=first, g=second, measure="stitching")
     assert [e.message for e in test.exception] == []
-    assert "have different tokenizers" in test.error[0].value.replace("\\", "")
+    assert "tokenizers" in test.error[0].value.replace("\\", "")
     assert test.selectbox(key="f").value == first
 
 
@@ -231,7 +231,7 @@ def test_without_models_the_page_says_what_is_missing(monkeypatch):
 def test_a_damaged_entry_is_told_and_the_rest_of_the_page_stands(own_cache):
     fill_asymmetry()
     store = ResultStore.open()
-    key = asymmetry.cka_panels(asymmetry.Params())[0].comparison.key
+    key = asymmetry.cka_panels(asymmetry.AsymmetryParams())[0].comparison.key
     store._writable().set(key, b"not a result")
     test = opened(ASYMMETRY)
     assert [e.message for e in test.exception] == []

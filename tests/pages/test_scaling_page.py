@@ -17,8 +17,8 @@ from repdiss_core.models import model_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.scaling import question
 from repdiss_core.studies.scaling.claims import scaling_claims
-from repdiss_core.studies.scaling.question import Params
-from repdiss_core.studies.scaling.stored import Loaded, load, with_massive
+from repdiss_core.studies.scaling.question import FamilyParams
+from repdiss_core.studies.scaling.stored import FamilyResults, load_family_results, with_massive
 from repdiss_core.ui.cards import figure_card, study_cards
 
 FLAG = ":material/flag:"  # of an odd row
@@ -51,10 +51,10 @@ def by_card(test: AppTest) -> dict[str, dict]:
     return dict(zip(CARDS, specs(test), strict=True))
 
 
-def filled(**shown) -> Loaded:
+def filled(**shown) -> FamilyResults:
     """A planted family, stored at the page's first settings."""
     keep(ResultStore.open(), planted(n_batches=100, **shown))
-    return load(ResultStore.open(), Params())
+    return load_family_results(ResultStore.open(), FamilyParams())
 
 
 def trace(spec: dict, name: str) -> dict:
@@ -149,7 +149,7 @@ def test_massive_tokens_are_told_where_both_treatments_are_stored() -> None:
     filled()
     keep(
         ResultStore.open(),
-        planted(n_batches=100, params=with_massive(Params(), "dropped"), within=0.5),
+        planted(n_batches=100, params=with_massive(FamilyParams(), "dropped"), within=0.5),
         dropped_token=11,
     )
     said = words(opened())

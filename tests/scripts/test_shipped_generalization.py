@@ -14,8 +14,8 @@ from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies import options
 from repdiss_core.studies.generalization import question
 from repdiss_core.studies.generalization.claims import generalization_claims
-from repdiss_core.studies.generalization.question import Params
-from repdiss_core.studies.generalization.stored import load
+from repdiss_core.studies.generalization.question import PopulationParams
+from repdiss_core.studies.generalization.stored import load_population_results
 from repdiss_core.studies.rules import MISSING
 
 
@@ -33,7 +33,9 @@ def test_what_the_study_asks_for_ships(population) -> None:
     assert not missing, f"{len(missing)} results of {population} do not ship; run `make results`."
     for rows in options.ROWS.values:
         wanted = {
-            c.key for name in Params().sets for c in question.cka_pairs(Params(population, rows=rows), name).values()
+            c.key
+            for name in PopulationParams().sets
+            for c in question.cka_pairs(PopulationParams(population, rows=rows), name).values()
         }
         assert wanted <= shipped
 
@@ -52,7 +54,7 @@ def test_nothing_of_section_4_ships_that_no_figure_asks_for() -> None:
 @pytest.mark.parametrize("population", list(POPULATIONS))
 @pytest.mark.parametrize("rows", ["tokens", "padded", "cls"])
 def test_cka_computed_anew_is_the_same(population, rows) -> None:
-    params = Params(population, rows=rows)
+    params = PopulationParams(population, rows=rows)
     first, *_, last = question.models_of(population)
     comparison = question.cka_pairs(params, params.overlap, (first, last))[
         (first, last) if first < last else (last, first)
@@ -64,9 +66,9 @@ def test_cka_computed_anew_is_the_same(population, rows) -> None:
 
 @pytest.mark.parametrize("set_name", ["in_distribution", "lexical_overlap"])
 def test_stitched_accuracy_computed_anew_is_the_same(set_name) -> None:
-    models = question.group_models(Params())
+    models = question.group_models(PopulationParams())
     pair = (models[0], models[-1])
-    comparison = question.stitched_pairs(Params(), set_name, models)[pair]
+    comparison = question.stitched_pairs(PopulationParams(), set_name, models)[pair]
     shipped, fresh = ResultStore.open().get_shipped(comparison.key).arrays, anew(comparison, 1)
     assert fresh["correct"].shape == (7, 500)
     for name in ("correct", "own_f", "own_g"):
@@ -75,13 +77,13 @@ def test_stitched_accuracy_computed_anew_is_the_same(set_name) -> None:
 
 @pytest.mark.parametrize("population", list(POPULATIONS))
 def test_every_claim_has_a_verdict_from_what_ships(population) -> None:
-    claims = generalization_claims(load(ResultStore.open(), Params(population)))
+    claims = generalization_claims(load_population_results(ResultStore.open(), PopulationParams(population)))
     assert MISSING not in {claim.verdict for claim in claims}
 
 
 @pytest.mark.parametrize("population", list(POPULATIONS))
 def test_accuracies_at_the_ends_are_the_models_own(population) -> None:
-    found = load(ResultStore.open(), Params(population)).accuracy["lexical_overlap"]
+    found = load_population_results(ResultStore.open(), PopulationParams(population)).accuracy["lexical_overlap"]
     told = question.accuracies(population, "lexical_overlap")
     for name, own in zip(found.models, found.own, strict=True):
         assert own == pytest.approx(told[name], abs=0.06), name  # 500 of the set's 1000 pairs

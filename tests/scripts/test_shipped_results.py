@@ -13,7 +13,7 @@ from repdiss_core.engine.run import Engine
 from repdiss_core.scripts.ship.results import KINDS, comparisons
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry.claims import asymmetry_claims
-from repdiss_core.studies.asymmetry.question import DEPTHS, Params, paper_curves
+from repdiss_core.studies.asymmetry.question import DEPTHS, AsymmetryParams, paper_curves
 from repdiss_core.studies.panels import load_curve, load_hsic, load_stitch
 from repdiss_core.studies.paper import FIGURES, figure_parts
 from repdiss_core.studies.presets import preset
@@ -37,7 +37,7 @@ def pinned_versions() -> None:
 @pytest.mark.parametrize("figure_id", ASYMMETRY)
 def test_every_figure_of_the_study_ships(figure_id) -> None:
     store = ResultStore.open()
-    for part in figure_parts(figure_id, Params(stitch="reference" if figure_id == "fig6" else "quick")):
+    for part in figure_parts(figure_id, AsymmetryParams(stitch="reference" if figure_id == "fig6" else "quick")):
         missing = [c.key for c in part.comparisons if store.get_shipped(c.key) is None]
         assert not missing, (
             f"{figure_id}: {len(missing)} of {len(part.comparisons)} results do not ship; run `make results`."
@@ -77,7 +77,7 @@ def test_own_losses_are_those_of_the_facts() -> None:
     from repdiss_core.models import model_spec
 
     for depth in DEPTHS:
-        for spec in paper_curves(Params(depth=depth)):
+        for spec in paper_curves(AsymmetryParams(depth=depth)):
             for name, loss in load_curve(ResultStore.open(), spec).own_losses.items():
                 assert loss == pytest.approx(model_spec(name).validation_loss, abs=0.1), name
 
@@ -85,7 +85,7 @@ def test_own_losses_are_those_of_the_facts() -> None:
 @pytest.mark.slow
 def test_a_quick_stitch_trained_anew_is_the_same() -> None:
     pinned_versions()
-    comparison = paper_curves(Params())[0].comparisons[1]
+    comparison = paper_curves(AsymmetryParams())[0].comparisons[1]
     shipped, _ = load_stitch(ResultStore.open(), comparison)
     fresh, entry = load_stitch(compute(comparison, 1), comparison)
     assert entry.origin == "local" and fresh.complete
@@ -95,7 +95,7 @@ def test_a_quick_stitch_trained_anew_is_the_same() -> None:
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_every_claim_has_a_verdict_from_what_ships(depth) -> None:
-    verdicts = {claim.verdict for claim in asymmetry_claims(ResultStore.open(), Params(depth=depth))}
+    verdicts = {claim.verdict for claim in asymmetry_claims(ResultStore.open(), AsymmetryParams(depth=depth))}
     assert MISSING not in verdicts
 
 

@@ -20,11 +20,11 @@ from repdiss_core.studies.panels import load_matrix
 from repdiss_core.studies.tables import Table, map_table
 
 F, G = "mini-gelu-3l-s0", "mini-solu-3l-s0"
-SWAPPED = asymmetry.cka_panels(asymmetry.Params())[2]  # rows SoLU, columns GeLU: stored the other way round
+SWAPPED = asymmetry.cka_panels(asymmetry.AsymmetryParams())[2]  # rows SoLU, columns GeLU: stored the other way round
 
 
 @pytest.mark.parametrize("reduction", ["mean_of_ratios", "ratio_of_means"])
-@pytest.mark.parametrize("panel", [asymmetry.cka_panels(asymmetry.Params())[0], SWAPPED])
+@pytest.mark.parametrize("panel", [asymmetry.cka_panels(asymmetry.AsymmetryParams())[0], SWAPPED])
 def test_a_cell_is_the_map_s(panel, reduction):
     store = ResultStore.open()
     matrix = load_matrix(store, panel, reduction, 50).matrix

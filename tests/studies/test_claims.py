@@ -25,7 +25,7 @@ def store(tmp_path) -> ResultStore:
     return ResultStore(tmp_path / "local", tmp_path / "packs")
 
 
-def fill(store: ResultStore, params: asymmetry.Params, penalty, seeds_too: bool = True) -> None:
+def fill(store: ResultStore, params: asymmetry.AsymmetryParams, penalty, seeds_too: bool = True) -> None:
     """Store stitches with penalty(kind_f, kind_g, same model, layer) and a common noise from sequence to sequence."""
     rng = np.random.default_rng(1)
     curves = asymmetry.all_curves(params) if seeds_too else asymmetry.paper_curves(params)
@@ -51,7 +51,7 @@ def paper_like(kind_f, kind_g, same, layer):
 
 
 def test_paper_like_results_hold_in_both_scopes(store) -> None:
-    params = asymmetry.Params()
+    params = asymmetry.AsymmetryParams()
     fill(store, params, paper_like)
     found = claims.asymmetry_claims(store, params)
     assert {(c.scope, c.verdict) for c in found} == {("models", "holds"), ("activation", "holds")}
@@ -60,7 +60,7 @@ def test_paper_like_results_hold_in_both_scopes(store) -> None:
 
 
 def test_a_reversal_at_one_layer_does_not_hold(store) -> None:
-    params = asymmetry.Params()
+    params = asymmetry.AsymmetryParams()
     fill(
         store,
         params,
@@ -74,14 +74,14 @@ def test_a_reversal_at_one_layer_does_not_hold(store) -> None:
 
 
 def test_no_difference_is_undecided(store) -> None:
-    params = asymmetry.Params()
+    params = asymmetry.AsymmetryParams()
     fill(store, params, lambda f, g, same, layer: 0.3)
     wide = [c for c in claims.asymmetry_claims(store, params) if c.scope == "activation"]
     assert {c.verdict for c in wide} == {"undecided"}
 
 
 def test_under_three_seeds_the_activation_is_undecided(store) -> None:
-    params = asymmetry.Params(depth=4)
+    params = asymmetry.AsymmetryParams(depth=4)
     fill(store, params, paper_like)
     found = claims.asymmetry_claims(store, params)
     assert {c.verdict for c in found if c.scope == "activation"} == {"undecided"}
@@ -90,7 +90,7 @@ def test_under_three_seeds_the_activation_is_undecided(store) -> None:
 
 
 def test_missing_results_are_not_a_verdict(store) -> None:
-    params = asymmetry.Params()
+    params = asymmetry.AsymmetryParams()
     fill(store, params, paper_like, seeds_too=False)
     found = claims.asymmetry_claims(store, params)
     assert found[0].verdict == "holds"
@@ -147,4 +147,4 @@ def test_too_few_samples() -> None:
 )
 def test_impossible_choices_are_sentences(choice, message) -> None:
     with pytest.raises(UserError, match=message):
-        asymmetry.Params(**choice)
+        asymmetry.AsymmetryParams(**choice)

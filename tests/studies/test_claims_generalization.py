@@ -11,8 +11,8 @@ from repdiss_core.analysis.groups import split_groups
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.evidence import Effect, Evidence, Place
 from repdiss_core.studies.generalization.claims import generalization_claims, headline
-from repdiss_core.studies.generalization.question import Params, accuracies
-from repdiss_core.studies.generalization.stored import Loaded, load
+from repdiss_core.studies.generalization.question import PopulationParams, accuracies
+from repdiss_core.studies.generalization.stored import PopulationResults, load_population_results
 from repdiss_core.studies.population import Origin, PopulationAccuracy, PopulationCka
 from repdiss_core.studies.rules import FAILS, HOLDS, MISSING, RULES, UNDECIDED
 from repdiss_core.studies.words import finding, rests_on
@@ -24,7 +24,7 @@ LATE_CKA, LEVEL, CLUSTERS, LATE_PENALTY, DIRECTION = 1, 2, 3, 0, 7
 
 def population(
     cka_gap=(0.0,) * LAYERS, cost=(0.0,) * (LAYERS + 1), level=0.0, direction=0.0, noise=0.004, seed=0
-) -> Loaded:
+) -> PopulationResults:
     """Twelve models in two groups of six.
 
     Args:
@@ -34,7 +34,7 @@ def population(
         direction: accuracy of generalizing below heuristic over the reverse.
         noise: standard deviation from model to model.
     """
-    params = Params()
+    params = PopulationParams()
     groups = split_groups(accuracies("natural", params.rank_by), params.k)
     rng, top = np.random.default_rng(seed), groups.is_top
     mixed = np.not_equal.outer(top, top)[:, :, None]
@@ -54,10 +54,12 @@ def population(
     found_accuracy = PopulationAccuracy(groups.models, accuracy, own, 500, HERE)
     both = params.sets
     overlap = accuracies("natural", params.overlap)
-    return Loaded(params, groups, overlap, dict.fromkeys(both, found_cka), dict.fromkeys(both, found_accuracy))
+    return PopulationResults(
+        params, groups, overlap, dict.fromkeys(both, found_cka), dict.fromkeys(both, found_accuracy)
+    )
 
 
-def verdict(loaded: Loaded, which: int) -> str:
+def verdict(loaded: PopulationResults, which: int) -> str:
     return generalization_claims(loaded)[which].verdict
 
 
@@ -109,7 +111,7 @@ def test_a_finding_names_its_layer_and_size() -> None:
 
 
 def test_an_empty_cache_gives_no_verdict(tmp_path) -> None:
-    loaded = load(ResultStore(tmp_path / "local", tmp_path / "packs"), Params())
+    loaded = load_population_results(ResultStore(tmp_path / "local", tmp_path / "packs"), PopulationParams())
     assert {claim.verdict for claim in generalization_claims(loaded)} == {MISSING}
     assert headline(loaded) == "Not every pair of this population is computed yet."
 

@@ -11,8 +11,8 @@ from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.claims import Claim
 from repdiss_core.studies.rules import FAILS, HOLDS, MISSING, UNDECIDED
 from repdiss_core.studies.scaling.claims import headline, odd_shapes, scaling_claims
-from repdiss_core.studies.scaling.question import FAMILIES, MINI, Params
-from repdiss_core.studies.scaling.stored import blocks, load, odd_report, twins
+from repdiss_core.studies.scaling.question import FAMILIES, MINI, FamilyParams
+from repdiss_core.studies.scaling.stored import blocks, load_family_results, odd_report, twins
 from repdiss_core.studies.words import departure_sentence, finding, rests_on
 
 EARLY, EARLY_OVER_LATE, BLOCKS, ODD, SHORT_BLOCK, BY_SIZE, BY_LOSS, AT_TOKENS, AT_LOSS = range(9)
@@ -87,7 +87,7 @@ def test_a_first_block_is_compared_with_the_twins_where_both_are_deep_enough(mon
 
 
 def test_an_empty_cache_gives_no_verdict(tmp_path) -> None:
-    loaded = load(ResultStore(tmp_path / "local", tmp_path / "packs"), Params())
+    loaded = load_family_results(ResultStore(tmp_path / "local", tmp_path / "packs"), FamilyParams())
     assert [one.verdict for one in scaling_claims(loaded)] == [MISSING] * 9
     assert headline(loaded) == "Not every pair of this family is computed at this setting yet."
     assert odd_shapes(loaded) == {}

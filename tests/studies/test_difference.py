@@ -15,7 +15,7 @@ from repdiss_core.plots.map_scale import USUAL_STYLE
 from repdiss_core.plots.theme import LOOKS
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry import question as asymmetry
-from repdiss_core.studies.asymmetry.question import Params
+from repdiss_core.studies.asymmetry.question import AsymmetryParams
 from repdiss_core.studies.common import CkaView, bundled_preset, cka_panel, data_id
 from repdiss_core.studies.pair.difference import compose_difference, difference, is_paired, measured_map
 
@@ -93,6 +93,6 @@ def test_a_side_that_is_not_computed_leaves_the_difference_empty():
 
 
 def test_the_panels_of_the_study_are_paired():
-    panel = asymmetry.cka_panels(Params())[2]
+    panel = asymmetry.cka_panels(AsymmetryParams())[2]
     one = measured_map(ResultStore.open(), panel, "mean_of_ratios", 100)
     assert one.table.comparisons == panel.comparison

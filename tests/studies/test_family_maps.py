@@ -13,11 +13,11 @@ from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.common import CkaView
 from repdiss_core.studies.scaling import question
 from repdiss_core.studies.scaling.family_maps import off_diagonal_mean
-from repdiss_core.studies.scaling.question import Params
-from repdiss_core.studies.scaling.stored import load, massive_rows, with_massive
+from repdiss_core.studies.scaling.question import FamilyParams
+from repdiss_core.studies.scaling.stored import load_family_results, massive_rows, with_massive
 
 BATCHES = 4
-PARAMS = Params(cka=CkaView(n_batches=BATCHES))
+PARAMS = FamilyParams(cka=CkaView(n_batches=BATCHES))
 MEMBERS = ("mini-neox-2l64-h32-s0", "mini-neox-4l128-h32-s0", "mini-neox-4l128-h8-s0")
 
 
@@ -36,7 +36,7 @@ def test_every_map_comes_back_whichever_way_its_pair_is_stored(store) -> None:
     step = f"{MEMBERS[1]}-step1000"
     made = planted(BATCHES, params=PARAMS, layers={(step, 1): -0.1})
     keep(store, made)
-    maps = load(store, PARAMS).maps
+    maps = load_family_results(store, PARAMS).maps
     assert maps.pairs.keys() == made.maps.pairs.keys()
     assert {p.swapped for p in question.all_panels(PARAMS)} == {False, True}
     for pair, found in maps.pairs.items():
@@ -59,11 +59,11 @@ def test_every_map_comes_back_whichever_way_its_pair_is_stored(store) -> None:
 
 def test_maps_of_fewer_batches_are_shown_and_count_as_missing(store) -> None:
     keep(store, planted(BATCHES - 1, params=PARAMS))
-    maps = load(store, PARAMS).maps
+    maps = load_family_results(store, PARAMS).maps
     assert not maps.complete and maps.origin.n_missing == maps.wanted == len(question.all_panels(PARAMS))
     assert maps.n_batches == BATCHES - 1 and np.isfinite(maps.means()).all()
     keep(store, planted(BATCHES + 2, params=PARAMS))
-    assert load(store, PARAMS).maps.pairs[MEMBERS[0], MEMBERS[0]].values.shape == (BATCHES, 2, 2)
+    assert load_family_results(store, PARAMS).maps.pairs[MEMBERS[0], MEMBERS[0]].values.shape == (BATCHES, 2, 2)
 
 
 def test_a_pair_that_is_not_stored_is_a_hole(store) -> None:
@@ -74,7 +74,7 @@ def test_a_pair_that_is_not_stored_is_a_hole(store) -> None:
         if panel.comparison != gone:
             entry = store.get(panel.comparison.key)
             other.put(panel.comparison.key, entry.arrays, entry.meta)
-    maps = load(other, PARAMS).maps
+    maps = load_family_results(other, PARAMS).maps
     assert maps.map(*MEMBERS[:2]) is None and maps.n_batches == 0 and maps.origin.n_missing == 1
     assert np.argwhere(np.isnan(maps.means())).tolist() == [[0, 1], [1, 0]]
     assert np.isnan(maps.whole()[0][:2, 2:6]).all() and np.isfinite(maps.whole()[0][:2, 6:]).all()
@@ -84,7 +84,9 @@ def test_what_dropping_massive_tokens_changes_is_told_member_by_member(store) ->
     dropped = with_massive(PARAMS, "dropped")
     keep(store, planted(BATCHES, params=PARAMS, within=0.6))
     keep(store, planted(BATCHES, params=dropped, within=0.5), dropped_token=11)
-    kept, without, unit = (load(store, with_massive(PARAMS, way)) for way in ("kept", "dropped", "normalised"))
+    kept, without, unit = (
+        load_family_results(store, with_massive(PARAMS, way)) for way in ("kept", "dropped", "normalised")
+    )
     rows = massive_rows(kept, without, unit)
     assert [row.name for row in rows] == list(kept.maps.members)
     odd = next(row for row in rows if SUSPECT in row.name)

@@ -34,7 +34,7 @@ def test_every_claim_stands_once_with_the_verdict_that_the_claims_give(shipped) 
         for row in finding.rows
     }
     for depth in asymmetry.DEPTHS:
-        for claim in asymmetry_claims(ResultStore.open(), asymmetry.Params(depth=depth)):
+        for claim in asymmetry_claims(ResultStore.open(), asymmetry.AsymmetryParams(depth=depth)):
             assert told.pop((f"{depth}-layer models", claim.statement, claim.scope)) == claim.verdict
     assert not told
     assert [f.ours for f in shipped] == sorted(f.ours for f in shipped), "the paper's first"
@@ -120,7 +120,7 @@ def test_the_steps_of_section_3_tell_computed_numbers(shipped) -> None:
     facts = tour.Facts(ResultStore.open(), lambda study: shipped)
     for step in (s for s in tour.STEPS if s.study == "asymmetry"):
         assert re.search(r"\d\.\d\d", step.tell(facts)), step.title
-    asymmetric = asymmetry_claims(ResultStore.open(), asymmetry.Params(depth=3))[0]
+    asymmetric = asymmetry_claims(ResultStore.open(), asymmetry.AsymmetryParams(depth=3))[0]
     assert verdict_sentence(asymmetric) in tour.STEPS[1].tell(facts)
 
 

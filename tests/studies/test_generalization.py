@@ -9,14 +9,14 @@ from repdiss_core.base.errors import UserError
 from repdiss_core.bundled.nli import POPULATIONS
 from repdiss_core.models import model_spec
 from repdiss_core.studies.generalization import question
-from repdiss_core.studies.generalization.question import Params
+from repdiss_core.studies.generalization.question import PopulationParams
 from repdiss_core.studies.panels import request_for
 from repdiss_core.studies.paper import figures_request
 
 
 @pytest.mark.parametrize(("k", "pairs"), [(2, 6), (6, 66), (10, 190)])
 def test_the_two_groups_have_as_many_pairs_as_the_paper_counts(k, pairs) -> None:
-    params = Params(k=k)
+    params = PopulationParams(k=k)
     models = question.group_models(params)
     assert len(set(models)) == 2 * k
     assert split_groups(question.accuracies("natural", params.rank_by), k).n_pairs == pairs
@@ -29,14 +29,14 @@ def test_the_two_groups_have_as_many_pairs_as_the_paper_counts(k, pairs) -> None
 def test_cka_is_asked_for_all_pairs_of_a_population(population, models, pairs) -> None:
     names = question.models_of(population)
     assert len(names) == models == sum(n for _, n, *_ in POPULATIONS[population].groups)
-    found = [question.cka_pairs(Params(population), name) for name in Params().sets]
+    found = [question.cka_pairs(PopulationParams(population), name) for name in PopulationParams().sets]
     assert [len(f) for f in found] == [pairs, pairs]
     assert len({c.key for f in found for c in f.values()}) == 2 * pairs
 
 
 @pytest.mark.parametrize("population", list(POPULATIONS))
 def test_groups_are_the_best_and_the_worst_on_the_ranking_set(population) -> None:
-    params = Params(population, k=4)
+    params = PopulationParams(population, k=4)
     accuracy = question.accuracies(population, params.rank_by)
     models = question.group_models(params)
     assert models == split_groups(accuracy, 4).models
@@ -46,24 +46,24 @@ def test_groups_are_the_best_and_the_worst_on_the_ranking_set(population) -> Non
 
 
 def test_the_constructed_groups_are_told_apart_by_the_ranking_set() -> None:
-    models = question.group_models(Params("constructed", k=8))
+    models = question.group_models(PopulationParams("constructed", k=8))
     assert {m[:8] for m in models[:8]} == {"nli-15pc"}
     assert {m[:8] for m in models[8:]} == {"nli-0pct"}
 
 
 def test_every_choice_of_features_is_another_comparison() -> None:
     choices = [
-        Params(),
-        Params(rows="padded"),
-        Params(rows="cls"),
-        Params(hook="resid_post"),
-        Params(estimator="biased"),
+        PopulationParams(),
+        PopulationParams(rows="padded"),
+        PopulationParams(rows="cls"),
+        PopulationParams(hook="resid_post"),
+        PopulationParams(estimator="biased"),
     ]
     keys = {next(iter(question.cka_pairs(p, "lexical_overlap").values())).key for p in choices}
     assert len(keys) == len(choices)
 
 
-@pytest.mark.parametrize("params", [Params(), Params("constructed", k=4, rows="cls")])
+@pytest.mark.parametrize("params", [PopulationParams(), PopulationParams("constructed", k=4, rows="cls")])
 def test_the_command_line_asks_for_what_the_page_asks_for(params) -> None:
     models = question.group_models(params)
     cka = [c for name in params.sets for c in question.cka_pairs(params, name).values()]
@@ -87,13 +87,13 @@ def test_the_command_line_asks_for_what_the_page_asks_for(params) -> None:
 )
 def test_unknown_choices_are_told_in_a_sentence(choice, said) -> None:
     with pytest.raises(UserError, match=said):
-        Params(**choice)
+        PopulationParams(**choice)
 
 
 @pytest.mark.parametrize(("population", "k", "most"), [("natural", 13, 12), ("constructed", 9, 8), ("natural", 1, 12)])
 def test_groups_that_do_not_fit_are_refused(population, k, most) -> None:
     with pytest.raises(UserError, match=rf"Two groups of {k} models cannot be taken .*choose k from 2 to {most}"):
-        question.group_models(Params(population, k=k))
+        question.group_models(PopulationParams(population, k=k))
 
 
 def test_models_of_different_depth_have_no_distance() -> None:
@@ -102,4 +102,4 @@ def test_models_of_different_depth_have_no_distance() -> None:
     with pytest.raises(
         UserError, match=r"equation \(2\) pairs layer l with layer l, but mini-gelu-3l-s0 has 3 and .* has 6 layers"
     ):
-        question.cka_pairs(Params(), "in_distribution", (short, "mini-gelu-3l-s0"))
+        question.cka_pairs(PopulationParams(), "in_distribution", (short, "mini-gelu-3l-s0"))

@@ -11,11 +11,11 @@ from repdiss_core.hub.packages import PACKAGES
 from repdiss_core.models import packages
 from repdiss_core.plots.theme import LOOKS
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.figure import Choice
+from repdiss_core.studies.figure import FigureChoice
 from repdiss_core.studies.findings import findings
 from repdiss_core.studies.paper import figures_request
 from repdiss_core.studies.scaling import real_models
-from repdiss_core.studies.scaling.question import Params
+from repdiss_core.studies.scaling.question import FamilyParams
 from repdiss_core.studies.words import summary
 
 
@@ -27,7 +27,7 @@ def store() -> ResultStore:
 
 
 def test_the_card_shows_what_ships_without_any_package(store) -> None:
-    drawn = real_models.draw(store, Choice((Params(),)), LOOKS["page"], "not computed yet")
+    drawn = real_models.draw(store, FigureChoice((FamilyParams(),)), LOOKS["page"], "not computed yet")
     assert drawn.complete and drawn.origin == "shipped"
     for name, package in PACKAGES.items():
         assert (
@@ -69,9 +69,9 @@ def test_the_claim_of_blocks_has_a_verdict_on_them(store) -> None:
 
 
 def test_the_card_has_its_own_number_of_batches() -> None:
-    request = figures_request(["real-models"], Params())
+    request = figures_request(["real-models"], FamilyParams())
     assert (request.n_batches, len(request.comparisons)) == (real_models.N_BATCHES, 4)
-    (card,) = real_models.FIGURE.cards(Choice((Params(),)))
+    (card,) = real_models.FIGURE.cards(FigureChoice((FamilyParams(),)))
     assert card.request.key == request.key
 
 

@@ -16,7 +16,7 @@ from repdiss_core.studies.common import CkaView
 from repdiss_core.studies.panels import request_for
 from repdiss_core.studies.paper import figure_parts, figures_request
 from repdiss_core.studies.scaling import question
-from repdiss_core.studies.scaling.question import Params
+from repdiss_core.studies.scaling.question import FamilyParams
 from repdiss_core.studies.scaling.table1 import family_rows, pythia_rows, row_of_config, shape_table
 
 # The print's Table 1: layers, d_model, heads, d_head, rotary_dim.
@@ -40,12 +40,12 @@ def family(monkeypatch, tmp_path) -> None:
 def shapes(figure_id: str) -> list[list[tuple[str, str]]]:
     return [
         [(question.shape_of(p.row_name), question.shape_of(p.column_name)) for p in row]
-        for row in question.figure_panels(Params(), figure_id)
+        for row in question.figure_panels(FamilyParams(), figure_id)
     ]
 
 
 def test_figures_are_the_papers_maps_with_our_shapes_in_their_places() -> None:
-    spec = Params().spec
+    spec = FamilyParams().spec
     assert shapes("fig3") == [[(shape, LARGEST) for shape in (TWIN, SUSPECT, "6l160-h32", LARGEST)]]
     assert shapes("fig10") == [[(shape, shape) for shape in ("2l64-h32", "3l96-h32", TWIN, "6l160-h32")]]
     assert shapes("fig9") == [
@@ -54,7 +54,9 @@ def test_figures_are_the_papers_maps_with_our_shapes_in_their_places() -> None:
     ]
     assert len(spec.all_pairs) == 3
     for figure_id in ("fig3", "fig9", "fig10"):
-        assert [part.panels for part in figure_parts(figure_id)] == list(question.figure_panels(Params(), figure_id))
+        assert [part.panels for part in figure_parts(figure_id)] == list(
+            question.figure_panels(FamilyParams(), figure_id)
+        )
 
 
 def test_members_go_from_small_to_large_and_seeds_of_a_shape_stand_together() -> None:
@@ -75,7 +77,7 @@ def test_members_go_from_small_to_large_and_seeds_of_a_shape_stand_together() ->
 
 
 def test_the_whole_family_is_every_pair_once_and_the_checkpoints_beside() -> None:
-    panels = question.all_panels(Params())
+    panels = question.all_panels(FamilyParams())
     names, largest = question.members(question.MINI), question.members(question.MINI)[-1]
     assert len(question.family_pairs(names)) == 12 * 13 // 2
     checkpoints = question.checkpoint_pairs(question.MINI)
@@ -84,36 +86,39 @@ def test_the_whole_family_is_every_pair_once_and_the_checkpoints_beside() -> Non
     keys = {p.comparison.key for p in panels}
     assert len(keys) == len(panels) == 78 + 12
     assert {
-        p.comparison.key for f in ("fig3", "fig9", "fig10") for row in question.figure_panels(Params(), f) for p in row
+        p.comparison.key
+        for f in ("fig3", "fig9", "fig10")
+        for row in question.figure_panels(FamilyParams(), f)
+        for p in row
     } <= keys
 
 
 def test_rows_are_the_first_model_whichever_way_the_pair_is_stored() -> None:
     f, g = question.members(question.MINI)[0], question.members(question.MINI)[-1]
-    one, other = question.pair_panel(Params(), f, g), question.pair_panel(Params(), g, f)
+    one, other = question.pair_panel(FamilyParams(), f, g), question.pair_panel(FamilyParams(), g, f)
     assert one.comparison == other.comparison and one.swapped != other.swapped
     assert (one.row_name, one.column_name, one.title) == (f, g, "2l64-h32-s0 × 8l192-h32-s0")
-    assert question.pair_panel(Params(), f, f).title == "Within 2l64-h32-s0"
+    assert question.pair_panel(FamilyParams(), f, f).title == "Within 2l64-h32-s0"
 
 
 def test_every_treatment_of_massive_tokens_is_another_comparison_and_the_reduction_is_not() -> None:
     name = question.members(question.MINI)[0]
-    key = lambda **view: question.pair_panel(Params(cka=CkaView(**view)), name, name).comparison.key  # noqa: E731
+    key = lambda **view: question.pair_panel(FamilyParams(cka=CkaView(**view)), name, name).comparison.key  # noqa: E731
     assert len({key(massive=way) for way in ("kept", "dropped", "normalised")}) == 3
     assert key() == key(reduction="ratio_of_means") == key(n_batches=3)
 
 
 def test_the_command_line_asks_for_what_the_cards_ask_for() -> None:
     page = request_for(
-        (c for f in ("fig3", "fig10") for part in figure_parts(f, Params()) for c in part.comparisons), 100
+        (c for f in ("fig3", "fig10") for part in figure_parts(f, FamilyParams()) for c in part.comparisons), 100
     )
-    assert figures_request(("fig3", "fig10", "table1"), Params()).key == page.key
-    assert figures_request(("table1",), Params()) is None
+    assert figures_request(("fig3", "fig10", "table1"), FamilyParams()).key == page.key
+    assert figures_request(("table1",), FamilyParams()) is None
 
 
 def test_families_that_cannot_be_compared_are_refused(monkeypatch, tmp_path) -> None:
     with pytest.raises(UserError, match=r"There is no family named 'mini-neo'\. Did you mean mini-neox"):
-        Params("mini-neo")
+        FamilyParams("mini-neo")
     with pytest.raises(
         UserError, match=r"The family mini-neox has no trained member of shape 4l128-h16\. Train it: `python -m"
     ):

@@ -12,8 +12,8 @@ from repdiss_core.models.family import family_checkpoints
 from repdiss_core.plots.theme import LOOKS
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.scaling import fig3_fig9_fig10_maps, training, trends
-from repdiss_core.studies.scaling.question import Params, shape_of
-from repdiss_core.studies.scaling.stored import early_late, load, odd_report, twins, within
+from repdiss_core.studies.scaling.question import FamilyParams, shape_of
+from repdiss_core.studies.scaling.stored import early_late, load_family_results, odd_report, twins, within
 
 LOOK = LOOKS["page"]
 COMPOSED = (
@@ -125,7 +125,7 @@ def test_blocks_are_outlined_on_a_members_own_map_alone(tmp_path) -> None:
     "compose", [*COMPOSED, fig3_fig9_fig10_maps.compose_overview, fig3_fig9_fig10_maps.compose_all_layers]
 )
 def test_without_results_a_figure_says_its_state_and_exports_no_number(compose, tmp_path) -> None:
-    loaded = load(ResultStore(tmp_path / "local", tmp_path / "packs"), Params())
+    loaded = load_family_results(ResultStore(tmp_path / "local", tmp_path / "packs"), FamilyParams())
     drawn = compose(loaded, LOOK, "computing")
     assert "computing" in [a.text for a in drawn.figure.layout.annotations]
     assert not drawn.complete and drawn.origin is None

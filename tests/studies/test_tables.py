@@ -43,7 +43,9 @@ MAP = Table(
 
 
 def shipped_map() -> Table:
-    return map_table(load_matrix(ResultStore.open(), asymmetry.cka_panels(asymmetry.Params())[2], "mean_of_ratios", 9))
+    return map_table(
+        load_matrix(ResultStore.open(), asymmetry.cka_panels(asymmetry.AsymmetryParams())[2], "mean_of_ratios", 9)
+    )
 
 
 def stored_curve() -> Table:
@@ -80,7 +82,7 @@ def test_a_curve_names_its_points_and_what_is_missing() -> None:
 
 def test_what_is_not_stored_has_null_values(tmp_path) -> None:
     empty = ResultStore(packs=tmp_path)
-    panel = asymmetry.cka_panels(asymmetry.Params())[2]
+    panel = asymmetry.cka_panels(asymmetry.AsymmetryParams())[2]
     assert map_table(load_matrix(empty, panel, "mean_of_ratios", 9)).to_dict()["values"] is None
     spec = same_layer_curve("f to g", F, G, "stitch", bundled_preset(), "tiny")
     plain = curve_table(load_curve(empty, spec)).to_dict()

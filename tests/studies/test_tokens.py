@@ -90,7 +90,7 @@ def test_another_tokenizer_is_told_and_numbers_stand_in():
 
 def test_a_stored_alignment_is_read_and_a_missing_one_is_none():
     store = ResultStore.open()
-    facts = cka_cell(store, asymmetry.cka_panels(asymmetry.Params())[2], 0, 1, "mean_of_ratios", 10)
+    facts = cka_cell(store, asymmetry.cka_panels(asymmetry.AsymmetryParams())[2], 0, 1, "mean_of_ratios", 10)
     comparison = token_request_of(facts, 3)
     assert (comparison.measure, comparison.layer_pair, comparison.setting("batch")) == ("token_alignment", (2, 1), 3)
     assert token_table(store, comparison) is None

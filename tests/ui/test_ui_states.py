@@ -9,7 +9,7 @@ from synthetic import put_stitch
 from repdiss_core.plots.theme import LOOKS
 from repdiss_core.runs.job_files import JobStatus
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.asymmetry.question import Params
+from repdiss_core.studies.asymmetry.question import AsymmetryParams
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.common import bundled_preset
 from repdiss_core.studies.drawn import Drawn
@@ -40,7 +40,7 @@ def test_a_card_says_where_its_numbers_stand(drawn, job, words):
 
 
 def test_a_tile_is_shown_only_where_every_piece_is_stored():
-    spec, parts = FIGURES["fig4"], figure_parts("fig4", Params())
+    spec, parts = FIGURES["fig4"], figure_parts("fig4", AsymmetryParams())
     keys = [c.key for part in parts for c in part.comparisons]
     assert figure_state(spec, parts, set(keys), False) == "shown"
     assert figure_state(spec, parts, set(keys[:1]), False) == "partly shown"
@@ -50,7 +50,7 @@ def test_a_tile_is_shown_only_where_every_piece_is_stored():
 
 def test_a_map_of_stitches_fills_in_cell_by_cell(tmp_path):
     store, setting = ResultStore(packs=tmp_path / "no-packs"), bundled_preset()
-    params = Params()
+    params = AsymmetryParams()
     maps = pair_maps(params.gelu, params.solu, setting, "quick", "stitching")
     assert [one.title for one in maps] == [f"Within {params.gelu}", f"Within {params.solu}", "Between: f into g"]
     put_stitch(store, maps[2].comparisons[1][0])

@@ -76,7 +76,7 @@ def _whole_seconds() -> float:
     from repdiss_core.studies.scaling import question as scaling
 
     with empty_cache():
-        params = scaling.Params(cka=replace(CkaView(), n_batches=BATCHES))
+        params = scaling.FamilyParams(cka=replace(CkaView(), n_batches=BATCHES))
         pairs = scaling.family_pairs(scaling.members(params.family))
         request = request_for((scaling.pair_panel(params, f, g).comparison for f, g in pairs), BATCHES)
         return job_seconds(request, "bench family")

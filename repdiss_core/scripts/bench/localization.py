@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from repdiss_core.scripts.bench.waiting import empty_cache, job_seconds
 
 if TYPE_CHECKING:
-    from repdiss_core.studies.generalization.question import Params
+    from repdiss_core.studies.generalization.question import PopulationParams
 
 CKA_TARGET_S, STITCHING_TARGET_S = 15.0, 60.0
 SIZES = (6, 12, 24)
@@ -28,7 +28,7 @@ def run(json_path: str | None) -> int:
     from repdiss_core.studies.generalization import question
     from repdiss_core.studies.panels import request_for
 
-    params = question.Params()
+    params = question.PopulationParams()
     name, models = question.IN_DISTRIBUTION, question.models_of(params.population)
     groups = question.group_models(params)
     with empty_cache():
@@ -69,7 +69,7 @@ def _row(what: str, seconds: float, target: float) -> dict[str, Any]:
     return {"what": what, "seconds": seconds, "target": target}
 
 
-def _pass_seconds(params: Params, models: tuple[str, ...]) -> dict[str, float]:
+def _pass_seconds(params: PopulationParams, models: tuple[str, ...]) -> dict[str, float]:
     """Seconds of one chunk: what grows with the models (forwards, Gram matrices), and what grows with the pairs."""
     from itertools import combinations
 

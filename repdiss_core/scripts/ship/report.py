@@ -13,7 +13,14 @@ from repdiss_core.scripts.ship.report_claims import claims_table
 from repdiss_core.scripts.ship.report_generalization import tables
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.asymmetry.claims import asymmetry_claims
-from repdiss_core.studies.asymmetry.question import DEPTHS, Params, all_curves, cka_panels, control_curves, paper_curves
+from repdiss_core.studies.asymmetry.question import (
+    DEPTHS,
+    AsymmetryParams,
+    all_curves,
+    cka_panels,
+    control_curves,
+    paper_curves,
+)
 from repdiss_core.studies.common import CkaView
 from repdiss_core.studies.panels import load_matrix, load_stitch
 from repdiss_core.studies.phrases import MINUS
@@ -24,12 +31,12 @@ def main() -> None:
     store = ResultStore.open()
     lines = ["## The models", "", *_models(), ""]
     for depth in DEPTHS:
-        params = Params(depth=depth)
+        params = AsymmetryParams(depth=depth)
         lines += [f"## Stitching, {depth} layers, quick setting, mean over seeds", "", *_quick(store, params), ""]
         lines += [
             f"## Stitching, {depth} layers, reference setting, seeds 0",
             "",
-            *_reference(store, Params(depth=depth, stitch="reference")),
+            *_reference(store, AsymmetryParams(depth=depth, stitch="reference")),
             "",
         ]
         lines += [f"## Claims of section 3, {depth} layers", "", *_claims(store, params), ""]
@@ -51,7 +58,7 @@ def _models() -> list[str]:
     return rows
 
 
-def _quick(store: ResultStore, params: Params) -> list[str]:
+def _quick(store: ResultStore, params: AsymmetryParams) -> list[str]:
     """Penalty by layer and direction, mean and standard deviation over ordered pairs of models."""
     groups: dict[str, list[np.ndarray]] = {}
     for spec in all_curves(params):
@@ -80,7 +87,7 @@ def _quick(store: ResultStore, params: Params) -> list[str]:
     return rows
 
 
-def _reference(store: ResultStore, params: Params) -> list[str]:
+def _reference(store: ResultStore, params: AsymmetryParams) -> list[str]:
     rows = [
         f"| stitch | {' | '.join(f'layer {l}' for l in range(1, params.depth + 1))} |",
         "|---|" + "---:|" * params.depth,
@@ -98,15 +105,15 @@ def _reference(store: ResultStore, params: Params) -> list[str]:
     return rows
 
 
-def _claims(store: ResultStore, params: Params) -> list[str]:
+def _claims(store: ResultStore, params: AsymmetryParams) -> list[str]:
     columns = ("claim", "about", "verdict", "rule", "found")
     return [line.replace(MINUS, "-") for line in claims_table(asymmetry_claims(store, params), columns)]
 
 
-def _cka(store: ResultStore, params: Params) -> list[str]:
+def _cka(store: ResultStore, params: AsymmetryParams) -> list[str]:
     rows = []
     for view in (CkaView(), CkaView(estimator="sequence_aware"), CkaView(flatten="sample")):
-        for panel in cka_panels(Params(depth=params.depth, cka=view)):
+        for panel in cka_panels(AsymmetryParams(depth=params.depth, cka=view)):
             loaded = load_matrix(store, panel, view.reduction, view.n_batches)
             if loaded.matrix is not None:
                 values = "; ".join(" ".join(f"{v:.2f}" for v in row) for row in loaded.matrix.values)

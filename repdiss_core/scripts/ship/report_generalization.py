@@ -13,8 +13,8 @@ from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.generalization import question
 from repdiss_core.studies.generalization.claims import generalization_claims
 from repdiss_core.studies.generalization.fig8_distances import clusterings, distance_test
-from repdiss_core.studies.generalization.question import Params
-from repdiss_core.studies.generalization.stored import Loaded, load
+from repdiss_core.studies.generalization.question import PopulationParams
+from repdiss_core.studies.generalization.stored import PopulationResults, load_population_results
 from repdiss_core.studies.generalization.words import SHORT_SETS
 from repdiss_core.studies.phrases import MINUS
 
@@ -23,7 +23,7 @@ def tables(store: ResultStore) -> list[str]:
     """Markdown lines for both populations."""
     lines = []
     for population, spec in POPULATIONS.items():
-        loaded = load(store, Params(population))
+        loaded = load_population_results(store, PopulationParams(population))
         lines += [f"## Generalization, {spec.label}", "", spec.note, "", *_accuracies(loaded), ""]
         lines += ["### CKA within minus between the groups, by block", "", *_cka(loaded), ""]
         lines += [
@@ -35,13 +35,18 @@ def tables(store: ResultStore) -> list[str]:
         lines += ["### Distances and clusters", "", *_clusters(loaded), ""]
         claims = claims_table(generalization_claims(loaded), ("claim", "verdict", "rule", "found"))
         lines += ["### Claims of section 4", "", *(line.replace(MINUS, "-") for line in claims), ""]
-    readings = Params(), Params(rows="padded"), Params(rows="cls"), Params(hook="resid_post")
+    readings = (
+        PopulationParams(),
+        PopulationParams(rows="padded"),
+        PopulationParams(rows="cls"),
+        PopulationParams(hook="resid_post"),
+    )
     lines += ["## Generalization, how features are read: CKA gap at the last block, natural population", ""]
     lines += ["| features | hook | in distribution | lexical overlap |", "|---|---|---:|---:|"]
-    return [*lines, *(_reading(load(store, params)) for params in readings), ""]
+    return [*lines, *(_reading(load_population_results(store, params)) for params in readings), ""]
 
 
-def _accuracies(loaded: Loaded) -> list[str]:
+def _accuracies(loaded: PopulationResults) -> list[str]:
     rows = ["| set | all models: mean (range) | generalizing | heuristic |", "|---|---:|---:|---:|"]
     for name in ("in_distribution", "lexical_overlap", "lexical_overlap_rank", "lexical_overlap_entailed"):
         found = question.accuracies(loaded.params.population, name)
@@ -61,7 +66,9 @@ def _accuracies(loaded: Loaded) -> list[str]:
     ]
 
 
-def _by_layer(loaded: Loaded, values: dict[str, np.ndarray | None], sign: float, head: list[str]) -> list[str]:
+def _by_layer(
+    loaded: PopulationResults, values: dict[str, np.ndarray | None], sign: float, head: list[str]
+) -> list[str]:
     rows = [f"| set | {' | '.join(head)} |", "|---|" + "---:|" * len(head)]
     for name, found in values.items():
         if found is None:
@@ -82,17 +89,17 @@ def _cell(test: PermutationTest, interval: np.ndarray, i: int) -> str:
     )
 
 
-def _cka(loaded: Loaded) -> list[str]:
+def _cka(loaded: PopulationResults) -> list[str]:
     values = {name: loaded.group_cka(name) for name in loaded.params.sets}
     return _by_layer(loaded, values, 1.0, [f"block {i}" for i in range(1, 7)])
 
 
-def _stitching(loaded: Loaded) -> list[str]:
+def _stitching(loaded: PopulationResults) -> list[str]:
     values = {name: loaded.group_penalty(name) for name in loaded.params.sets}
     return _by_layer(loaded, values, -1.0, [*(f"cut {i}" for i in range(6)), "head only"])
 
 
-def _clusters(loaded: Loaded) -> list[str]:
+def _clusters(loaded: PopulationResults) -> list[str]:
     rows = [
         "| set | distance between minus within, radians | method | sizes | silhouette | adjusted Rand index | p |",
         "|---|---:|---|---|---:|---:|---:|",
@@ -108,7 +115,7 @@ def _clusters(loaded: Loaded) -> list[str]:
     return rows
 
 
-def _reading(loaded: Loaded) -> str:
+def _reading(loaded: PopulationResults) -> str:
     cells = []
     for name in loaded.params.sets:
         values = loaded.group_cka(name)

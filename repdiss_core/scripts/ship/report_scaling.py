@@ -12,14 +12,14 @@ from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.scaling import stored
 from repdiss_core.studies.scaling.claims import scaling_claims
 from repdiss_core.studies.scaling.fig3_fig9_fig10_maps import changed_cells
-from repdiss_core.studies.scaling.question import FAMILIES, MINI, Params, short_name
-from repdiss_core.studies.scaling.stored import Loaded, load, with_massive
+from repdiss_core.studies.scaling.question import FAMILIES, MINI, FamilyParams, short_name
+from repdiss_core.studies.scaling.stored import FamilyResults, load_family_results, with_massive
 
 
 def tables(store: ResultStore) -> list[str]:
     """Markdown lines for the bundled family."""
     spec = FAMILIES[MINI]
-    kept, dropped, normalised = (load(store, with_massive(Params(MINI), way)) for way in CHOICES)
+    kept, dropped, normalised = (load_family_results(store, with_massive(FamilyParams(MINI), way)) for way in CHOICES)
     parts = (
         (f"## Scaling families, {spec.label}", [spec.note, "", *_members(kept)]),
         ("### Mean CKA of two members (diagonal: over pairs of different layers)", _means(kept)),
@@ -35,7 +35,7 @@ def tables(store: ResultStore) -> list[str]:
     return [line for title, lines in parts for line in (title, "", *lines, "")]
 
 
-def _members(found: Loaded) -> list[str]:
+def _members(found: FamilyResults) -> list[str]:
     value, _, low, high = stored.within(found)
     rows = [
         "| member | parameters | heads × d_head | seed | validation loss, nats a token | CKA of its different layers |",
@@ -51,7 +51,7 @@ def _members(found: Loaded) -> list[str]:
     return [f"{found.maps.n_batches} batches of {found.maps.tokens_per_batch} tokens.", "", *rows]
 
 
-def _means(found: Loaded) -> list[str]:
+def _means(found: FamilyResults) -> list[str]:
     names = [short_name(name) for name in found.maps.members]
     rows = [f"| | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
     return rows + [
@@ -60,7 +60,7 @@ def _means(found: Loaded) -> list[str]:
     ]
 
 
-def _odd(found: Loaded) -> list[str]:
+def _odd(found: FamilyResults) -> list[str]:
     report = stored.odd_report(found)
     if isinstance(report, str):
         return [report]
@@ -83,7 +83,7 @@ def _odd(found: Loaded) -> list[str]:
     ]
 
 
-def _twins(found: Loaded) -> list[str]:
+def _twins(found: FamilyResults) -> list[str]:
     twins = stored.twins(found)
     if isinstance(twins, str):
         return [twins]
@@ -116,7 +116,7 @@ def _twins(found: Loaded) -> list[str]:
     return [*rows, "", "Checkpoints of the first seed of each, in the order of training:", "", *paths]
 
 
-def _blocks(found: Loaded) -> list[str]:
+def _blocks(found: FamilyResults) -> list[str]:
     lines = []
     for name in found.maps.members:
         one = stored.blocks(found, name)
@@ -139,7 +139,7 @@ def _blocks(found: Loaded) -> list[str]:
     return [*lines, f"* too shallow to ask: {', '.join(shallow)}"]
 
 
-def _massive(kept: Loaded, dropped: Loaded, normalised: Loaded) -> list[str]:
+def _massive(kept: FamilyResults, dropped: FamilyResults, normalised: FamilyResults) -> list[str]:
     rows = [
         (
             "| member | rows left out | longest row, × median | in layer | largest change without them | with rows of "

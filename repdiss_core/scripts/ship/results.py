@@ -23,7 +23,7 @@ from repdiss_core.measures.massive import CHOICES
 from repdiss_core.models import MODELS, model_spec, packages
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.store.entries import Entry, write_pack
-from repdiss_core.studies.asymmetry.question import DEPTHS, Params, all_curves, paper_curves
+from repdiss_core.studies.asymmetry.question import DEPTHS, AsymmetryParams, all_curves, paper_curves
 from repdiss_core.studies.common import CkaView, cka_panel, data_id
 from repdiss_core.studies.generalization import question as generalization
 from repdiss_core.studies.presets import preset
@@ -75,10 +75,10 @@ def groups(kind: str) -> dict[str, tuple[list[Comparison], int]]:
 def _population_groups(population: str) -> dict[str, tuple[list[Comparison], int]]:
     found = {}
     for rows, hook in READINGS:
-        params = generalization.Params(population, rows=rows, hook=hook)
+        params = generalization.PopulationParams(population, rows=rows, hook=hook)
         for name in params.sets:
             found[f"{name}-{rows}-{hook}"] = (list(generalization.cka_pairs(params, name).values()), params.chunks)
-    params = generalization.Params(population)
+    params = generalization.PopulationParams(population)
     models = generalization.group_models(params)
     for name in params.sets:
         found[f"{name}-stitched"] = (list(generalization.stitched_pairs(params, name, models).values()), params.chunks)
@@ -88,7 +88,7 @@ def _population_groups(population: str) -> dict[str, tuple[list[Comparison], int
 def _family_groups() -> dict[str, tuple[list[Comparison], int]]:
     found = {}
     for massive in CHOICES:
-        params = scaling.Params(cka=CkaView(massive=massive))
+        params = scaling.FamilyParams(cka=CkaView(massive=massive))
         pairs = scaling.family_pairs(scaling.members(scaling.MINI))
         panels = (
             scaling.all_panels(params) if massive == "kept" else [scaling.pair_panel(params, f, g) for f, g in pairs]
@@ -105,7 +105,7 @@ def _asymmetry(kind: str) -> list[Comparison]:
         pairs = [(f, g) for i, f in enumerate(names) for g in names[i:]]
         return [cka_panel(f, g, view, data).comparison for f, g in pairs for view in VIEWS]
     stitch, depth = kind.split("-")
-    params = Params(depth=int(depth[0]), stitch=stitch)
+    params = AsymmetryParams(depth=int(depth[0]), stitch=stitch)
     curves = all_curves(params) if stitch == "quick" else paper_curves(params)
     return list({c.key: c for curve in curves for c in curve.comparisons}.values())
 

@@ -53,7 +53,7 @@ def save(folder: Path, progress: Progress, model: nn.Module, optimizer: torch.op
     os.replace(temporary, path)
 
 
-def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Progress:
+def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Progress:
     """Puts a checkpoint into a model and its optimiser."""
     with safe_open(path, "pt") as file:
         progress = Progress(**json.loads(file.metadata()["progress"]))

@@ -59,7 +59,7 @@ def _facts(
     segment = training.folder / f"decay-{start:06d}"
     final = json.loads((segment / "final.json").read_text())
     end = start + recipe.decay_steps
-    progress = checkpoints.load(checkpoints.path_of(segment, end), training.final_model(start))
+    progress = checkpoints.load_checkpoint(checkpoints.path_of(segment, end), training.final_model(start))
     return {
         "architecture": dataclasses.asdict(model.architecture),
         "activation": model.activation_name,

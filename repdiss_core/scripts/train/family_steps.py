@@ -44,7 +44,7 @@ class MemberTraining:
         model = new_model(member.architecture, member.seed).train()
         optimizer = new_optimizer(model, recipe)
         last = checkpoints.latest(self.folder)
-        progress = checkpoints.load(last, model, optimizer) if last else Progress()
+        progress = checkpoints.load_checkpoint(last, model, optimizer) if last else Progress()
         order, validation = (
             Order(self.corpus, recipe, member.seed),
             self.corpus.validation(recipe, recipe.curve_sequences),
@@ -79,7 +79,7 @@ class MemberTraining:
     def model_at(self, step: int) -> tuple[GPTNeoXForCausalLM, Progress]:
         """The model as it was after a step that has a checkpoint."""
         model = new_model(self.member.architecture, self.member.seed)
-        return model.eval(), checkpoints.load(checkpoints.path_of(self.folder, step), model)
+        return model.eval(), checkpoints.load_checkpoint(checkpoints.path_of(self.folder, step), model)
 
     def _step(self, model: GPTNeoXForCausalLM, optimizer: torch.optim.Optimizer, tokens: Tensor, rate: float) -> float:
         for group in optimizer.param_groups:

@@ -122,7 +122,7 @@ class Training:
     def final_model(self, start: int) -> NativeModel:
         """The model at the end of a decay."""
         model = new_model(self.model.architecture, self.model.seed)
-        checkpoints.load(
+        checkpoints.load_checkpoint(
             checkpoints.path_of(self.folder / f"decay-{start:06d}", start + self.recipe.decay_steps), model
         )
         return model
@@ -158,7 +158,7 @@ class Training:
         last = checkpoints.latest(self.folder / segment)
         if last is None and start is not None:
             last = checkpoints.path_of(self.folder / CONSTANT, start)
-        return checkpoints.load(last, model, optimizer) if last else Progress()
+        return checkpoints.load_checkpoint(last, model, optimizer) if last else Progress()
 
     def _step(self, model: NativeModel, optimizer: torch.optim.Optimizer, tokens: Tensor, rate: float) -> float:
         for group in optimizer.param_groups:

@@ -27,7 +27,7 @@ class Stitches:
     """The stored stitches of the chosen depth, seeds and stitching preset."""
 
     store: ResultStore
-    params: asymmetry.Params
+    params: asymmetry.AsymmetryParams
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,12 @@ def _curve_penalties(store: ResultStore, spec: CurveSpec) -> np.ndarray | None:
 CLAIMS: tuple[Question[Stitches], ...] = tuple(q for contrast in CONTRASTS for q in contrast.questions())
 
 
-def asymmetry_claims(store: ResultStore, params: asymmetry.Params) -> tuple[Claim, ...]:
+def asymmetry_claims(store: ResultStore, params: asymmetry.AsymmetryParams) -> tuple[Claim, ...]:
     """Every claim of section 3 for the chosen depth, seeds and stitching preset, in both scopes."""
     return claims_on("asymmetry", CLAIMS, Stitches(store, params))
 
 
-def headline(store: ResultStore, params: asymmetry.Params) -> str:
+def headline(store: ResultStore, params: asymmetry.AsymmetryParams) -> str:
     """The top of the page: the asymmetry for these models and over seeds."""
     return words.headline(asymmetry_claims(store, params), WAITING)
 

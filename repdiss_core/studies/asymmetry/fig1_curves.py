@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.asymmetry.question import Params, at_depths, control_curves, paper_curves
+from repdiss_core.studies.asymmetry.question import AsymmetryParams, at_depths, control_curves, paper_curves
 from repdiss_core.studies.drawn import Drawn, compose_curves
-from repdiss_core.studies.figure import Choice, Figure, FigureCard
+from repdiss_core.studies.figure import Figure, FigureCard, FigureChoice
 from repdiss_core.studies.panels import FigurePart, load_curve
 from repdiss_core.studies.reading import CURVE_HEIGHT, FILE_CURVE_HEIGHT, HOW_STITCHING_READS
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
 
 
-def parts(params: Params) -> tuple[FigurePart, ...]:
+def parts(params: AsymmetryParams) -> tuple[FigurePart, ...]:
     """The curves of one depth."""
     return (FigurePart(f"{params.depth}-layer models", curves=paper_curves(params) + control_curves(params)),)
 
 
-def draw(store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
+def draw(store: ResultStore, choice: FigureChoice, look: Look, state: str) -> Drawn:
     """A panel for each depth."""
     every = tuple(part for params in choice.params for part in parts(params))
     height = FILE_CURVE_HEIGHT if choice.view.in_file else CURVE_HEIGHT
     return compose_curves(store, every, look, choice.params[0].preset, choice.view.quantity, state, height)
 
 
-def _cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+def _cards(figure: Figure, choice: FigureChoice) -> tuple[FigureCard, ...]:
     return (figure.card(choice, title=f"Stitching {choice.view.quantity} by layer"),)
 
 

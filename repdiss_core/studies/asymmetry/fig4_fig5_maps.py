@@ -6,9 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.asymmetry.question import Params, at_depths, cka_panels
+from repdiss_core.studies.asymmetry.question import AsymmetryParams, at_depths, cka_panels
 from repdiss_core.studies.drawn import Drawn, compose_heatmaps
-from repdiss_core.studies.figure import Choice, Figure
+from repdiss_core.studies.figure import Figure, FigureChoice
 from repdiss_core.studies.panels import FigurePart, load_matrix
 from repdiss_core.studies.reading import FILE_MAP_HEIGHT, HOW_CKA_READS, LINK, MAP_HEIGHT
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
 
 
-def parts(params: Params) -> tuple[FigurePart, ...]:
+def parts(params: AsymmetryParams) -> tuple[FigurePart, ...]:
     """The three maps of a depth."""
     return (FigurePart(f"{params.depth}-layer models", panels=cka_panels(params)),)
 
 
-def draw(store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
+def draw(store: ResultStore, choice: FigureChoice, look: Look, state: str) -> Drawn:
     """Within GeLU, within SoLU, and between them."""
     params, view = choice.only, choice.view
     height = FILE_MAP_HEIGHT if view.in_file else MAP_HEIGHT

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from repdiss_core.store.cache import ResultStore
-from repdiss_core.studies.asymmetry.question import Params, at_depths, paper_curves
+from repdiss_core.studies.asymmetry.question import AsymmetryParams, at_depths, paper_curves
 from repdiss_core.studies.drawn import Drawn, compose_learning
-from repdiss_core.studies.figure import Choice, Figure, FigureCard
+from repdiss_core.studies.figure import Figure, FigureCard, FigureChoice
 from repdiss_core.studies.panels import FigurePart, load_learning
 from repdiss_core.studies.reading import LEARNING_HEIGHT
 
@@ -23,23 +23,23 @@ HOW_LEARNING_READS = (
 )
 
 
-def parts(params: Params) -> tuple[FigurePart, ...]:
+def parts(params: AsymmetryParams) -> tuple[FigurePart, ...]:
     """The curves of one depth."""
     return (FigurePart(f"{params.depth}-layer models", curves=paper_curves(params)),)
 
 
-def draw(store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
+def draw(store: ResultStore, choice: FigureChoice, look: Look, state: str) -> Drawn:
     """One depth, a panel a layer."""
     params = choice.only
     (part,) = parts(params)
     return compose_learning(store, part, look, params.preset, choice.view.log_steps, state, LEARNING_HEIGHT)
 
 
-def _cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+def _cards(figure: Figure, choice: FigureChoice) -> tuple[FigureCard, ...]:
     """A card for each depth."""
     return tuple(
         figure.card(
-            Choice((params,), choice.view),
+            FigureChoice((params,), choice.view),
             card_id=f"fig6-{params.depth}",
             title=f"Learning curves, {params.depth}-layer models",
         )

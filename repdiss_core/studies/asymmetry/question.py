@@ -16,7 +16,7 @@ DEPTHS = (3, 4)
 
 
 @dataclass(frozen=True)
-class Params:
+class AsymmetryParams:
     """What the page's dropdowns choose.
 
     Args:
@@ -69,12 +69,12 @@ class Params:
         return model_name(activation, self.depth, seed, self.preset.models)
 
 
-def at_depths(params: Params | None = None) -> tuple[Params, ...]:
+def at_depths(params: AsymmetryParams | None = None) -> tuple[AsymmetryParams, ...]:
     """The same choice at every depth (None: the first one); a seed that has no model there falls back to 0."""
-    return tuple(_at_depth(params or Params(), depth) for depth in DEPTHS)
+    return tuple(_at_depth(params or AsymmetryParams(), depth) for depth in DEPTHS)
 
 
-def _at_depth(params: Params, depth: int) -> Params:
+def _at_depth(params: AsymmetryParams, depth: int) -> AsymmetryParams:
     models = params.preset.models
     seed_gelu = params.seed_gelu if params.seed_gelu in seeds("gelu", depth, models) else 0
     seed_solu = params.seed_solu if params.seed_solu in seeds("solu", depth, models) else 0
@@ -93,7 +93,7 @@ def seeds(activation: str, depth: int, models: str = "bundled") -> tuple[int, ..
     return tuple(seed for seed in range(10) if model_name(activation, depth, seed) in MODELS)
 
 
-def cka_panels(params: Params) -> tuple[MatrixPanel, ...]:
+def cka_panels(params: AsymmetryParams) -> tuple[MatrixPanel, ...]:
     """Within GeLU, within SoLU, and between (rows SoLU, columns GeLU): Figure 4 for depth 3, Figure 5 for depth 4."""
     data = data_id(params.preset, params.preset.eval_split, model=params.gelu)
     pairs = (
@@ -104,7 +104,7 @@ def cka_panels(params: Params) -> tuple[MatrixPanel, ...]:
     return tuple(cka_panel(f, g, params.cka, data, title) for f, g, title in pairs)
 
 
-def paper_curves(params: Params) -> tuple[CurveSpec, ...]:
+def paper_curves(params: AsymmetryParams) -> tuple[CurveSpec, ...]:
     """The four curves of Figure 1: the two crossings and the two stitches of a model into itself."""
     gelu, solu = params.gelu, params.solu
     rows = (
@@ -116,7 +116,7 @@ def paper_curves(params: Params) -> tuple[CurveSpec, ...]:
     return tuple(same_layer_curve(label, f, g, role, params.preset, params.stitch) for label, f, g, role in rows)
 
 
-def control_curves(params: Params) -> tuple[CurveSpec, ...]:
+def control_curves(params: AsymmetryParams) -> tuple[CurveSpec, ...]:
     """The two controls that the paper lacks: another seed of the same activation function into the chosen model.
 
     Beside curves of 2000 steps they stay at the quick setting, and their labels say so.
@@ -134,14 +134,14 @@ def control_curves(params: Params) -> tuple[CurveSpec, ...]:
     return tuple(curves)
 
 
-def curve_between(params: Params, bottom: tuple[str, int], top: tuple[str, int]) -> CurveSpec:
+def curve_between(params: AsymmetryParams, bottom: tuple[str, int], top: tuple[str, int]) -> CurveSpec:
     """The stitches of one model into another, each (activation, seed), at the chosen depth and setting."""
     role = "identical" if bottom == top else "stitch" if bottom[0] != top[0] else "control"
     f, g = (params.model(activation, seed) for activation, seed in (bottom, top))
     return same_layer_curve(f"{f} → {g}", f, g, role, params.preset, params.stitch)
 
 
-def all_curves(params: Params) -> tuple[CurveSpec, ...]:
+def all_curves(params: AsymmetryParams) -> tuple[CurveSpec, ...]:
     """Every ordered pair of the models of the chosen depth: what the claims over seeds rest on."""
     models = [(kind, seed) for kind in ("gelu", "solu") for seed in seeds(kind, params.depth, params.preset.models)]
     return tuple(curve_between(params, bottom, top) for bottom in models for top in models)

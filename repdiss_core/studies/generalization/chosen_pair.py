@@ -11,10 +11,10 @@ import numpy as np
 from repdiss_core.base.comparison import Comparison
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Drawn
-from repdiss_core.studies.figure import Choice, Figure, FigureCard
+from repdiss_core.studies.figure import Figure, FigureCard, FigureChoice
 from repdiss_core.studies.generalization import question, words
 from repdiss_core.studies.generalization.fig2_fig7_curves import drawn, progress
-from repdiss_core.studies.generalization.question import Params
+from repdiss_core.studies.generalization.question import PopulationParams
 from repdiss_core.studies.panels import request_for
 from repdiss_core.studies.population import load_accuracy, load_cka
 from repdiss_core.studies.tables import Table
@@ -120,14 +120,16 @@ def _pair_table(title: str, f: str, g: str, values: np.ndarray) -> Table:
     return Table(title, "curve", f=f, g=g, row_labels=labels, column_labels=labels, values=values)
 
 
-def _pairs(params: Params, models: tuple[str, str], measure: str) -> dict[str, dict[tuple[str, str], Comparison]]:
+def _pairs(
+    params: PopulationParams, models: tuple[str, str], measure: str
+) -> dict[str, dict[tuple[str, str], Comparison]]:
     """{set: comparisons of the two models}; measure: "stitching" or "cka"."""
     of = question.stitched_pairs if measure == "stitching" else question.cka_pairs
     return {name: of(params, name, models) for name in params.sets}
 
 
 def _card(
-    figure: Figure, choice: Choice, title: str, measure: str, draw: Callable[..., Drawn]
+    figure: Figure, choice: FigureChoice, title: str, measure: str, draw: Callable[..., Drawn]
 ) -> tuple[FigureCard, ...]:
     """One card of the two models; none while they are not chosen."""
     if not choice.view.models:
@@ -140,11 +142,15 @@ def _card(
     )
 
 
-def _draw_stitching(pairs: Any, _params: Params, f: str, g: str, store: ResultStore, look: Look, state: str) -> Drawn:
+def _draw_stitching(
+    pairs: Any, _params: PopulationParams, f: str, g: str, store: ResultStore, look: Look, state: str
+) -> Drawn:
     return compose_pair_stitching({n: load_accuracy(store, found) for n, found in pairs.items()}, f, g, look, state)
 
 
-def _draw_cka(pairs: Any, params: Params, f: str, g: str, store: ResultStore, look: Look, state: str) -> Drawn:
+def _draw_cka(
+    pairs: Any, params: PopulationParams, f: str, g: str, store: ResultStore, look: Look, state: str
+) -> Drawn:
     found = {n: load_cka(store, of_set, params.chunks) for n, of_set in pairs.items()}
     return compose_pair_cka(found, f, g, look, state)
 

@@ -17,7 +17,7 @@ from repdiss_core.studies.claims import Claim, Question, claims_on
 from repdiss_core.studies.evidence import Basis, Effect, Evidence, Obstacle, Place
 from repdiss_core.studies.generalization.fig8_distances import clusterings, group_distance
 from repdiss_core.studies.generalization.question import IN_DISTRIBUTION
-from repdiss_core.studies.generalization.stored import KEPT, Loaded
+from repdiss_core.studies.generalization.stored import KEPT, PopulationResults
 from repdiss_core.studies.generalization.words import SHORT_SETS
 from repdiss_core.studies.rules import AGREEMENT, GAP
 
@@ -28,14 +28,14 @@ WAITING = "Not every pair of this population is computed yet."
 NOT_COMPUTED = Obstacle("not-computed", "model pairs")
 
 
-def _set(loaded: Loaded, name: str) -> str:
+def _set(loaded: PopulationResults, name: str) -> str:
     return loaded.params.overlap if name == OVERLAP else name
 
 
-def _on(set_name: str, rest: str) -> Callable[[Loaded], str]:
+def _on(set_name: str, rest: str) -> Callable[[PopulationResults], str]:
     """A statement about one set; the overlap set has the name of the chosen one."""
 
-    def statement(loaded: Loaded) -> str:
+    def statement(loaded: PopulationResults) -> str:
         chosen = _set(loaded, set_name)
         where = "in-distribution data alone" if chosen == IN_DISTRIBUTION else SHORT_SETS[chosen].lower()
         return f"On {where}, {rest}"
@@ -55,7 +55,7 @@ def _effects(
     return effects, test
 
 
-def _basis(kind: str, loaded: Loaded, test: PermutationTest, **facts: float) -> Basis:
+def _basis(kind: str, loaded: PopulationResults, test: PermutationTest, **facts: float) -> Basis:
     shared = {
         "models": test.n_models,
         "pairs": loaded.groups.n_pairs,
@@ -70,7 +70,7 @@ def _cuts(n: int) -> tuple[Place, ...]:
     return tuple(Place("cut", cut, n - 1) for cut in range(n))
 
 
-def _penalty_gap(loaded: Loaded, set_name: str) -> Evidence | Obstacle:
+def _penalty_gap(loaded: PopulationResults, set_name: str) -> Evidence | Obstacle:
     """Accuracy that a stitch between the groups costs over one within, by cut."""
     penalty = loaded.group_penalty(_set(loaded, set_name))
     if penalty is None:
@@ -82,7 +82,7 @@ def _penalty_gap(loaded: Loaded, set_name: str) -> Evidence | Obstacle:
     return Evidence(effects, _basis("items", loaded, test, items=loaded.params.items), margin=MARGINS["accuracy"])
 
 
-def _cka_gap(loaded: Loaded, set_name: str) -> Evidence | Obstacle:
+def _cka_gap(loaded: PopulationResults, set_name: str) -> Evidence | Obstacle:
     """CKA within the groups minus between, by block."""
     name = _set(loaded, set_name)
     values = loaded.group_cka(name)
@@ -96,7 +96,7 @@ def _cka_gap(loaded: Loaded, set_name: str) -> Evidence | Obstacle:
     return Evidence(effects, basis, margin=MARGINS["CKA"])
 
 
-def _accuracies(loaded: Loaded, statistic: str, margin: float | None = None) -> Evidence | Obstacle:
+def _accuracies(loaded: PopulationResults, statistic: str, margin: float | None = None) -> Evidence | Obstacle:
     """A statistic of the stitched accuracies themselves on the overlap set, at every cut."""
     name = loaded.params.overlap
     if loaded.group_penalty(name) is None:
@@ -106,7 +106,7 @@ def _accuracies(loaded: Loaded, statistic: str, margin: float | None = None) -> 
     return Evidence(effects, _basis("items", loaded, test, items=loaded.params.items), margin=margin)
 
 
-def _distances(loaded: Loaded, set_name: str) -> Evidence | Obstacle:
+def _distances(loaded: PopulationResults, set_name: str) -> Evidence | Obstacle:
     """Distance between the groups minus within, and how far automatic clusters agree with the split."""
     name = _set(loaded, set_name)
     distance = group_distance(loaded, name)
@@ -141,7 +141,7 @@ _DIRECTION = (
 _LEAD = "the groups differ in CKA in late layers alone"
 
 # The list of claims, the paper's first. Arguments: id, statement, scope, rule, figure, what is measured.
-CLAIMS: tuple[Question[Loaded], ...] = (
+CLAIMS: tuple[Question[PopulationResults], ...] = (
     Question("late-penalty", _on(IN_DISTRIBUTION, _PENALTY), "population", "late-only", "fig2",
              partial(_penalty_gap, set_name=IN_DISTRIBUTION), card="stitching", phrase="late"),
     Question("late-cka", _on(IN_DISTRIBUTION, _CKA), "population", "late-only", "fig2",
@@ -164,11 +164,11 @@ CLAIMS: tuple[Question[Loaded], ...] = (
 
 
 @lru_cache(maxsize=KEPT)
-def generalization_claims(loaded: Loaded) -> tuple[Claim, ...]:
+def generalization_claims(loaded: PopulationResults) -> tuple[Claim, ...]:
     """Every claim of section 4 for the chosen population and groups, the paper's first."""
     return claims_on("generalization", CLAIMS, loaded)
 
 
-def headline(loaded: Loaded) -> str:
+def headline(loaded: PopulationResults) -> str:
     """The top of the page: the verdict on CKA on both sets, and its numbers."""
     return words.headline(generalization_claims(loaded), WAITING)

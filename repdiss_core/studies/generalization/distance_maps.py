@@ -14,7 +14,7 @@ from repdiss_core.studies.figure import Figure
 from repdiss_core.studies.generalization import words
 from repdiss_core.studies.generalization.fig2_fig7_curves import drawn, progress
 from repdiss_core.studies.generalization.fig8_distances import draw_loaded, every_pair
-from repdiss_core.studies.generalization.stored import Loaded
+from repdiss_core.studies.generalization.stored import PopulationResults
 from repdiss_core.studies.tables import Table
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ HOW_POINTS_READ = (
 )
 
 
-def compose_map(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = "not computed yet") -> Drawn:
+def compose_map(loaded: PopulationResults, look: Look, sets: tuple[str, ...], state: str = "not computed yet") -> Drawn:
     """The distance matrix of the whole population in the order of its tree, a panel a set."""
     from repdiss_core.plots.model_distance import MapPanel, distance_maps
 
@@ -72,7 +72,9 @@ def compose_map(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = 
     )
 
 
-def compose_points(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = "not computed yet") -> Drawn:
+def compose_points(
+    loaded: PopulationResults, look: Look, sets: tuple[str, ...], state: str = "not computed yet"
+) -> Drawn:
     """The models in the plane by metric scaling of their distances, coloured by lexical-overlap accuracy."""
     from repdiss_core.plots.model_distance import PointPanel, model_points
 
@@ -112,7 +114,7 @@ def compose_points(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str
     )
 
 
-def _distance_table(loaded: Loaded, set_name: str) -> Table:
+def _distance_table(loaded: PopulationResults, set_name: str) -> Table:
     models = tuple(loaded.cka[set_name].models)
     return Table(
         f"distances, {words.SHORT_SETS[set_name].lower()}",
@@ -127,11 +129,11 @@ def _distance_table(loaded: Loaded, set_name: str) -> Table:
     )
 
 
-def _accuracy(loaded: Loaded, models: tuple[str, ...]) -> np.ndarray:
+def _accuracy(loaded: PopulationResults, models: tuple[str, ...]) -> np.ndarray:
     return np.array([loaded.overlap_accuracy[name] for name in models])
 
 
-def _groups(loaded: Loaded, models: tuple[str, ...]) -> tuple[str, ...]:
+def _groups(loaded: PopulationResults, models: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         "top" if name in loaded.groups.top else "bottom" if name in loaded.groups.bottom else "other" for name in models
     )

@@ -13,10 +13,10 @@ from repdiss_core.models import model_spec
 from repdiss_core.store.entries import origin_and_time
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Drawn
-from repdiss_core.studies.figure import Choice, Figure, FigureCard
+from repdiss_core.studies.figure import Figure, FigureCard, FigureChoice
 from repdiss_core.studies.generalization import question, thumbnails, words
-from repdiss_core.studies.generalization.question import IN_DISTRIBUTION, Params
-from repdiss_core.studies.generalization.stored import Loaded, cka_test, loaded, penalty_test
+from repdiss_core.studies.generalization.question import IN_DISTRIBUTION, PopulationParams
+from repdiss_core.studies.generalization.stored import PopulationResults, cka_test, loaded, penalty_test
 from repdiss_core.studies.panels import FigurePart, request_for
 from repdiss_core.studies.population import Origin
 from repdiss_core.studies.tables import Table
@@ -55,7 +55,7 @@ POPULATION = (
 )
 
 
-def stitching_panel(loaded: Loaded, set_name: str, quantity: str, state: str) -> Any:
+def stitching_panel(loaded: PopulationResults, set_name: str, quantity: str, state: str) -> Any:
     """Figure 2 left (in distribution) or 7 (lexical overlap): both directions between the groups apart."""
     from repdiss_core.plots.depth_fraction_curve import DepthPanel, GroupCurve
 
@@ -81,7 +81,7 @@ def stitching_panel(loaded: Loaded, set_name: str, quantity: str, state: str) ->
     return DepthPanel(words.SHORT_SETS[set_name], x, labels, curves, True, None if test is None else test.p_adjusted)
 
 
-def cka_panel(loaded: Loaded, set_name: str, state: str) -> Any:
+def cka_panel(loaded: PopulationResults, set_name: str, state: str) -> Any:
     """Figure 2 right."""
     from repdiss_core.plots.depth_fraction_curve import DepthPanel, GroupCurve
 
@@ -101,7 +101,11 @@ def cka_panel(loaded: Loaded, set_name: str, state: str) -> Any:
 
 
 def compose_stitching(
-    loaded: Loaded, look: Look, sets: tuple[str, ...], quantity: str = "accuracy", state: str = "not computed yet"
+    loaded: PopulationResults,
+    look: Look,
+    sets: tuple[str, ...],
+    quantity: str = "accuracy",
+    state: str = "not computed yet",
 ) -> Drawn:
     """Accuracy (or its penalty against the top model's own) by cut, a panel a set."""
     from repdiss_core.plots.depth_fraction_curve import depth_curves
@@ -124,7 +128,7 @@ def compose_stitching(
     return drawn(figure, caption, [f.origin for f in found], tables)
 
 
-def compose_cka(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = "not computed yet") -> Drawn:
+def compose_cka(loaded: PopulationResults, look: Look, sets: tuple[str, ...], state: str = "not computed yet") -> Drawn:
     """CKA by layer within and between the groups, a panel a set."""
     from repdiss_core.plots.depth_fraction_curve import depth_curves
 
@@ -153,27 +157,27 @@ def progress(state: str, origin: Origin, what: str) -> str:
     return state if origin.origin is None else f"{state}: {origin.n_missing} {what} still missing"
 
 
-def stitched(params: Params, sets: tuple[str, ...]) -> FigurePart:
+def stitched(params: PopulationParams, sets: tuple[str, ...]) -> FigurePart:
     """Every ordered pair of the two groups, stitched at every cut."""
     models = question.group_models(params)
     pairs = tuple(c for name in sets for c in question.stitched_pairs(params, name, models).values())
     return FigurePart("Identity stitching", pairs=pairs)
 
 
-def compared(params: Params, sets: tuple[str, ...]) -> FigurePart:
+def compared(params: PopulationParams, sets: tuple[str, ...]) -> FigurePart:
     """Every pair of the population by CKA; several figures of one choice rest on them."""
     names = question.models_of(params.population)
     return _compared(params, sets, tuple((name, model_spec(name).weights) for name in names))
 
 
 @lru_cache(maxsize=16)
-def _compared(params: Params, sets: tuple[str, ...], _models: tuple[tuple[str, str], ...]) -> FigurePart:
+def _compared(params: PopulationParams, sets: tuple[str, ...], _models: tuple[tuple[str, str], ...]) -> FigurePart:
     return FigurePart(
         "CKA by layer", pairs=tuple(c for name in sets for c in question.cka_pairs(params, name).values())
     )
 
 
-def _stitching_card(figure: Figure, choice: Choice, sets: tuple[str, ...]) -> FigureCard:
+def _stitching_card(figure: Figure, choice: FigureChoice, sets: tuple[str, ...]) -> FigureCard:
     """Accuracy by cut; a page shows both sets side by side, a file that of its figure."""
     params = choice.only
     quantity = "penalty" if choice.view.quantity == "penalty" else "accuracy"
@@ -193,7 +197,7 @@ def _stitching_card(figure: Figure, choice: Choice, sets: tuple[str, ...]) -> Fi
     )
 
 
-def _fig2_cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+def _fig2_cards(figure: Figure, choice: FigureChoice) -> tuple[FigureCard, ...]:
     params = choice.only
     cka = figure.card(
         choice.reduced(choice.params, ()),
@@ -208,7 +212,7 @@ def _fig2_cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
     return _stitching_card(figure, choice, (IN_DISTRIBUTION,) if choice.view.in_file else params.sets), cka
 
 
-def _fig7_cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+def _fig7_cards(figure: Figure, choice: FigureChoice) -> tuple[FigureCard, ...]:
     """None on the page, where the card of Figure 2 shows it too."""
     return (_stitching_card(figure, choice, (choice.only.overlap,)),) if choice.view.in_file else ()
 
@@ -223,7 +227,7 @@ FIG2 = Figure(
     shows="Accuracy after identity stitching, and CKA, within and between two groups of fine-tuned BERTs.",
     departures=POPULATION,
     uses=("quantity",),
-    thumbnail=lambda store: thumbnails.fig2(loaded(store, Params())),
+    thumbnail=lambda store: thumbnails.fig2(loaded(store, PopulationParams())),
     split=_fig2_cards,
 )
 FIG7 = Figure(
@@ -236,6 +240,6 @@ FIG7 = Figure(
     shows="As Figure 2 left, on the lexical-overlap set.",
     departures=POPULATION,
     uses=("quantity",),
-    thumbnail=lambda store: thumbnails.fig7(loaded(store, Params())),
+    thumbnail=lambda store: thumbnails.fig7(loaded(store, PopulationParams())),
     split=_fig7_cards,
 )

@@ -14,11 +14,11 @@ from repdiss_core.analysis.groups import PermutationTest, permutation_test, unor
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Drawn
-from repdiss_core.studies.figure import Choice, Figure, FigureCard
+from repdiss_core.studies.figure import Figure, FigureCard, FigureChoice
 from repdiss_core.studies.generalization import thumbnails, words
 from repdiss_core.studies.generalization.fig2_fig7_curves import NAMES, POPULATION, compared, drawn, progress
-from repdiss_core.studies.generalization.question import Params
-from repdiss_core.studies.generalization.stored import KEPT, Loaded, loaded
+from repdiss_core.studies.generalization.question import PopulationParams
+from repdiss_core.studies.generalization.stored import KEPT, PopulationResults, loaded
 from repdiss_core.studies.panels import FigurePart
 from repdiss_core.studies.phrases import signed
 from repdiss_core.studies.tables import Sample, Table
@@ -83,13 +83,13 @@ class MeanDistance:
 
 
 @lru_cache(maxsize=KEPT)
-def distance_test(loaded: Loaded, set_name: str) -> PermutationTest | None:
+def distance_test(loaded: PopulationResults, set_name: str) -> PermutationTest | None:
     """Whether distances within groups differ from those between (negative: smaller within)."""
     distance = group_distance(loaded, set_name)
     return None if distance is None else permutation_test(distance[:, :, None], loaded.groups.is_top)
 
 
-def group_distance(loaded: Loaded, set_name: str) -> np.ndarray | None:
+def group_distance(loaded: PopulationResults, set_name: str) -> np.ndarray | None:
     """(2k, 2k) distances between the groups' models, the generalizing ones first."""
     whole = loaded.distance(set_name)
     if whole is None:
@@ -98,14 +98,14 @@ def group_distance(loaded: Loaded, set_name: str) -> np.ndarray | None:
     return whole[np.ix_(chosen, chosen)]
 
 
-def kinds_of_pairs(loaded: Loaded, set_name: str) -> dict[str, np.ndarray]:
+def kinds_of_pairs(loaded: PopulationResults, set_name: str) -> dict[str, np.ndarray]:
     """{kind of pair: its distances}; empty where a distance is missing."""
     distance = group_distance(loaded, set_name)
     return {} if distance is None else unordered_pair_values(distance, loaded.groups.is_top)
 
 
 @lru_cache(maxsize=KEPT)
-def clusterings(loaded: Loaded, set_name: str) -> tuple[Clustering, ...]:
+def clusterings(loaded: PopulationResults, set_name: str) -> tuple[Clustering, ...]:
     """The three methods with two clusters of the groups' models; empty where a distance is missing."""
     distance = group_distance(loaded, set_name)
     if distance is None:
@@ -124,7 +124,9 @@ def clusterings(loaded: Loaded, set_name: str) -> tuple[Clustering, ...]:
     return tuple(found)
 
 
-def compose_distances(loaded: Loaded, look: Look, sets: tuple[str, ...], state: str = "not computed yet") -> Drawn:
+def compose_distances(
+    loaded: PopulationResults, look: Look, sets: tuple[str, ...], state: str = "not computed yet"
+) -> Drawn:
     """Figure 8: distances of the pairs of each kind, a panel a set."""
     from repdiss_core.plots.model_distance import DistancePanel, distance_groups
 
@@ -150,7 +152,7 @@ def compose_distances(loaded: Loaded, look: Look, sets: tuple[str, ...], state: 
     return drawn(distance_groups(panels, look), caption, [loaded.cka[name].origin for name in sets], tables)
 
 
-def distance_tables(loaded: Loaded, set_name: str, kinds: dict[str, np.ndarray]) -> list[Table]:
+def distance_tables(loaded: PopulationResults, set_name: str, kinds: dict[str, np.ndarray]) -> list[Table]:
     """Figure 8: a table for each kind of pairs with every distance, and one for the gap and the clusters."""
     tables = []
     pairs = unordered_pair_values(_pair_numbers(loaded), loaded.groups.is_top)
@@ -175,29 +177,31 @@ def distance_tables(loaded: Loaded, set_name: str, kinds: dict[str, np.ndarray])
     return tables
 
 
-def _pair_numbers(loaded: Loaded) -> np.ndarray:
+def _pair_numbers(loaded: PopulationResults) -> np.ndarray:
     """(2k, 2k, 2) the numbers of the two models of each pair."""
     m = len(loaded.groups.models)
     return np.stack(np.meshgrid(np.arange(m), np.arange(m), indexing="ij"), axis=-1)
 
 
-def draw_loaded(compose: Callable[..., Drawn], store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
+def draw_loaded(
+    compose: Callable[..., Drawn], store: ResultStore, choice: FigureChoice, look: Look, state: str
+) -> Drawn:
     """A figure of both sets from what is stored of a choice."""
     params = choice.only
     return compose(loaded(store, params), look, params.sets, state)
 
 
-def every_pair(params: Params) -> tuple[FigurePart, ...]:
+def every_pair(params: PopulationParams) -> tuple[FigurePart, ...]:
     """CKA of every pair of the population on both sets."""
     return (compared(params, params.sets),)
 
 
-def _cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+def _cards(figure: Figure, choice: FigureChoice) -> tuple[FigureCard, ...]:
     return (figure.card(choice, departures=()),)  # its caption names them
 
 
 def _thumbnail(store: ResultStore) -> str:
-    params = Params()
+    params = PopulationParams()
     return thumbnails.fig8([kinds_of_pairs(loaded(store, params), name) for name in params.sets])
 
 

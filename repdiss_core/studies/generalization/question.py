@@ -48,7 +48,7 @@ ACCURACY_BATCH = 250
 
 
 @dataclass(frozen=True)
-class Params:
+class PopulationParams:
     """What the page's dropdowns choose.
 
     Args:
@@ -138,7 +138,7 @@ def accuracies(population: str, set_name: str) -> dict[str, float]:
     return {name: float(known[name]["accuracy"][set_name]) for name in models_of(population)}
 
 
-def group_models(params: Params) -> tuple[str, ...]:
+def group_models(params: PopulationParams) -> tuple[str, ...]:
     """The best k and the worst k by the ranking set; the order in which `analysis.groups.split_groups` has them."""
     accuracy = accuracies(params.population, params.rank_by)
     ranked = sorted(accuracy, key=lambda name: (-accuracy[name], name))
@@ -151,7 +151,7 @@ def group_models(params: Params) -> tuple[str, ...]:
     return (*ranked[: params.k], *ranked[: -params.k - 1 : -1])
 
 
-def cka_data(params: Params, set_name: str) -> DataId:
+def cka_data(params: PopulationParams, set_name: str) -> DataId:
     """The stream that features are taken from."""
     if params.population == FEATHER:
         return DataId(
@@ -165,7 +165,7 @@ def cka_data(params: Params, set_name: str) -> DataId:
 
 
 def cka_pairs(
-    params: Params, set_name: str, models: tuple[str, ...] | None = None
+    params: PopulationParams, set_name: str, models: tuple[str, ...] | None = None
 ) -> dict[tuple[str, str], Comparison]:
     """{(f, g): comparison} of every unordered pair of the population (or of `models`):
     layer l of f with layer l of g alone.
@@ -190,7 +190,9 @@ def cka_pairs(
     }
 
 
-def stitched_pairs(params: Params, set_name: str, models: tuple[str, ...]) -> dict[tuple[str, str], Comparison]:
+def stitched_pairs(
+    params: PopulationParams, set_name: str, models: tuple[str, ...]
+) -> dict[tuple[str, str], Comparison]:
     """{(bottom f, top g): comparison} of every ordered pair: accuracy after identity stitching at every cut."""
     name, length = (ENTAILMENT, PAPER_LENGTH) if params.population == FEATHER else (DATA, LENGTH)
     data = DataId(name, set_name, content_id(name, set_name), ACCURACY_BATCH, length)
@@ -227,6 +229,6 @@ def check_depths(names: tuple[str, ...]) -> None:
         )
 
 
-def one_or_first(params: Params | None) -> tuple[Params, ...]:
+def one_or_first(params: PopulationParams | None) -> tuple[PopulationParams, ...]:
     """What the figures take for one choice of parameters; None takes the bundled models."""
-    return (params or Params(),)
+    return (params or PopulationParams(),)

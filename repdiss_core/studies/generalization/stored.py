@@ -11,7 +11,7 @@ from repdiss_core.analysis.groups import Groups, PermutationTest, permutation_te
 from repdiss_core.measures import cka_distance
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.generalization import question
-from repdiss_core.studies.generalization.question import Params
+from repdiss_core.studies.generalization.question import PopulationParams
 from repdiss_core.studies.population import PopulationAccuracy, PopulationCka, load_accuracy, load_cka
 
 KEPT_CHOICES = 24
@@ -19,7 +19,7 @@ KEPT = 64  # tests remembered: several figures and claims of one choice rest on 
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class PopulationResults:
     """Everything that the figures of one choice rest on; `cka` and `accuracy` by set.
 
     Args:
@@ -27,7 +27,7 @@ class Loaded:
         overlap_accuracy: each model's accuracy on the measured overlap set, for colours.
     """
 
-    params: Params
+    params: PopulationParams
     groups: Groups
     overlap_accuracy: dict[str, float]
     cka: dict[str, PopulationCka]
@@ -53,11 +53,11 @@ class Loaded:
         return distance
 
 
-def load(store: ResultStore, params: Params) -> Loaded:
+def load_population_results(store: ResultStore, params: PopulationParams) -> PopulationResults:
     """Read what is stored of a choice: CKA of the whole population, stitched accuracies of the two groups."""
     groups = split_groups(question.accuracies(params.population, params.rank_by), params.k)
     accuracy = question.accuracies(params.population, params.overlap)
-    return Loaded(
+    return PopulationResults(
         params,
         groups,
         {name: accuracy[name] for name in groups.models} if params.population == question.FEATHER else accuracy,
@@ -66,25 +66,25 @@ def load(store: ResultStore, params: Params) -> Loaded:
     )
 
 
-def loaded(store: ResultStore, params: Params) -> Loaded:
+def loaded(store: ResultStore, params: PopulationParams) -> PopulationResults:
     """`load`, from memory until something is stored anew."""
     return _loaded(store, params, store.version)
 
 
 @lru_cache(maxsize=KEPT_CHOICES)
-def _loaded(store: ResultStore, params: Params, _version: tuple[int, ...]) -> Loaded:
-    return load(store, params)
+def _loaded(store: ResultStore, params: PopulationParams, _version: tuple[int, ...]) -> PopulationResults:
+    return load_population_results(store, params)
 
 
 @lru_cache(maxsize=KEPT)
-def cka_test(loaded: Loaded, set_name: str) -> PermutationTest | None:
+def cka_test(loaded: PopulationResults, set_name: str) -> PermutationTest | None:
     """Whether CKA is higher within groups than between, layer by layer."""
     values = loaded.group_cka(set_name)
     return None if values is None else permutation_test(values, loaded.groups.is_top)
 
 
 @lru_cache(maxsize=KEPT)
-def penalty_test(loaded: Loaded, set_name: str, statistic: str = "gap") -> PermutationTest | None:
+def penalty_test(loaded: PopulationResults, set_name: str, statistic: str = "gap") -> PermutationTest | None:
     """Whether a stitch between groups costs more than one within (the gap then is negative), cut by cut."""
     values = loaded.group_penalty(set_name)
     return None if values is None else permutation_test(values, loaded.groups.is_top, statistic)

@@ -7,18 +7,18 @@ import numpy as np
 from repdiss_core.analysis.groups import pair_values, unordered_pair_values
 from repdiss_core.plots.thumbnail import lines_svg
 from repdiss_core.studies.generalization.question import IN_DISTRIBUTION
-from repdiss_core.studies.generalization.stored import Loaded
+from repdiss_core.studies.generalization.stored import PopulationResults
 
 GROUPS = {"top_top": "top", "bottom_bottom": "bottom", "top_bottom": "between", "bottom_top": "between"}
 Line = tuple[np.ndarray, np.ndarray, dict[str, str]]
 
 
-def fig2(loaded: Loaded) -> str:
+def fig2(loaded: PopulationResults) -> str:
     """Accuracy by cut and CKA by layer in distribution, means over pairs; SVG text."""
     return lines_svg([_stitched(loaded, IN_DISTRIBUTION), _cka(loaded, IN_DISTRIBUTION)])
 
 
-def fig7(loaded: Loaded) -> str:
+def fig7(loaded: PopulationResults) -> str:
     """Accuracy by cut on lexical overlap, means over pairs; SVG text."""
     return lines_svg([_stitched(loaded, loaded.params.overlap)])
 
@@ -32,12 +32,12 @@ def fig8(kinds: list[dict[str, np.ndarray]]) -> str:
     return lines_svg([[_sorted(kind, values) for kind, values in found.items()] for found in kinds])
 
 
-def _stitched(loaded: Loaded, set_name: str) -> list[Line]:
+def _stitched(loaded: PopulationResults, set_name: str) -> list[Line]:
     found = loaded.accuracy[set_name]
     return _means(pair_values(found.values, loaded.groups.is_top)) if found.complete else []
 
 
-def _cka(loaded: Loaded, set_name: str) -> list[Line]:
+def _cka(loaded: PopulationResults, set_name: str) -> list[Line]:
     values = loaded.group_cka(set_name)
     return [] if values is None else _means(unordered_pair_values(values, loaded.groups.is_top))
 

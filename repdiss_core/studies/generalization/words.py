@@ -17,8 +17,8 @@ from repdiss_core.analysis.groups import (
     unordered_pair_values,
 )
 from repdiss_core.studies.generalization import question
-from repdiss_core.studies.generalization.question import Params
-from repdiss_core.studies.generalization.stored import Loaded
+from repdiss_core.studies.generalization.question import PopulationParams
+from repdiss_core.studies.generalization.stored import PopulationResults
 from repdiss_core.studies.tables import Sample, Table
 
 SHORT_SETS = {
@@ -45,7 +45,7 @@ class SplitTest:
         return {"p": self.test.p.tolist(), **corrected, "n_splits": self.test.n_splits, "exact": self.test.exact}
 
 
-def cka_tables(loaded: Loaded, set_name: str) -> list[Table]:
+def cka_tables(loaded: PopulationResults, set_name: str) -> list[Table]:
     """Figure 2 right: a table for each kind of pairs, and one for the gap."""
     values = loaded.group_cka(set_name)
     if values is None:
@@ -54,7 +54,7 @@ def cka_tables(loaded: Loaded, set_name: str) -> list[Table]:
     return _tables(loaded, set_name, "cka", layers, unordered_pair_values(values, loaded.groups.is_top), values)
 
 
-def stitching_tables(loaded: Loaded, set_name: str, quantity: str) -> list[Table]:
+def stitching_tables(loaded: PopulationResults, set_name: str, quantity: str) -> list[Table]:
     """Figure 2 left, or 7, by kind of pairs, and the gap; labels are cuts 0 … L."""
     accuracy = loaded.accuracy[set_name]
     if loaded.group_penalty(set_name) is None:
@@ -70,7 +70,12 @@ def _empty_table(quantity: str, set_name: str) -> Table:
 
 
 def _tables(
-    loaded: Loaded, set_name: str, quantity: str, labels: list[str], by_kind: dict[str, np.ndarray], tested: np.ndarray
+    loaded: PopulationResults,
+    set_name: str,
+    quantity: str,
+    labels: list[str],
+    by_kind: dict[str, np.ndarray],
+    tested: np.ndarray,
 ) -> list[Table]:
     tables = []
     for kind, values in by_kind.items():
@@ -85,7 +90,7 @@ def _tables(
 
 
 def curve_table(
-    loaded: Loaded,
+    loaded: PopulationResults,
     set_name: str,
     quantity: str,
     kind: str,
@@ -110,7 +115,7 @@ def curve_table(
     )
 
 
-def provenance(loaded: Loaded) -> dict[str, Any]:
+def provenance(loaded: PopulationResults) -> dict[str, Any]:
     """What the numbers rest on."""
     p, groups = loaded.params, loaded.groups
     chosen = {
@@ -131,7 +136,7 @@ def provenance(loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def models_words(loaded: Loaded) -> str:
+def models_words(loaded: PopulationResults) -> str:
     spec, k = question.POPULATIONS[loaded.params.population], loaded.groups.k
     constructed = ", groups differ by construction" if spec.constructed else ""
     if loaded.params.population == question.FEATHER:
@@ -149,12 +154,12 @@ def sets_words(sets: tuple[str, ...]) -> str:
     return " and ".join(question.SET_LABELS[name] for name in sets)
 
 
-def chunks_words(loaded: Loaded, sets: tuple[str, ...]) -> str:
+def chunks_words(loaded: PopulationResults, sets: tuple[str, ...]) -> str:
     found = loaded.cka[sets[0]]
     return f"{found.n_chunks} chunks of {found.rows_per_chunk} rows" if found.n_chunks else ""
 
 
-def features_words(params: Params) -> str:
+def features_words(params: PopulationParams) -> str:
     rows = {
         "tokens": "tokens without padding as rows",
         "padded": "all positions as rows, padding included (the paper's way)",
@@ -182,7 +187,7 @@ def interval_words(test: PermutationTest | None) -> str:
     )
 
 
-def departures_words(params: Params) -> tuple[str, ...]:
+def departures_words(params: PopulationParams) -> tuple[str, ...]:
     ours = (
         "The models are tiny BERTs trained on a template grammar; "
         "the paper's are 100 fine-tunings of bert-base on MNLI, measured on MNLI and HANS."

@@ -21,7 +21,7 @@ from repdiss_core.store.entries import origin_and_time
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.common import n_rows
 from repdiss_core.studies.drawn import Drawn, amount_of, how_measured, scale_of
-from repdiss_core.studies.figure import Choice, Figure, FigureCard
+from repdiss_core.studies.figure import Figure, FigureCard, FigureChoice
 from repdiss_core.studies.pair.question import Pair, pair_panels
 from repdiss_core.studies.pair.stitch_map import load_map, pair_maps, stitch_table
 from repdiss_core.studies.panels import MatrixPanel, load_batches, load_matrix, load_stitch, reduction_of, request_for
@@ -287,7 +287,7 @@ def _request(a: Pair, b: Pair) -> Request:
     return request_for(comparisons, max(a.view.n_batches, b.view.n_batches))
 
 
-def _cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+def _cards(figure: Figure, choice: FigureChoice) -> tuple[FigureCard, ...]:
     """A, B and B − A, drawn as the page's own lists say; none where those alone are chosen."""
     if len(choice.params) != 3:
         return ()

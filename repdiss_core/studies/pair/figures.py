@@ -9,7 +9,7 @@ from repdiss_core.measures import measure_spec
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies import options
 from repdiss_core.studies.drawn import Drawn, compose_curves, compose_heatmaps
-from repdiss_core.studies.figure import Choice, Figure, FigureCard
+from repdiss_core.studies.figure import Figure, FigureCard, FigureChoice
 from repdiss_core.studies.pair.cka_curve import compose_cka_by_layer
 from repdiss_core.studies.pair.question import Pair, pair_curves, pair_panels, pair_view
 from repdiss_core.studies.pair.stitch_map import compose_stitch_maps, pair_maps
@@ -41,7 +41,7 @@ def _chosen(
 ) -> Callable[..., tuple[FigureCard, ...]]:
     """`card` where that measure and those layers are chosen, and nothing elsewhere."""
 
-    def split(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+    def split(figure: Figure, choice: FigureChoice) -> tuple[FigureCard, ...]:
         if len(choice.params) != 1:  # a difference: see difference.py
             return ()
         pair = choice.only
@@ -58,7 +58,7 @@ def _card(
     figure: Figure, pair: Pair, title: str, comparisons: tuple[Comparison, ...], draw: Any, **more: Any
 ) -> FigureCard:
     request = request_for(comparisons, pair.n_batches)
-    return figure.card(Choice((pair,)), title=title, request=request, draw=draw, **more)
+    return figure.card(FigureChoice((pair,)), title=title, request=request, draw=draw, **more)
 
 
 def _feature_maps(figure: Figure, pair: Pair) -> FigureCard:

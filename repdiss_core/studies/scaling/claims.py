@@ -20,7 +20,7 @@ from repdiss_core.studies.rules import BLOCK, CONTRAST, ODD, REGULAR
 from repdiss_core.studies.scaling.question import first_of, short_name
 from repdiss_core.studies.scaling.stored import (
     KEPT,
-    Loaded,
+    FamilyResults,
     blocks,
     early_late_summary,
     odd_report,
@@ -48,19 +48,19 @@ def _effect(
     return Effect(float(value), float(interval[0]), float(interval[1]), unit, place, quantity=quantity)
 
 
-def _shapes(loaded: Loaded) -> Basis:
+def _shapes(loaded: FamilyResults) -> Basis:
     n_members = sum(len(loaded.of(shape)) for shape in loaded.regular)
     return Basis("shapes", {"shapes": len(loaded.regular), "members": n_members})
 
 
-def _early(loaded: Loaded) -> Evidence | Obstacle:
+def _early(loaded: FamilyResults) -> Evidence | Obstacle:
     summary = early_late_summary(loaded)
     if isinstance(summary, str):
         return _missing(summary)
     return Evidence((_effect(*summary["early"]),), _shapes(loaded), threshold=SHARED)
 
 
-def _early_minus_late(loaded: Loaded) -> Evidence | Obstacle:
+def _early_minus_late(loaded: FamilyResults) -> Evidence | Obstacle:
     summary = early_late_summary(loaded)
     if isinstance(summary, str):
         return _missing(summary)
@@ -68,7 +68,7 @@ def _early_minus_late(loaded: Loaded) -> Evidence | Obstacle:
     return Evidence(effects, _shapes(loaded))
 
 
-def _block_structure(loaded: Loaded) -> Evidence | Obstacle:
+def _block_structure(loaded: FamilyResults) -> Evidence | Obstacle:
     for name in loaded.maps.members:
         if loaded.maps.map(name, name) is None:
             return Obstacle("not-computed", "own map", {"member": name})
@@ -87,13 +87,13 @@ def block_effects(name: str, answer: SegmentationInterval) -> list[Effect]:
     return [_effect(segmentation.contrast, answer.contrast, place=member, quantity=CONTRAST), *lengths]
 
 
-def _odd_statement(loaded: Loaded) -> str:
+def _odd_statement(loaded: FamilyResults) -> str:
     if loaded.params.spec.suspect:
         return "The member with the odd head dimension is the odd one out of the family."
     return "One member breaks the family's trend."
 
 
-def _departures(loaded: Loaded) -> Evidence | Obstacle:
+def _departures(loaded: FamilyResults) -> Evidence | Obstacle:
     """Every shape's departure from the line of the others, with what seeds and prediction explain; odd ones first."""
     suspect, report = loaded.params.spec.suspect, odd_report(loaded)
     if isinstance(report, str):
@@ -114,7 +114,7 @@ def _departures(loaded: Loaded) -> Evidence | Obstacle:
     return Evidence(effects, Basis("departures", facts), margin=SAME, subject=subject)
 
 
-def _first_blocks(loaded: Loaded) -> Evidence | Obstacle:
+def _first_blocks(loaded: FamilyResults) -> Evidence | Obstacle:
     """Layers of the first block of the suspect and of its neighbour, where they have blocks."""
     suspect = loaded.params.spec.suspect
     if suspect is None:
@@ -135,7 +135,7 @@ def _first_blocks(loaded: Loaded) -> Evidence | Obstacle:
     return Evidence(tuple(effects), Basis("two members"))
 
 
-def _slope(loaded: Loaded, against: str) -> Evidence | Obstacle:
+def _slope(loaded: FamilyResults, against: str) -> Evidence | Obstacle:
     """Within-model similarity against "size" or "loss"."""
     line = within_trend(loaded, against)
     if isinstance(line, str):
@@ -145,7 +145,7 @@ def _slope(loaded: Loaded, against: str) -> Evidence | Obstacle:
     return Evidence((_effect(line.slope, line.interval, unit), rank), Basis("slope", {"shapes": line.n}))
 
 
-def _head_dimension(loaded: Loaded, at_loss: bool) -> Evidence | Obstacle:
+def _head_dimension(loaded: FamilyResults, at_loss: bool) -> Evidence | Obstacle:
     """The suspect's best match with the largest member minus its twin's, by layer."""
     summary = twins(loaded)
     if isinstance(summary, str):
@@ -173,7 +173,7 @@ _HEADS = (
 )
 
 # The list of claims, the paper's first. Arguments: id, statement, scope, rule, figure, what is measured.
-CLAIMS: tuple[Question[Loaded], ...] = (
+CLAIMS: tuple[Question[FamilyResults], ...] = (
     Question("early-shared",
              f"Early layers are alike across scale: CKA of the first thirds of two members is at least {SHARED:g}.",
              "family", "above", "fig3", _early, card="early", phrase="early"),
@@ -197,17 +197,17 @@ CLAIMS: tuple[Question[Loaded], ...] = (
 
 
 @lru_cache(maxsize=KEPT)
-def scaling_claims(loaded: Loaded) -> tuple[Claim, ...]:
+def scaling_claims(loaded: FamilyResults) -> tuple[Claim, ...]:
     """Every claim of section 5, the paper's first."""
     return claims_on("scaling", CLAIMS, loaded)
 
 
-def headline(loaded: Loaded) -> str:
+def headline(loaded: FamilyResults) -> str:
     """The top of the page: the odd member."""
     return words.headline(scaling_claims(loaded), WAITING)
 
 
-def odd_shapes(loaded: Loaded) -> dict[str, Departure]:
+def odd_shapes(loaded: FamilyResults) -> dict[str, Departure]:
     """{shape: departure} of the shapes that the analysis names odd; for Table 1."""
     report = odd_report(loaded)
     return {} if isinstance(report, str) else {departure.shape: departure for departure in report.odd}

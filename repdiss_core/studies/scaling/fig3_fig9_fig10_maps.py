@@ -12,12 +12,12 @@ from repdiss_core.plots.theme import Look
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import Blocks, Drawn, compose_grid
-from repdiss_core.studies.figure import Choice, Figure, FigureCard
+from repdiss_core.studies.figure import Figure, FigureCard, FigureChoice
 from repdiss_core.studies.panels import FigurePart, load_matrix
 from repdiss_core.studies.reading import HOW_CKA_READS, LINK
 from repdiss_core.studies.scaling import words
-from repdiss_core.studies.scaling.question import Params, figure_panels, pair_panel, short_name
-from repdiss_core.studies.scaling.stored import Loaded, blocks, loaded
+from repdiss_core.studies.scaling.question import FamilyParams, figure_panels, pair_panel, short_name
+from repdiss_core.studies.scaling.stored import FamilyResults, blocks, loaded
 from repdiss_core.studies.tables import Table
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ HOW_BLOCKS_READ = (
 )
 
 
-def compose_overview(loaded: Loaded, look: Look, state: str) -> Drawn:
+def compose_overview(loaded: FamilyResults, look: Look, state: str) -> Drawn:
     """Model × model, each cell the mean of a map."""
     from repdiss_core.plots.family_matrix import overview
 
@@ -48,7 +48,7 @@ def compose_overview(loaded: Loaded, look: Look, state: str) -> Drawn:
     )
 
 
-def compose_all_layers(loaded: Loaded, look: Look, state: str) -> Drawn:
+def compose_all_layers(loaded: FamilyResults, look: Look, state: str) -> Drawn:
     """Every layer of every member against every other."""
     from repdiss_core.plots.family_matrix import all_layers
 
@@ -74,7 +74,7 @@ def compose_all_layers(loaded: Loaded, look: Look, state: str) -> Drawn:
 
 def compose_pair(
     store: ResultStore,
-    loaded: Loaded,
+    loaded: FamilyResults,
     f: str,
     g: str,
     look: Look,
@@ -92,7 +92,7 @@ def compose_pair(
 
 def compose_figure(
     store: ResultStore,
-    loaded: Loaded,
+    loaded: FamilyResults,
     figure_id: str,
     look: Look,
     relative: bool = False,
@@ -105,7 +105,7 @@ def compose_figure(
 
 def _grid(
     store: ResultStore,
-    loaded: Loaded,
+    loaded: FamilyResults,
     parts: tuple[FigurePart, ...],
     look: Look,
     relative: bool,
@@ -130,19 +130,19 @@ def _grid(
     )
 
 
-def outlined(loaded: Loaded, name: str) -> Blocks:
+def outlined(loaded: FamilyResults, name: str) -> Blocks:
     """The blocks of a member, none where none were found or the question cannot be asked."""
     found = blocks(loaded, name)
     return () if isinstance(found, str) else found.segmentation.blocks
 
 
-def drawn(loaded: Loaded, figure: go.Figure, caption: Caption, tables: list[Table]) -> Drawn:
+def drawn(loaded: FamilyResults, figure: go.Figure, caption: Caption, tables: list[Table]) -> Drawn:
     """A figure that rests on the whole family."""
     origin = loaded.maps.origin
     return Drawn(figure, caption, loaded.maps.complete, origin.origin, origin.stored_at, tables)
 
 
-def changed_cells(kept: Loaded, other: Loaded) -> float:
+def changed_cells(kept: FamilyResults, other: FamilyResults) -> float:
     """The largest change of any cell of any map of two treatments of massive tokens; NaN where no map is in both."""
     found = [
         np.abs(one.mean - other.maps.pairs[pair].mean).max()
@@ -152,24 +152,24 @@ def changed_cells(kept: Loaded, other: Loaded) -> float:
     return float(max(found)) if found else float("nan")
 
 
-def rows_of(figure_id: str, params: Params) -> tuple[FigurePart, ...]:
+def rows_of(figure_id: str, params: FamilyParams) -> tuple[FigurePart, ...]:
     """Figure 3, 9 or 10: a part a row of maps."""
     return tuple(FigurePart("", panels=row) for row in figure_panels(params, figure_id))
 
 
-def _draw(figure_id: str, store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
+def _draw(figure_id: str, store: ResultStore, choice: FigureChoice, look: Look, state: str) -> Drawn:
     view = choice.view
     return compose_figure(store, loaded(store, choice.only), figure_id, look, view.relative, state, view.style)
 
 
-def _cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+def _cards(figure: Figure, choice: FigureChoice) -> tuple[FigureCard, ...]:
     return (figure.card(choice, departures=(*figure.departures, *choice.only.spec.departures)),)
 
 
 def _thumbnail(figure_id: str, store: ResultStore) -> str:
     from repdiss_core.plots.thumbnail import heatmaps_svg
 
-    params = Params()
+    params = FamilyParams()
     panels, n_batches = rows_of(figure_id, params)[0].panels, params.preset.cka_batches
     return heatmaps_svg([load_matrix(store, panel, "mean_of_ratios", n_batches).matrix for panel in panels])
 

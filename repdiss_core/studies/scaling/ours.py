@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.drawn import Drawn
-from repdiss_core.studies.figure import Choice, Figure, FigureCard
+from repdiss_core.studies.figure import Figure, FigureCard, FigureChoice
 from repdiss_core.studies.panels import FigurePart, request_for
 from repdiss_core.studies.reading import LINK
 from repdiss_core.studies.scaling import fig3_fig9_fig10_maps, question, training, trends
-from repdiss_core.studies.scaling.question import Params
+from repdiss_core.studies.scaling.question import FamilyParams
 from repdiss_core.studies.scaling.stored import loaded
 
 if TYPE_CHECKING:
@@ -57,12 +57,12 @@ HOW_TRAINING_READS = (
 )
 
 
-def whole_family(params: Params) -> tuple[FigurePart, ...]:
+def whole_family(params: FamilyParams) -> tuple[FigurePart, ...]:
     """Every map of the family, checkpoints included."""
     return (FigurePart("", panels=question.all_panels(params)),)
 
 
-def _draw(compose: Callable[..., Drawn], store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
+def _draw(compose: Callable[..., Drawn], store: ResultStore, choice: FigureChoice, look: Look, state: str) -> Drawn:
     return compose(loaded(store, choice.only), look, state)
 
 
@@ -70,26 +70,26 @@ def _figure(figure_id: str, title: str, compose: Callable[..., Drawn], explain: 
     return Figure(figure_id, "scaling", title, whole_family, partial(_draw, compose), explain)
 
 
-def _draw_family(store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
+def _draw_family(store: ResultStore, choice: FigureChoice, look: Look, state: str) -> Drawn:
     compose = (
         fig3_fig9_fig10_maps.compose_all_layers if choice.view.every_layer else fig3_fig9_fig10_maps.compose_overview
     )
     return compose(loaded(store, choice.only), look, state)
 
 
-def _family_cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+def _family_cards(figure: Figure, choice: FigureChoice) -> tuple[FigureCard, ...]:
     if not choice.view.every_layer:
         return (figure.card(choice),)
     return (figure.card(choice, title="Every layer of every member", explain=HOW_ALL_READS),)
 
 
-def _draw_pair(store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
+def _draw_pair(store: ResultStore, choice: FigureChoice, look: Look, state: str) -> Drawn:
     (f, g), view = choice.view.models, choice.view
     found = loaded(store, choice.only)
     return fig3_fig9_fig10_maps.compose_pair(store, found, f, g, look, view.relative, state, style=view.style)
 
 
-def _pair_cards(figure: Figure, choice: Choice) -> tuple[FigureCard, ...]:
+def _pair_cards(figure: Figure, choice: FigureChoice) -> tuple[FigureCard, ...]:
     """Within f, within g, and between; none while no two members are chosen."""
     if not choice.view.models:
         return ()

@@ -79,7 +79,7 @@ FAMILIES = {
 
 
 @dataclass(frozen=True)
-class Params:
+class FamilyParams:
     """What the page's dropdowns choose.
 
     Args:
@@ -172,14 +172,14 @@ def first_of(family: str, shape: str) -> str:
     return seeds_of(family, shape)[0]
 
 
-def pair_panel(params: Params, f: str, g: str, title: str = "") -> MatrixPanel:
+def pair_panel(params: FamilyParams, f: str, g: str, title: str = "") -> MatrixPanel:
     """The map of f (rows) against g (columns)."""
     return cka_panel(
         f, g, params.cka, data_id(params.preset, params.preset.eval_split, model=f, partner=g), title or _title(f, g)
     )
 
 
-def figure_panels(params: Params, figure_id: str) -> tuple[tuple[MatrixPanel, ...], ...]:
+def figure_panels(params: FamilyParams, figure_id: str) -> tuple[tuple[MatrixPanel, ...], ...]:
     """The rows of maps that a figure is made of."""
     spec = params.spec
     if figure_id == "fig10":
@@ -211,7 +211,7 @@ def checkpoint_pairs(family: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-def all_panels(params: Params) -> tuple[MatrixPanel, ...]:
+def all_panels(params: FamilyParams) -> tuple[MatrixPanel, ...]:
     """Everything that the page shows of a family."""
     pairs = family_pairs(members(params.family)) + checkpoint_pairs(params.family)
     return tuple(pair_panel(params, f, g) for f, g in pairs)
@@ -226,6 +226,6 @@ def short_name(name: str) -> str:
     return name.removeprefix(f"{MINI}-")
 
 
-def one_or_first(params: Params | None) -> tuple[Params, ...]:
+def one_or_first(params: FamilyParams | None) -> tuple[FamilyParams, ...]:
     """What the figures take for one choice of parameters; None takes the bundled models."""
-    return (params or Params(),)
+    return (params or FamilyParams(),)

@@ -20,13 +20,13 @@ from repdiss_core.studies.claims import Claim, Question, claims_on
 from repdiss_core.studies.common import CkaView, bundled_preset, cka_panel, data_id
 from repdiss_core.studies.drawn import Blocks, Drawn, compose_grid
 from repdiss_core.studies.evidence import Basis, Effect, Evidence, Obstacle
-from repdiss_core.studies.figure import Choice, Figure
+from repdiss_core.studies.figure import Figure, FigureChoice
 from repdiss_core.studies.panels import FigurePart, MatrixPanel, MatrixView, load_matrix
 from repdiss_core.studies.reading import LINK
 from repdiss_core.studies.scaling.claims import CLAIMS, block_effects
 from repdiss_core.studies.scaling.family_maps import PairMap, load_family
 from repdiss_core.studies.scaling.fig3_fig9_fig10_maps import HOW_BLOCKS_READ
-from repdiss_core.studies.scaling.stored import Loaded
+from repdiss_core.studies.scaling.stored import FamilyResults
 
 if TYPE_CHECKING:
     from repdiss_core.plots.theme import Look
@@ -93,7 +93,7 @@ def real_claims(store: ResultStore) -> tuple[Claim, ...]:
     return claims_on("scaling", (_of_real(question) for question in asked), store)
 
 
-def _of_real(question: Question[Loaded]) -> Question[ResultStore]:
+def _of_real(question: Question[FamilyResults]) -> Question[ResultStore]:
     return Question(
         question.id, str(question.statement), "real", question.rule, question.figure, _block_structure,
         FIGURE.figure_id, question.ours, question.phrase,
@@ -111,7 +111,7 @@ def _block_structure(store: ResultStore) -> Evidence | Obstacle:
     return Evidence(tuple(effects), Basis("real maps", {"maps": len(shown), "models": len(PACKAGES)}))
 
 
-def draw(store: ResultStore, choice: Choice, look: Look, state: str) -> Drawn:
+def draw(store: ResultStore, choice: FigureChoice, look: Look, state: str) -> Drawn:
     """Both maps of every model, blocks outlined."""
 
     def outlined(view: MatrixView) -> Blocks:

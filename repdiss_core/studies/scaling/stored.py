@@ -18,17 +18,17 @@ from repdiss_core.models.family import family_checkpoints
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.scaling import question
 from repdiss_core.studies.scaling.family_maps import FamilyMaps, load_family
-from repdiss_core.studies.scaling.question import Params
+from repdiss_core.studies.scaling.question import FamilyParams
 
 KEPT_CHOICES = 8
 KEPT = 16  # choices whose analysis is remembered
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class FamilyResults:
     """Everything that the figures of one choice rest on."""
 
-    params: Params
+    params: FamilyParams
     maps: FamilyMaps
     specs: tuple[ModelSpec, ...]
 
@@ -63,7 +63,7 @@ class Loaded:
         return self.maps.members[-1]
 
 
-def load(store: ResultStore, params: Params) -> Loaded:
+def load_family_results(store: ResultStore, params: FamilyParams) -> FamilyResults:
     """Read what is stored of a family at the chosen settings."""
     names = question.members(params.family)
     specs = tuple(model_spec(name) for name in names)
@@ -71,21 +71,21 @@ def load(store: ResultStore, params: Params) -> Loaded:
     maps = load_family(
         store, names, tuple(s.n_layers for s in specs), question.all_panels(params), view.n_batches, view.reduction
     )
-    return Loaded(params, maps, specs)
+    return FamilyResults(params, maps, specs)
 
 
-def loaded(store: ResultStore, params: Params) -> Loaded:
+def loaded(store: ResultStore, params: FamilyParams) -> FamilyResults:
     """`load`, from memory until something is stored anew."""
     return _loaded(store, params, store.version)
 
 
 @lru_cache(maxsize=KEPT_CHOICES)
-def _loaded(store: ResultStore, params: Params, _version: tuple[int, ...]) -> Loaded:
-    return load(store, params)
+def _loaded(store: ResultStore, params: FamilyParams, _version: tuple[int, ...]) -> FamilyResults:
+    return load_family_results(store, params)
 
 
 @lru_cache(maxsize=256)
-def blocks(loaded: Loaded, name: str) -> SegmentationInterval | str:
+def blocks(loaded: FamilyResults, name: str) -> SegmentationInterval | str:
     """The blocks of a member's own map, or a sentence on why there is no answer."""
     found = loaded.maps.map(name, name)
     if found is None:
@@ -97,7 +97,7 @@ def blocks(loaded: Loaded, name: str) -> SegmentationInterval | str:
 
 
 @lru_cache(maxsize=KEPT)
-def within(loaded: Loaded) -> np.ndarray:
+def within(loaded: FamilyResults) -> np.ndarray:
     """(4, M) mean CKA of different layers of each member: value, standard error,
     lower and upper end of the interval over batches."""
     rows = []
@@ -112,7 +112,7 @@ def within(loaded: Loaded) -> np.ndarray:
 
 
 @lru_cache(maxsize=KEPT)
-def within_trend(loaded: Loaded, against: str) -> Trend | str:
+def within_trend(loaded: FamilyResults, against: str) -> Trend | str:
     """Within-model similarity of the regular shapes against "size" or "loss", or why there is none."""
     x = loaded.size if against == "size" else loaded.loss
     shapes = loaded.regular
@@ -126,7 +126,7 @@ def within_trend(loaded: Loaded, against: str) -> Trend | str:
 
 
 @lru_cache(maxsize=KEPT)
-def early_late(loaded: Loaded) -> tuple[np.ndarray, np.ndarray]:
+def early_late(loaded: FamilyResults) -> tuple[np.ndarray, np.ndarray]:
     """((S, S) CKA of the first third of the layers of two regular shapes, the same of the last third):
     means over their members."""
     shapes = loaded.regular
@@ -147,7 +147,7 @@ def early_late(loaded: Loaded) -> tuple[np.ndarray, np.ndarray]:
     return early, late
 
 
-def early_late_summary(loaded: Loaded) -> dict[str, tuple[float, np.ndarray]] | str:
+def early_late_summary(loaded: FamilyResults) -> dict[str, tuple[float, np.ndarray]] | str:
     """Mean and interval over shapes of early CKA, of late CKA and of their difference, or why there is none."""
     early, late = early_late(loaded)
     try:
@@ -157,7 +157,7 @@ def early_late_summary(loaded: Loaded) -> dict[str, tuple[float, np.ndarray]] | 
 
 
 @lru_cache(maxsize=KEPT)
-def odd_report(loaded: Loaded) -> OddReport | str:
+def odd_report(loaded: FamilyResults) -> OddReport | str:
     """Which shapes break the family's trend, or why nothing can be said."""
     try:
         return odd_members(loaded.maps.means(), loaded.size, loaded.shapes)
@@ -192,7 +192,7 @@ class Twins:
 
 
 @lru_cache(maxsize=KEPT)
-def twins(loaded: Loaded) -> Twins | str:
+def twins(loaded: FamilyResults) -> Twins | str:
     """The controlled experiment on the head dimension, or why it cannot be told yet."""
     if loaded.params.spec.suspect is None:
         return "This family has no twin that differs in its head dimension alone."
@@ -241,7 +241,7 @@ def _at_loss(
         return str(error)
 
 
-def _best_match(loaded: Loaded, name: str) -> np.ndarray:
+def _best_match(loaded: FamilyResults, name: str) -> np.ndarray:
     """(L,) for each layer, the highest CKA with any layer of the largest member."""
     found = loaded.maps.map(name, loaded.reference)
     if found is None:
@@ -249,7 +249,7 @@ def _best_match(loaded: Loaded, name: str) -> np.ndarray:
     return found.mean.max(axis=1)
 
 
-def _path(loaded: Loaded, name: str) -> dict[str, tuple[float, np.ndarray]]:
+def _path(loaded: FamilyResults, name: str) -> dict[str, tuple[float, np.ndarray]]:
     steps = (*family_checkpoints(name), name)
     return {step: (model_spec(step).validation_loss, _best_match(loaded, step)) for step in steps}
 
@@ -279,12 +279,12 @@ class MassiveRow:
     blocks: tuple[tuple[int, ...] | None, ...]
 
 
-def with_massive(params: Params, massive: str) -> Params:
+def with_massive(params: FamilyParams, massive: str) -> FamilyParams:
     """The same choice with another treatment of massive tokens."""
     return replace(params, cka=replace(params.cka, massive=massive))
 
 
-def massive_rows(kept: Loaded, dropped: Loaded, normalised: Loaded) -> list[MassiveRow]:
+def massive_rows(kept: FamilyResults, dropped: FamilyResults, normalised: FamilyResults) -> list[MassiveRow]:
     """A row a member, for those whose map without massive tokens is stored."""
     rows = []
     for name in kept.maps.members:

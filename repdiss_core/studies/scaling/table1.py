@@ -15,7 +15,7 @@ from repdiss_core.models.pythia_table import PYTHIA_CONFIGS
 from repdiss_core.store.cache import ResultStore
 from repdiss_core.studies.figure import Figure
 from repdiss_core.studies.scaling.claims import odd_shapes
-from repdiss_core.studies.scaling.question import Params, members, shape_of, short_name
+from repdiss_core.studies.scaling.question import FamilyParams, members, shape_of, short_name
 from repdiss_core.studies.scaling.stored import loaded
 from repdiss_core.studies.tables import Table
 from repdiss_core.studies.words import departure_sentence
@@ -131,7 +131,7 @@ def shape_table(title: str, rows: tuple[HeadRow, ...], marks: Mapping[str, str])
     return Table(title, "rows", column_labels=COLUMNS, records=records)
 
 
-def shape_tables(store: ResultStore, params: Params) -> list[Table]:
+def shape_tables(store: ResultStore, params: FamilyParams) -> list[Table]:
     """The family's table, with what the analysis says, and the print's."""
     marks = {shape: departure_sentence(odd) for shape, odd in odd_shapes(loaded(store, params)).items()}
     return [shape_table(params.family, family_rows(params.family), marks), shape_table("pythia", pythia_rows(), {})]

@@ -13,7 +13,7 @@ from repdiss_core.studies.drawn import Drawn
 from repdiss_core.studies.scaling import words
 from repdiss_core.studies.scaling.fig3_fig9_fig10_maps import drawn
 from repdiss_core.studies.scaling.question import shape_of, short_name
-from repdiss_core.studies.scaling.stored import Loaded, Twins, twins
+from repdiss_core.studies.scaling.stored import FamilyResults, Twins, twins
 from repdiss_core.studies.scaling.trends import member_color, odd_color
 from repdiss_core.studies.tables import Table
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LAYER_COLORS = ("#56B4E9", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7")
 
 
-def compose_twins(loaded: Loaded, look: Look, state: str, height: int = 380) -> Drawn:
+def compose_twins(loaded: FamilyResults, look: Look, state: str, height: int = 380) -> Drawn:
     """Best match of each layer with the largest member, by validation loss:
     the suspect and its twin, a panel a layer."""
     from repdiss_core.plots.series import SeriesPanel, series_panels
@@ -59,7 +59,7 @@ def compose_twins(loaded: Loaded, look: Look, state: str, height: int = 380) -> 
     return drawn(loaded, series_panels(panels, look, height), caption, _tables(loaded, found))
 
 
-def _twin_series(loaded: Loaded, found: Twins, suspect: tuple[str, str], layer: int, look: Look) -> list[Series]:
+def _twin_series(loaded: FamilyResults, found: Twins, suspect: tuple[str, str], layer: int, look: Look) -> list[Series]:
     from repdiss_core.plots.series import Series
 
     series = []
@@ -82,7 +82,7 @@ def _twin_series(loaded: Loaded, found: Twins, suspect: tuple[str, str], layer: 
     return series
 
 
-def _tables(loaded: Loaded, found: Twins) -> list[Table]:
+def _tables(loaded: FamilyResults, found: Twins) -> list[Table]:
     tables = []
     for title, differences in (
         ("suspect minus twin at equal tokens", found.equal_tokens),
@@ -105,7 +105,7 @@ def _tables(loaded: Loaded, found: Twins) -> list[Table]:
     return tables
 
 
-def compose_training(loaded: Loaded, look: Look, state: str, height: int = 380) -> Drawn:
+def compose_training(loaded: FamilyResults, look: Look, state: str, height: int = 380) -> Drawn:
     """CKA of each layer at a checkpoint with the same layer at the end of that training, a panel a training."""
     from repdiss_core.plots.series import SeriesPanel, series_panels
 
@@ -140,7 +140,7 @@ def compose_training(loaded: Loaded, look: Look, state: str, height: int = 380) 
     return drawn(loaded, series_panels(panels, look, height), caption, tables)
 
 
-def _training_series(loaded: Loaded, owner: str) -> tuple[list[Series], list[Table]]:
+def _training_series(loaded: FamilyResults, owner: str) -> tuple[list[Series], list[Table]]:
     """(a line for each layer, a table for each)."""
     from repdiss_core.plots.series import Series
 

@@ -13,7 +13,14 @@ from repdiss_core.studies.drawn import Drawn
 from repdiss_core.studies.scaling import words
 from repdiss_core.studies.scaling.fig3_fig9_fig10_maps import drawn
 from repdiss_core.studies.scaling.question import short_name
-from repdiss_core.studies.scaling.stored import Loaded, early_late, early_late_summary, odd_report, within, within_trend
+from repdiss_core.studies.scaling.stored import (
+    FamilyResults,
+    early_late,
+    early_late_summary,
+    odd_report,
+    within,
+    within_trend,
+)
 
 if TYPE_CHECKING:
     from repdiss_core.plots.series import Series
@@ -23,7 +30,7 @@ SYMBOLS = {"regular": "circle", "odd": "diamond"}
 ODD_COLOR, ODD_COLOR_ON_DARK = "#D55E00", "#F0803A"
 
 
-def member_color(loaded: Loaded, shape: str, look: Look) -> str:
+def member_color(loaded: FamilyResults, shape: str, look: Look) -> str:
     """One ramp by the number of parameters."""
     from repdiss_core.plots.series import ramp
 
@@ -37,7 +44,7 @@ def odd_color(look: Look) -> str:
     return ODD_COLOR_ON_DARK if look.dark else ODD_COLOR
 
 
-def compose_trends(loaded: Loaded, look: Look, state: str, height: int = 380) -> Drawn:
+def compose_trends(loaded: FamilyResults, look: Look, state: str, height: int = 380) -> Drawn:
     """Mean CKA of different layers of one model, by size and by validation loss:
     the paper's trend and its other reading."""
     from repdiss_core.plots.series import SeriesPanel, series_panels
@@ -85,14 +92,14 @@ def compose_trends(loaded: Loaded, look: Look, state: str, height: int = 380) ->
     return drawn(loaded, figure, caption, [table])
 
 
-def _size_ticks(loaded: Loaded) -> dict[float, str]:
+def _size_ticks(loaded: FamilyResults) -> dict[float, str]:
     """1, 2 and 5 of each power of ten that the family spans."""
     low, high = loaded.size.min() - 0.2, loaded.size.max() + 0.2
     at = [power + math.log10(digit) for power in range(int(low), int(high) + 1) for digit in (1, 2, 5)]
     return {where: _count(where) for where in at if low <= where <= high}
 
 
-def _points(loaded: Loaded, x: np.ndarray, found: np.ndarray, look: Look) -> list[Series]:
+def _points(loaded: FamilyResults, x: np.ndarray, found: np.ndarray, look: Look) -> list[Series]:
     from repdiss_core.plots.series import Series
 
     suspect = loaded.params.spec.suspect
@@ -113,7 +120,7 @@ def _points(loaded: Loaded, x: np.ndarray, found: np.ndarray, look: Look) -> lis
     return shown
 
 
-def _line(loaded: Loaded, x: np.ndarray, found: np.ndarray, line: Trend | str) -> list[Series]:
+def _line(loaded: FamilyResults, x: np.ndarray, found: np.ndarray, line: Trend | str) -> list[Series]:
     """The straight line through the regular shapes."""
     from repdiss_core.plots.series import Series
 
@@ -138,7 +145,7 @@ def signed(value: float, digits: int = 3) -> str:
     return f"{value:+.{digits}f}".replace("-", "\u2212")
 
 
-def compose_early_late(loaded: Loaded, look: Look, state: str, height: int = 380) -> Drawn:
+def compose_early_late(loaded: FamilyResults, look: Look, state: str, height: int = 380) -> Drawn:
     """For each regular shape, CKA of its early layers with early layers of the others,
     and of its late layers with late ones."""
     from repdiss_core.plots.series import Series, SeriesPanel, series_panels
@@ -199,7 +206,7 @@ def _flat(found: tuple[float, np.ndarray]) -> tuple[float, float, float]:
     return found[0], float(found[1][0]), float(found[1][1])
 
 
-def compose_odd(loaded: Loaded, look: Look, state: str, height: int = 380) -> Drawn:
+def compose_odd(loaded: FamilyResults, look: Look, state: str, height: int = 380) -> Drawn:
     """How far each shape's similarity to the others departs from what the family predicts,
     against the reach of seeds and prediction."""
     from repdiss_core.plots.series import Series, SeriesPanel, series_panels
@@ -264,7 +271,7 @@ def compose_odd(loaded: Loaded, look: Look, state: str, height: int = 380) -> Dr
     return drawn(loaded, series_panels([panel], look, height), caption, [table])
 
 
-def odd_words(loaded: Loaded) -> str:
+def odd_words(loaded: FamilyResults) -> str:
     """Which shapes are odd, in a few words."""
     report = odd_report(loaded)
     if isinstance(report, str):

@@ -9,12 +9,12 @@ import numpy as np
 
 from repdiss_core.studies.caption import Caption
 from repdiss_core.studies.drawn import amount, how_measured
-from repdiss_core.studies.scaling.stored import Loaded
+from repdiss_core.studies.scaling.stored import FamilyResults
 from repdiss_core.studies.tables import Table
 
 
 def caption(
-    loaded: Loaded, models: str, measured: str, interval: str = "", departures: tuple[str, ...] = ()
+    loaded: FamilyResults, models: str, measured: str, interval: str = "", departures: tuple[str, ...] = ()
 ) -> Caption:
     """What a figure of the whole family rests on.
 
@@ -36,7 +36,7 @@ def caption(
 
 
 def curve_table(
-    loaded: Loaded,
+    loaded: FamilyResults,
     title: str,
     f: str,
     g: str,
@@ -62,7 +62,7 @@ def curve_table(
 
 
 def square_table(
-    loaded: Loaded, title: str, names: Sequence[str], values: np.ndarray, error: np.ndarray | None = None
+    loaded: FamilyResults, title: str, names: Sequence[str], values: np.ndarray, error: np.ndarray | None = None
 ) -> Table:
     """A square of numbers of the whole family."""
     return Table(
@@ -79,7 +79,7 @@ def square_table(
     )
 
 
-def provenance(loaded: Loaded) -> dict[str, Any]:
+def provenance(loaded: FamilyResults) -> dict[str, Any]:
     """What the numbers rest on."""
     first = _first(loaded)
     return {
@@ -107,7 +107,7 @@ def value_words(value: float, low: float, high: float, level: str = "95 %") -> s
     return f"{value:.3f}  {level} [{low:.3f}, {high:.3f}]".replace("-", "\u2212")
 
 
-def _first(loaded: Loaded) -> Any:
+def _first(loaded: FamilyResults) -> Any:
     from repdiss_core.studies.scaling.question import pair_panel
 
     return pair_panel(loaded.params, loaded.reference, loaded.reference).comparison

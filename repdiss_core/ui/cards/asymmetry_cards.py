@@ -8,9 +8,9 @@ from repdiss_core.base.option import Option
 from repdiss_core.studies import options
 from repdiss_core.studies.asymmetry import question as asymmetry
 from repdiss_core.studies.asymmetry.claims import WAITING
-from repdiss_core.studies.asymmetry.question import Params
+from repdiss_core.studies.asymmetry.question import AsymmetryParams
 from repdiss_core.studies.claims import Claim
-from repdiss_core.studies.figure import Choice, View
+from repdiss_core.studies.figure import FigureChoice, View
 from repdiss_core.studies.presets import PRESETS
 from repdiss_core.studies.words import headline
 from repdiss_core.ui.cards.claims_list import stored_claims
@@ -18,7 +18,7 @@ from repdiss_core.ui.parts.pickers import choose, chosen, controls, show_unknown
 from repdiss_core.ui.parts.settings import cka_settings, map_style
 
 
-def pick() -> Choice:
+def pick() -> FigureChoice:
     """The row of controls; the choice has parameters for each depth shown."""
     with controls():
         models, depth, gelu, solu, quantity, settings = st.columns(
@@ -37,22 +37,22 @@ def pick() -> Choice:
         with settings:
             view, stitch = cka_settings(stitching=True, setting=setting, axes=True)
     show_unknown()
-    params = tuple(Params(d, seed_gelu, seed_solu, stitch, view, setting) for d in depths)
+    params = tuple(AsymmetryParams(d, seed_gelu, seed_solu, stitch, view, setting) for d in depths)
     style, relative = map_style()
-    return Choice(params, View(shown, chosen(options.STEPS) == "logarithmic", relative, style))
+    return FigureChoice(params, View(shown, chosen(options.STEPS) == "logarithmic", relative, style))
 
 
-def first_choice() -> Choice:
+def first_choice() -> FigureChoice:
     """What the page shows before anything is chosen."""
-    return Choice(asymmetry.at_depths(), View(options.SHOW.default))
+    return FigureChoice(asymmetry.at_depths(), View(options.SHOW.default))
 
 
-def claims(choice: Choice) -> tuple[tuple[str, Claim], ...]:
+def claims(choice: FigureChoice) -> tuple[tuple[str, Claim], ...]:
     """(models, claim) by depth."""
     return tuple((f"{params.depth}-layer models", claim) for params in choice.params for claim in stored_claims(params))
 
 
-def said(choice: Choice) -> str:
+def said(choice: FigureChoice) -> str:
     """The sentence at the top, on the first depth."""
     return headline(stored_claims(choice.params[0]), WAITING)
 

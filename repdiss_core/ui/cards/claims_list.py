@@ -9,7 +9,7 @@ import streamlit as st
 
 from repdiss_core.studies import options
 from repdiss_core.studies.asymmetry.claims import asymmetry_claims
-from repdiss_core.studies.asymmetry.question import Params
+from repdiss_core.studies.asymmetry.question import AsymmetryParams
 from repdiss_core.studies.claims import Claim
 from repdiss_core.studies.phrases import SCOPES, by_layer, interval, signed
 from repdiss_core.studies.rules import FAILS, HOLDS, MISSING, UNDECIDED
@@ -27,13 +27,13 @@ VERDICTS = {
 }
 
 
-def stored_claims(params: Params) -> tuple[Claim, ...]:
+def stored_claims(params: AsymmetryParams) -> tuple[Claim, ...]:
     """The claims of section 3 as judged by what is stored now."""
     return _judged(params, stored_version())
 
 
 @lru_cache(maxsize=32)
-def _judged(params: Params, _at: tuple[int, ...]) -> tuple[Claim, ...]:
+def _judged(params: AsymmetryParams, _at: tuple[int, ...]) -> tuple[Claim, ...]:
     return asymmetry_claims(result_store(), params)
 
 

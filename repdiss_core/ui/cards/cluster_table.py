@@ -6,12 +6,12 @@ import streamlit as st
 
 from repdiss_core.analysis.intervals import p_words
 from repdiss_core.studies.generalization.fig8_distances import clusterings
-from repdiss_core.studies.generalization.stored import Loaded
+from repdiss_core.studies.generalization.stored import PopulationResults
 from repdiss_core.studies.generalization.words import SHORT_SETS
 from repdiss_core.ui.parts.tables import markdown_table
 
 
-def cluster_table(loaded: Loaded) -> None:
+def cluster_table(loaded: PopulationResults) -> None:
     """A small table under Figure 8; nothing while a distance is missing."""
     import pandas as pd
 

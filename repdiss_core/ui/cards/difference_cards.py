@@ -7,7 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from repdiss_core.studies import options
-from repdiss_core.studies.figure import Choice
+from repdiss_core.studies.figure import FigureChoice
 from repdiss_core.studies.pair.question import Pair
 from repdiss_core.ui.cards.pair_cards import model_names, pick, sentence
 from repdiss_core.ui.cards.pair_link import choice_of, differing
@@ -61,18 +61,18 @@ def say_what_differs(*both: Pair) -> None:
     st.markdown(markdown_table(pd.DataFrame(cells, columns=["", "A", "B"]), "lll"))
 
 
-def whole_choice() -> Choice:
+def whole_choice() -> FigureChoice:
     """Every picker of the page."""
     return one_or_both(pick())
 
 
-def one_or_both(pair: Pair) -> Choice:
+def one_or_both(pair: Pair) -> FigureChoice:
     """The lists' own pair, followed by A and B where their difference is asked for."""
     if switch(options.MODE) == "one":
-        return Choice((pair,))
-    return Choice((pair, *pick_both(pair)))
+        return FigureChoice((pair,))
+    return FigureChoice((pair, *pick_both(pair)))
 
 
-def said(choice: Choice) -> str:
+def said(choice: FigureChoice) -> str:
     """The sentence at the top, on the pair of the lists."""
     return sentence(result_store(), choice.params[0])

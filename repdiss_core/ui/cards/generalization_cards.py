@@ -7,18 +7,18 @@ import streamlit as st
 from repdiss_core.base.option import Option
 from repdiss_core.studies import options
 from repdiss_core.studies.claims import Claim
-from repdiss_core.studies.figure import Choice, View
+from repdiss_core.studies.figure import FigureChoice, View
 from repdiss_core.studies.generalization import question, stored
 from repdiss_core.studies.generalization.claims import generalization_claims, headline
-from repdiss_core.studies.generalization.question import Params
-from repdiss_core.studies.generalization.stored import Loaded
+from repdiss_core.studies.generalization.question import PopulationParams
+from repdiss_core.studies.generalization.stored import PopulationResults
 from repdiss_core.ui.cards.model_strip import pair_options
 from repdiss_core.ui.parts.pickers import choose, controls, switch
 from repdiss_core.ui.parts.pickers import chosen as stands_at
 from repdiss_core.ui.parts.shared import result_store
 
 
-def pick() -> tuple[Params, str]:
+def pick() -> tuple[PopulationParams, str]:
     """The row of controls: the study's choices, and accuracy or penalty."""
     with controls():
         population_column, k_column, show_column, settings_column = st.columns(
@@ -33,7 +33,7 @@ def pick() -> tuple[Params, str]:
         with settings_column, st.popover(_summary(), icon=":material/tune:", width="stretch"):
             rank_by, overlap = choose(options.RANK_BY), choose(options.MEASURED)
             rows, hook = choose(options.ROWS), choose(options.HOOK)
-    return Params(population, k, rank_by, overlap, rows, hook), quantity
+    return PopulationParams(population, k, rank_by, overlap, rows, hook), quantity
 
 
 def group_sizes(population: str) -> Option:
@@ -49,40 +49,42 @@ def _summary() -> str:
     return " · ".join(words)
 
 
-def loaded(params: Params) -> Loaded:
+def loaded(params: PopulationParams) -> PopulationResults:
     """What is stored of a choice, read again when the local results have changed."""
     return stored.loaded(result_store(), params)
 
 
-def first_choice() -> Choice:
+def first_choice() -> FigureChoice:
     """What the page shows before anything is chosen."""
-    return chosen(Params(), options.SHOW_ACCURACY.default)
+    return chosen(PopulationParams(), options.SHOW_ACCURACY.default)
 
 
-def chosen(params: Params, quantity: str, f: str = options.NO_MODEL, g: str = options.NO_MODEL) -> Choice:
+def chosen(
+    params: PopulationParams, quantity: str, f: str = options.NO_MODEL, g: str = options.NO_MODEL
+) -> FigureChoice:
     """The choice of the page: two models are shown alone where both are chosen and differ."""
-    return Choice((params,), View(quantity, models=() if options.NO_MODEL in (f, g) or f == g else (f, g)))
+    return FigureChoice((params,), View(quantity, models=() if options.NO_MODEL in (f, g) or f == g else (f, g)))
 
 
-def whole_choice() -> Choice:
+def whole_choice() -> FigureChoice:
     """Every picker of the page."""
     params, quantity = pick()
     first, second = pair_options(params.population)
     return chosen(params, quantity, choose(first), choose(second))
 
 
-def claims(choice: Choice) -> tuple[tuple[str, Claim], ...]:
+def claims(choice: FigureChoice) -> tuple[tuple[str, Claim], ...]:
     """(population, claim) pairs."""
     params = choice.only
     return tuple((params.population, claim) for claim in generalization_claims(loaded(params)))
 
 
-def said(choice: Choice) -> str:
+def said(choice: FigureChoice) -> str:
     """The sentence at the top."""
     return headline(loaded(choice.only))
 
 
-def say_what_is_compared(params: Params) -> None:
+def say_what_is_compared(params: PopulationParams) -> None:
     """One line under the controls: what this population is, and a warning where the choice is circular."""
     spec = question.POPULATIONS[params.population]
     if spec.constructed:

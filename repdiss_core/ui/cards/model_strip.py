@@ -12,7 +12,7 @@ from repdiss_core.plots.accuracy_strip import ModelAccuracy, accuracy_strip
 from repdiss_core.plots.theme import chart_config, spec_of
 from repdiss_core.studies import options
 from repdiss_core.studies.generalization import question
-from repdiss_core.studies.generalization.stored import Loaded
+from repdiss_core.studies.generalization.stored import PopulationResults
 from repdiss_core.ui.parts.chart import Click, chart
 from repdiss_core.ui.parts.pickers import choose
 from repdiss_core.ui.parts.shared import current_look
@@ -21,7 +21,7 @@ from repdiss_core.ui.parts.text import as_text
 CHART = "chart-strip"
 
 
-def model_strip(loaded: Loaded) -> tuple[str, str]:
+def model_strip(loaded: PopulationResults) -> tuple[str, str]:
     """Draw the strip; returns the two chosen models, `options.NO_MODEL` where one is not chosen."""
     params, groups = loaded.params, loaded.groups
     names = list(question.models_of(params.population))
@@ -81,7 +81,7 @@ def placed(clicked: str, first: str, second: str) -> tuple[str, str]:
     return (first, clicked) if second == options.NO_MODEL else (clicked, first)
 
 
-def _caption(loaded: Loaded, in_distribution: dict[str, float], overlap: dict[str, float]) -> str:
+def _caption(loaded: PopulationResults, in_distribution: dict[str, float], overlap: dict[str, float]) -> str:
     inside, outside = in_distribution.values(), overlap.values()
     return (
         f"{len(overlap)} models · in distribution {min(inside):.3f} to {max(inside):.3f}, "

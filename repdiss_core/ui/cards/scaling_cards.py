@@ -10,11 +10,11 @@ from repdiss_core.base.option import Option
 from repdiss_core.models import model_spec
 from repdiss_core.studies import options
 from repdiss_core.studies.claims import Claim
-from repdiss_core.studies.figure import Choice, View, of_view
+from repdiss_core.studies.figure import FigureChoice, View, of_view
 from repdiss_core.studies.scaling import question, real_models, stored
 from repdiss_core.studies.scaling.claims import headline, scaling_claims
-from repdiss_core.studies.scaling.question import Params
-from repdiss_core.studies.scaling.stored import Loaded
+from repdiss_core.studies.scaling.question import FamilyParams
+from repdiss_core.studies.scaling.stored import FamilyResults
 from repdiss_core.ui.parts.chart import Click
 from repdiss_core.ui.parts.chosen_cell import put
 from repdiss_core.ui.parts.pickers import choose, controls, show_unknown, switch
@@ -22,7 +22,7 @@ from repdiss_core.ui.parts.settings import cka_settings, map_style
 from repdiss_core.ui.parts.shared import result_store
 
 
-def pick() -> Choice:
+def pick() -> FigureChoice:
     """The row of controls."""
     with controls():
         family_column, f_column, g_column, axes_column, settings_column = st.columns(
@@ -42,8 +42,8 @@ def pick() -> Choice:
             view, _ = cka_settings(setting=setting)
     show_unknown()
     view = replace(view, dtype=setting.dtype)
-    params = Params(family, view, setting)
-    return Choice((params,), View(relative=axes == "relative", style=map_style()[0], models=(f, g)))
+    params = FamilyParams(family, view, setting)
+    return FigureChoice((params,), View(relative=axes == "relative", style=map_style()[0], models=(f, g)))
 
 
 def member_options(family: str) -> tuple[Option, Option]:
@@ -53,46 +53,46 @@ def member_options(family: str) -> tuple[Option, Option]:
     return options.MEMBER_F.offering(names, names[-1], labels), options.MEMBER_G.offering(names, names[0], labels)
 
 
-def first_choice() -> Choice:
+def first_choice() -> FigureChoice:
     """What the page shows before anything is chosen."""
-    params = Params()
+    params = FamilyParams()
     names = question.members(params.family)
-    return Choice((params,), View(models=(names[-1], names[0])))
+    return FigureChoice((params,), View(models=(names[-1], names[0])))
 
 
-def with_whole(choice: Choice) -> Choice:
+def with_whole(choice: FigureChoice) -> FigureChoice:
     """The choice with what the family's map shows: a cell for two models, or every layer."""
     return of_view(choice, every_layer=switch(options.WHOLE) == "layers")
 
 
-def whole_choice() -> Choice:
+def whole_choice() -> FigureChoice:
     """Every picker of the page."""
     return with_whole(pick())
 
 
-def loaded(params: Params) -> Loaded:
+def loaded(params: FamilyParams) -> FamilyResults:
     """What is stored of a choice, read once until something is stored anew."""
     return stored.loaded(result_store(), params)
 
 
-def claims(choice: Choice) -> tuple[tuple[str, Claim], ...]:
+def claims(choice: FigureChoice) -> tuple[tuple[str, Claim], ...]:
     """(family, claim) pairs, and those of the real models."""
     params = choice.only
     real = ((real_models.LABEL, claim) for claim in real_models.real_claims(result_store()))
     return (*((params.family, claim) for claim in scaling_claims(loaded(params))), *real)
 
 
-def said(choice: Choice) -> str:
+def said(choice: FigureChoice) -> str:
     """The sentence at the top."""
     return headline(loaded(choice.only))
 
 
-def click_on_family(choice: Choice, click: Click) -> None:
+def click_on_family(choice: FigureChoice, click: Click) -> None:
     """Choose the two models of a cell of the family's map."""
     take_pair(choice.only, options.WHOLE.values[choice.view.every_layer], click)
 
 
-def take_pair(params: Params, view: str, click: Click) -> None:
+def take_pair(params: FamilyParams, view: str, click: Click) -> None:
     """Choose the two models of the clicked cell, and in the map of all layers their two layers too."""
     if click.row is None:
         return

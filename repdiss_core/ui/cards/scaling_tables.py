@@ -12,8 +12,8 @@ from repdiss_core.data.token_text import token_texts
 from repdiss_core.measures.massive import MULTIPLE
 from repdiss_core.models import model_spec
 from repdiss_core.studies.scaling.claims import odd_shapes
-from repdiss_core.studies.scaling.question import Params, short_name
-from repdiss_core.studies.scaling.stored import Loaded, MassiveRow, massive_rows, with_massive
+from repdiss_core.studies.scaling.question import FamilyParams, short_name
+from repdiss_core.studies.scaling.stored import FamilyResults, MassiveRow, massive_rows, with_massive
 from repdiss_core.studies.scaling.table1 import PUBLISHED, UNREADABLE, HeadRow, family_rows, pythia_rows
 from repdiss_core.studies.words import departure_sentence
 from repdiss_core.ui.cards.scaling_cards import loaded as load_choice
@@ -27,7 +27,7 @@ MOST_TOKENS = 4  # tokens of a model that are named
 HEAD = ("model", "layers", "d_model", "heads", "d_head", "rotary_dim")
 
 
-def table1(family: Loaded) -> None:
+def table1(family: FamilyResults) -> None:
     """Table 1 for the eight Pythia models, and the same for the family on the page;
     the odd row is marked by the analysis."""
     with st.container(border=True, key="card-table1", gap="small"):
@@ -76,14 +76,14 @@ def _head_table(rows: tuple[HeadRow, ...], judged: Callable[[str], str] | None =
     return markdown_table(frame, "l" + "r" * len(numbers[0]) + ("l" if judged else ""))
 
 
-def _judged(family: Loaded, shape: str) -> str:
+def _judged(family: FamilyResults, shape: str) -> str:
     odd = odd_shapes(family)
     if shape in odd:
         return f":orange-badge[:material/flag: odd]  {as_text(departure_sentence(odd[shape]))}"
     return "regular" if family.maps.complete else "not computed"
 
 
-def massive_table(family: Loaded) -> None:
+def massive_table(family: FamilyResults) -> None:
     """How many tokens are massive in each member, which, and how much its map and blocks change without them."""
     rows = rows_of_massive(family.params)
     st.header("Massive tokens", anchor="massive")
@@ -104,7 +104,7 @@ def massive_table(family: Loaded) -> None:
     )
 
 
-def rows_of_massive(params: Params) -> list[MassiveRow]:
+def rows_of_massive(params: FamilyParams) -> list[MassiveRow]:
     """One a member, from the maps with all tokens, without massive ones, and with rows of length 1."""
     return massive_rows(*(load_choice(with_massive(params, way)) for way in ("kept", "dropped", "normalised")))
 

@@ -10,7 +10,7 @@ from itertools import groupby
 
 from repdiss_core.base.errors import UserError
 from repdiss_core.studies import options
-from repdiss_core.studies.figure import Choice, Figure
+from repdiss_core.studies.figure import Figure, FigureChoice
 from repdiss_core.studies.paper import figure_of, study_figures
 from repdiss_core.ui.cards.card import Card
 from repdiss_core.ui.cards.figure_card import figure_card
@@ -18,21 +18,21 @@ from repdiss_core.ui.cards.scaling_cards import click_on_family
 from repdiss_core.ui.parts.chart import Click
 from repdiss_core.ui.parts.pickers import tabs
 
-CLICKS: dict[str, Callable[[Choice, Click], None]] = {"family": click_on_family}
+CLICKS: dict[str, Callable[[FigureChoice, Click], None]] = {"family": click_on_family}
 
 
-def figure_cards(figure: Figure, choice: Choice) -> tuple[Card, ...]:
+def figure_cards(figure: Figure, choice: FigureChoice) -> tuple[Card, ...]:
     """The cards of a figure; made once for each choice of what it depends on."""
     return _cards(figure.figure_id, choice.reduced(choice.params, figure.uses))
 
 
 @lru_cache(maxsize=256)
-def _cards(figure_id: str, choice: Choice) -> tuple[Card, ...]:
+def _cards(figure_id: str, choice: FigureChoice) -> tuple[Card, ...]:
     pick = partial(CLICKS[figure_id], choice) if figure_id in CLICKS else None
     return tuple(Card(**vars(card), pick=pick) for card in figure_of(figure_id).cards(choice))
 
 
-def study_cards(study: str, choice: Choice) -> tuple[Card, ...]:
+def study_cards(study: str, choice: FigureChoice) -> tuple[Card, ...]:
     """All cards of a study's page in its order; a figure whose models are not there yet is left out.
 
     Raises:
@@ -47,14 +47,16 @@ def study_cards(study: str, choice: Choice) -> tuple[Card, ...]:
     return tuple(cards)
 
 
-def first_cards(study: str, choice: Choice) -> Iterator[Card]:
+def first_cards(study: str, choice: FigureChoice) -> Iterator[Card]:
     """The cards that a page draws before a tab is opened."""
     for group in _places(study):
         cards = [card for figure in group for card in figure_cards(figure, choice)]
         yield from cards[:1] if group[0].tabs else cards
 
 
-def show_figures(study: str, choice: Choice, after: Mapping[str, Callable[[Choice], Choice]] | None = None) -> None:
+def show_figures(
+    study: str, choice: FigureChoice, after: Mapping[str, Callable[[FigureChoice], FigureChoice]] | None = None
+) -> None:
     """Draw the cards of a study's page.
 
     Args:

@@ -73,7 +73,7 @@ def current_look() -> Look:
 
 
 @contextmanager
-def told_in_a_sentence() -> Iterator[None]:
+def errors_as_sentences() -> Iterator[None]:
     """A `UserError` inside becomes a sentence on the page; what stands above and below it stays."""
     try:
         yield
