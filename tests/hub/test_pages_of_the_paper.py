@@ -60,9 +60,9 @@ def test_facts_and_status_are_told_before_anything_is_fetched():
 
 
 def test_models_of_two_tokenizers_and_data_of_another_are_refused_in_a_sentence():
-    assert "have different tokenizers" in opened(COMPARE, f="pythia-70m-deduped", g="gelu-3l").error[0].value
-    test = opened(COMPARE, f="mini-gelu-3l-s0", g="pythia-70m-deduped")
-    assert "have different tokenizers" in test.error[0].value
+    for f, g in (("pythia-70m-deduped", "gelu-3l"), ("mini-gelu-3l-s0", "pythia-70m-deduped")):
+        test = opened(COMPARE, f=f, g=g, measure="stitching")
+        assert "different tokenizers" in test.error[0].value
 
 
 def test_compute_here_pins_what_it_names_and_the_page_finds_its_job(hub, monkeypatch):

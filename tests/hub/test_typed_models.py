@@ -97,13 +97,15 @@ def test_a_token_that_the_tokenizer_puts_first_begins_each_sequence(tmp_path, bo
         assert (first == {0}) == (kind == "llama") and load_tokenizer(source).start == (0 if kind == "llama" else None)
 
 
-def test_two_tokenizers_are_not_compared(tmp_path, book, capsys):
+def test_two_tokenizers_are_compared_at_words_and_not_stitched(tmp_path, book, capsys):
     f, files = put(tmp_path / "f", tiny.decoder("gpt2", 2, 2)), dict(tiny.decoder("gpt2", 2, 2))
     form = json.loads(files["tokenizer.json"])
     form["model"]["merges"] = form["model"]["merges"][:20]
     g = put(tmp_path / "g", {**files, "tokenizer.json": json.dumps(form).encode()})
-    assert main(["compare", f, g, "--data", f"path:{book}", *SIZES]) == 2
-    assert "have different tokenizers" in capsys.readouterr().err
+    shown, _ = compared(capsys, f, g, "--data", f"path:{book}", *SIZES)
+    assert dict(shown["comparison"]["settings"])["rows"] == "word"
+    assert main(["compare", f, g, "--measure", "identity_stitching", "--data", f"path:{book}", *SIZES]) == 2
+    assert "different tokenizers" in capsys.readouterr().err
 
 
 def test_tokenizers_that_cut_alike_are_compared_with_the_token_that_one_puts_first(tmp_path, book, capsys):

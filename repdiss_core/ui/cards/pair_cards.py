@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 import streamlit as st
 
 from repdiss_core import hub
@@ -19,6 +17,7 @@ from repdiss_core.studies.common import CkaView, bundled_preset
 from repdiss_core.studies.pair.located import located
 from repdiss_core.studies.pair.question import Pair, pair_curves, pair_panels
 from repdiss_core.studies.panels import load_curve, load_matrix
+from repdiss_core.studies.paper import PAIR
 from repdiss_core.studies.presets import Preset, preset
 from repdiss_core.studies.rows import LARGE_SET, default_data, on_data
 from repdiss_core.ui.parts.hub_notes import ask_the_hub, fact_rows
@@ -136,15 +135,21 @@ def _stitch_sentence(store: ResultStore, choice: Pair) -> str:
 def twin_links(choice: Pair) -> None:
     """Links to the difference from the map with an untrained twin of either model in its place: what its architecture
     reaches without training. Nothing where there is no map or no twin."""
-    links = []
-    for option, name in ((options.MODEL_F_OF_B, choice.f), (options.MODEL_G_OF_B, choice.g)):
-        if name.startswith(UNTRAINED) or not measure_spec(choice.measure).of_features or readonly():
-            continue
-        asked = {options.MODE.id: "difference", options.MODEL_F_OF_B.id: choice.f, options.MODEL_G_OF_B.id: choice.g}
-        query = urlencode({**st.query_params.to_dict(), **asked, option.id: f"{UNTRAINED}{name}"})
-        links.append(f"[{as_text(name)}](?{query})")
-    if links:
-        st.caption(f"Beside an untrained twin of {' · '.join(dict.fromkeys(links))}")
+    if readonly() or not measure_spec(choice.measure).of_features:
+        return
+    known = {option.id: option for option in options.OPTIONS["pair"]}
+    asked = {name: text for name, text in st.query_params.items() if name in known and known[name].accepts(text)}
+    asked |= {options.MODE.id: "difference", options.MODEL_F_OF_B.id: choice.f, options.MODEL_G_OF_B.id: choice.g}
+    with st.container(horizontal=True, gap="small", key="twins"):
+        for name, option in {choice.f: options.MODEL_F_OF_B, choice.g: options.MODEL_G_OF_B}.items():
+            if not name.startswith(UNTRAINED):
+                st.page_link(
+                    PAIR.page,
+                    label=f"Beside an untrained twin of {as_text(name)}",
+                    icon=":material/casino:",
+                    query_params={**asked, option.id: f"{UNTRAINED}{name}"},
+                    width="content",
+                )
 
 
 def facts(choice: Pair) -> None:
