@@ -139,12 +139,14 @@ def test_what_is_not_there_cannot_be_exported(bundle, capsys, monkeypatch):
 
 def test_a_path_in_a_strangers_bundle_is_not_looked_at(monkeypatch):
     """Nor where it is hidden in the name of an untrained twin."""
-    from repdiss_core.base.comparison import ModelId
+    from repdiss_core.base.comparison import Comparison, DataId, ModelId
     from repdiss_core.runs import bundle
 
+    data = DataId("docstrings", "eval", "c", 8, 128)
     asked: list[str] = []
     monkeypatch.setattr(bundle, "model_spec", lambda name: asked.append(name))
     assert [
-        bundle._n_layers(ModelId(name, "w")) for name in ("path:/etc", "random:path:/etc", "random:7:path:/etc")
+        bundle._n_layers(Comparison("cka", ModelId(name, "w"), ModelId(name, "w"), data), ModelId(name, "w"))
+        for name in ("path:/etc", "random:path:/etc", "random:7:path:/etc")
     ] == [None] * 3
     assert not asked
