@@ -121,11 +121,6 @@ class MeasureSpec:
         """Whether it reads the features of whole batches and gives a map of all layers."""
         return self.runs in (Pass.BATCH, Pass.POOLED)
 
-    @property
-    def estimators(self) -> tuple[Setting, ...]:
-        """The choices of the option `estimator`, the default first."""
-        return next((o.values for o in self.options if o.id == "estimator"), ())
-
     def chosen(self, comparison: Comparison) -> dict[str, Setting]:
         """The value of each option in a comparison; the default where the key does not hold it."""
         return {o.id: comparison.setting(o.id, o.default) for o in self.options}

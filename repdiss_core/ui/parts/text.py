@@ -51,8 +51,3 @@ def size(n_bytes: int) -> str:
 def count(n: int) -> str:
     """A count with thin separators: 25 600."""
     return f"{n:,}".replace(",", "\u2009")
-
-
-def kind_name(text: str) -> str:
-    """Activation functions as the paper writes them: "solu → gelu" becomes "SoLU → GeLU"."""
-    return re.sub(r"\bsolu\b", "SoLU", re.sub(r"\bgelu\b", "GeLU", text))
